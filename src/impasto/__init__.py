@@ -1,0 +1,61 @@
+"""impasto: paint any photograph in the style of any picture."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impasto.errors import ImpastoError as ImpastoError
+    from impasto.errors import MemoryShortageError as MemoryShortageError
+    from impasto.errors import PictureError as PictureError
+    from impasto.errors import WeightsError as WeightsError
+    from impasto.measure.quality import psnr as psnr
+    from impasto.measure.quality import ssim as ssim
+    from impasto.picture.read import open_picture as open_picture
+    from impasto.picture.record import Carried as Carried
+    from impasto.picture.record import Picture as Picture
+    from impasto.picture.write import save as save
+    from impasto.recipe import PRESETS as PRESETS
+    from impasto.recipe import ReconstructRecipe as ReconstructRecipe
+    from impasto.recipe import StyleRecipe as StyleRecipe
+    from impasto.result import Losses as Losses
+    from impasto.result import Result as Result
+    from impasto.result import Step as Step
+    from impasto.style.reconstruct import reconstruct as reconstruct
+    from impasto.style.stylize import stylize as stylize
+
+# Public name -> the module it lives in; loaded on first use, so that `impasto --help` needs no torch.
+_DOOR = {
+    "PRESETS": "recipe",
+    "Carried": "picture.record",
+    "ImpastoError": "errors",
+    "Losses": "result",
+    "MemoryShortageError": "errors",
+    "Picture": "picture.record",
+    "PictureError": "errors",
+    "ReconstructRecipe": "recipe",
+    "Result": "result",
+    "Step": "result",
+    "StyleRecipe": "recipe",
+    "WeightsError": "errors",
+    "open_picture": "picture.read",
+    "psnr": "measure.quality",
+    "reconstruct": "style.reconstruct",
+    "save": "picture.write",
+    "ssim": "measure.quality",
+    "stylize": "style.stylize",
+}
+
+__all__ = sorted(_DOOR)  # noqa: PLE0605
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOOR:
+        raise AttributeError(f"module 'impasto' has no attribute {name!r}")
+    return getattr(import_module(f"impasto.{_DOOR[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

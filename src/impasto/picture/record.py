@@ -1,0 +1,48 @@
+"""The two records a picture travels in: its pixels, and what its file carried besides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """What a file carries besides pixels, kept beside them and put back on saving.
+
+    Attributes:
+        alpha: opacity, (H, W) float32 in [0, 1]; None where the picture is opaque.
+        bits: bits a channel the source held: 8, 16 or 32 (float).
+        exif: EXIF block with the orientation already applied and removed; None without one.
+        dpi: (horizontal, vertical) dots an inch; None where the file does not say.
+        format: the source's format, such as `PNG` or `JPEG`; None for arrays and tensors.
+        recipe: JSON of the impasto recipe found inside the file; None without one.
+    """
+
+    alpha: Tensor | None = None
+    bits: int = 8
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    format: str | None = None
+    recipe: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture in memory.
+
+    Attributes:
+        pixels: (C, H, W) float32 in [0, 1], sRGB, RGB order; C is 3, or 1 for a grey picture.
+        carried: what its file carried besides.
+    """
+
+    pixels: Tensor
+    carried: Carried = field(default_factory=Carried)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.pixels.shape[-1], self.pixels.shape[-2]

@@ -1,0 +1,407 @@
+"""Every option of every method, written once: default, range, unit, direction of effect.
+
+The functions, the command line and the settings stored inside a finished picture all read these
+models. A recipe is frozen, refuses what it does not know, and survives JSON unchanged.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+# VGG-19: how many convolutions each of its five blocks has (Simonyan, Zisserman 2014, column E).
+BLOCKS = (2, 2, 4, 4, 4)
+LAYERS = tuple(
+    f"{kind}{block}_{index}"
+    for block, count in enumerate(BLOCKS, 1)
+    for index in range(1, count + 1)
+    for kind in ("conv", "relu")
+)
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+Layer = Literal[LAYERS]  # type: ignore[valid-type]
+LayerWeights = dict[Layer, Annotated[float, Field(ge=0)]]
+
+Size = Annotated[
+    Annotated[int, Field(ge=16, le=65_536)] | Literal["original"],
+    Field(
+        description="longer side of the output in pixels, or `original` for the content's own; "
+        "larger shows finer strokes and takes longer in proportion to the pixels"
+    ),
+]
+Steps = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=100_000,
+        description="evaluations of the loss and its gradient in the whole run, shared over the "
+        "scales; more lowers the loss further and takes longer in proportion",
+    ),
+]
+Pooling = Annotated[
+    Literal["max", "average"],
+    Field(description="pooling in the network; average gives smoother, softer strokes"),
+]
+Padding = Annotated[
+    Literal["zeros", "replicate"],
+    Field(
+        description="what the first convolution sees beyond the border; zeros is the published "
+        "network and can leave a frame, replicate does not"
+    ),
+]
+Optimizer = Annotated[
+    Literal["lbfgs", "adam", "lbfgs-clamped"],
+    Field(
+        description="lbfgs stays inside [0, 1] by a change of variables; lbfgs-clamped is the "
+        "notebook's, clamping pixels inside each evaluation; adam needs the least memory"
+    ),
+]
+LearningRate = Annotated[
+    float,
+    Field(gt=0, le=10, description="step length of adam; larger moves faster and less steadily"),
+]
+History = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1000,
+        description="curvature pairs L-BFGS remembers; each costs two pictures of memory",
+    ),
+]
+Weights = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="VGG-19 weights: `oxford` (the original network, offline), `torchvision` "
+        "(downloaded once), or a .safetensors or .pth file",
+    ),
+]
+Seed = Annotated[
+    int,
+    Field(ge=0, le=2**32 - 1, description="seed of everything random; same seed, same picture"),
+]
+Device = Annotated[
+    str,
+    Field(
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="where to compute: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`",
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    Field(
+        description="number format of the convolutions; losses and optimiser are always float32; "
+        "`auto` takes bfloat16 where a short probe finds it faster"
+    ),
+]
+
+
+class StyleRecipe(BaseModel):
+    """How `stylize` paints: every option, its default, its range and what more of it does."""
+
+    model_config = _FROZEN
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    preset: str = Field("default", description="the named preset these options started from")
+    strength: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="the main dial: 0 gives the content image back, 1 only the style; 0.5 uses "
+        "the content and style weights as they stand",
+    )
+    size: Size = 512
+    steps: Steps = 300
+    scales: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="sizes the picture is painted at, each twice the last; 0 starts near 128 "
+        "pixels; more lays down larger shapes first",
+    )
+    init: Literal["content", "recolored", "noise", "picture"] = Field(
+        "content",
+        description="what the picture starts as: the content image, the content image in the "
+        "style's colors, random noise, or a picture of your own",
+    )
+    content_layers: LayerWeights = Field(
+        {"relu4_2": 1.0},
+        description="layers whose features are kept, each with its share; deeper keeps meaning, "
+        "shallower keeps pixels",
+    )
+    style_layers: LayerWeights = Field(
+        {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
+        description="layers whose statistics are matched, each with its share; deeper matches "
+        "larger shapes, shallower matches color and grain",
+    )
+    content_weight: float = Field(
+        0.1, ge=0, description="weight of the content loss; larger keeps more of the subject"
+    )
+    style_weight: float = Field(
+        1.0, ge=0, description="weight of the style loss; larger takes more of the style"
+    )
+    tv_weight: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the total variation, the mean squared difference of neighbors; "
+        "larger gives a smoother surface",
+    )
+    statistic: Literal["gram", "gram+mean+std", "wasserstein"] = Field(
+        "gram+mean+std",
+        description="what of the style is matched: Gram matrices, Gram matrices with the means "
+        "and deviations of the channels, or the Wasserstein distance between feature Gaussians",
+    )
+    normalization: Literal["relative", "paper", "notebook"] = Field(
+        "relative",
+        description="how losses are scaled: each by its target's own norm (one weight suits every "
+        "picture and size), by the constants of Gatys et al., or as mean squared errors",
+    )
+    pooling: Pooling = "max"
+    padding: Padding = "replicate"
+    optimizer: Optimizer = "lbfgs"
+    learning_rate: LearningRate = 0.02
+    history: History = 10
+    weights: Weights = "oxford"
+    seed: Seed = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+
+
+class ReconstructRecipe(BaseModel):
+    """How `reconstruct` rebuilds a picture from what one layer of the network saw of it."""
+
+    model_config = _FROZEN
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    layer: Layer = Field(
+        "conv4_1", description="the layer to rebuild from; deeper layers keep less of the pixels"
+    )
+    kind: Literal["content", "texture"] = Field(
+        "content",
+        description="rebuild the content from the layer's features, or a texture from the "
+        "statistics of the first layer of each block up to it",
+    )
+    size: Size = 256
+    steps: Steps = 300
+    tv_weight: float = Field(
+        0.0, ge=0, description="weight of the total variation; larger gives a smoother surface"
+    )
+    pooling: Pooling = "max"
+    padding: Padding = "replicate"
+    optimizer: Optimizer = "lbfgs"
+    learning_rate: LearningRate = 0.02
+    history: History = 10
+    weights: Weights = "oxford"
+    seed: Seed = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+
+
+# Each preset is only what it changes.
+PRESETS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
+    {
+        "default": {},
+        # The notebook to the letter (docs/method.md): convolutions counted in order and read
+        # before the ReLU, mean squared errors, torch's L-BFGS with the clamp inside.
+        "notebook": {
+            "content_layers": {"conv2_2": 1.0},
+            "style_layers": dict.fromkeys(
+                ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"), 1.0
+            ),
+            "content_weight": 1.0,
+            "style_weight": 1e6,
+            "statistic": "gram",
+            "normalization": "notebook",
+            "padding": "zeros",
+            "optimizer": "lbfgs-clamped",
+            "history": 100,
+            "scales": 1,
+            "precision": "float32",
+        },
+        # Gatys, Ecker, Bethge 2016. Its equations (2) and (6) have no gradient where a feature is
+        # negative, so the features it calls conv1_1 … are read after the ReLU.
+        "gatys": {
+            "content_layers": {"relu4_2": 1.0},
+            "style_layers": dict.fromkeys(
+                ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 0.2
+            ),
+            "content_weight": 1.0,
+            "style_weight": 1e3,
+            "statistic": "gram",
+            "normalization": "paper",
+            "pooling": "average",
+            "padding": "zeros",
+            "init": "noise",
+            "scales": 1,
+            "steps": 500,
+        },
+    }
+)
+
+R = TypeVar("R", StyleRecipe, ReconstructRecipe)
+
+
+def style_recipe(preset: str = "default", **options: Any) -> StyleRecipe:
+    """The recipe of a named preset, with some of its options changed.
+
+    Args:
+        preset: a name in `PRESETS`.
+        options: any field of `StyleRecipe`; each replaces the preset's own.
+
+    Returns:
+        A frozen, valid recipe.
+
+    Raises:
+        ValueError: the preset or an option is unknown, or a value is out of its range.
+
+    Example:
+        >>> style_recipe("gatys", steps=100).normalization
+        'paper'
+        >>> style_recipe(strength=2)
+        Traceback (most recent call last):
+        ValueError: `strength` must be at most 1, got 2; see StyleRecipe for every option
+    """
+    if preset not in PRESETS:
+        raise ValueError(
+            f"`preset` must be one of {', '.join(PRESETS)}, got {preset!r}"
+            f"{_nearest(preset, PRESETS)}"
+        )
+    return checked(StyleRecipe, {**PRESETS[preset], **options, "preset": preset})
+
+
+def checked(model: type[R], options: Mapping[str, Any]) -> R:
+    """Validate options against a recipe, failing in one sentence about the first thing wrong."""
+    for name in options:
+        if name not in model.model_fields:
+            near = _nearest(name, model.model_fields)
+            raise ValueError(
+                f"`{name}` must be an option of {model.__name__}, got {options[name]!r}"
+                + (near or f"; choose from {', '.join(model.model_fields)}")
+            )
+    try:
+        return model.model_validate(dict(options), strict=False)
+    except ValidationError as error:
+        raise ValueError(_sentence(model, error)) from None
+
+
+def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe:
+    """Read a recipe back from the JSON that `recipe_json` wrote."""
+    try:
+        return StyleRecipe.model_validate_json(text)
+    except ValidationError as style_error:
+        try:
+            return ReconstructRecipe.model_validate_json(text)
+        except ValidationError:
+            raise ValueError(_sentence(StyleRecipe, style_error)) from None
+
+
+def signed_by(model: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Show a recipe's options, with their defaults, in the signature of a function's **options."""
+
+    def sign(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(function)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        fields = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.get_default(call_default_factory=True),
+                annotation=field.annotation,
+            )
+            for name, field in model.model_fields.items()
+            if name != "version" and name not in own.parameters
+        ]
+        function.__signature__ = own.replace(parameters=kept + fields)  # type: ignore[attr-defined]
+        return function
+
+    return sign
+
+
+def law(field: FieldInfo) -> str:
+    """What a value must be, in words made from the field itself."""
+    bounds = {type(m).__name__.lower(): m for m in field.metadata}
+    if "_pydanticgeneralmetadata" in bounds or any(hasattr(m, "pattern") for m in field.metadata):
+        return "one of auto, cpu, cuda, cuda:N, mps"
+    words = _kind(field.annotation)
+    if "ge" in bounds and "le" in bounds:
+        words += f" from {bounds['ge'].ge:g} to {bounds['le'].le:g}"
+    elif "ge" in bounds:
+        words += f" of at least {bounds['ge'].ge:g}"
+    elif "gt" in bounds and "le" in bounds:
+        words += f" above {bounds['gt'].gt:g} and at most {bounds['le'].le:g}"
+    return words
+
+
+def choices(annotation: Any) -> tuple[str, ...]:
+    """The values a Literal annotation allows, looking inside unions; empty for anything else."""
+    if get_origin(annotation) is Literal:
+        return tuple(str(value) for value in get_args(annotation))
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return tuple(choice for part in get_args(annotation) for choice in choices(part))
+    return ()
+
+
+def _kind(annotation: Any) -> str:
+    """The type of an option in plain words."""
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(_kind(part) for part in get_args(annotation))
+    if options := choices(annotation):
+        return "one of " + ", ".join(options) if len(options) > 1 else f"`{options[0]}`"
+    if get_origin(annotation) is dict:
+        return "layer names with their weights"
+    return {int: "a whole number", float: "a number", str: "a text"}.get(annotation, "given")
+
+
+def _sentence(model: type[BaseModel], error: ValidationError) -> str:
+    """The first of a validation's complaints as one sentence: name, law, value, way out."""
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    name = path[0] if path else model.__name__
+    way_out = f"see {model.__name__} for every option"
+    context = first.get("ctx", {})
+    value = first["input"]
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        return f"`{name}` must be an option of {model.__name__}, got {value!r}; {way_out}"
+    if name.endswith("_layers") and "[key]" in path:
+        key = path[1]
+        near = _nearest(key, LAYERS)
+        return (
+            f"`{name}` must name layers of VGG-19, conv1_1 to relu5_4, got {key!r}"
+            + (near or "; for example relu4_2")
+        )
+    bound = {
+        "greater_than_equal": ("at least", "ge"),
+        "less_than_equal": ("at most", "le"),
+        "greater_than": ("above", "gt"),
+        "less_than": ("below", "lt"),
+    }.get(kind)
+    if name.endswith("_layers") and len(path) > 1:
+        must = f"at least {context['ge']:g}" if "ge" in context else "a finite number"
+        return f"`{name}`: the weight of {path[1]} must be {must}, got {value!r}; {way_out}"
+    if bound:
+        return f"`{name}` must be {bound[0]} {context[bound[1]]:g}, got {value!r}; {way_out}"
+    if kind == "finite_number":
+        return f"`{name}` must be a finite number, got {value!r}; {way_out}"
+    if kind == "json_invalid":
+        return f"the recipe must be valid JSON, got {str(value)[:40]!r}; {context['error']}"
+    field = model.model_fields.get(name)
+    allowed = choices(field.annotation) if field else ()
+    if isinstance(value, str) and allowed and (near := _nearest(value, allowed)):
+        way_out = near.removeprefix("; ")
+    return f"`{name}` must be {law(field) if field else 'given'}, got {value!r}; {way_out}"
+
+
+def _nearest(name: object, known: Any) -> str:
+    """A hint at the known name most like a mistyped one, or nothing."""
+    near = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
+    return f"; did you mean {near[0]}?" if near else ""
