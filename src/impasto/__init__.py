@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from impasto.style.reconstruct import reconstruct as reconstruct
     from impasto.style.stylize import stylize as stylize
 
-# Public name -> the module it lives in; loaded on first use, so that `impasto --help` needs no torch.
+# Public name -> the module it lives in; loaded on first use, since torch takes seconds.
 _DOOR = {
     "PRESETS": "recipe",
     "Carried": "picture.record",
@@ -47,7 +47,7 @@ _DOOR = {
     "stylize": "style.stylize",
 }
 
-__all__ = sorted(_DOOR)  # noqa: PLE0605
+__all__ = sorted(_DOOR)
 __version__ = "0.1.0"
 
 

@@ -59,8 +59,8 @@ Padding = Annotated[
 Optimizer = Annotated[
     Literal["lbfgs", "adam", "lbfgs-clamped"],
     Field(
-        description="lbfgs stays inside [0, 1] by a change of variables; lbfgs-clamped is the "
-        "notebook's, clamping pixels inside each evaluation; adam needs the least memory"
+        description="lbfgs is L-BFGS projected onto [0, 1]; lbfgs-clamped is the notebook's, "
+        "clamping pixels inside each evaluation; adam needs the least memory"
     ),
 ]
 LearningRate = Annotated[
@@ -375,9 +375,8 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
     if name.endswith("_layers") and "[key]" in path:
         key = path[1]
         near = _nearest(key, LAYERS)
-        return (
-            f"`{name}` must name layers of VGG-19, conv1_1 to relu5_4, got {key!r}"
-            + (near or "; for example relu4_2")
+        return f"`{name}` must name layers of VGG-19, conv1_1 to relu5_4, got {key!r}" + (
+            near or "; for example relu4_2"
         )
     bound = {
         "greater_than_equal": ("at least", "ge"),

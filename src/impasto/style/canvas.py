@@ -1,0 +1,74 @@
+"""The canvas: pictures brought to the size they are worked at, and what painting starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.picture.record import Picture
+from impasto.picture.resize import fitted, flattened, resize
+from impasto.recipe import StyleRecipe
+from impasto.style.color import recolored
+
+Size = tuple[int, int]
+Masked = tuple[Tensor, Tensor | None]  # pixels (3, H, W) and where they count, (H, W) or None
+
+_LEAST = 16  # pixels a side: below it the network's fifth block sees nothing
+
+
+def output_size(size: Size, wanted: int | str, name: str) -> Size:
+    """The size a picture will be worked at, refused where the network would see nothing of it.
+
+    Example:
+        >>> output_size((1024, 768), 512, "content")
+        (512, 384)
+    """
+    result = size if wanted == "original" else fitted(size, int(wanted))
+    if min(*size, *result) < _LEAST:
+        became = "" if result == size else f", {result[0]} × {result[1]} at size {wanted}"
+        raise ValueError(
+            f"`{name}` must have at least {_LEAST} pixels on each side, got "
+            f"{size[0]} × {size[1]}{became}; crop it closer to a square or enlarge it"
+        )
+    return result
+
+
+def brush_size(size: Size, output: Size) -> Size:
+    """The size a style image is read at: as many pixels as the output, never enlarged.
+
+    Example:
+        >>> brush_size((2000, 1000), (512, 512))
+        (724, 362)
+    """
+    factor = min(1.0, (output[0] * output[1] / (size[0] * size[1])) ** 0.5)
+    return max(_LEAST, round(size[0] * factor)), max(_LEAST, round(size[1] * factor))
+
+
+def sized(picture: Picture, size: Size, device: torch.device) -> Masked:
+    """A picture's opaque pixels (3, H, W) and its alpha (H, W), if any, at one size."""
+    alpha = picture.carried.alpha
+    mask = None if alpha is None else resize(alpha, size).to(device)
+    return resize(flattened(picture), size).to(device), mask
+
+
+def noise(shape: Sequence[int], seed: int) -> Tensor:
+    """Uniform noise in [0, 1], the same for the same seed on every device."""
+    return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(seed))
+
+
+def start(
+    recipe: StyleRecipe,
+    content: Tensor,
+    styles: Sequence[Masked],
+    picture: Picture | None,
+) -> Tensor:
+    """What the picture starts as, at the size of `content` (3, H, W)."""
+    if recipe.init == "noise":
+        return noise(content.shape, recipe.seed).to(content.device)
+    if recipe.init == "picture":
+        return sized(picture, (content.shape[2], content.shape[1]), content.device)[0]
+    if recipe.init == "recolored":
+        return recolored(content, styles)
+    return content

