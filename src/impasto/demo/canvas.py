@@ -61,7 +61,7 @@ def lay(canvas: Canvas, brush: Brush, strokes: Strokes, patterns: Array) -> None
 
 def _lay_batch(canvas: Canvas, brush: Brush, strokes: Strokes, hair: Array) -> None:
     """Place every sample of some strokes, keep the topmost on each pixel, blend those."""
-    n, along, across = hair.shape
+    _, along, across = hair.shape
     u = np.linspace(0, 1, along, dtype=np.float32)
     v = np.linspace(-1, 1, across, dtype=np.float32)
     where = _pixels(canvas, strokes, u, v)
