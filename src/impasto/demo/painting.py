@@ -15,7 +15,7 @@ from impasto.demo.landscape import compose
 from impasto.demo.pigment import screen
 
 SIDES = (16, 4096)  # pixels a side may have
-FINE = 600  # pixels in one unit of the canvas, at least, before it is scaled down
+FINE = 420  # pixels in one unit of the canvas, at least, before it is scaled down
 
 
 def paint(size: tuple[int, int] = (640, 512), seed: int = 7) -> Tensor:
