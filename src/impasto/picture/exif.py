@@ -42,6 +42,17 @@ def loaded(block: bytes | None) -> Image.Exif:
     return Image.Exif()
 
 
+def opened(image: Image.Image) -> Image.Exif:
+    """The EXIF of an image that Pillow has open, without decoding it; empty where unreadable."""
+    # Pillow decodes a whole PNG to look for EXIF behind its pixels.
+    known = {"exif", "Raw profile type exif"} & set(image.info)
+    if image.format == "PNG" and not known and getattr(image, "tile", None):
+        return Image.Exif()
+    with contextlib.suppress(*_BROKEN):
+        return image.getexif()
+    return Image.Exif()
+
+
 def kept(exif: Image.Exif) -> bytes | None:
     """The EXIF block worth keeping: no orientation, no thumbnail, nothing about the storage."""
     with contextlib.suppress(*_BROKEN):
@@ -49,10 +60,10 @@ def kept(exif: Image.Exif) -> bytes | None:
         for tag in sorted(_KEPT & set(exif)):
             clean[tag] = exif[tag]
         # Interoperability names the color space and file rules of the source: no longer true.
-        photo = {tag: value for tag, value in exif.get_ifd(_EXIF).items() if tag != _INTEROP}
+        photo = {tag: value for tag, value in _inner(exif, _EXIF).items() if tag != _INTEROP}
         if photo:
             clean[_EXIF] = photo
-        if gps := dict(exif.get_ifd(_GPS)):
+        if gps := _inner(exif, _GPS):
             clean[_GPS] = gps
         return clean.tobytes() if len(clean) else None
     return None
@@ -75,10 +86,10 @@ def renewed(
     """
     source = loaded(block)
     exif = loaded(kept(source))
-    photo = dict(exif.get_ifd(_EXIF))
+    photo = _inner(exif, _EXIF)
     true_now = {_COLOR_SPACE: 1, _WIDTH: size[0], _HEIGHT: size[1]}
     photo |= {tag: value for tag, value in true_now.items() if tag in photo}
-    gps = dict(exif.get_ifd(_GPS))
+    gps = _inner(exif, _GPS)
     result = Image.Exif()
     for tag in _KEPT & set(exif):
         result[tag] = exif[tag]
@@ -115,7 +126,7 @@ def facts(exif: Image.Exif, turned: int) -> dict[str, Any]:
         for name, tag in names.items():
             if isinstance(text := exif.get(tag), str) and (text := text.strip("\0 ")):
                 found[name] = text
-        gps = bool(exif.get_ifd(_GPS))
+        gps = bool(_inner(exif, _GPS))
         if found or gps or ORIENTATION in exif:
             found |= {"orientation": turned, "has_gps": gps}
     return found
@@ -125,3 +136,9 @@ def orientation(exif: Mapping[int, Any]) -> int:
     """The EXIF orientation, 1 to 8; 1 (upright) where it is absent or nonsense."""
     value = exif.get(ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _inner(exif: Image.Exif, tag: int) -> dict[int, Any]:
+    """A directory inside EXIF, whether it was read from a file or set by hand."""
+    value = exif.get(tag)
+    return dict(value if isinstance(value, dict) else exif.get_ifd(tag))

@@ -119,7 +119,7 @@ def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 
 def image_header(image: Image.Image) -> Header:
     """The header of an image that Pillow has open."""
-    directory = image.getexif()
+    directory = exif_block.opened(image)
     bits = {"1": 1, "F": 32}.get(image.mode, 16 if image.mode.startswith("I") else 8)
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     return Header(
