@@ -375,8 +375,9 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
     if name.endswith("_layers") and "[key]" in path:
         key = path[1]
         near = _nearest(key, LAYERS)
-        return f"`{name}` must name layers of VGG-19, conv1_1 to relu5_4, got {key!r}" + (
-            near or "; for example relu4_2"
+        return (
+            f"`{name}` must name layers of VGG-19, conv1_1 to relu5_4, got {key!r}"
+            + (near or "; for example relu4_2")
         )
     bound = {
         "greater_than_equal": ("at least", "ge"),
