@@ -1,0 +1,73 @@
+"""The facts of a picture file, without decoding it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from impasto.errors import PictureError
+from impasto.picture import exif as exif_block
+from impasto.picture.color import profile_name
+from impasto.picture.embed import recipe_in
+from impasto.picture.formats import MAX_PIXELS
+from impasto.picture.header import Header, Unreadable, hushed, read_header
+from impasto.picture.sources import file_bytes, refusal
+
+
+def describe(path: str | Path | bytes | BinaryIO, *, name: str = "file") -> dict[str, Any]:
+    """What a picture file says about itself.
+
+    Args:
+        path: the file, its bytes, or a file open for reading bytes.
+        name: what errors call it.
+
+    Returns:
+        A mapping that JSON can hold: `format`; `size` [width, height] in pixels, upright; `mode`,
+        the channels in Pillow's words; `bits` a channel; `alpha`; `icc`, the color profile's name
+        or None; `exif`, a few facts by name; `dpi` [horizontal, vertical] or None; `frames`;
+        `recipe`, the impasto recipe inside or None; `bytes`, the length of the file.
+
+    Raises:
+        PictureError: the file is missing or no picture that impasto reads.
+
+    Example:
+        >>> import torch
+        >>> from impasto.picture.write import encode
+        >>> facts = describe(encode(torch.zeros(1, 2, 3), "png"))
+        >>> facts["format"], facts["size"], facts["bits"]
+        ('PNG', [3, 2], 8)
+    """
+    data, label = file_bytes(path, name)
+    try:
+        header = read_header(data, MAX_PIXELS)
+    except Unreadable as error:
+        raise PictureError(refusal(name, label, str(error))) from error
+    recipe = recipe_in(header.xmp)
+    size = header.size[::-1] if header.orientation > 4 else header.size
+    return {
+        "format": header.format,
+        "size": [int(side) for side in size],
+        "mode": header.mode,
+        "bits": int(header.bits),
+        "alpha": bool(header.alpha),
+        "icc": profile_name(header.icc),
+        "exif": exif_block.facts(header.exif, header.orientation),
+        "dpi": [round(value, 2) for value in header.dpi] if header.dpi else None,
+        "frames": _frames(header),
+        "recipe": json.loads(recipe) if recipe else None,
+        "bytes": len(data),
+    }
+
+
+def _frames(header: Header) -> int:
+    """How many frames or pages a file has; 1 where its later pages are broken."""
+    if header.page is None:
+        return header.frames or 1
+    try:
+        with hushed():
+            return len(header.page.parent.pages)
+    except MemoryError:
+        raise
+    except Exception:
+        return 1

@@ -1,0 +1,154 @@
+"""Where a finished picture goes: checked before the work, filled in one step after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import PictureError
+from impasto.picture.formats import ENDINGS
+
+
+def check_output(path: str | Path, *, overwrite: bool = False, inputs: Iterable[Any] = ()) -> Path:
+    """Make sure that a picture can be written, before any work is done.
+
+    Args:
+        path: where to write.
+        overwrite: whether a file that is already there may be replaced.
+        inputs: pictures read by the same run; paths among them may not be written to, not even
+            with `overwrite`. Anything else among them is passed over.
+
+    Returns:
+        The path.
+
+    Raises:
+        PictureError: the folder is missing or cannot be written, or the file is an input, or is
+            there already.
+        ValueError: the ending names no format that impasto writes.
+
+    Example:
+        >>> check_output("painting.gif")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: `output` must end in .png, .jpg, ..., got painting.gif; choose one of them
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise PictureError(
+                f"`output` must be a file, got the folder {path}; add a name such as out.png"
+            )
+        format_of(target.suffix, "output", str(path))
+        for other in inputs:
+            if isinstance(other, str | Path) and _same(target, Path(other)):
+                raise PictureError(
+                    f"`output` must not be one of the inputs, got {path}; choose another name"
+                )
+        if target.exists():
+            if not target.is_file():
+                raise PictureError(
+                    f"`output` must be a file, got {path}, a device; choose another name"
+                )
+            if not overwrite:
+                raise PictureError(_taken(target))
+        real = Path(os.path.realpath(target))
+        if not real.parent.is_dir():
+            raise PictureError(
+                f"`output` must be in a folder that exists, got {path}; create {real.parent} first"
+            )
+        _probe(real)
+    except OSError as error:
+        raise PictureError(_unwritable(target, error)) from error
+    return target
+
+
+def format_of(ending: str, argument: str, given: str) -> str:
+    """The format of an ending such as `.png`."""
+    if ending.lower() not in ENDINGS:
+        raise ValueError(
+            f"`{argument}` must end in {', '.join(ENDINGS)}, got {given or 'nothing'}; "
+            "choose one of them"
+        )
+    return ENDINGS[ending.lower()]
+
+
+def placed(data: bytes, target: Path, *, overwrite: bool) -> Path:
+    """Put a file's bytes at a path in one step, leaving nothing behind where that fails."""
+    try:
+        _place(data, Path(os.path.realpath(target)), overwrite)
+    except FileExistsError as error:
+        raise PictureError(_taken(target)) from error
+    except OSError as error:
+        raise PictureError(_unwritable(target, error)) from error
+    return target
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same file, whether or not it exists."""
+    with contextlib.suppress(OSError, ValueError):
+        if os.path.samefile(one, other):
+            return True
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _probe(target: Path) -> None:
+    """Create and remove a file beside the target: permissions alone do not tell."""
+    temporary = _temporary(target)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    temporary.unlink()
+
+
+def _temporary(target: Path) -> Path:
+    """A name beside the target that nothing else uses."""
+    return target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
+
+
+def _place(data: bytes, target: Path, overwrite: bool) -> None:
+    """Put bytes at a path in one step, leaving nothing behind where that fails."""
+    temporary = _temporary(target)
+    try:
+        # The mode asked for here is what the user's umask then narrows.
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            os.replace(temporary, target)
+        else:
+            _claim(temporary, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _claim(temporary: Path, target: Path) -> None:
+    """Move a file to a path that must be free, even if another process wants it too."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # No hard links on this file system: take the name first, then move onto it.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _taken(target: Path) -> str:
+    """The sentence for a file that is already there."""
+    return (
+        f"`output` must be a new file, got {target}, which exists; "
+        "choose another name, or allow it to be overwritten"
+    )
+
+
+def _unwritable(target: Path, error: OSError) -> str:
+    """The sentence for a place that cannot be written."""
+    why = (error.strerror or str(error)).lower()
+    return f"`output` must be a place that can be written, got {target}: {why}; choose another"

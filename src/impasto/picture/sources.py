@@ -1,0 +1,62 @@
+"""The bytes of a picture, wherever they come from, and the one sentence that refuses it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import PictureError
+from impasto.picture.formats import CHOICES
+
+
+def file_bytes(source: Any, name: str) -> tuple[bytes, str]:
+    """A picture file's bytes, and what to call it in a sentence.
+
+    Args:
+        source: a path, the bytes themselves, or a file open for reading bytes.
+        name: what errors call the argument.
+
+    Raises:
+        PictureError: there is no such file, or it cannot be read.
+        TypeError: a file open for text, or anything else.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), f"{len(source):,} bytes"
+    if isinstance(source, str | Path):
+        return _path_bytes(source, name), str(source) or "''"
+    label = str(getattr(source, "name", "a stream"))
+    try:
+        data = source.read()
+    except OSError as error:
+        raise PictureError(refusal(name, label, error.strerror or str(error))) from error
+    if not isinstance(data, bytes):
+        raise TypeError(
+            f"`{name}` must be a file of bytes, got {label} open for text; use mode 'rb'"
+        )
+    return data, label
+
+
+def refusal(name: str, what: str, why: str) -> str:
+    """The sentence that refuses a file."""
+    return f"`{name}` must be a readable picture, got {what}: {why}; {CHOICES}"
+
+
+def _path_bytes(path: str | Path, name: str) -> bytes:
+    """The content of a regular file or a pipe."""
+    label = str(path) or "''"
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise PictureError(refusal(name, label, "it is a folder"))
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise PictureError(refusal(name, label, "it is a device, not a file"))
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        why = "there is no such file"
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+    except ValueError:  # a null byte in the path
+        why = "there is no such file"
+    raise PictureError(refusal(name, label, why))
