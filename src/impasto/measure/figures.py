@@ -171,7 +171,11 @@ def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> Pa
 
 
 def check_figure(
-    path: str | Path, *, overwrite: bool = False, inputs: Sequence[str | Path] = ()
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    inputs: Sequence[str | Path] = (),
+    name: str = "path",
 ) -> Path:
     """Refuse a place for a figure before any work is done for it.
 
@@ -179,6 +183,7 @@ def check_figure(
         path: where the figure is to go; the ending chooses the format (.png .jpg .pdf .svg).
         overwrite: whether a file that is already there may be replaced.
         inputs: files that must not be replaced whatever `overwrite` says.
+        name: what the caller calls the place, for error messages.
 
     Returns:
         The path.
@@ -197,10 +202,10 @@ def check_figure(
     if target.suffix.lower() not in FORMATS:
         *others, last = FORMATS
         raise ValueError(
-            f"`path` must end in {', '.join(others)} or {last}, got {str(path)!r}; rename it"
+            f"`{name}` must end in {', '.join(others)} or {last}, got {str(path)!r}; rename it"
         )
     if any(_same(target, Path(given)) for given in inputs):
-        raise ValueError(f"`path` must not be an input, got {str(path)!r}; choose another name")
+        raise ValueError(f"`{name}` must not be an input, got {str(path)!r}; choose another name")
     if target.is_dir():
         raise PictureError(f"{target} is a folder; name a file inside it")
     if target.exists() and not overwrite:
