@@ -4,8 +4,6 @@ Run as a script, it is `impasto` with these in place: `python fake_rooms.py styl
 """
 
 import dataclasses
-import importlib.util
-import io
 import os
 import sys
 import time
@@ -16,8 +14,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from impasto.errors import PictureError
-from impasto.picture.record import Carried, Picture
 from impasto.result import Losses, Result, Step
 
 CALLS: list[dict] = []  # what the stand-ins were called with, latest last
@@ -83,65 +79,6 @@ def demo(folder, *, on_step=None, overwrite=False):
     return {"content": Path(folder) / "content.png", "result": Path(folder) / "result.png"}
 
 
-def open_picture(source, *, name="picture"):
-    try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-        image.load()
-    except FileNotFoundError:
-        raise PictureError(f"`{name}` {source} does not exist; check the path") from None
-    except (OSError, SyntaxError):
-        raise PictureError(f"`{name}` is no picture impasto knows; give a JPEG") from None
-    values = np.asarray(image.convert("L" if image.mode == "L" else "RGB"), np.float32) / 255
-    pixels = torch.from_numpy(values if values.ndim == 3 else values[..., None]).permute(2, 0, 1)
-    return Picture(pixels, Carried(format=image.format, recipe=image.info.get("impasto")))
-
-
-def describe(path):
-    picture = open_picture(path)
-    return {
-        "file": str(path),
-        "format": picture.carried.format,
-        "size": list(picture.size),
-        "recipe": picture.carried.recipe,
-    }
-
-
-def check_output(path, *, overwrite=False, inputs=()):
-    target = Path(path)
-    if target.suffix.lower() not in ENDINGS:
-        raise ValueError(f"`path` must end in .png or the like, got {str(path)!r}; rename it")
-    if target.resolve() in [Path(given).resolve() for given in inputs]:
-        raise ValueError(f"`path` must not be an input, got {str(path)!r}; choose another name")
-    if target.exists() and not overwrite:
-        raise PictureError(f"{target} already exists; choose another name")
-    if not target.parent.is_dir():
-        raise PictureError(f"the folder {target.parent} does not exist; create it first")
-    return target
-
-
-def encode(
-    pixels, format="PNG", *, carried=None, recipe=None, bits=None, quality=None, strip_gps=False
-):
-    from PIL.PngImagePlugin import PngInfo
-
-    if bits == 16 and format == "JPEG":
-        raise ValueError("`bits` must be 8 for JPEG, got 16; choose .png")
-    image = Image.fromarray((pixels.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
-    buffer, extra = io.BytesIO(), PngInfo()
-    if format == "PNG" and recipe:
-        extra.add_text("impasto", recipe)
-    image.save(buffer, format, **({"pnginfo": extra} if format == "PNG" else {}))
-    return buffer.getvalue()
-
-
-def save(pixels, path, *, carried=None, recipe=None, overwrite=False, inputs=(), **settings):
-    target = check_output(path, overwrite=overwrite, inputs=inputs)
-    target.write_bytes(encode(pixels, ENDINGS[target.suffix.lower()], recipe=recipe, **settings))
-    return target
-
-
-ENDINGS = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".avif": "AVIF"}
-
 NETWORK = {
     "impasto.style.stylize": {"stylize": stylize},
     "impasto.style.reconstruct": {"reconstruct": reconstruct},
@@ -152,20 +89,12 @@ NETWORK = {
     },
     "impasto.vgg.weights": {"load": lambda weights="oxford": {}},
 }
-PICTURES = {
-    "impasto.picture.formats": {"ENDINGS": ENDINGS, "FORMATS": tuple(ENDINGS.values())},
-    "impasto.picture.read": {"open_picture": open_picture, "describe": describe},
-    "impasto.picture.write": {"save": save, "encode": encode, "check_output": check_output},
-}
 
 
 def modules():
-    """Module name -> stand-in: the network's always, the pictures' where there are no real ones."""
-    wanted = dict(NETWORK)
-    if importlib.util.find_spec("impasto.picture.write") is None:
-        wanted |= PICTURES
+    """Module name -> stand-in."""
     made = {}
-    for name, contents in wanted.items():
+    for name, contents in NETWORK.items():
         made[name] = types.ModuleType(name)
         vars(made[name]).update(contents)
     return made

@@ -123,6 +123,12 @@ def test_info_of_a_plain_picture(impasto):
     assert err.startswith("impasto: ")
 
 
+def test_info_reads_a_pipe(spawn, folder):
+    process = spawn("info", "-", "--json")
+    out, _ = process.communicate((folder / "photo.png").read_bytes(), timeout=60)
+    assert json.loads(out)["size"] == [24, 16]
+
+
 def test_demo_prints_what_it_wrote(impasto, calls):
     code, out, _ = impasto("demo", "-o", "here", "--overwrite")
     assert code == 0

@@ -20,6 +20,7 @@ from impasto.measure.figures import (
     save_figure,
     triptych,
 )
+from impasto.picture.record import Carried, Picture
 from impasto.result import Losses
 
 RED = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
@@ -121,7 +122,7 @@ def test_one_figure_gives_the_same_bytes_twice(tmp_path):
 def test_a_file_is_replaced_only_when_asked(tmp_path):
     target = tmp_path / "a.png"
     target.write_bytes(b"mine")
-    with pytest.raises(PictureError, match="already exists"):
+    with pytest.raises(PictureError, match="which exists"):
         save_figure(loss_curve([]), target)
     assert target.read_bytes() == b"mine"
     save_figure(loss_curve([]), target, overwrite=True)
@@ -133,32 +134,44 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch):
     target = tmp_path / "a.png"
     monkeypatch.setattr(figures, "check_figure", lambda path, overwrite: target)
     target.write_bytes(b"mine")
-    with pytest.raises(PictureError, match="already exists"):
+    with pytest.raises(PictureError, match="which exists"):
         save_figure(loss_curve([]), target)
     assert target.read_bytes() == b"mine"
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no ink")
 
-    monkeypatch.setattr(os, "link", full)
-    with pytest.raises(PictureError, match=r"a\.png could not be written: No space left"):
-        save_figure(loss_curve([]), tmp_path / "a.png")
+    figure = loss_curve([])
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(RuntimeError, match="no ink"):
+        save_figure(figure, tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_paper_shows_through_where_a_picture_is_transparent():
+    seen = pixels(
+        triptych(
+            Picture(RED.expand(3, 20, 20), Carried(alpha=torch.zeros(20, 20))),
+            torch.zeros(3, 20, 20),
+            torch.zeros(3, 20, 20),
+        )
+    )
+    assert seen[seen.shape[0] // 2, seen.shape[1] // 6].tolist() == [255, 255, 255]
 
 
 def test_places_that_cannot_be_are_named(tmp_path):
     (tmp_path / "in.png").write_bytes(b"")
     with pytest.raises(ValueError, match="`path` must end in"):
         check_figure(tmp_path / "a.gif")
-    with pytest.raises(PictureError, match="does not exist"):
+    with pytest.raises(PictureError, match="in a folder that exists"):
         check_figure(tmp_path / "no" / "a.png")
-    with pytest.raises(ValueError, match="must not be an input"):
+    with pytest.raises(PictureError, match="must not be one of the inputs"):
         check_figure(tmp_path / "in.png", overwrite=True, inputs=[tmp_path / "." / "in.png"])
     (tmp_path / "d.png").mkdir()
-    with pytest.raises(PictureError, match="is a folder"):
+    with pytest.raises(PictureError, match="must be a file, got the folder"):
         check_figure(tmp_path / "d.png", overwrite=True)
 
 

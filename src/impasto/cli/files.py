@@ -66,7 +66,12 @@ def opened(source: str, name: str) -> Picture:
     """Read a picture from a file, or from stdin where the source is `-`."""
     from impasto.picture.read import open_picture
 
-    return open_picture(sys.stdin.buffer.read() if source == PIPE else source, name=name)
+    return open_picture(contents(source), name=name)
+
+
+def contents(source: str) -> str | bytes:
+    """A path as it is, or what stdin holds where the source is `-`."""
+    return sys.stdin.buffer.read() if source == PIPE else source
 
 
 def stem(source: str) -> str:
@@ -139,7 +144,7 @@ def put(saving: Saving, pixels: Tensor, carried: Carried, recipe: str) -> str:
     from impasto.picture.write import encode, save
 
     if saving.output == PIPE:
-        data = encode(pixels, "PNG", carried=carried, recipe=recipe, **saving.settings)
+        data = encode(pixels, "png", carried=carried, recipe=recipe, **saving.settings)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return PIPE
@@ -232,9 +237,8 @@ def _rehearse(saving: Saving) -> None:
     """Encode a tiny picture the same way, so that no long run ends in a refusal."""
     import torch
 
-    from impasto.picture.formats import ENDINGS
     from impasto.picture.record import Carried
     from impasto.picture.write import encode
 
-    kind = "PNG" if saving.output == PIPE else ENDINGS[Path(saving.output).suffix.lower()]
-    encode(torch.zeros(3, 16, 16), kind, carried=Carried(), recipe="{}", **saving.settings)
+    ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
+    encode(torch.zeros(3, 16, 16), ending, carried=Carried(), recipe="{}", **saving.settings)

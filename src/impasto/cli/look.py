@@ -55,7 +55,7 @@ def figure(content: str, style: str, result: str, output: str, overwrite: bool) 
     inputs = files.files(*named.values())
     check_figure(output, overwrite=overwrite, inputs=inputs, name="output")
     pictures = [files.opened(source, name) for name, source in named.items()]
-    row = triptych(*(picture.pixels for picture in pictures))
+    row = triptych(*pictures)
     click.echo(str(save_figure(row, output, overwrite)))
 
 
@@ -64,15 +64,16 @@ def figure(content: str, style: str, result: str, output: str, overwrite: bool) 
 @json_option
 @debug_option
 def info(file: str, as_json: bool) -> None:
-    """Show what FILE is and how it was made."""
+    """Show what FILE is and how it was made.
+
+    FILE may be `-` for stdin.
+    """
     from impasto.picture.read import describe
 
-    facts = dict(describe(file))
-    recipe = facts.get("recipe")
-    if isinstance(recipe, str):
-        facts["recipe"] = _read_json(recipe)
+    files.one_pipe({"file": file})
+    facts = dict(describe(files.contents(file), name="file"))
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False, default=str))
+        click.echo(json.dumps(facts, ensure_ascii=False))
         return
     rows = list(_rows(facts))
     width = max((len(name) for name, _ in rows), default=0)
@@ -109,11 +110,3 @@ def _spoken(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " × ".join(map(shown, value))
     return shown(value)
-
-
-def _read_json(text: str) -> Any:
-    """JSON where the text is JSON, else the text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -124,9 +124,7 @@ def _draw(
 
     if options["figure"]:
         row = {layer: results[layer].pixels for layer in ROW if layer in results}
-        save_figure(
-            reconstruction_row(picture.pixels, row), options["figure"], options["overwrite"]
-        )
+        save_figure(reconstruction_row(picture, row), options["figure"], options["overwrite"])
     if options["loss_curve"]:
         curve = loss_curve(main.history, main.scale_starts)
         save_figure(curve, options["loss_curve"], options["overwrite"])

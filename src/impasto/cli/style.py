@@ -86,9 +86,10 @@ def _draw(result: Any, content: Any, styles: list[Any], options: Any) -> None:
     if not (options["figure"] or options["loss_curve"]):
         return
     from impasto.measure.figures import loss_curve, save_figure, triptych
+    from impasto.picture.record import Picture
 
     if options["figure"]:
-        row = triptych(content.pixels, [picture.pixels for picture in styles], result.pixels)
+        row = triptych(content, styles, Picture(result.pixels, result.carried))
         save_figure(row, options["figure"], options["overwrite"])
     if options["loss_curve"]:
         curve = loss_curve(result.history, result.scale_starts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from impasto.errors import PictureError
+from impasto.measure.quality import channels_first
+from impasto.picture.output import placed
+from impasto.picture.record import Picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,8 +168,7 @@ def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> Pa
     metadata = {stamps[kind]: None} if kind in stamps else None
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=metadata)
-    _write(target, buffer.getvalue(), overwrite)
-    return target
+    return placed(buffer.getvalue(), target, overwrite=overwrite)
 
 
 def check_figure(
@@ -189,9 +190,9 @@ def check_figure(
         The path.
 
     Raises:
-        PictureError: the place cannot be written, or holds a file and `overwrite` is False.
-        ValueError: the ending names no format that figures are written in, or the place is one
-            of `inputs`.
+        PictureError: the place cannot be written, is one of `inputs`, or holds a file and
+            `overwrite` is False.
+        ValueError: the ending names no format that figures are written in.
 
     Example:
         >>> check_figure("row.bmp")
@@ -205,45 +206,31 @@ def check_figure(
             f"`{name}` must end in {', '.join(others)} or {last}, got {str(path)!r}; rename it"
         )
     if any(_same(target, Path(given)) for given in inputs):
-        raise ValueError(f"`{name}` must not be an input, got {str(path)!r}; choose another name")
+        raise PictureError(
+            f"`{name}` must not be one of the inputs, got {path}; choose another name"
+        )
     if target.is_dir():
-        raise PictureError(f"{target} is a folder; name a file inside it")
+        raise PictureError(f"`{name}` must be a file, got the folder {path}; name a file inside it")
     if target.exists() and not overwrite:
-        raise PictureError(f"{target} already exists; choose another name or allow overwriting")
-    if not target.parent.is_dir():
-        raise PictureError(f"the folder {target.parent} does not exist; create it first")
-    if not os.access(target.parent, os.W_OK):
-        raise PictureError(f"the folder {target.parent} cannot be written; choose another place")
+        raise PictureError(
+            f"`{name}` must be a new file, got {path}, which exists; choose another name, or allow "
+            "it to be overwritten"
+        )
+    folder = target.parent
+    if not folder.is_dir():
+        raise PictureError(
+            f"`{name}` must be in a folder that exists, got {path}; create {folder} first"
+        )
+    if not os.access(folder, os.W_OK):
+        raise PictureError(
+            f"`{name}` must be a place that can be written, got {path}; choose another"
+        )
     return target
 
 
 def _same(a: Path, b: Path) -> bool:
     """Whether two paths lead to one file."""
     return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
-
-
-def _write(target: Path, data: bytes, overwrite: bool) -> None:
-    """Put bytes in place whole or not at all."""
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(name, 0o666 & ~umask)  # mkstemp's own files are for their owner only
-            if overwrite:
-                os.replace(name, target)
-            else:
-                os.link(name, target)  # unlike a rename, fails where a file has appeared meanwhile
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except FileExistsError:
-        raise PictureError(
-            f"{target} already exists; choose another name or allow overwriting"
-        ) from None
-    except OSError as error:
-        raise PictureError(f"{target} could not be written: {error.strerror or error}") from None
 
 
 def _row(titles: list[str], sources: list[Any]) -> Figure:
@@ -267,12 +254,12 @@ def _row(titles: list[str], sources: list[Any]) -> Figure:
 
 
 def _image(source: Any) -> NDArray[np.float32]:
-    """(H, W, 3) in [0, 1] for matplotlib, of anything that holds a picture."""
-    from impasto.measure.quality import channels_first
-
+    """(H, W, 3) in [0, 1] for matplotlib, of anything that holds a picture; paper shows through."""
     pixels = channels_first(source, "picture").astype(np.float32)
-    if pixels.shape[0] == 1:
-        pixels = np.repeat(pixels, 3, axis=0)
+    pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:]))  # grey -> three equal channels
+    if isinstance(source, Picture) and source.carried.alpha is not None:
+        alpha = source.carried.alpha.numpy()
+        pixels = pixels * alpha + (1 - alpha)
     return np.clip(np.nan_to_num(pixels), 0, 1).transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
 
 
