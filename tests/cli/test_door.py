@@ -175,9 +175,20 @@ def test_torch_running_out_of_memory_is_named(capsys, monkeypatch):
     assert "not enough memory" in capsys.readouterr().err
 
 
-def test_a_reader_that_goes_away_is_no_drama(spawn):
-    process = spawn("style", "--help")
+@pytest.mark.parametrize(
+    "words", [["style", "--help"], ["style", "photo.png", "paint.png", "-o", "-", "--steps", "1"]]
+)
+def test_a_reader_that_goes_away_is_no_drama(spawn, words):
+    process = spawn(*words)
     process.stdout.close()
     process.stdout = None
     _, err = process.communicate(timeout=60)
-    assert err == b""
+    assert (process.returncode, err) == (1, b"")
+
+
+def test_a_sentence_nobody_reads_keeps_its_code(spawn):
+    process = spawn("paint")
+    process.stderr.close()
+    process.stderr = None
+    process.communicate(timeout=60)
+    assert process.returncode == 2

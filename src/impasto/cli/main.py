@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -58,15 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = impasto.main(words, prog_name="impasto", standalone_mode=False)
-        sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help(), err=True)
         return MISUSED
     except (click.Abort, KeyboardInterrupt):
         return _complain("interrupted; nothing more was written", INTERRUPTED)
-    except BrokenPipeError:
-        return _hung_up()
     except Exception as error:
         if "--debug" in words:
             traceback.print_exc()
@@ -105,18 +102,6 @@ def _out_of_memory(error: Exception) -> bool:
 
 def _complain(sentence: str, code: int) -> int:
     """Say one line on stderr and hand the exit code on."""
-    try:
+    with contextlib.suppress(BrokenPipeError):
         click.echo(f"impasto: {' '.join(sentence.split())}", err=True)
-    except BrokenPipeError:
-        return _hung_up()
     return code
-
-
-def _hung_up() -> int:
-    """The reader of a pipe went away: give the streams nowhere to complain to when they close."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return FAILED

@@ -103,7 +103,7 @@ def loss_curve(history: Sequence[Losses], scale_starts: Sequence[int] = ()) -> F
     values = np.array([tuple(losses) for losses in history], dtype=float).reshape(-1, 3)
     drawable = np.isfinite(values) & (values > 0)
     values = np.where(drawable, values, np.nan)
-    if drawable.any():  # a logarithmic axis without a positive value would warn
+    if drawable.any():
         axes.set_yscale("log")
     else:
         axes.text(0.5, 0.5, "no losses to draw", ha="center", color=_SOFT, transform=axes.transAxes)
