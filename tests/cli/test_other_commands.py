@@ -115,8 +115,10 @@ def test_figure_draws_the_row(impasto, folder):
 
 def test_info_of_a_plain_picture(impasto):
     code, out, _ = impasto("info", "other.jpg")
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines()}
     assert code == 0
-    assert "JPEG" in out
+    assert (lines["format"], lines["size"]) == ("JPEG", "16 × 24")
+    assert (lines["alpha"], lines["exif"], lines["recipe"]) == ("no", "none", "none")
     assert json.loads(impasto("info", "other.jpg", "--json")[1])["recipe"] is None
     code, out, err = impasto("info", "missing.png")
     assert (code, out) == (1, "")

@@ -94,7 +94,7 @@ def _rows(facts: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str
     """Names and values of a table, nested facts indented below their name."""
     for name, value in facts.items():
         label = indent + str(name).replace("_", " " if not indent else "_")
-        if isinstance(value, Mapping) and not str(name).endswith("_layers"):
+        if isinstance(value, Mapping) and value and not str(name).endswith("_layers"):
             yield label, ""
             yield from _rows(value, indent + "  ")
         else:
@@ -103,7 +103,7 @@ def _rows(facts: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str
 
 def _spoken(value: Any) -> str:
     """A value in words."""
-    if value is None:
+    if value is None or value == {}:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
