@@ -42,7 +42,8 @@ def test_a_second_signal_stops_at_once(spawn, folder):
     )  # fmt: skip
     wait_for(folder / "out-00001.png")
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    while b"once more to stop at once" not in process.stderr.readline():
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
