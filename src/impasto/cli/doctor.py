@@ -1,0 +1,172 @@
+"""`impasto doctor`: would a run work here, and how."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from impasto import __version__
+from impasto.cli.options import debug_option, json_option
+
+LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "matplotlib")
+LEAST_MEMORY = 1.0  # GiB: about what a run at 512 pixels takes
+
+
+@click.command()
+@json_option
+@debug_option
+def doctor(as_json: bool) -> int:
+    """Check whether a run would work here.
+
+    Looks at libraries, device, precision, threads, memory, weights, formats, figures and the
+    current folder; exits 0 when all is well, else 1.
+    """
+    checks = [_checked(name, check) for name, check in CHECKS.items()]
+    well = all(check["ok"] for check in checks)
+    if as_json:
+        click.echo(json.dumps({"ok": well, "checks": checks}, ensure_ascii=False))
+    else:
+        for check in checks:
+            word = (
+                click.style("ok    ", fg="green")
+                if check["ok"]
+                else click.style("not ok", fg="red")
+            )
+            click.echo(f"{word}  {check['name']:<10}  {check['detail']}")
+        click.echo("a run would work here" if well else "a run would not work here")
+    return 0 if well else 1
+
+
+def _checked(name: str, check: Callable[[], str]) -> dict[str, object]:
+    """Run one check; whatever it raises is its finding."""
+    try:
+        return {"name": name, "ok": True, "detail": check()}
+    except Exception as error:
+        detail = " ".join(str(error).split()) or type(error).__name__
+        return {"name": name, "ok": False, "detail": detail}
+
+
+def _impasto() -> str:
+    return f"{__version__} on Python {platform.python_version()}, {platform.system()}"
+
+
+def _libraries() -> str:
+    missing = []
+    found = []
+    for library in LIBRARIES:
+        try:
+            found.append(f"{library} {version(library)}")
+        except PackageNotFoundError:
+            missing.append(library)
+    if missing:
+        raise RuntimeError(f"{', '.join(missing)} not installed; install impasto again")
+    return ", ".join(found)
+
+
+def _device() -> str:
+    from impasto.compute.device import choose
+
+    return str(choose("auto"))
+
+
+def _precision() -> str:
+    from impasto.compute.device import choose, precision
+
+    return f"{str(precision(choose('auto'))).removeprefix('torch.')}, by a short probe"
+
+
+def _threads() -> str:
+    import torch
+
+    return f"{torch.get_num_threads()} of {os.cpu_count()} processors"
+
+
+def _memory() -> str:
+    free = _free_memory()
+    if free is None:
+        return "free memory unknown on this system"
+    if free < LEAST_MEMORY:
+        raise RuntimeError(
+            f"{free:.1f} GiB free, of {LEAST_MEMORY:g} needed at 512 pixels; close other programs"
+        )
+    return f"{free:.1f} GiB free"
+
+
+def _free_memory() -> float | None:
+    """GiB that a new process could take, where the system tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    kibibytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
+    free = kibibytes.get("MemAvailable", 0) * 1024
+    group = Path("/sys/fs/cgroup")
+    try:  # a container may be allowed less than the machine has
+        limit = int((group / "memory.max").read_text())
+        free = min(free, limit - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):
+        pass
+    return free / 2**30
+
+
+def _weights() -> str:
+    from impasto.vgg.weights import load
+
+    load("oxford")
+    return "the original Oxford VGG-19, SHA-256 verified"
+
+
+def _formats() -> str:
+    import torch
+
+    from impasto.picture.formats import FORMATS
+    from impasto.picture.read import open_picture
+    from impasto.picture.record import Carried
+    from impasto.picture.write import encode
+
+    gray = torch.full((3, 16, 24), 0.5)
+    for name in FORMATS:
+        try:
+            size = open_picture(encode(gray, name, carried=Carried())).size
+        except Exception as error:
+            raise RuntimeError(f"{name}: {error}") from error
+        if size != (24, 16):
+            raise RuntimeError(f"{name} comes back as {size[0]} × {size[1]} pixels, not 24 × 16")
+    return f"{', '.join(FORMATS)} written and read back"
+
+
+def _figures() -> str:
+    import io
+
+    from impasto.measure.figures import loss_curve
+    from impasto.result import Losses
+
+    buffer = io.BytesIO()
+    loss_curve([Losses(1.0, 0.5, 0.5)] * 3).savefig(buffer, format="png")
+    return "drawn"
+
+
+def _folder() -> str:
+    if not os.access(".", os.W_OK):
+        raise RuntimeError("the current folder cannot be written; name another with -o")
+    return "the current folder can be written"
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "impasto": _impasto,
+    "libraries": _libraries,
+    "device": _device,
+    "precision": _precision,
+    "threads": _threads,
+    "memory": _memory,
+    "weights": _weights,
+    "formats": _formats,
+    "figures": _figures,
+    "folder": _folder,
+}

@@ -1,0 +1,244 @@
+"""Where pictures come from and go to: files, stdin and stdout, checked before any work."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from impasto.picture.record import Carried, Picture
+    from impasto.result import Result
+
+PIPE = "-"
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where a run's picture goes and how it is written.
+
+    Attributes:
+        output: a path, or `-` for stdout.
+        overwrite: whether files that are already there may be replaced.
+        inputs: files that must never be replaced.
+        bits: bits a channel, 8 or 16; None for the writer's own choice.
+        quality: quality of the formats that lose, 1 to 100; None for the writer's own choice.
+        strip_gps: whether to leave out where a photograph was taken.
+    """
+
+    output: str
+    overwrite: bool = False
+    inputs: tuple[str, ...] = ()
+    bits: int | None = None
+    quality: int | None = None
+    strip_gps: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options for the writer that the user has set."""
+        wished = {"bits": self.bits, "quality": self.quality}
+        return {
+            **{name: value for name, value in wished.items() if value is not None},
+            "strip_gps": self.strip_gps,
+        }
+
+
+def one_pipe(named: Mapping[str, str]) -> None:
+    """Refuse a second `-` among the inputs, and a `-` with nothing piped in."""
+    piped = [name for name, source in named.items() if source == PIPE]
+    if len(piped) > 1:
+        raise ValueError(
+            f"only one input must be `-`, got {' and '.join(piped)}; name a file for the others"
+        )
+    if piped and sys.stdin.isatty():
+        raise ValueError(f"`{piped[0]}` is `-`, but nothing is piped in; name a file")
+
+
+def opened(source: str, name: str) -> Picture:
+    """Read a picture from a file, or from stdin where the source is `-`."""
+    from impasto.picture.read import open_picture
+
+    return open_picture(contents(source), name=name)
+
+
+def contents(source: str) -> str | bytes:
+    """A path as it is, or what stdin holds where the source is `-`."""
+    return sys.stdin.buffer.read() if source == PIPE else source
+
+
+def stem(source: str) -> str:
+    """The name a source gives to what is made from it."""
+    return "stdin" if source == PIPE else Path(source).stem
+
+
+def files(*sources: str | None) -> tuple[str, ...]:
+    """The sources that are files."""
+    return tuple(source for source in sources if source and source != PIPE)
+
+
+def snapshot(saving: Saving, evaluation: int) -> Path:
+    """Where the picture of an evaluation goes: `out.png` -> `out-00050.png`."""
+    output = Path(saving.output)
+    return output.with_name(f"{output.stem}-{evaluation:05}.png")
+
+
+def check_places(
+    saving: Saving,
+    *,
+    writes_picture: bool = True,
+    figures: Mapping[str, str | None],
+    save_every: int | None = None,
+    steps: int = 0,
+) -> None:
+    """Refuse every place that cannot be written, before any work.
+
+    Args:
+        saving: where the picture goes.
+        writes_picture: False where only figures are written.
+        figures: option name -> where its figure goes, or None.
+        save_every: how many evaluations lie between snapshots; None for no snapshots.
+        steps: how many evaluations are planned.
+
+    Raises:
+        ValueError: a place or a combination of options makes no sense.
+        PictureError: a place cannot be written, or is taken.
+    """
+    from impasto.measure.figures import check_figure
+    from impasto.picture.write import check_output
+
+    rules = {"overwrite": saving.overwrite, "inputs": saving.inputs}
+    taken: dict[Path, str] = {}
+    if writes_picture and saving.output == PIPE:
+        if sys.stdout.isatty():
+            raise ValueError("`output` is `-`, but stdout is a terminal; name a file, or pipe it")
+        if save_every:
+            raise ValueError("`save_every` needs a file to write beside, got `-o -`; name a file")
+    elif writes_picture:
+        taken[check_output(saving.output, **rules).resolve()] = "output"
+        for evaluation in range(save_every, steps + 1, save_every) if save_every else ():
+            taken[check_output(snapshot(saving, evaluation), **rules).resolve()] = "save_every"
+    for name, place in figures.items():
+        if place is None:
+            continue
+        check_figure(place, **rules, name=name)
+        other = taken.setdefault(Path(place).resolve(), name)
+        if other != name:
+            raise ValueError(
+                f"`{name}` must be a file of its own, got {place!r}, which `{other}` writes; "
+                "choose another name"
+            )
+    if writes_picture:
+        _rehearse(saving)
+
+
+def put(saving: Saving, pixels: Tensor, carried: Carried, recipe: str) -> str:
+    """Write the finished picture; gives back its path, or `-`."""
+    from impasto.picture.write import encode, save
+
+    if saving.output == PIPE:
+        data = encode(pixels, "png", carried=carried, recipe=recipe, **saving.settings)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return PIPE
+    return str(
+        save(
+            pixels,
+            saving.output,
+            carried=carried,
+            recipe=recipe,
+            overwrite=saving.overwrite,
+            inputs=saving.inputs,
+            **saving.settings,
+        )
+    )
+
+
+def put_snapshot(saving: Saving, evaluation: int, pixels: Tensor, recipe: str) -> None:
+    """Write the picture of an evaluation; it may be smaller than the output, and opaque."""
+    from impasto.picture.record import Carried
+    from impasto.picture.write import save
+
+    save(
+        pixels,
+        snapshot(saving, evaluation),
+        carried=Carried(),
+        recipe=recipe,
+        overwrite=saving.overwrite,
+        inputs=saving.inputs,
+    )
+
+
+def summary(result: Result, output: str) -> dict[str, Any]:
+    """What `--json` says of a run, in plain JSON values."""
+    recipe = result.recipe
+    kind = {"preset": recipe.preset} if hasattr(recipe, "preset") else {}
+    if hasattr(recipe, "layer"):
+        kind = {"layer": recipe.layer, "kind": recipe.kind}
+    return {
+        "output": output,
+        "size": [int(side) for side in result.size],
+        "seconds": round(float(result.seconds), 3),
+        "evaluations": int(result.evaluations),
+        "loss": plain(result.losses.total),
+        "content_loss": plain(result.losses.content),
+        "style_loss": plain(result.losses.style),
+        **kind,
+        "seed": recipe.seed,
+        "device": str(result.device),
+        "precision": str(result.precision),
+    }
+
+
+def plain(number: float) -> float | None:
+    """A number as JSON knows it: infinity and NaN become null."""
+    value = float(number)
+    return value if math.isfinite(value) else None
+
+
+def tell(output: str, facts: Mapping[str, Any] | None) -> None:
+    """Print a result's path, or its facts as JSON; on stderr where stdout carries the picture."""
+    if facts is not None:
+        click.echo(json.dumps(facts, ensure_ascii=False), err=output == PIPE)
+    elif output != PIPE:
+        click.echo(output)
+
+
+def tell_stopped(evaluations: int, output: str) -> int:
+    """Say on stderr that a run was cut short; gives back the exit code of an interruption."""
+    where = "was written to stdout" if output == PIPE else f"is in {output}"
+    click.echo(
+        f"impasto: stopped after {evaluations} evaluations; the best picture so far {where}",
+        err=True,
+    )
+    return 130
+
+
+def saving_of(output: str, inputs: Sequence[str], options: Mapping[str, Any]) -> Saving:
+    """A `Saving` from the options that `saving_options` gave a command."""
+    return Saving(
+        output=output,
+        overwrite=options["overwrite"],
+        inputs=tuple(inputs),
+        bits=int(options["bits"]) if options["bits"] else None,
+        quality=options["quality"],
+        strip_gps=options["strip_gps"],
+    )
+
+
+def _rehearse(saving: Saving) -> None:
+    """Encode a tiny picture the same way, so that no long run ends in a refusal."""
+    import torch
+
+    from impasto.picture.record import Carried
+    from impasto.picture.write import encode
+
+    ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
+    encode(torch.zeros(3, 16, 16), ending, carried=Carried(), recipe="{}", **saving.settings)

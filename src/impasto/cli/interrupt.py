@@ -1,0 +1,43 @@
+"""Ctrl-C once: finish this evaluation and keep the picture. Twice: stop at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def stoppable() -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a flag, and the second into KeyboardInterrupt.
+
+    Returns:
+        A context manager that gives the flag; the handlers of before come back at its end.
+
+    Example:
+        >>> with stoppable() as asked:
+        ...     signal.raise_signal(signal.SIGINT)
+        ...     asked.is_set()
+        True
+    """
+    asked = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        # Not through sys.stderr: the signal may have come in the middle of a write to it.
+        os.write(2, b"\nimpasto: stopping after this evaluation; once more to stop at once\n")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread may set handlers
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

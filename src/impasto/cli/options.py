@@ -1,0 +1,218 @@
+"""Command line options made from the recipes, and the few that the command line adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, get_args, get_origin
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from impasto.recipe import LAYERS, PRESETS, choices, law
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
+    """Give a command one option for every field of a recipe but its format's version.
+
+    Args:
+        model: the recipe. Names, help, ranges and defaults are read from it and stand nowhere
+            else. The options arrive as text, or None where the user gave none.
+
+    Returns:
+        A decorator for a click command.
+
+    Example:
+        >>> from impasto.recipe import StyleRecipe
+        >>> @click.command()
+        ... @recipe_options(StyleRecipe)
+        ... def command(**options): ...
+        >>> [option.opts[0] for option in command.params][:3]
+        ['--preset', '--strength', '--size']
+    """
+
+    def decorate(command: F) -> F:
+        for name, field in reversed(model.model_fields.items()):
+            if name != "version":
+                command = click.option(
+                    flag(name), name, metavar=_metavar(field), help=described(name, field)
+                )(command)
+        return command
+
+    return decorate
+
+
+def given(model: type[BaseModel], texts: Mapping[str, str | None]) -> dict[str, Any]:
+    """The options the user gave, as values a recipe can check.
+
+    Args:
+        model: the recipe that `recipe_options` made the options from.
+        texts: what click hands over: option name -> text, or None where not given.
+
+    Returns:
+        Option name -> number, text or layer weights. Whatever does not parse stays text, so that
+        the recipe's own sentence names it.
+
+    Raises:
+        ValueError: a list of layers is empty or names a layer twice.
+
+    Example:
+        >>> from impasto.recipe import StyleRecipe
+        >>> given(StyleRecipe, {"steps": "50", "seed": None, "style_layers": "relu1_1:2,relu2_1"})
+        {'steps': 50, 'style_layers': {'relu1_1': 2, 'relu2_1': 1.0}}
+    """
+    return {
+        name: _parsed(name, model.model_fields[name], text)
+        for name, text in texts.items()
+        if text is not None
+    }
+
+
+def flag(name: str) -> str:
+    """The option that stands for a field: `style_weight` -> `--style-weight`."""
+    return "--" + name.replace("_", "-")
+
+
+def shown(value: Any) -> str:
+    """A value as one would type it.
+
+    Example:
+        >>> shown({"relu1_1": 1.0, "relu2_1": 0.5})
+        'relu1_1,relu2_1:0.5'
+    """
+    if isinstance(value, Mapping):
+        return ",".join(k if w == 1 else f"{k}:{shown(w)}" for k, w in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def described(name: str, field: FieldInfo) -> str:
+    """A field's help: what it does, what it may be, what it is when not given."""
+    if name == "preset":
+        must = f"one of {', '.join(PRESETS)}"
+    elif choices(field.annotation) == LAYERS:
+        must = f"one of {LAYERS[0]}, {LAYERS[1]} … {LAYERS[-1]}"
+    else:
+        must = law(field)
+    default = shown(field.get_default(call_default_factory=True))
+    return f"{field.description}  [{must}; default {default}]"
+
+
+def spoken(sentence: str) -> str:
+    """A recipe's sentence with the way out that a command line has.
+
+    Example:
+        >>> spoken("`strength` must be at most 1, got 7; see StyleRecipe for every option")
+        '`strength` must be at most 1, got 7; see `impasto style --help` for every option'
+    """
+    for model, command in (("StyleRecipe", "style"), ("ReconstructRecipe", "reconstruct")):
+        sentence = sentence.replace(f"see {model} for", f"see `impasto {command} --help` for")
+    return sentence
+
+
+def debug_option(command: F) -> F:
+    """`--debug`; `main` itself looks for it, since what goes wrong first may be the parsing."""
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, help="show the traceback of an error"
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="print one JSON object")(command)
+
+
+def overwrite_option(command: F) -> F:
+    """`--overwrite`."""
+    return click.option("--overwrite", is_flag=True, help="replace files that are already there")(
+        command
+    )
+
+
+def progress_option(command: F) -> F:
+    """`--progress/--quiet`."""
+    return click.option(
+        "--progress/--quiet",
+        default=None,
+        help="draw progress on stderr, or do not  [default: only on a terminal]",
+    )(command)
+
+
+def saving_options(command: F) -> F:
+    """Everything about how pictures are written."""
+    options = (
+        click.option("--loss-curve", metavar="FILE", help="draw the losses: .png .jpg .pdf .svg"),
+        click.option(
+            "--save-every",
+            type=click.IntRange(1),
+            metavar="N",
+            help="write the picture each N evaluations, beside the output, as OUTPUT-00050.png",
+        ),
+        click.option("--bits", type=click.Choice(["8", "16"]), help="bits a channel of the output"),
+        click.option(
+            "--quality",
+            type=click.IntRange(1, 100),
+            metavar="N",
+            help="quality of .jpg, .webp and .avif ; larger keeps more",
+        ),
+        click.option("--strip-gps", is_flag=True, help="leave out where a photograph was taken"),
+        overwrite_option,
+        json_option,
+        progress_option,
+        debug_option,
+    )
+    return _stacked(command, options)
+
+
+def _stacked(command: F, options: Iterable[Callable[[F], F]]) -> F:
+    """Apply decorators so that `--help` lists them in the order written."""
+    for option in reversed(tuple(options)):
+        command = option(command)
+    return command
+
+
+def _metavar(field: FieldInfo) -> str:
+    """The placeholder behind an option in `--help`."""
+    if get_origin(field.annotation) is dict:
+        return "LAYER[:WEIGHT],…"
+    return "NUMBER" if _numeric(field.annotation) else "NAME"
+
+
+def _numeric(annotation: Any) -> bool:
+    """Whether an annotation takes numbers."""
+    return annotation in (int, float) or any(_numeric(part) for part in get_args(annotation))
+
+
+def _parsed(name: str, field: FieldInfo, text: str) -> Any:
+    """One option's text as the value it means."""
+    if get_origin(field.annotation) is dict:
+        return _layers(name, text)
+    return _number(text) if _numeric(field.annotation) else text
+
+
+def _layers(name: str, text: str) -> dict[str, Any]:
+    """`relu1_1,relu2_1:0.5` as layer -> weight."""
+    layers: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        layer, colon, weight = part.partition(":")
+        if layer in layers:
+            raise ValueError(
+                f"`{name}` must name each layer once, got {layer} twice in {text!r}; drop one"
+            )
+        layers[layer] = _number(weight) if colon else 1.0
+    if not layers:
+        raise ValueError(
+            f"`{name}` must name at least one layer, got {text!r}; for example relu1_1,relu2_1:0.5"
+        )
+    return layers
+
+
+def _number(text: str) -> int | float | str:
+    """A number where the text is one, else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,170 @@
+"""Progress on stderr: a live bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from impasto.result import OnStep, Step
+
+LINE_EVERY = 50  # evaluations, where there is no terminal to draw a bar on
+ROOMY = 76  # columns a terminal must have to show the losses too
+
+
+@contextmanager
+def watching(wanted: bool | None, label: str = "") -> Iterator[OnStep]:
+    """Show the steps of a run on stderr.
+
+    Args:
+        wanted: True shows, False is silent, None shows only where stderr is a terminal.
+        label: what to call the run, where there are several.
+
+    Returns:
+        A context manager that gives the function to call at every step.
+
+    Example:
+        >>> with watching(False) as draw:
+        ...     pass
+    """
+    terminal = sys.stderr.isatty()
+    if not (terminal if wanted is None else wanted):
+        yield lambda step: None
+    elif terminal:
+        with _bar(label) as draw:
+            yield draw
+    else:
+        yield _lines(label)
+
+
+def seconds_left(step: Step, rate: float) -> float:
+    """Guess how long the rest of a run takes.
+
+    Assumes that the evaluations are shared evenly over the scales and that each scale has twice
+    the side of the last, hence four times the work; it is exact enough once the last scale runs.
+
+    Args:
+        step: the latest step.
+        rate: evaluations a second at its scale, above 0.
+
+    Returns:
+        Seconds.
+
+    Example:
+        >>> from impasto.result import Losses
+        >>> step = Step(50, 100, 1, 2, (64, 64), Losses(1, 0, 1), 5.0, lambda: None)
+        >>> seconds_left(step, 10.0)  # fifty more, at a quarter of the speed
+        20.0
+    """
+    left = max(step.evaluations - step.evaluation, 0)
+    later = step.scales - step.scale
+    here = left
+    if later:
+        end = step.evaluations * step.scale / step.scales
+        here = min(max(end - step.evaluation, 0), left)
+    work = here + sum((left - here) / later * 4**scale for scale in range(1, later + 1))
+    return work / rate
+
+
+def spoken(seconds: float) -> str:
+    """A time as minutes and seconds, with hours where there are any.
+
+    Example:
+        >>> spoken(75.4), spoken(3700)
+        ('1:15', '1:01:40')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def pace() -> Callable[[Step], float]:
+    """A function that turns the steps of one run into evaluations a second at the present scale.
+
+    Example:
+        >>> from impasto.result import Losses
+        >>> rate = pace()
+        >>> for evaluation, seconds in ((1, 5.0), (2, 5.5), (3, 6.0)):  # five seconds of loading
+        ...     step = Step(
+        ...         evaluation, 9, 1, 1, (64, 64), Losses(1, 0, 1), seconds, lambda: None
+        ...     )
+        ...     latest = rate(step)
+        >>> latest
+        2.0
+    """
+    scale, first, since, latest = 0, 0, 0.0, 0.0
+
+    def rate(step: Step) -> float:
+        nonlocal scale, first, since, latest
+        if not scale:  # the first evaluation's time holds the loading of the network too
+            first, since = step.evaluation, step.seconds
+        elif step.scale != scale:
+            first, since = step.evaluation - 1, latest
+        scale, latest = step.scale, step.seconds
+        made = step.evaluation - first
+        return made / max(step.seconds - since, 1e-6) if made else 1 / max(step.seconds, 1e-6)
+
+    return rate
+
+
+def _losses(step: Step) -> str:
+    """The two losses of a step in a few words."""
+    return f"content {step.losses.content:.3g} style {step.losses.style:.3g}"
+
+
+def _lines(label: str) -> OnStep:
+    """Write a line at the first, every fiftieth and the last evaluation."""
+    rate = pace()
+    start = f"{label}  " if label else ""
+
+    def draw(step: Step) -> None:
+        speed = rate(step)
+        if step.evaluation in (1, step.evaluations) or step.evaluation % LINE_EVERY == 0:
+            width, height = step.size
+            click.echo(
+                f"{start}scale {step.scale}/{step.scales} {width}×{height}  "
+                f"{step.evaluation}/{step.evaluations}  {_losses(step)}  "
+                f"{speed:.3g}/s  {spoken(seconds_left(step, speed))} left",
+                err=True,
+            )
+
+    return draw
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[OnStep]:
+    """A live bar with rich."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    losses = [TextColumn("[dim]{task.fields[losses]}")] if console.width >= ROOMY else []
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        *losses,
+        TextColumn("{task.fields[left]}"),
+        console=console,
+        refresh_per_second=4,
+        expand=True,
+    )
+    task = progress.add_task(f"{label} getting ready".lstrip(), total=None, losses="", left="")
+    rate = pace()
+
+    def draw(step: Step) -> None:
+        speed = rate(step)
+        width, height = step.size
+        progress.update(
+            task,
+            total=step.evaluations,
+            completed=step.evaluation,
+            description=f"{label} {step.scale}/{step.scales} {width}×{height}".lstrip(),
+            losses=_losses(step),
+            left=f"{speed:.3g}/s {spoken(seconds_left(step, speed))} left",
+        )
+
+    with progress:
+        yield draw

@@ -1,0 +1,145 @@
+"""`impasto reconstruct`: what one layer of the network remembers of a picture."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from impasto.cli import files
+from impasto.cli.interrupt import stoppable
+from impasto.cli.options import given, recipe_options, saving_options
+from impasto.cli.progress import watching
+from impasto.recipe import BLOCKS, ReconstructRecipe, checked
+
+if TYPE_CHECKING:
+    from impasto.picture.record import Picture
+    from impasto.result import Result, Step
+
+# The first convolution of every block: the row that the figure shows.
+ROW = tuple(f"conv{block}_1" for block in range(1, len(BLOCKS) + 1))
+
+EPILOG = (
+    f"--figure rebuilds IMAGE from {ROW[0]} … {ROW[-1]} and draws all of them beside it; -o is "
+    "then optional, and --layer needs it. IMAGE may be `-` for stdin; -o - writes a PNG to "
+    "stdout, and --json then goes to stderr. Ctrl-C keeps the best picture so far."
+)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("image")
+@click.option("-o", "--output", metavar="FILE", help="where to  [default: IMAGE-LAYER.png here]")
+@click.option("--figure", metavar="FILE", help="draw the row of five layers: .png .jpg .pdf .svg")
+@recipe_options(ReconstructRecipe)
+@saving_options
+def reconstruct(image: str, output: str | None, **options: Any) -> int:
+    """Rebuild IMAGE from one layer of the network."""
+    recipe = checked(ReconstructRecipe, given(ReconstructRecipe, _texts(options)))
+    wants_picture = output is not None or not options["figure"]
+    if not wants_picture:
+        _refuse_without_output(options)
+    files.one_pipe({"image": image})
+    weights = recipe.weights if Path(recipe.weights).is_file() else None
+    place = output or f"{files.stem(image)}-{recipe.layer}.png"
+    saving = files.saving_of(place, files.files(image, weights), options)
+    files.check_places(
+        saving,
+        writes_picture=wants_picture,
+        figures={name: options[name] for name in ("figure", "loss_curve")},
+        save_every=options["save_every"],
+        steps=recipe.steps,
+    )
+    picture = files.opened(image, "image")
+    with stoppable() as asked:
+        return _run(picture, recipe, saving if wants_picture else None, options, asked)
+
+
+def _run(
+    picture: Picture,
+    recipe: ReconstructRecipe,
+    saving: files.Saving | None,
+    options: dict[str, Any],
+    asked: threading.Event,
+) -> int:
+    """Rebuild every layer that is wanted, write everything, and say where it is."""
+    results: dict[str, Result] = {}
+    layers = dict.fromkeys(
+        [*([recipe.layer] if saving else []), *(ROW if options["figure"] else [])]
+    )
+    for layer in layers:
+        if not asked.is_set():
+            own = recipe.model_copy(update={"layer": layer})
+            keeps = saving if layer == recipe.layer else None
+            results[layer] = _rebuilt(picture, own, keeps, options, asked, len(layers) > 1)
+    written = options["figure"]
+    main = results[recipe.layer] if saving else next(iter(results.values()))
+    if saving:
+        record = main.recipe.model_dump_json()
+        written = files.put(saving, main.pixels, main.carried, record)
+    _draw(picture, results, main, options)
+    facts = files.summary(main, written) if options["as_json"] else None
+    if facts and options["figure"]:
+        facts["layers"] = {
+            layer: files.plain(results[layer].losses.total) for layer in ROW if layer in results
+        }
+    files.tell(written, facts)
+    total = sum(result.evaluations for result in results.values())
+    return files.tell_stopped(total, written) if asked.is_set() else 0
+
+
+def _rebuilt(
+    picture: Picture,
+    recipe: ReconstructRecipe,
+    saving: files.Saving | None,
+    options: dict[str, Any],
+    asked: threading.Event,
+    one_of_several: bool,
+) -> Result:
+    """Rebuild one layer, drawing progress and writing snapshots on the way."""
+    from impasto.style.reconstruct import reconstruct as rebuild
+
+    every = options["save_every"] if saving else None
+    with watching(options["progress"], recipe.layer if one_of_several else "") as draw:
+
+        def on_step(step: Step) -> None:
+            draw(step)
+            if saving and every and step.evaluation % every == 0:
+                record = recipe.model_dump_json()
+                files.put_snapshot(saving, step.evaluation, step.picture(), record)
+            if asked.is_set():
+                raise StopIteration
+
+        return rebuild(picture, recipe=recipe, on_step=on_step)
+
+
+def _draw(
+    picture: Picture, results: dict[str, Result], main: Result, options: dict[str, Any]
+) -> None:
+    """Draw the figures that were asked for."""
+    if not (options["figure"] or options["loss_curve"]):
+        return
+    from impasto.measure.figures import loss_curve, reconstruction_row, save_figure
+
+    if options["figure"]:
+        row = {layer: results[layer].pixels for layer in ROW if layer in results}
+        save_figure(reconstruction_row(picture, row), options["figure"], options["overwrite"])
+    if options["loss_curve"]:
+        curve = loss_curve(main.history, main.scale_starts)
+        save_figure(curve, options["loss_curve"], options["overwrite"])
+
+
+def _refuse_without_output(options: dict[str, Any]) -> None:
+    """Refuse what only makes sense for one picture where only the row is written."""
+    for name in ("layer", "loss_curve", "save_every", "bits", "quality"):
+        if options[name] is not None:
+            raise ValueError(
+                f"`{name}` needs a picture of its own beside `--figure`, got {options[name]!r}; "
+                "add -o FILE"
+            )
+
+
+def _texts(options: dict[str, Any]) -> dict[str, str | None]:
+    """The options that are the recipe's."""
+    return {name: options[name] for name in ReconstructRecipe.model_fields if name in options}

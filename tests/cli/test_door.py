@@ -1,0 +1,194 @@
+"""The door of the command line: help, version, errors as one line with an exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from impasto.cli import main as door
+from impasto.cli.main import main
+from impasto.cli.options import recipe_options
+from impasto.errors import PictureError, WeightsError
+from impasto.recipe import ReconstructRecipe, StyleRecipe
+
+SOURCES = Path(__file__).parents[2] / "src"
+COMMANDS = ("style", "reconstruct", "compare", "figure", "demo", "doctor", "info")
+
+
+def test_help_names_every_command_and_loads_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from impasto.cli.main import main\n"
+        "assert main(['--help']) == 0\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'PIL', 'skimage'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for command in COMMANDS:
+        assert f"\n  {command} " in done.stdout
+    assert "..." not in done.stdout.split("Commands:")[1], "a summary is cut short"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"Usage: impasto {command}")
+    assert "--debug" in out
+
+
+@pytest.mark.parametrize(
+    ("command", "model"), [("style", StyleRecipe), ("reconstruct", ReconstructRecipe)]
+)
+def test_every_option_of_a_recipe_is_offered_with_its_own_words(command, model):
+    done = CliRunner().invoke(door.impasto, [command, "--help"])
+    words = " ".join(done.output.split())
+    for name, field in model.model_fields.items():
+        option = "--" + name.replace("_", "-")
+        assert (f"{option} " in words) == (name != "version"), option
+        if name != "version":
+            assert " ".join(field.description.split()) in words
+
+
+def test_an_option_added_to_a_recipe_appears_by_itself():
+    class Wider(StyleRecipe):
+        brush_width: float = 2.5
+
+    @click.command()
+    @recipe_options(Wider)
+    def command(**options):
+        click.echo(options["brush_width"])
+
+    assert "--brush-width NUMBER" in CliRunner().invoke(command, ["--help"]).output
+    assert CliRunner().invoke(command, ["--brush-width", "3"]).output == "3\n"
+    assert CliRunner().invoke(command, []).output == "\n"
+
+
+def test_version(capsys):
+    from impasto import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"impasto {__version__}\n"
+
+
+def test_python_m_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "impasto", "paint"],
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("impasto: No such command 'paint'")
+
+
+def test_no_words_show_the_help_and_are_wrong_usage(capsys):
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Commands:" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["style"],
+        ["style", "a.png"],
+        ["style", "a.png", "b.png", "--steps"],
+        ["style", "a.png", "b.png", "--brush", "3"],
+        ["style", "a.png", "b.png", "--save-every", "0"],
+        ["style", "a.png", "b.png", "--bits", "12"],
+        ["style", "a.png", "b.png", "--quality", "0"],
+        ["figure", "a.png", "b.png", "c.png"],
+        ["compare", "a.png"],
+        ["paint"],
+        ["--loud"],
+    ],
+)
+def test_wrong_usage_is_one_line_and_two(words, capsys):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("impasto: ")
+    assert err.count("\n") == 1
+    assert "--help`" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (PictureError("a.png is empty"), 1, "a.png is empty"),
+        (WeightsError("altered"), 1, "altered"),
+        (ValueError("`size` must\n  be even"), 2, "`size` must be even"),
+        (TypeError("`style` must be a picture"), 2, "`style` must be a picture"),
+        (MemoryError(), 1, "there is not enough memory for this run; ask for a smaller `--size`"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), 1, "there is not "
+         "enough memory for this run; ask for a smaller `--size`"),
+        (OSError(28, "No space left on device", "a.png"), 1, "a.png: No space left on device"),
+        (KeyboardInterrupt(), 130, "interrupted; nothing more was written"),
+        (ZeroDivisionError("division"), 1, "something unforeseen went wrong, ZeroDivisionError: "
+         "division; `--debug` shows where"),
+    ],
+)  # fmt: skip
+def test_whatever_happens_is_one_line_and_a_code(error, code, line, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(door.doctor, "callback", fail)
+    assert main(["doctor"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.strip() == f"impasto: {line}"
+
+
+def test_debug_shows_the_traceback(capsys, monkeypatch):
+    def fail(*_, **__):
+        raise PictureError("a.png is empty")
+
+    monkeypatch.setattr(door.doctor, "callback", fail)
+    assert main(["doctor", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "in fail" in err
+    assert err.endswith("impasto: a.png is empty\n")
+
+
+def test_torch_running_out_of_memory_is_named(capsys, monkeypatch):
+    import torch
+
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
+
+    monkeypatch.setattr(door.doctor, "callback", fail)
+    assert main(["doctor"]) == 1
+    assert "not enough memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["style", "--help"], ["style", "photo.png", "paint.png", "-o", "-", "--steps", "1"]]
+)
+def test_a_reader_that_goes_away_is_no_drama(spawn, words):
+    process = spawn(*words)
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, b"")
+
+
+def test_a_sentence_nobody_reads_keeps_its_code(spawn):
+    process = spawn("paint")
+    process.stderr.close()
+    process.stderr = None
+    process.communicate(timeout=60)
+    assert process.returncode == 2

@@ -1,0 +1,79 @@
+"""Progress: speeds, time left, and the bar drawn for someone at a terminal."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.cli import progress
+from impasto.cli.progress import pace, seconds_left, spoken, watching
+from impasto.result import Losses, Step
+
+
+def step(evaluation, seconds=1.0, scale=1, scales=1, evaluations=100, size=(64, 48)):
+    losses = Losses(0.75, 0.25, 0.5)
+    return Step(evaluation, evaluations, scale, scales, size, losses, seconds, lambda: None)
+
+
+@given(st.integers(1, 100), st.floats(0.1, 100))
+def test_at_one_scale_the_time_left_is_a_quotient(evaluation, rate):
+    assert seconds_left(step(evaluation), rate) == pytest.approx((100 - evaluation) / rate)
+
+
+@given(st.integers(1, 99), st.integers(1, 4))
+def test_later_scales_cost_more_and_nothing_is_left_at_the_end(evaluation, scale):
+    now = step(evaluation, scale=scale, scales=4)
+    flat = (100 - evaluation) / 2.0
+    assert seconds_left(now, 2.0) >= flat - 1e-9
+    assert seconds_left(step(100, scale=scale, scales=4), 2.0) == 0
+
+
+def test_the_pace_leaves_out_loading_and_starts_again_at_each_scale():
+    rate = pace()
+    rates = [rate(step(n, 10 + n / 4)) for n in range(1, 6)]
+    assert rates[1:] == pytest.approx([4.0] * 4)
+    rates = [rate(step(n, 11.25 + (n - 5), scale=2)) for n in range(6, 9)]
+    assert rates == pytest.approx([1.0] * 3)
+
+
+def test_times_are_spoken_as_clocks_show_them():
+    assert [spoken(s) for s in (0, 59.6, 61, 3661)] == ["0:00", "1:00", "1:01", "1:01:01"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_a_terminal_gets_a_bar_with_everything_on_one_line(monkeypatch, columns):
+    screen = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with watching(None) as draw:
+        draw(step(1, 1.0))
+        draw(step(40, 40.0, scale=1, scales=2, size=(512, 384)))
+    last = screen.getvalue()
+    assert "40/100" in last
+    if columns >= 80:
+        for words in ("1/2 512×384", "content 0.25", "style 0.5", "1/s", "left"):
+            assert words in last, words
+
+
+def test_quiet_at_a_terminal_is_quiet(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+    with watching(False) as draw:
+        draw(step(1))
+    assert screen.getvalue() == ""
+
+
+def test_a_pipe_gets_lines_when_asked(capsys):
+    with watching(True, "conv1_1") as draw:
+        for number in range(1, 101):
+            draw(step(number, number / 10))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[1] == "conv1_1  scale 1/1 64×48  50/100  content 0.25 style 0.5  10/s  0:05 left"
