@@ -6,12 +6,12 @@ import math
 import pytest
 
 import impasto
+from impasto.law import checked
 from impasto.recipe import (
     LAYERS,
     PRESETS,
     ReconstructRecipe,
     StyleRecipe,
-    checked,
     read_recipe,
     style_recipe,
 )

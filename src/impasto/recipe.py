@@ -6,14 +6,13 @@ models. A recipe is frozen, refuses what it does not know, and survives JSON unc
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import types
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+
+from impasto.law import checked, nearest, sentence
 
 # VGG-19: how many convolutions each of its five blocks has (Simonyan, Zisserman 2014, column E).
 BLOCKS = (2, 2, 4, 4, 4)
@@ -91,6 +90,7 @@ Device = Annotated[
     str,
     Field(
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        examples=["auto", "cpu", "cuda", "cuda:N", "mps"],
         description="where to compute: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`",
     ),
 ]
@@ -245,8 +245,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
     }
 )
 
-R = TypeVar("R", StyleRecipe, ReconstructRecipe)
-
 
 def style_recipe(preset: str = "default", **options: Any) -> StyleRecipe:
     """The recipe of a named preset, with some of its options changed.
@@ -271,24 +269,9 @@ def style_recipe(preset: str = "default", **options: Any) -> StyleRecipe:
     if preset not in PRESETS:
         raise ValueError(
             f"`preset` must be one of {', '.join(PRESETS)}, got {preset!r}"
-            f"{_nearest(preset, PRESETS)}"
+            f"{nearest(preset, PRESETS)}"
         )
     return checked(StyleRecipe, {**PRESETS[preset], **options, "preset": preset})
-
-
-def checked(model: type[R], options: Mapping[str, Any]) -> R:
-    """Validate options against a recipe, failing in one sentence about the first thing wrong."""
-    for name in options:
-        if name not in model.model_fields:
-            near = _nearest(name, model.model_fields)
-            raise ValueError(
-                f"`{name}` must be an option of {model.__name__}, got {options[name]!r}"
-                + (near or f"; choose from {', '.join(model.model_fields)}")
-            )
-    try:
-        return model.model_validate(dict(options), strict=False)
-    except ValidationError as error:
-        raise ValueError(_sentence(model, error)) from None
 
 
 def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe:
@@ -299,108 +282,4 @@ def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe:
         try:
             return ReconstructRecipe.model_validate_json(text)
         except ValidationError:
-            raise ValueError(_sentence(StyleRecipe, style_error)) from None
-
-
-def signed_by(model: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Show a recipe's options, with their defaults, in the signature of a function's **options."""
-
-    def sign(function: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(function)
-        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        fields = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.get_default(call_default_factory=True),
-                annotation=field.annotation,
-            )
-            for name, field in model.model_fields.items()
-            if name != "version" and name not in own.parameters
-        ]
-        function.__signature__ = own.replace(parameters=kept + fields)  # type: ignore[attr-defined]
-        return function
-
-    return sign
-
-
-def law(field: FieldInfo) -> str:
-    """What a value must be, in words made from the field itself."""
-    bounds = {type(m).__name__.lower(): m for m in field.metadata}
-    if "_pydanticgeneralmetadata" in bounds or any(hasattr(m, "pattern") for m in field.metadata):
-        return "one of auto, cpu, cuda, cuda:N, mps"
-    words = _kind(field.annotation)
-    if "ge" in bounds and "le" in bounds:
-        words += f" from {bounds['ge'].ge:g} to {bounds['le'].le:g}"
-    elif "ge" in bounds:
-        words += f" of at least {bounds['ge'].ge:g}"
-    elif "gt" in bounds and "le" in bounds:
-        words += f" above {bounds['gt'].gt:g} and at most {bounds['le'].le:g}"
-    return words
-
-
-def choices(annotation: Any) -> tuple[str, ...]:
-    """The values a Literal annotation allows, looking inside unions; empty for anything else."""
-    if get_origin(annotation) is Literal:
-        return tuple(str(value) for value in get_args(annotation))
-    if get_origin(annotation) in (Union, types.UnionType, Annotated):
-        return tuple(choice for part in get_args(annotation) for choice in choices(part))
-    return ()
-
-
-def _kind(annotation: Any) -> str:
-    """The type of an option in plain words."""
-    if get_origin(annotation) is Annotated:
-        return _kind(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join(_kind(part) for part in get_args(annotation))
-    if options := choices(annotation):
-        return "one of " + ", ".join(options) if len(options) > 1 else f"`{options[0]}`"
-    if get_origin(annotation) is dict:
-        return "layer names with their weights"
-    return {int: "a whole number", float: "a number", str: "a text"}.get(annotation, "given")
-
-
-def _sentence(model: type[BaseModel], error: ValidationError) -> str:
-    """The first of a validation's complaints as one sentence: name, law, value, way out."""
-    first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
-    name = path[0] if path else model.__name__
-    way_out = f"see {model.__name__} for every option"
-    context = first.get("ctx", {})
-    value = first["input"]
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        return f"`{name}` must be an option of {model.__name__}, got {value!r}; {way_out}"
-    if name.endswith("_layers") and "[key]" in path:
-        key = path[1]
-        near = _nearest(key, LAYERS)
-        return f"`{name}` must name layers of VGG-19, conv1_1 to relu5_4, got {key!r}" + (
-            near or "; for example relu4_2"
-        )
-    bound = {
-        "greater_than_equal": ("at least", "ge"),
-        "less_than_equal": ("at most", "le"),
-        "greater_than": ("above", "gt"),
-        "less_than": ("below", "lt"),
-    }.get(kind)
-    if name.endswith("_layers") and len(path) > 1:
-        must = f"at least {context['ge']:g}" if "ge" in context else "a finite number"
-        return f"`{name}`: the weight of {path[1]} must be {must}, got {value!r}; {way_out}"
-    if bound:
-        return f"`{name}` must be {bound[0]} {context[bound[1]]:g}, got {value!r}; {way_out}"
-    if kind == "finite_number":
-        return f"`{name}` must be a finite number, got {value!r}; {way_out}"
-    if kind == "json_invalid":
-        return f"the recipe must be valid JSON, got {str(value)[:40]!r}; {context['error']}"
-    field = model.model_fields.get(name)
-    allowed = choices(field.annotation) if field else ()
-    if isinstance(value, str) and allowed and (near := _nearest(value, allowed)):
-        way_out = near.removeprefix("; ")
-    return f"`{name}` must be {law(field) if field else 'given'}, got {value!r}; {way_out}"
-
-
-def _nearest(name: object, known: Any) -> str:
-    """A hint at the known name most like a mistyped one, or nothing."""
-    near = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
-    return f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(sentence(StyleRecipe, style_error)) from None

@@ -9,7 +9,8 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from impasto.recipe import LAYERS, PRESETS, choices, law
+from impasto.law import choices, law
+from impasto.recipe import LAYERS, PRESETS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

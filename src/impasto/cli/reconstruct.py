@@ -12,7 +12,8 @@ from impasto.cli import files
 from impasto.cli.interrupt import stoppable
 from impasto.cli.options import given, recipe_options, saving_options
 from impasto.cli.progress import watching
-from impasto.recipe import BLOCKS, ReconstructRecipe, checked
+from impasto.law import checked
+from impasto.recipe import BLOCKS, ReconstructRecipe
 
 if TYPE_CHECKING:
     from impasto.picture.record import Picture

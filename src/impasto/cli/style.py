@@ -15,7 +15,8 @@ from impasto.cli.options import (
     saving_options,
 )
 from impasto.cli.progress import watching
-from impasto.recipe import StyleRecipe, choices, style_recipe
+from impasto.law import choices
+from impasto.recipe import StyleRecipe, style_recipe
 
 EPILOG = (
     "CONTENT, one STYLE or --init may be `-` for stdin; -o - writes a PNG to stdout, and --json "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from impasto.compute.device import choose, precision
+from impasto.law import checked, signed_by
 from impasto.picture.read import Source, open_picture
-from impasto.recipe import ReconstructRecipe, StyleRecipe, checked, signed_by
+from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import noise, output_size, sized
 from impasto.style.objective import Objective, network, style_targets

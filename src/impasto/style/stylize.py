@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from impasto.compute.device import choose, precision
+from impasto.law import signed_by
 from impasto.picture.read import Source, open_picture
-from impasto.recipe import StyleRecipe, signed_by, style_recipe
+from impasto.recipe import StyleRecipe, style_recipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import brush_size, output_size, sized, start
 from impasto.style.objective import Objective, network, style_losses, style_targets
