@@ -186,6 +186,7 @@ def test_tiff_of_ycbcr_and_of_jpeg():
     for data in (
         file_of(image.convert("YCbCr"), "TIFF"),
         file_of(image, "TIFF", compression="jpeg", quality=95),
+        tiff(np.asarray(image), photometric="rgb", compression="jpeg"),
     ):
         pixels = open_picture(data).pixels
         assert pixels[:, 16, 16].tolist() == pytest.approx(

@@ -11,7 +11,8 @@ from impasto.picture import exif as exif_block
 from impasto.picture.color import profile_name
 from impasto.picture.embed import recipe_in
 from impasto.picture.formats import MAX_PIXELS
-from impasto.picture.header import Header, Unreadable, hushed, read_header
+from impasto.picture.header import Header, Unreadable, read_header
+from impasto.picture.hush import hushed
 from impasto.picture.sources import file_bytes, refusal
 
 

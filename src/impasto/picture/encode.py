@@ -41,9 +41,11 @@ class Metadata:
 
 def png(samples: np.ndarray, metadata: Metadata) -> bytes:
     """A PNG of 8 or 16 bits a channel; (H, W, 1 to 4) uint8 or uint16."""
-    pixels = imagecodecs.png_encode(
-        np.ascontiguousarray(samples.squeeze(-1) if samples.shape[-1] == 1 else samples)
-    )
+    height, _, channels = samples.shape
+    stored = np.ascontiguousarray(samples[..., 0] if channels == 1 else samples)
+    # Room for rows that do not shrink; imagecodecs' own guess falls short on narrow pictures.
+    room = 2 * (stored.nbytes + height) + 4096
+    pixels = bytes(imagecodecs.png_encode(stored, out=room))
     extra = [png_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(metadata.icc, 9))]
     if metadata.dpi:
         per_meter = [min(round(value / 0.0254), 2**31 - 1) for value in metadata.dpi]
@@ -65,7 +67,7 @@ def jpeg(samples: np.ndarray, metadata: Metadata) -> bytes:
     if metadata.dpi:
         options["dpi"] = tuple(min(max(round(value), 1), 65535) for value in metadata.dpi)
     # Full color resolution: halved colors smear the edges of brush strokes.
-    return _by_pillow(samples, "JPEG", metadata, subsampling=0, optimize=True, **options)
+    return _by_pillow(samples, "JPEG", metadata, subsampling=0, **options)
 
 
 def webp(samples: np.ndarray, metadata: Metadata) -> bytes:

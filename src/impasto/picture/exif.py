@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image
 
+from impasto.picture.hush import hushed
+
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 _EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
 _COLOR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003
@@ -36,7 +38,7 @@ _BROKEN = (
 def loaded(block: bytes | None) -> Image.Exif:
     """An EXIF block, or a whole TIFF file, as Pillow's mapping; empty where it is unreadable."""
     exif = Image.Exif()
-    with contextlib.suppress(*_BROKEN):
+    with contextlib.suppress(*_BROKEN), hushed():
         exif.load(block or b"")
         return exif
     return Image.Exif()
@@ -48,14 +50,14 @@ def opened(image: Image.Image) -> Image.Exif:
     known = {"exif", "Raw profile type exif"} & set(image.info)
     if image.format == "PNG" and not known and getattr(image, "tile", None):
         return Image.Exif()
-    with contextlib.suppress(*_BROKEN):
+    with contextlib.suppress(*_BROKEN), hushed():
         return image.getexif()
     return Image.Exif()
 
 
 def kept(exif: Image.Exif) -> bytes | None:
     """The EXIF block worth keeping: no orientation, no thumbnail, nothing about the storage."""
-    with contextlib.suppress(*_BROKEN):
+    with contextlib.suppress(*_BROKEN), hushed():
         clean = Image.Exif()
         for tag in sorted(_KEPT & set(exif)):
             clean[tag] = exif[tag]
@@ -111,7 +113,7 @@ def resolution(tags: Mapping[int, Any]) -> tuple[float, float] | None:
 
 def dots(x: Any, y: Any, scale: float | None = 1.0) -> tuple[float, float] | None:
     """A pair of resolutions as floats; None unless both are positive and finite."""
-    with contextlib.suppress(*_BROKEN):
+    with contextlib.suppress(*_BROKEN), hushed():
         if scale and x is not None and y is not None:
             pair = (float(x) * scale, float(y) * scale)
             return pair if all(math.isfinite(d) and 0 < d < 1e6 for d in pair) else None
@@ -122,7 +124,7 @@ def facts(exif: Image.Exif, turned: int) -> dict[str, Any]:
     """The few EXIF facts a person asks for; empty where the file states none of them."""
     names = {"make": 271, "model": 272, "datetime": 306, "artist": 315, "software": 305}
     found: dict[str, Any] = {}
-    with contextlib.suppress(*_BROKEN):
+    with contextlib.suppress(*_BROKEN), hushed():
         for name, tag in names.items():
             if isinstance(text := exif.get(tag), str) and (text := text.strip("\0 ")):
                 found[name] = text

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,14 +13,11 @@ from impasto.picture import exif as exif_block
 from impasto.picture.embed import MAX_BYTES
 from impasto.picture.formats import MAX_PIXELS, chunks, claimed_size, likeness, only_chunks
 from impasto.picture.formats import recognized as recognize
-
-# Without a handler of its own, what tifffile logs would reach the user's terminal.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+from impasto.picture.hush import hushed
 
 _MAX_SAMPLES = 8
 _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
-_WARNINGS = threading.RLock()
 
 
 class Unreadable(Exception):
@@ -65,15 +57,6 @@ class Header:
     dpi: tuple[float, float] | None
     icc: bytes | None
     xmp: bytes | str | None
-
-
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Keep the decoders' warnings in; what cannot be read is refused, what can is read."""
-    # Warning filters belong to the whole process: one thread at a time may put them aside.
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
@@ -202,9 +185,9 @@ def _tiff_header(data: bytes) -> Header:
     xmp = tags.get(700)
     return Header(
         format="TIFF",
-        size=(page.imagewidth, page.imagelength),
+        size=(int(page.imagewidth), int(page.imagelength)),
         mode=_NAMED_SAMPLES.get(photometric, "?") + ("A" if alpha else ""),
-        bits=32 if kind == 3 else max(bits) if isinstance(bits, tuple) else bits,
+        bits=32 if kind == 3 else int(max(bits) if isinstance(bits, tuple) else bits),
         alpha=alpha,
         frames=None,
         image=None,

@@ -16,7 +16,8 @@ from impasto.picture.color import to_srgb
 from impasto.picture.describe import describe
 from impasto.picture.embed import recipe_in
 from impasto.picture.formats import MAX_PIXELS
-from impasto.picture.header import Unreadable, hushed, read_header
+from impasto.picture.header import Unreadable, read_header
+from impasto.picture.hush import hushed
 from impasto.picture.record import Carried, Picture
 from impasto.picture.samples import Samples, decoded, image_samples
 from impasto.picture.sources import file_bytes, refusal

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from impasto.picture.formats import chunks, only_chunks
-from impasto.picture.header import Header, Unreadable, hushed, image_header
+from impasto.picture.header import Header, Unreadable, image_header
+from impasto.picture.hush import hushed
 
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # Pillow's modes -> the mode with the same content that NumPy understands.
@@ -25,7 +26,8 @@ _PLAIN = {
     "YCbCr": "RGB",
     "HSV": "RGB",
 }
-_TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4}  # photometric interpretation -> color channels
+_TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # photometric interpretation -> color channels
+_ONLY_LIBTIFF = (2, 3, 4, 6)  # compressions of fax machines, and JPEG as it first was
 _FLOAT, _UNSIGNED = 3, 1
 # The seven passes of an interlaced PNG: first column, first row, column step, row step.
 _PASSES = (
@@ -195,9 +197,9 @@ def _tiff(data: bytes, header: Header) -> Samples:
             raise Unreadable("the file is cut short")
     if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, np.prod(header.size)):
         raise Unreadable("its tiles are far larger than its picture")
-    photometric = int(page.photometric)
-    shallow = header.bits <= 8
-    if photometric == 6 and shallow:
+    photometric, compression = int(page.photometric), int(page.compression)
+    plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG it is JPEG's own affair
+    if header.bits <= 8 and (plain_ycbcr or compression in _ONLY_LIBTIFF):
         return _tiff_by_pillow(data, header)
     if photometric not in _TIFF_COLORS:
         name = getattr(page.photometric, "name", photometric)
@@ -206,16 +208,7 @@ def _tiff(data: bytes, header: Header) -> Samples:
         raise Unreadable(f"its samples are {page.dtype}; save them as 8 or 16 bits or as floats")
     if page.sampleformat == _UNSIGNED and header.bits > 16:
         raise Unreadable(f"its samples are {page.dtype}; save them as 8 or 16 bits or as floats")
-    try:
-        array = page.asarray(maxworkers=1)
-    except MemoryError:
-        raise
-    except Exception:
-        if not shallow:
-            raise
-        # Rare compressions that only libtiff knows.
-        return _tiff_by_pillow(data, header)
-    return _tiff_channels(array, header)
+    return _tiff_channels(page.asarray(maxworkers=1), header)
 
 
 def _tiff_channels(array: np.ndarray, header: Header) -> Samples:
@@ -242,7 +235,7 @@ def _tiff_channels(array: np.ndarray, header: Header) -> Samples:
 
 
 def _tiff_by_pillow(data: bytes, header: Header) -> Samples:
-    """A TIFF's first page through libtiff, which knows rarer compressions and YCbCr."""
+    """A TIFF's first page through libtiff, which knows fax compressions and YCbCr."""
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
     samples = image_samples(image)
     # Pillow has turned it upright already.
