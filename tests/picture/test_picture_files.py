@@ -214,6 +214,23 @@ def test_a_tiff_cut_short_is_refused(compression, dtype, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(("mode", "compression"), [("1", "group4"), ("YCbCr", None)])
+def test_a_tiff_for_libtiff_cut_short_is_refused_quietly(mode, compression, capfd):
+    image = Image.fromarray(noisy(64, 64)).convert(mode)
+    data = file_of(image, "TIFF", compression=compression)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        end = page.dataoffsets[-1] + page.databytecounts[-1]
+    if end == len(data):
+        assert "the file is cut short" in refused(data[:-1])
+    else:  # the directory stands behind the pixels: claim more than there are
+        stream = io.BytesIO(data)
+        with tifffile.TiffFile(stream, mode="r+") as file:
+            file.pages[0].tags["StripByteCounts"].overwrite(len(data) * 2)
+        assert "the file is cut short" in refused(stream.getvalue())
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_sixteen_bit_png_cut_short_is_refused(capfd):
     import imagecodecs
 
