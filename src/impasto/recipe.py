@@ -127,7 +127,7 @@ class StyleRecipe(BaseModel):
         "pixels; more lays down larger shapes first",
     )
     init: Literal["content", "recolored", "noise", "picture"] = Field(
-        "content",
+        "recolored",
         description="what the picture starts as: the content image, the content image in the "
         "style's colors, random noise, or a picture of your own",
     )
@@ -142,7 +142,7 @@ class StyleRecipe(BaseModel):
         "larger shapes, shallower matches color and grain",
     )
     content_weight: float = Field(
-        0.1, ge=0, description="weight of the content loss; larger keeps more of the subject"
+        0.2, ge=0, description="weight of the content loss; larger keeps more of the subject"
     )
     style_weight: float = Field(
         1.0, ge=0, description="weight of the style loss; larger takes more of the style"
@@ -154,7 +154,7 @@ class StyleRecipe(BaseModel):
         "larger gives a smoother surface",
     )
     statistic: Literal["gram", "gram+mean+std", "wasserstein"] = Field(
-        "gram+mean+std",
+        "wasserstein",
         description="what of the style is matched: Gram matrices, Gram matrices with the means "
         "and deviations of the channels, or the Wasserstein distance between feature Gaussians",
     )
@@ -211,6 +211,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
         # The notebook to the letter (docs/method.md): convolutions counted in order and read
         # before the ReLU, mean squared errors, torch's L-BFGS with the clamp inside.
         "notebook": {
+            "init": "content",
             "content_layers": {"conv2_2": 1.0},
             "style_layers": dict.fromkeys(
                 ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"), 1.0

@@ -15,7 +15,9 @@ from impasto.style.moments import Moments, moments
 from impasto.vgg.trunk import Trunk, scaled_mask
 from impasto.vgg.weights import load
 
-_DIAL = 3.0  # how steeply `strength` turns one loss down; 3 looked even (docs/method.md)
+# How steeply `strength` turns each loss down; the subject is lost sooner than the style is, so the
+# content fades evenly and the style by squares (docs/method.md).
+_CONTENT_FADE, _STYLE_FADE = 1.0, 2.0
 
 StyleLoss = Callable[[Moments, Moments], Tensor]
 _STYLE_LOSSES: dict[tuple[str, str], tuple[StyleLoss, ...]] = {
@@ -40,10 +42,10 @@ def dialed(recipe: StyleRecipe) -> tuple[float, float]:
 
     Example:
         >>> dialed(StyleRecipe(strength=0.5)), dialed(StyleRecipe(strength=1.0))
-        ((0.1, 1.0), (0.0, 1.0))
+        ((0.2, 1.0), (0.0, 1.0))
     """
-    content = min(1.0, 2 * (1 - recipe.strength)) ** _DIAL * recipe.content_weight
-    style = min(1.0, 2 * recipe.strength) ** _DIAL * recipe.style_weight
+    content = min(1.0, 2 * (1 - recipe.strength)) ** _CONTENT_FADE * recipe.content_weight
+    style = min(1.0, 2 * recipe.strength) ** _STYLE_FADE * recipe.style_weight
     return content, style
 
 
@@ -120,9 +122,11 @@ class Objective:
     ) -> None:
         self.recipe = recipe
         self.trunk = trunk
-        self.targets = targets
         self.content_weight, self.style_weight = dialed(recipe)
-        self.style_terms = style_losses(recipe)
+        self.style_terms = {
+            layer: [_aimed(term, targets[layer]) for term in style_losses(recipe)]
+            for layer in recipe.style_layers
+        }
         self.content_term = _CONTENT_LOSSES[recipe.normalization]
         layers = {*recipe.content_layers, *recipe.style_layers}
         self.masks = {layer: None if mask is None else scaled_mask(mask, layer) for layer in layers}
@@ -158,7 +162,7 @@ class Objective:
     def _style(self, features: dict[str, Tensor], layer: str) -> Tensor:
         """One layer's style loss."""
         found = moments(features[layer], self.masks[layer])
-        return sum(term(found, self.targets[layer]) for term in self.style_terms)
+        return sum(term(found) for term in self.style_terms[layer])
 
     def _average(self, weights: dict[str, float], loss: Callable[[str], Tensor]) -> Tensor:
         """Sum of the layers' losses by weight; as an average where losses are relative."""
@@ -166,3 +170,10 @@ class Objective:
         if self.recipe.normalization == "relative":
             total = total / max(sum(weights.values()), 1e-12)
         return torch.as_tensor(total, dtype=torch.float32)
+
+
+def _aimed(term: StyleLoss, target: Moments) -> Callable[[Moments], Tensor]:
+    """A style loss with its target, and what of it can be computed once."""
+    if term is losses.wasserstein_relative:
+        return partial(term, target=target, root=losses.covariance_root(target))
+    return partial(term, target=target)

@@ -74,7 +74,9 @@ def stylize(
     first = None if init_picture is None else open_picture(init_picture, name="init")
     trunk = network(recipe, device, dtype)
     recipe = recipe.model_copy(update={"precision": str(dtype).removeprefix("torch.")})
-    still = recipe.strength == 0 and recipe.init == "content"  # nothing to climb to
+    if recipe.strength == 0 and recipe.init == "recolored":
+        recipe = recipe.model_copy(update={"init": "content"})
+    still = recipe.strength == 0 and recipe.init == "content"  # the end of the dial: no descent
     run = Run(recipe, [size] if still else sizes(size, recipe.scales), on_step)
     for scale, evaluations in enumerate(shares(recipe.steps, len(run.ladder))):
         here, mask = sized(picture, run.ladder[scale], device)

