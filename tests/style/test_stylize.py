@@ -162,7 +162,9 @@ def test_an_exploding_loss_is_survived_and_a_hopeless_one_is_said(monkeypatch):
     assert torch.isfinite(result.pixels).all()
     assert result.losses.total < 0.7 * result.history[0].total
     fragile.calls, fragile.bad = 0, set(range(100))
-    with pytest.raises(ImpastoError, match="the loss must be a finite number"):
+    with pytest.raises(
+        ImpastoError, match="the loss must be finite where a run starts, got nan at 64 × 48"
+    ):
         impasto.stylize(CONTENT, STYLE, **QUICK)
 
 
@@ -171,7 +173,16 @@ def test_an_exploding_loss_is_survived_and_a_hopeless_one_is_said(monkeypatch):
     [
         (torch.rand(3, 1, 1), {}, "`content` must have at least 16 pixels on each side, got 1 × 1"),
         (torch.rand(3, 20, 4000), {}, "got 4000 × 20, 64 × 1 at size 64"),
-        (CONTENT, {"normalization": "paper"}, "`normalization` must be relative with statistic"),
+        (
+            Picture(CONTENT, Carried(alpha=torch.zeros(48, 64))),
+            {},
+            "`content` must have something to see, got 64 × 48 pixels that are all transparent",
+        ),
+        (
+            CONTENT,
+            {"normalization": "paper"},
+            "`normalization` must be relative with statistic wasserstein",
+        ),
         (CONTENT, {"init": "picture"}, "`init` must be `picture` where an init picture"),
         (CONTENT, {"recipe": impasto.StyleRecipe()}, "`recipe` must come alone"),
     ],
@@ -180,6 +191,13 @@ def test_bad_input_gets_one_sentence(content, options, said):
     with pytest.raises(ValueError, match="must") as caught:
         impasto.stylize(content, STYLE, **{**QUICK, **options})
     assert said in str(caught.value)
+
+
+def test_one_opaque_pixel_is_enough():
+    alpha = torch.zeros(48, 64)
+    alpha[-1, -1] = 1
+    result = impasto.stylize(Picture(CONTENT, Carried(alpha=alpha)), STYLE, **QUICK)
+    assert torch.isfinite(result.pixels).all()
 
 
 def test_a_style_too_small_is_named():

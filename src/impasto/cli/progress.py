@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from impasto.result import OnStep, Step
+from impasto.style.pyramid import shares
 
 LINE_EVERY = 50  # evaluations, where there is no terminal to draw a bar on
 ROOMY = 76  # columns a terminal must have to show the losses too
@@ -42,8 +43,8 @@ def watching(wanted: bool | None, label: str = "") -> Iterator[OnStep]:
 def seconds_left(step: Step, rate: float) -> float:
     """Guess how long the rest of a run takes.
 
-    Assumes that the evaluations are shared evenly over the scales and that each scale has twice
-    the side of the last, hence four times the work; it is exact enough once the last scale runs.
+    Counts the evaluations planned at each scale; a scale has twice the side of the last, hence four
+    times the work.
 
     Args:
         step: the latest step.
@@ -54,18 +55,14 @@ def seconds_left(step: Step, rate: float) -> float:
 
     Example:
         >>> from impasto.result import Losses
-        >>> step = Step(50, 100, 1, 2, (64, 64), Losses(1, 0, 1), 5.0, lambda: None)
-        >>> seconds_left(step, 10.0)  # fifty more, at a quarter of the speed
-        20.0
+        >>> step = Step(52, 100, 1, 2, (64, 64), Losses(1, 0, 1), 5.0, lambda: None)
+        >>> seconds_left(step, 10.0)  # ten more here, 38 at a quarter of the speed
+        16.2
     """
-    left = max(step.evaluations - step.evaluation, 0)
-    later = step.scales - step.scale
-    here = left
-    if later:
-        end = step.evaluations * step.scale / step.scales
-        here = min(max(end - step.evaluation, 0), left)
-    work = here + sum((left - here) / later * 4**scale for scale in range(1, later + 1))
-    return work / rate
+    planned = shares(step.evaluations, step.scales)
+    here = max(sum(planned[: step.scale]) - step.evaluation, 0)
+    later = sum(count * 4**k for k, count in enumerate(planned[step.scale :], 1))
+    return (here + later) / rate
 
 
 def spoken(seconds: float) -> str:

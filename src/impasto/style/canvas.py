@@ -18,19 +18,25 @@ Masked = tuple[Tensor, Tensor | None]  # pixels (3, H, W) and where they count, 
 _LEAST = 16  # pixels a side: below it the network's fifth block sees nothing
 
 
-def output_size(size: Size, wanted: int | str, name: str) -> Size:
-    """The size a picture will be worked at, refused where the network would see nothing of it.
+def output_size(picture: Picture, wanted: int | str, name: str) -> Size:
+    """The size a picture is worked at, refused where the network would see nothing of it.
 
     Example:
-        >>> output_size((1024, 768), 512, "content")
+        >>> output_size(Picture(torch.zeros(3, 768, 1024)), 512, "content")
         (512, 384)
     """
+    size = picture.size
     result = size if wanted == "original" else fitted(size, int(wanted))
     if min(*size, *result) < _LEAST:
         became = "" if result == size else f", {result[0]} × {result[1]} at size {wanted}"
         raise ValueError(
             f"`{name}` must have at least {_LEAST} pixels on each side, got "
             f"{size[0]} × {size[1]}{became}; crop it closer to a square or enlarge it"
+        )
+    if picture.carried.alpha is not None and not bool((picture.carried.alpha > 0).any()):
+        raise ValueError(
+            f"`{name}` must have something to see, got {size[0]} × {size[1]} pixels that are all "
+            "transparent; give an opaque picture"
         )
     return result
 

@@ -51,6 +51,8 @@ def lbfgs(evaluate: Evaluate, start: Tensor, *, history: int = 10) -> Descent:
     while True:
         held = ((pixels <= 0) & (gradient > 0)) | ((pixels >= 1) & (gradient < 0))
         slope = gradient.masked_fill(held, 0)
+        if not slope.any():
+            return  # stationary: nothing left to do
         direction = _two_loops(slope, pairs).masked_fill_(held, 0)
         if not _dot(direction, slope) < 0:  # NaN too: the pairs are worth nothing
             pairs.clear()

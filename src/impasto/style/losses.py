@@ -28,12 +28,12 @@ def gram(m: Moments) -> Tensor:
     References:
         Gatys, Ecker, Bethge 2016, equation (3).
     """
-    return m.second / m.weight
+    return m.second / (m.weight + _TINY)  # no weight at all: nothing to match
 
 
 def mean(m: Moments) -> Tensor:
     """The mean feature, Σw·f / Σw, shape (N,)."""
-    return m.first / m.weight
+    return m.first / (m.weight + _TINY)
 
 
 def covariance(m: Moments) -> Tensor:
@@ -151,7 +151,7 @@ class _Fidelity(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, sigma: Tensor, root: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(_symmetric(root @ sigma @ root))
+        values, vectors = _eigh(root @ sigma @ root)
         floor = values[-1].clamp(min=0) * torch.finfo(values.dtype).eps * values.numel()
         values = values.clamp(min=0)
         inverse = torch.where(values > floor, values.clamp(min=_TINY).rsqrt(), 0)
@@ -167,13 +167,17 @@ class _Fidelity(torch.autograd.Function):
 
 def spectral(matrix: Tensor, function) -> Tensor:
     """A function of a symmetric positive matrix, applied to its eigenvalues."""
-    values, vectors = torch.linalg.eigh(_symmetric(matrix))
+    values, vectors = _eigh(matrix)
     return (vectors * function(values.clamp(min=0))) @ vectors.mT
 
 
-def _symmetric(matrix: Tensor) -> Tensor:
-    """The symmetric part, which rounding spoils."""
-    return (matrix + matrix.mT) / 2
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and vectors of a matrix that rounding has made not quite symmetric."""
+    symmetric = (matrix + matrix.mT) / 2
+    if symmetric.device.type == "mps":  # which has no eigh
+        values, vectors = torch.linalg.eigh(symmetric.cpu())
+        return values.to(matrix.device), vectors.to(matrix.device)
+    return torch.linalg.eigh(symmetric)
 
 
 def _relative(value: Tensor, target: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 
     def normalized(self, share: float = 1.0) -> Moments:
         """The sums divided by Σw and scaled to a total weight: means, whatever the size."""
-        scale = share / self.weight
+        scale = share / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
         return Moments(self.weight * scale, self.first * scale, self.second * scale)
 
 

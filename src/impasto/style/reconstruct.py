@@ -60,7 +60,7 @@ def reconstruct(
     device = choose(recipe.device)
     dtype = precision(device, recipe.precision)
     picture = open_picture(image, name="image")
-    size = output_size(picture.size, recipe.size, "image")
+    size = output_size(picture, recipe.size, "image")
     recipe = recipe.model_copy(update={"precision": str(dtype).removeprefix("torch.")})
     inner = objective_recipe(recipe)
     trunk = network(inner, device, dtype)

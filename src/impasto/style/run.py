@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -60,28 +61,30 @@ class Run:
 
         for pixels, _ in islice(_descent(self.recipe, evaluate, start), evaluations):
             losses = seen.pop()
+            if len(self.history) == self.starts[-1] and not math.isfinite(losses.total):
+                raise ImpastoError(
+                    f"the loss must be finite where a run starts, got {losses.total} at "
+                    f"{self.ladder[scale][0]} × {self.ladder[scale][1]}; lower style_weight or "
+                    "content_weight, or set precision to float32"
+                )
             self.history.append(losses)
             if losses.total < self.losses.total:
                 self.best, self.losses = pixels, losses
             self._tell(pixels, scale, losses)
             if self.stopped:
                 return
-        if evaluations and self.losses.total == float("inf"):
-            raise ImpastoError(
-                "the loss must be a finite number, got none at any step; lower style_weight or "
-                "content_weight, or set precision to float32"
-            )
 
     def resized(self, scale: int) -> Tensor:
         """The best picture so far at another scale's size."""
-        return resize(self.best, self.ladder[scale])
+        # On the CPU, since not every device can resample; the picture is small beside the network.
+        return resize(self.best.cpu(), self.ladder[scale]).to(self.best.device)
 
     def result(self, carried: Carried, device: torch.device) -> Result:
         """The finished picture at the size asked for, whatever scale the run ended at."""
         size = self.ladder[-1]
         alpha = None if carried.alpha is None else resize(carried.alpha, size)
         return Result(
-            pixels=resize(self.best, size).detach().clamp(0, 1).float().cpu(),
+            pixels=resize(self.best.cpu(), size),
             carried=replace(carried, recipe=None, alpha=alpha),
             recipe=self.recipe,
             history=tuple(self.history),

@@ -68,9 +68,9 @@ def stylize(
         raise ValueError("`style` must be at least one picture, got an empty list; give one")
     picture = open_picture(content, name="content")
     styles = [open_picture(source, name="style") for source in sources]
-    size = output_size(picture.size, recipe.size, "content")
+    size = output_size(picture, recipe.size, "content")
     for one in styles:
-        output_size(one.size, "original", "style")
+        output_size(one, "original", "style")
     first = None if init_picture is None else open_picture(init_picture, name="init")
     trunk = network(recipe, device, dtype)
     recipe = recipe.model_copy(update={"precision": str(dtype).removeprefix("torch.")})
