@@ -60,11 +60,11 @@ def main() -> None:
     )
 
 
-def framed(pixels: torch.Tensor, side: int) -> torch.Tensor:
-    """A picture, (3, h, w), in a white square with a gap around."""
-    square = torch.ones(3, side + GAP, side + GAP)
-    square[:, : pixels.shape[1], : pixels.shape[2]] = pixels
-    return square
+def framed(pixels: torch.Tensor, width: int) -> torch.Tensor:
+    """A picture, (3, h, w), on white of one width, with a gap right and below."""
+    cell = torch.ones(3, pixels.shape[1] + GAP, width + GAP)
+    cell[:, : pixels.shape[1], : pixels.shape[2]] = pixels
+    return cell
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def demo(
     on_step: OnStep | None = None,
     overwrite: bool = False,
     size: int = 384,
-    steps: int | None = None,
+    steps: int = 200,
 ) -> dict[str, Path]:
     """Stylize a photograph with a painting, both at hand, and write all there is to see of it.
 
@@ -41,7 +41,7 @@ def demo(
         on_step: called after each evaluation of the loss.
         overwrite: replace pictures of an earlier demo.
         size: longer side of the result in pixels; larger shows finer strokes and takes longer.
-        steps: evaluations of the loss; more lowers it further. None leaves it to the preset.
+        steps: evaluations of the loss; more lowers it further and takes longer.
 
     Returns:
         Where each picture was written, under the names `content`, `style`, `result`, `figure`
@@ -52,7 +52,7 @@ def demo(
             `overwrite` is False; nothing has been computed then.
         ValueError: `size` or `steps` is out of range.
     """
-    recipe = style_recipe(size=size, **({} if steps is None else {"steps": steps}))
+    recipe = style_recipe(size=size, steps=steps)
     paths = _preflight(Path(folder), overwrite)
     content = photograph()  # (3, h, w)
     style = paint()  # (3, 512, 640)

@@ -44,6 +44,7 @@ def reconstruct(
         WeightsError: weights that are missing or altered.
 
     Example:
+        >>> import torch
         >>> result = reconstruct(torch.rand(3, 32, 32), layer="conv2_1", size=32, steps=2)
         >>> result.size
         (32, 32)

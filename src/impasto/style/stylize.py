@@ -51,6 +51,7 @@ def stylize(
         WeightsError: weights that are missing or altered.
 
     Example:
+        >>> import torch
         >>> result = stylize(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
         >>> result.size, result.evaluations
         ((48, 32), 2)
