@@ -31,6 +31,15 @@ def checked(model: type[R], options: Mapping[str, Any]) -> R:
         raise ValueError(sentence(model, error)) from None
 
 
+def refuse_both(recipe: BaseModel | None, options: Mapping[str, Any]) -> None:
+    """Refuse single options beside a whole recipe: which of the two is meant cannot be known."""
+    if recipe is not None and options:
+        raise ValueError(
+            f"`recipe` must come alone, got it with {', '.join(options)}; "
+            "give options, or recipe.model_copy(update=...)"
+        )
+
+
 def signed_by(model: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Show a recipe's options, with their defaults, in the signature of a function's **options."""
 

@@ -263,3 +263,22 @@ def test_the_notebook_preset_is_the_notebook():
 def test_the_gatys_preset_starts_from_noise_and_descends():
     result = impasto.stylize(CONTENT, STYLE, preset="gatys", **{**QUICK, "steps": 20})
     assert result.losses.total < 0.5 * result.history[0].total
+
+
+def test_the_recipe_in_the_result_says_what_auto_became_and_names_no_folder(tmp_path):
+    from safetensors.torch import save_file
+
+    own = tmp_path / "own.safetensors"
+    named = {
+        f"{layer}.{part}": tensor.contiguous()
+        for layer, pair in load().convs.items()
+        for part, tensor in zip(("weight", "bias"), pair, strict=True)
+    }
+    save_file(named, own)
+    options = {"size": 64, "steps": 1, "weights": str(own)}
+    for result in (
+        impasto.stylize(CONTENT, STYLE, **options),
+        impasto.reconstruct(CONTENT, layer="conv1_1", **options),
+    ):
+        assert result.recipe.weights == "own.safetensors"
+        assert result.recipe.precision == result.precision != "auto"

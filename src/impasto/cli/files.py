@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.picture.record import Carried, Picture
+    from impasto.recipe import ReconstructRecipe, StyleRecipe
     from impasto.result import Result
+
+    Recipe = StyleRecipe | ReconstructRecipe
 
 PIPE = "-"
 
@@ -161,7 +164,7 @@ def put(saving: Saving, pixels: Tensor, carried: Carried, recipe: str) -> str:
     )
 
 
-def put_snapshot(saving: Saving, evaluation: int, pixels: Tensor, recipe: str) -> None:
+def put_snapshot(saving: Saving, evaluation: int, pixels: Tensor, recipe: Recipe) -> None:
     """Write the picture of an evaluation; it may be smaller than the output, and opaque."""
     from impasto.picture.record import Carried
     from impasto.picture.write import save
@@ -170,7 +173,8 @@ def put_snapshot(saving: Saving, evaluation: int, pixels: Tensor, recipe: str) -
         pixels,
         snapshot(saving, evaluation),
         carried=Carried(),
-        recipe=recipe,
+        # A picture that is shared must not tell where its maker keeps files.
+        recipe=recipe.model_copy(update={"weights": Path(recipe.weights).name}).model_dump_json(),
         overwrite=saving.overwrite,
         inputs=saving.inputs,
     )

@@ -107,8 +107,7 @@ def _rebuilt(
         def on_step(step: Step) -> None:
             draw(step)
             if saving and every and step.evaluation % every == 0:
-                record = recipe.model_dump_json()
-                files.put_snapshot(saving, step.evaluation, step.picture(), record)
+                files.put_snapshot(saving, step.evaluation, step.picture(), recipe)
             if asked.is_set():
                 raise StopIteration
 

@@ -58,14 +58,13 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
 
     content, start = pictures["content"], pictures.get("init")
     styles = [picture for name, picture in pictures.items() if name.startswith("style")]
-    record = recipe.model_dump_json()
     with stoppable() as asked:
         with watching(options["progress"]) as draw:
 
             def on_step(step: Any) -> None:
                 draw(step)
                 if options["save_every"] and step.evaluation % options["save_every"] == 0:
-                    files.put_snapshot(saving, step.evaluation, step.picture(), record)
+                    files.put_snapshot(saving, step.evaluation, step.picture(), recipe)
                 if asked.is_set():
                     raise StopIteration
 

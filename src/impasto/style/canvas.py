@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from impasto.picture.record import Picture
 from impasto.picture.resize import fitted, flattened, resize
-from impasto.recipe import StyleRecipe
+from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.style.color import recolored
 
+R = TypeVar("R", StyleRecipe, ReconstructRecipe)
 Size = tuple[int, int]
 Masked = tuple[Tensor, Tensor | None]  # pixels (3, H, W) and where they count, (H, W) or None
 
@@ -78,3 +81,18 @@ def start(
     if recipe.init == "recolored":
         return recolored(content, styles)
     return content
+
+
+def settled(recipe: R, dtype: torch.dtype) -> R:
+    """A recipe as it goes into the picture: what `auto` became, and no folder of its maker's.
+
+    Example:
+        >>> settled(StyleRecipe(weights="/home/me/vgg.pth"), torch.float32).weights
+        'vgg.pth'
+    """
+    return recipe.model_copy(
+        update={
+            "precision": str(dtype).removeprefix("torch."),
+            "weights": Path(recipe.weights).name,
+        }
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from impasto.compute.device import choose, precision
-from impasto.law import checked, signed_by
+from impasto.law import checked, refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import OnStep, Result
-from impasto.style.canvas import noise, output_size, sized
+from impasto.style.canvas import noise, output_size, settled, sized
 from impasto.style.objective import Objective, network, style_targets
 from impasto.style.pyramid import shares, sizes
 from impasto.style.run import Run
@@ -52,19 +52,15 @@ def reconstruct(
     References:
         Gatys, Ecker, Bethge 2016, figure 1; Mahendran, Vedaldi 2015 (arXiv:1412.0035).
     """
-    if recipe is not None and options:
-        raise ValueError(
-            f"`recipe` must come alone, got it with {', '.join(options)}; "
-            "give options, or recipe.model_copy(update=...)"
-        )
+    refuse_both(recipe, options)
     recipe = recipe or checked(ReconstructRecipe, options)
     device = choose(recipe.device)
     dtype = precision(device, recipe.precision)
     picture = open_picture(image, name="image")
     size = output_size(picture, recipe.size, "image")
-    recipe = recipe.model_copy(update={"precision": str(dtype).removeprefix("torch.")})
     inner = objective_recipe(recipe)
     trunk = network(inner, device, dtype)
+    recipe = settled(recipe, dtype)
     # A texture has its own large shapes to find; features pin every pixel, so one size suffices.
     run = Run(recipe, sizes(size, 0 if recipe.kind == "texture" else 1), on_step)
     for scale, evaluations in enumerate(shares(recipe.steps, len(run.ladder))):

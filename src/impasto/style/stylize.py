@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from impasto.compute.device import choose, precision
-from impasto.law import signed_by
+from impasto.law import refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
 from impasto.recipe import StyleRecipe, style_recipe
 from impasto.result import OnStep, Result
-from impasto.style.canvas import brush_size, output_size, sized, start
+from impasto.style.canvas import brush_size, output_size, settled, sized, start
 from impasto.style.objective import Objective, network, style_losses, style_targets
 from impasto.style.pyramid import shares, sizes
 from impasto.style.run import Run
@@ -74,7 +74,7 @@ def stylize(
         output_size(one, "original", "style")
     first = None if init_picture is None else open_picture(init_picture, name="init")
     trunk = network(recipe, device, dtype)
-    recipe = recipe.model_copy(update={"precision": str(dtype).removeprefix("torch.")})
+    recipe = settled(recipe, dtype)
     if recipe.strength == 0 and recipe.init == "recolored":
         recipe = recipe.model_copy(update={"init": "content"})
     still = recipe.strength == 0 and recipe.init == "content"  # the end of the dial: no descent
@@ -95,11 +95,7 @@ def _chosen(
     recipe: StyleRecipe | None, options: dict[str, Any], init_picture: Source | None
 ) -> StyleRecipe:
     """The recipe to follow, from a whole one or from options, and its start."""
-    if recipe is not None and options:
-        raise ValueError(
-            f"`recipe` must come alone, got it with {', '.join(options)}; "
-            "give options, or recipe.model_copy(update=...)"
-        )
+    refuse_both(recipe, options)
     if recipe is None:
         if init_picture is not None:
             options.setdefault("init", "picture")
