@@ -173,6 +173,11 @@ class StyleRecipe(BaseModel):
     device: Device = "auto"
     precision: Precision = "auto"
 
+    @property
+    def gives_content_back(self) -> bool:
+        """Whether the dial stands at its end, where the content image is given back untouched."""
+        return self.strength == 0 and self.init in ("content", "recolored")
+
 
 class ReconstructRecipe(BaseModel):
     """How `reconstruct` rebuilds a picture from what one layer of the network saw of it."""

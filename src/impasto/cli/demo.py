@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import click
 
-from impasto.cli.interrupt import stoppable
+from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import debug_option, json_option, overwrite_option, progress_option
 from impasto.cli.progress import watching
-
-if TYPE_CHECKING:
-    from impasto.result import Step
 
 
 @click.command()
@@ -32,13 +28,7 @@ def demo(output: str, overwrite: bool, as_json: bool, progress: bool | None) -> 
     from impasto.demo.run import demo as paint_demo
 
     with stoppable() as asked, watching(progress) as draw:
-
-        def on_step(step: Step) -> None:
-            draw(step)
-            if asked.is_set():
-                raise StopIteration
-
-        paths = paint_demo(output, on_step=on_step, overwrite=overwrite)
+        paths = paint_demo(output, on_step=obeying(asked, draw), overwrite=overwrite)
     if as_json:
         click.echo(json.dumps({name: str(path) for name, path in paths.items()}))
     else:

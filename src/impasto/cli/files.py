@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from impasto.picture.record import Carried, Picture
     from impasto.recipe import ReconstructRecipe, StyleRecipe
-    from impasto.result import Result
+    from impasto.result import OnStep, Result, Step
 
     Recipe = StyleRecipe | ReconstructRecipe
 
@@ -85,6 +85,11 @@ def stem(source: str) -> str:
 def files(*sources: str | None) -> tuple[str, ...]:
     """The sources that are files."""
     return tuple(source for source in sources if source and source != PIPE)
+
+
+def weights_of(recipe: Recipe) -> str | None:
+    """The weights where they are a file."""
+    return recipe.weights if Path(recipe.weights).is_file() else None
 
 
 def snapshot(saving: Saving, evaluation: int) -> Path:
@@ -164,20 +169,29 @@ def put(saving: Saving, pixels: Tensor, carried: Carried, recipe: str) -> str:
     )
 
 
-def put_snapshot(saving: Saving, evaluation: int, pixels: Tensor, recipe: Recipe) -> None:
-    """Write the picture of an evaluation; it may be smaller than the output, and opaque."""
+def snapshots(saving: Saving, every: int | None, recipe: Recipe) -> OnStep:
+    """A watcher that writes the picture each so many evaluations; none where `every` is None.
+
+    What it writes may be smaller than the output, and is opaque.
+    """
     from impasto.picture.record import Carried
     from impasto.picture.write import save
 
-    save(
-        pixels,
-        snapshot(saving, evaluation),
-        carried=Carried(),
-        # A picture that is shared must not tell where its maker keeps files.
-        recipe=recipe.model_copy(update={"weights": Path(recipe.weights).name}).model_dump_json(),
-        overwrite=saving.overwrite,
-        inputs=saving.inputs,
-    )
+    # A picture that is shared must not tell where its maker keeps files.
+    record = recipe.model_copy(update={"weights": Path(recipe.weights).name}).model_dump_json()
+
+    def watch(step: Step) -> None:
+        if every and step.evaluation % every == 0:
+            save(
+                step.picture(),
+                snapshot(saving, step.evaluation),
+                carried=Carried(),
+                recipe=record,
+                overwrite=saving.overwrite,
+                inputs=saving.inputs,
+            )
+
+    return watch
 
 
 def summary(result: Result, output: str) -> dict[str, Any]:

@@ -8,6 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from impasto.result import OnStep, Step
 
 
 @contextmanager
@@ -41,3 +45,21 @@ def stoppable() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def obeying(asked: threading.Event, *watchers: OnStep) -> OnStep:
+    """Tell every watcher of a step, then end the run if that was asked for.
+
+    Example:
+        >>> with stoppable() as asked:
+        ...     obeying(asked, print)("a step")
+        a step
+    """
+
+    def on_step(step: Step) -> None:
+        for watcher in watchers:
+            watcher(step)
+        if asked.is_set():
+            raise StopIteration
+
+    return on_step

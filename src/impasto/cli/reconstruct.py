@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from impasto.cli import files
-from impasto.cli.interrupt import stoppable
+from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import given, recipe_options, saving_options
 from impasto.cli.progress import watching
 from impasto.law import checked
@@ -17,7 +16,7 @@ from impasto.recipe import BLOCKS, ReconstructRecipe
 
 if TYPE_CHECKING:
     from impasto.picture.record import Picture
-    from impasto.result import Result, Step
+    from impasto.result import Result
 
 # The first convolution of every block: the row that the figure shows.
 ROW = tuple(f"conv{block}_1" for block in range(1, len(BLOCKS) + 1))
@@ -42,9 +41,8 @@ def reconstruct(image: str, output: str | None, **options: Any) -> int:
     if not wants_picture:
         _refuse_without_output(options)
     files.one_pipe({"image": image})
-    weights = recipe.weights if Path(recipe.weights).is_file() else None
     place = output or f"{files.stem(image)}-{recipe.layer}.png"
-    saving = files.saving_of(place, files.files(image, weights), options)
+    saving = files.saving_of(place, files.files(image, files.weights_of(recipe)), options)
     files.check_places(
         saving,
         writes_picture=wants_picture,
@@ -101,17 +99,9 @@ def _rebuilt(
     """Rebuild one layer, drawing progress and writing snapshots on the way."""
     from impasto.style.reconstruct import reconstruct as rebuild
 
-    every = options["save_every"] if saving else None
     with watching(options["progress"], recipe.layer if one_of_several else "") as draw:
-
-        def on_step(step: Step) -> None:
-            draw(step)
-            if saving and every and step.evaluation % every == 0:
-                files.put_snapshot(saving, step.evaluation, step.picture(), recipe)
-            if asked.is_set():
-                raise StopIteration
-
-        return rebuild(picture, recipe=recipe, on_step=on_step)
+        written = [files.snapshots(saving, options["save_every"], recipe)] if saving else []
+        return rebuild(picture, recipe=recipe, on_step=obeying(asked, draw, *written))
 
 
 def _draw(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from impasto.cli import files
-from impasto.cli.interrupt import stoppable
+from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import (
     given,
     recipe_options,
@@ -41,7 +41,7 @@ def style(content: str, style: tuple[str, ...], output: str | None, **options: A
     named = {"content": content, **_numbered(style)} | ({"init": start} if start else {})
     files.one_pipe(named)
     place = output or "-".join(map(files.stem, (content, *style))) + ".png"
-    saving = files.saving_of(place, files.files(*named.values(), _weights(recipe)), options)
+    saving = files.saving_of(place, files.files(*named.values(), files.weights_of(recipe)), options)
     files.check_places(
         saving,
         figures={name: options[name] for name in ("figure", "loss_curve")},
@@ -60,19 +60,13 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
     styles = [picture for name, picture in pictures.items() if name.startswith("style")]
     with stoppable() as asked:
         with watching(options["progress"]) as draw:
-
-            def on_step(step: Any) -> None:
-                draw(step)
-                if options["save_every"] and step.evaluation % options["save_every"] == 0:
-                    files.put_snapshot(saving, step.evaluation, step.picture(), recipe)
-                if asked.is_set():
-                    raise StopIteration
-
             result = stylize(
                 content,
                 styles if len(styles) > 1 else styles[0],
                 recipe=recipe,
-                on_step=on_step,
+                on_step=obeying(
+                    asked, draw, files.snapshots(saving, options["save_every"], recipe)
+                ),
                 init_picture=start,
             )
         written = files.put(saving, result.pixels, result.carried, result.recipe.model_dump_json())
@@ -118,11 +112,6 @@ def _numbered(style: tuple[str, ...]) -> dict[str, str]:
     if len(style) == 1:
         return {"style": style[0]}
     return {f"style {number}": source for number, source in enumerate(style, 1)}
-
-
-def _weights(recipe: StyleRecipe) -> str | None:
-    """The weights where they are a file."""
-    return recipe.weights if Path(recipe.weights).is_file() else None
 
 
 _FIELDS = tuple(name for name in StyleRecipe.model_fields if name != "version")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from impasto.errors import PictureError
 from impasto.measure.quality import channels_first
-from impasto.picture.output import placed
+from impasto.picture.output import check_place, placed
 from impasto.picture.record import Picture
 
 if TYPE_CHECKING:
@@ -205,32 +203,7 @@ def check_figure(
         raise ValueError(
             f"`{name}` must end in {', '.join(others)} or {last}, got {str(path)!r}; rename it"
         )
-    if any(_same(target, Path(given)) for given in inputs):
-        raise PictureError(
-            f"`{name}` must not be one of the inputs, got {path}; choose another name"
-        )
-    if target.is_dir():
-        raise PictureError(f"`{name}` must be a file, got the folder {path}; name a file inside it")
-    if target.exists() and not overwrite:
-        raise PictureError(
-            f"`{name}` must be a new file, got {path}, which exists; choose another name, or allow "
-            "it to be overwritten"
-        )
-    folder = target.parent
-    if not folder.is_dir():
-        raise PictureError(
-            f"`{name}` must be in a folder that exists, got {path}; create {folder} first"
-        )
-    if not os.access(folder, os.W_OK):
-        raise PictureError(
-            f"`{name}` must be a place that can be written, got {path}; choose another"
-        )
-    return target
-
-
-def _same(a: Path, b: Path) -> bool:
-    """Whether two paths lead to one file."""
-    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+    return check_place(target, overwrite=overwrite, inputs=inputs, name=name)
 
 
 def _row(titles: list[str], sources: list[Any]) -> Figure:

@@ -35,33 +35,59 @@ def check_output(path: str | Path, *, overwrite: bool = False, inputs: Iterable[
         Traceback (most recent call last):
         ValueError: `output` must end in .png, .jpg, ..., got painting.gif; choose one of them
     """
+    if not os.path.isdir(Path(path)):  # which gets a sentence of its own below
+        format_of(Path(path).suffix, "output", str(path))
+    return check_place(path, overwrite=overwrite, inputs=inputs)
+
+
+def check_place(
+    path: str | Path, *, overwrite: bool = False, inputs: Iterable[Any] = (), name: str = "output"
+) -> Path:
+    """Make sure that a file of any kind can be written, before any work is done.
+
+    Args:
+        path: where to write.
+        overwrite: whether a file that is already there may be replaced.
+        inputs: files read by the same run, as for `check_output`.
+        name: what errors call the place.
+
+    Returns:
+        The path.
+
+    Raises:
+        PictureError: as for `check_output`.
+
+    Example:
+        >>> check_place("missing/row.pdf", name="figure")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        impasto.errors.PictureError: `figure` must be in a folder that exists, got ...
+    """
     target = Path(path)
     try:
         if target.is_dir():
             raise PictureError(
-                f"`output` must be a file, got the folder {path}; add a name such as out.png"
+                f"`{name}` must be a file, got the folder {path}; add a name such as out.png"
             )
-        format_of(target.suffix, "output", str(path))
         for other in inputs:
             if isinstance(other, str | Path) and _same(target, Path(other)):
                 raise PictureError(
-                    f"`output` must not be one of the inputs, got {path}; choose another name"
+                    f"`{name}` must not be one of the inputs, got {path}; choose another name"
                 )
         if target.exists():
             if not target.is_file():
                 raise PictureError(
-                    f"`output` must be a file, got {path}, a device; choose another name"
+                    f"`{name}` must be a file, got {path}, a device; choose another name"
                 )
             if not overwrite:
-                raise PictureError(_taken(target))
+                raise PictureError(_taken(target, name))
         real = Path(os.path.realpath(target))
         if not real.parent.is_dir():
             raise PictureError(
-                f"`output` must be in a folder that exists, got {path}; create {real.parent} first"
+                f"`{name}` must be in a folder that exists, got {path}; create {real.parent} first"
             )
         _probe(real)
     except OSError as error:
-        raise PictureError(_unwritable(target, error)) from error
+        raise PictureError(_unwritable(target, error, name)) from error
     return target
 
 
@@ -140,15 +166,15 @@ def _claim(temporary: Path, target: Path) -> None:
             raise
 
 
-def _taken(target: Path) -> str:
+def _taken(target: Path, name: str = "output") -> str:
     """The sentence for a file that is already there."""
     return (
-        f"`output` must be a new file, got {target}, which exists; "
+        f"`{name}` must be a new file, got {target}, which exists; "
         "choose another name, or allow it to be overwritten"
     )
 
 
-def _unwritable(target: Path, error: OSError) -> str:
+def _unwritable(target: Path, error: OSError, name: str = "output") -> str:
     """The sentence for a place that cannot be written."""
     why = (error.strerror or str(error)).lower()
-    return f"`output` must be a place that can be written, got {target}: {why}; choose another"
+    return f"`{name}` must be a place that can be written, got {target}: {why}; choose another"

@@ -78,7 +78,7 @@ def start(
         return noise(content.shape, recipe.seed).to(content.device)
     if recipe.init == "picture":
         return sized(picture, (content.shape[2], content.shape[1]), content.device)[0]
-    if recipe.init == "recolored":
+    if recipe.init == "recolored" and not recipe.gives_content_back:
         return recolored(content, styles)
     return content
 

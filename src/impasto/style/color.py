@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.style.losses import covariance, mean, spectral
-from impasto.style.moments import Moments, moments
+from impasto.style.moments import moments, pooled
 
 _RIDGE = 1e-5  # keeps the map of a picture of one color finite
 
@@ -35,11 +35,7 @@ def recolored(content: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -
         Pitié, Kokaram 2007, The linear Monge–Kantorovitch linear colour mapping for example-based
         colour transfer.
     """
-    target: Moments | None = None
-    for pixels, mask in styles:
-        sums = moments(pixels, mask).normalized(1 / len(styles))
-        target = sums if target is None else target.plus(sums)
-    own = moments(content)
+    own, target = moments(content), pooled([moments(*style) for style in styles])
     ridge = _RIDGE * torch.eye(3, device=content.device)
     a, b = covariance(own) + ridge, covariance(target) + ridge
     root, inverse = spectral(a, torch.sqrt), spectral(a, torch.rsqrt)

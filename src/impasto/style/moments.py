@@ -6,6 +6,8 @@ statistic is a function of these three, and they add over tiles, regions and pic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -56,6 +58,18 @@ def moments(features: Tensor, mask: Tensor | None = None) -> Moments:
     first, second = _Sums.apply(rows, weights)
     total = rows.shape[0] if weights is None else weights.sum()
     return Moments(torch.as_tensor(total, dtype=dtype, device=rows.device), first, second)
+
+
+def pooled(parts: Sequence[Moments]) -> Moments:
+    """The moments of several pictures together, each counting alike whatever its size.
+
+    Example:
+        >>> small, large = moments(torch.zeros(1, 2, 2)), moments(torch.ones(1, 20, 20))
+        >>> pooled([small, large]).first.item()
+        0.5
+    """
+    shares = [part.normalized(1 / len(parts)) for part in parts]
+    return reduce(Moments.plus, shares)
 
 
 class _Sums(torch.autograd.Function):

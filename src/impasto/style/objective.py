@@ -11,7 +11,7 @@ from torch import Tensor
 from impasto.recipe import StyleRecipe
 from impasto.result import Losses
 from impasto.style import losses
-from impasto.style.moments import Moments, moments
+from impasto.style.moments import Moments, moments, pooled
 from impasto.vgg.trunk import Trunk, scaled_mask
 from impasto.vgg.weights import load
 
@@ -78,15 +78,13 @@ def style_targets(
     Returns:
         Layer name to the mean of the images' per-position moments.
     """
-    pooled: dict[str, Moments] = {}
+    parts: dict[str, list[Moments]] = {layer: [] for layer in layers}
     with torch.no_grad():
         for pixels, mask in styles:
             features = trunk(pixels)
             for layer in layers:
-                there = None if mask is None else scaled_mask(mask, layer)
-                sums = moments(features[layer], there).normalized(1 / len(styles))
-                pooled[layer] = pooled[layer].plus(sums) if layer in pooled else sums
-    return pooled
+                parts[layer].append(moments(features[layer], scaled_mask(mask, layer)))
+    return {layer: pooled(found) for layer, found in parts.items()}
 
 
 def network(recipe: StyleRecipe, device: torch.device, dtype: torch.dtype) -> Trunk:
@@ -129,7 +127,7 @@ class Objective:
         }
         self.content_term = _CONTENT_LOSSES[recipe.normalization]
         layers = {*recipe.content_layers, *recipe.style_layers}
-        self.masks = {layer: None if mask is None else scaled_mask(mask, layer) for layer in layers}
+        self.masks = {layer: scaled_mask(mask, layer) for layer in layers}
         with torch.no_grad():
             features = trunk(content)
         self.contents = {layer: features[layer].clone() for layer in recipe.content_layers}

@@ -16,9 +16,9 @@ from impasto.picture.record import Carried
 from impasto.picture.resize import resize
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses, OnStep, Result, Step
+from impasto.style.canvas import Size
 from impasto.style.descent import Descent, Evaluate, adam, lbfgs, lbfgs_clamped, still
 
-Size = tuple[int, int]
 _NONE = Losses(float("inf"), float("inf"), float("inf"))
 
 
@@ -119,8 +119,8 @@ class Run:
 
 def _descent(recipe: StyleRecipe | ReconstructRecipe, evaluate: Evaluate, start: Tensor) -> Descent:
     """The recipe's optimizer, ready to go."""
-    if isinstance(recipe, StyleRecipe) and recipe.strength == 0 and recipe.init == "content":
-        return still(evaluate, start)  # the content image is the minimum: it is given back exactly
+    if isinstance(recipe, StyleRecipe) and recipe.gives_content_back:
+        return still(evaluate, start)
     if recipe.optimizer == "adam":
         return adam(evaluate, start, learning_rate=recipe.learning_rate)
     if recipe.optimizer == "lbfgs-clamped":

@@ -63,7 +63,6 @@ def stylize(
     recipe = _chosen(recipe, options, init_picture)
     style_losses(recipe)  # a statistic its normalization does not define is refused here
     device = choose(recipe.device)
-    dtype = precision(device, recipe.precision)
     sources = list(style) if isinstance(style, (list, tuple)) else [style]
     if not sources:
         raise ValueError("`style` must be at least one picture, got an empty list; give one")
@@ -73,12 +72,11 @@ def stylize(
     for one in styles:
         output_size(one, "original", "style")
     first = None if init_picture is None else open_picture(init_picture, name="init")
+    dtype = precision(device, recipe.precision)
     trunk = network(recipe, device, dtype)
     recipe = settled(recipe, dtype)
-    if recipe.strength == 0 and recipe.init == "recolored":
-        recipe = recipe.model_copy(update={"init": "content"})
-    still = recipe.strength == 0 and recipe.init == "content"  # the end of the dial: no descent
-    run = Run(recipe, [size] if still else sizes(size, recipe.scales), on_step)
+    ladder = [size] if recipe.gives_content_back else sizes(size, recipe.scales)
+    run = Run(recipe, ladder, on_step)
     for scale, evaluations in enumerate(shares(recipe.steps, len(run.ladder))):
         here, mask = sized(picture, run.ladder[scale], device)
         seen = [sized(one, brush_size(one.size, run.ladder[scale]), device) for one in styles]

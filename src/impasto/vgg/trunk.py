@@ -94,21 +94,14 @@ class Trunk:
         """Halve both sides; an odd last row or column is left out, as published."""
         return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
 
-    def least_side(self) -> int:
-        """The shortest side, in pixels, of which the deepest layer still sees anything."""
-        return 2 ** (int(self.layers[-1][4]) - 1)
 
-
-def scaled_mask(mask: Tensor, layer: str) -> Tensor:
+def scaled_mask(mask: Tensor | None, layer: str) -> Tensor | None:
     """A mask at a layer's resolution: (H, W) -> (H_l, W_l), averaged as the pooling sees it."""
+    if mask is None:
+        return None
     for _ in range(int(layer[4]) - 1):
         mask = F.avg_pool2d(mask[None], 2)[0]
     return mask
-
-
-def deepest_block(layers: Iterable[str]) -> int:
-    """The block, 1 to 5, of the deepest of some layers."""
-    return max(int(layer[4]) for layer in layers)
 
 
 def _depth(layer: str) -> int:
