@@ -1,0 +1,134 @@
+"""Keeping pixels in [0, 1]: L-BFGS projected onto the box against three other ways.
+
+    python benchmarks/box.py --contents DIR --styles DIR [--pairs tubingen:the_scream,…]
+        [--size 192] [--steps 120]
+
+Same evaluations, start and history (10) for each way, on three objectives: `projected` is ours;
+`sigmoid` writes pixels as sigmoids of free variables; `free` knows no bounds and shows what the box
+costs, though no picture; `clamped after` is `free` clamped at its end. Losses are measured in
+the same precision as the run. Prints a row per objective and pair; the last line is JSON, `ratio`
+the mean over rows of the best baseline's loss over ours, among those that are pictures (above 1:
+ours is lower).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from impasto.compute.device import choose, precision
+from impasto.picture.read import open_picture
+from impasto.picture.resize import fitted
+from impasto.recipe import style_recipe
+from impasto.style.canvas import brush_size, sized, start
+from impasto.style.descent import lbfgs
+from impasto.style.objective import Objective, network, style_targets
+
+OBJECTIVES = {
+    "default": {},
+    "gram+mean+std from content": {
+        "statistic": "gram+mean+std",
+        "init": "content",
+        "content_weight": 0.1,
+    },
+    "notebook": {"preset": "notebook"},
+}
+EDGE = 1 / 256  # the sigmoid has no slope at 0 and 1: its start is kept this far inside
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--contents", type=Path, required=True)
+    parser.add_argument("--styles", type=Path, required=True)
+    parser.add_argument("--pairs", default="tubingen:the_scream,hoovertowernight:pencil_sketch")
+    parser.add_argument("--size", type=int, default=192)
+    parser.add_argument("--steps", type=int, default=120)
+    arguments = parser.parse_args()
+    print(
+        f"{'objective':28s}{'pair':34s}{'projected':>11s}{'sigmoid':>11s}{'clamped':>11s}"
+        f"{'free':>11s}  outside"
+    )
+    rows = []
+    for name, options in OBJECTIVES.items():
+        for pair in arguments.pairs.split(","):
+            content, style = pair.split(":")
+            files = (
+                next(arguments.contents.glob(f"{content}.*")),
+                next(arguments.styles.glob(f"{style}.*")),
+            )
+            row = measured(*problem(*files, arguments.size, options), arguments.steps)
+            rows.append({"objective": name, "pair": pair, **row})
+            print(
+                f"{name:28s}{pair:34s}{row['projected']:11.4g}{row['sigmoid']:11.4g}"
+                f"{row['clamped_after']:11.4g}{row['free']:11.4g}  {row['outside']:.1%}",
+                flush=True,
+            )
+    ratios = [min(r["sigmoid"], r["clamped_after"]) / r["projected"] for r in rows]
+    print(json.dumps({"rows": rows, "ratio": round(sum(ratios) / len(ratios), 3)}))
+
+
+def problem(content: Path, style: Path, size: int, options: dict) -> tuple:
+    """The objective of a pair at one size, and its start."""
+    recipe = style_recipe(**options)
+    device = choose()
+    trunk = network(recipe, device, precision(device, recipe.precision))
+    picture, painting = open_picture(content), open_picture(style)
+    here, _ = sized(picture, fitted(picture.size, size), device)
+    seen = [sized(painting, brush_size(painting.size, here.shape[:0:-1]), device)]
+    targets = style_targets(trunk, seen, list(recipe.style_layers))
+    return Objective(recipe, trunk, here, None, targets), start(recipe, here, seen, None)
+
+
+def measured(objective: Objective, begin: torch.Tensor, steps: int) -> dict[str, float]:
+    """The least loss each way reaches, or ends at, in so many evaluations."""
+
+    def evaluate(pixels: torch.Tensor) -> tuple[float, torch.Tensor]:
+        losses, gradient = objective(pixels)
+        return losses.total, gradient
+
+    ours = min(loss for _, loss in islice(lbfgs(evaluate, begin), steps))
+    _, squashed = unbounded(
+        lambda z: through_sigmoid(evaluate, z), torch.logit(begin.clamp(EDGE, 1 - EDGE)), steps
+    )
+    x, free = unbounded(evaluate, begin, steps)
+    return {
+        "projected": ours,
+        "sigmoid": squashed,
+        "clamped_after": evaluate(x.clamp(0, 1))[0],
+        "free": free,
+        "outside": ((x < 0) | (x > 1)).float().mean().item(),
+    }
+
+
+def through_sigmoid(evaluate, z: torch.Tensor) -> tuple[float, torch.Tensor]:
+    """Loss and gradient in the variables whose sigmoid the pixels are."""
+    pixels = torch.sigmoid(z)
+    loss, gradient = evaluate(pixels)
+    return loss, gradient * pixels * (1 - pixels)
+
+
+def unbounded(evaluate, begin: torch.Tensor, steps: int) -> tuple[torch.Tensor, float]:
+    """torch's L-BFGS without bounds: the point of least loss and that loss."""
+    x = begin.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([x], max_iter=1, history_size=10)
+    best, least = begin, float("inf")
+
+    def closure() -> float:
+        nonlocal best, least
+        here = x.detach().clone()
+        loss, x.grad = evaluate(here)
+        if loss < least:
+            best, least = here, loss
+        return loss
+
+    for _ in range(steps):
+        optimizer.step(closure)
+    return best, least
+
+
+if __name__ == "__main__":
+    main()
