@@ -1,10 +1,11 @@
 """The sums everything in the style room is made of."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.style.moments import moments
+from impasto.style.moments import descend, moments
 
 
 def features(n=4, height=5, width=7, seed=0, dtype=torch.float64):
@@ -55,14 +56,32 @@ def test_normalized_moments_forget_the_size():
         torch.testing.assert_close(a, b)
 
 
-def test_the_gradient_agrees_with_finite_differences():
+def test_autograds_gradient_agrees_with_finite_differences():
     f = features(3, 3, 4).requires_grad_()
     mask = torch.rand(3, 4, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda f: moments(f, mask)[1:], f)
     assert torch.autograd.gradcheck(lambda f: moments(f)[1:], f)
 
 
+@pytest.mark.parametrize("mask", [None, torch.rand(5, 7, dtype=torch.float64)])
+def test_the_closed_form_carries_a_gradient_on_as_autograd_does(mask):
+    f = features().requires_grad_()
+    slopes = torch.randn(4, dtype=torch.float64), torch.randn(4, 4, dtype=torch.float64)
+    found = moments(f, mask)
+    (expected,) = torch.autograd.grad(found[1:], f, slopes)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        before = features(seed=9)[None].contiguous(memory_format=layout)[0]
+        gradient = before.clone()
+        descend(f.detach(), mask, slopes, gradient)
+        torch.testing.assert_close(gradient - before, expected)
+
+
 def test_bfloat16_features_are_summed_in_float32():
     ones = torch.ones(2, 100, 100, dtype=torch.bfloat16)
     assert moments(ones).second[0, 1].item() == 10_000  # bfloat16 sums would stick at 256
-    assert moments(ones).second.dtype == torch.float32
+
+
+def test_a_long_sum_is_as_exact_as_a_short_one():
+    many = torch.full((1, 5000, 5000), 0.1)
+    exact = torch.tensor(0.1).double().square().item() * 25e6
+    assert moments(many).second.item() == pytest.approx(exact, rel=5e-5)

@@ -34,7 +34,7 @@ def test_every_layer_equals_a_plain_chain_of_convolutions(pooling):
 
 
 def test_it_goes_only_as_deep_as_asked():
-    assert list(Trunk(load(), ["relu2_1"]).convs) == ["conv1_1", "conv1_2", "conv2_1"]
+    assert Trunk(load(), ["relu2_1"]).names == ("conv1_1", "conv1_2", "conv2_1")
 
 
 def test_a_layer_before_its_relu_keeps_its_negatives_when_both_are_read():

@@ -36,9 +36,10 @@ def recolored(content: Tensor, styles: Sequence[tuple[Tensor, Tensor | None]]) -
         colour transfer.
     """
     own, target = moments(content), pooled([moments(*style) for style in styles])
-    ridge = _RIDGE * torch.eye(3, device=content.device)
+    ridge = _RIDGE * torch.eye(3, dtype=own.second.dtype, device=content.device)
     a, b = covariance(own) + ridge, covariance(target) + ridge
     root, inverse = spectral(a, torch.sqrt), spectral(a, torch.rsqrt)
     change = inverse @ spectral(root @ b @ root, torch.sqrt) @ inverse
-    flat = change @ (content.flatten(1) - mean(own)[:, None]) + mean(target)[:, None]
-    return flat.view_as(content).clamp(0, 1)
+    offset = mean(target) - change @ mean(own)
+    change, offset = change.to(content.dtype), offset.to(content.dtype)
+    return torch.addmm(offset[:, None], change, content.flatten(1)).view_as(content).clamp_(0, 1)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.style.moments import Moments
+from impasto.style.moments import Moments, exact
 
+_NOISE = 1e-6  # share of the largest eigenvalue that float32 features leave uncertain
 _TINY = 1e-12  # keeps a division by the norm of an all-zero target finite
 
 
@@ -49,33 +50,49 @@ def deviation(m: Moments) -> Tensor:
     return (variance.clamp(min=0) + 1e-6 * gram(m).diagonal() + _TINY).sqrt()
 
 
-def content_mse(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean squared error of features, the notebook's content loss.
+def pull(
+    features: Tensor, target: Tensor, mask: Tensor | None, factor: float, gradient: Tensor
+) -> float:
+    """A content loss, factor · Σ w (F − P)², and its gradient. It adds over tiles.
 
     Args:
         features: (N, H, W).
         target: (N, H, W), the content image's features.
         mask: (H, W), the weight of each position; None weighs all alike.
+        factor: what makes the sum the loss that is meant, as the functions below give it.
+        gradient: (N, H, W), to which 2 · factor · w (F − P) is added in place.
 
     Returns:
-        A scalar of at least 0.
+        The loss, at least 0.
     """
-    return _squares(features, target, mask) / (features.shape[0] * _positions(features, mask))
+    difference = _wide(features) - _wide(target)
+    weighed = difference if mask is None else difference * mask
+    gradient.add_(weighed, alpha=2 * factor)
+    return factor * (weighed * difference).sum(dtype=exact(features.device)).item()
 
 
-def content_half_sum(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """½ Σ (F − P)², the paper's content loss (Gatys, Ecker, Bethge 2016, equation 1)."""
-    return _squares(features, target, mask) / 2
+def content_mse(target: Tensor, mask: Tensor | None = None) -> float:
+    """The factor that makes Σ w (F − P)² the mean squared error, the notebook's content loss."""
+    positions = target.shape[1] * target.shape[2] if mask is None else mask.sum().item()
+    return 1 / (target.shape[0] * positions + _TINY)
 
 
-def content_relative(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Σ (F − P)² / Σ P²: the share of the target's energy that is missed.
+def content_half_sum(target: Tensor, mask: Tensor | None = None) -> float:
+    """The factor of the paper's content loss ½ Σ (F − P)² (Gatys et al. 2016, equation 1)."""
+    return 0.5
+
+
+def content_relative(target: Tensor, mask: Tensor | None = None) -> float:
+    """The factor of Σ (F − P)² / Σ P²: the share of the target's energy that is missed.
 
     Dividing by the target's own norm makes one weight mean the same for every picture, layer and
     size; 1 is the loss of features that are all zero.
     """
-    energy = _squares(target, torch.zeros_like(target), mask)
-    return _squares(features, target, mask) / (energy + _TINY)
+    energy = 0.0
+    for y in range(target.shape[1]):  # by rows: a copy of all features is too much
+        row = _wide(target[:, y]).square()  # (N, W)
+        energy += (row if mask is None else row * mask[y]).sum().item()
+    return 1 / (energy + _TINY)
 
 
 def gram_paper(m: Moments, target: Moments) -> Tensor:
@@ -146,13 +163,14 @@ class _Fidelity(torch.autograd.Function):
     """tr((T^½ Σ T^½)^½) with a gradient that stays finite where Σ loses rank.
 
     d/dΣ tr((R Σ R)^½) = ½ R (R Σ R)^-½ R with R = T^½; the inverse root is taken on the
-    eigenvalues that rounding has not swallowed and is zero on the rest.
+    eigenvalues that rounding has not swallowed and is zero on the rest: one that is only noise
+    would have the steepest slope of all.
     """
 
     @staticmethod
     def forward(ctx, sigma: Tensor, root: Tensor) -> Tensor:
         values, vectors = _eigh(root @ sigma @ root)
-        floor = values[-1].clamp(min=0) * torch.finfo(values.dtype).eps * values.numel()
+        floor = values[-1].clamp(min=0) * _NOISE
         values = values.clamp(min=0)
         inverse = torch.where(values > floor, values.clamp(min=_TINY).rsqrt(), 0)
         half = root @ vectors
@@ -185,13 +203,6 @@ def _relative(value: Tensor, target: Tensor) -> Tensor:
     return (value - target).square().sum() / (target.square().sum() + _TINY)
 
 
-def _squares(features: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-    """Σ w (F − P)² in float32 (float64 stays)."""
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    difference = (features.to(dtype) - target.to(dtype)).square()
-    return difference.sum() if mask is None else (difference * mask).sum()
-
-
-def _positions(features: Tensor, mask: Tensor | None) -> Tensor | int:
-    """How many positions count."""
-    return features.shape[1] * features.shape[2] if mask is None else mask.sum()
+def _wide(x: Tensor) -> Tensor:
+    """In float32, or in float64 where it already is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -10,9 +10,10 @@ from impasto.picture.read import Source, open_picture
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import noise, output_size, settled, sized
-from impasto.style.objective import Objective, network, style_targets
+from impasto.style.objective import Objective, network
 from impasto.style.pyramid import shares, sizes
 from impasto.style.run import Run
+from impasto.style.targets import style_targets
 
 
 @signed_by(ReconstructRecipe)

@@ -11,9 +11,10 @@ from impasto.picture.read import Source, open_picture
 from impasto.recipe import StyleRecipe, style_recipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import brush_size, output_size, settled, sized, start
-from impasto.style.objective import Objective, network, style_losses, style_targets
+from impasto.style.objective import Objective, network, style_losses
 from impasto.style.pyramid import shares, sizes
 from impasto.style.run import Run
+from impasto.style.targets import style_targets
 
 
 @signed_by(StyleRecipe)

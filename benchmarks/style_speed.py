@@ -1,0 +1,219 @@
+"""Time to equal quality: the notebook's recipe against impasto's engine on the same objective.
+
+    python benchmarks/style_speed.py --content FILE --style FILE [--size 512] [--cap bf16=off]
+
+The baseline is written here in a straight line from the notebook's own description: float32, one
+scale, a copy of the content image, torch's L-BFGS with the clamp inside, mean squared errors of
+features and of Gram matrices, weights 1 and 1e6, on the paper's layers (content conv4_2, style
+conv1_1 … conv5_1). Impasto paints under the same losses, layers and weights with its default
+engine. Both pictures are judged by the baseline's float32 loss of the clamped picture; each side
+runs in a process of its own, the baseline first. Prints a row per side; the last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import impasto
+from impasto.picture.read import open_picture
+from impasto.picture.resize import fitted, flattened, resize
+from impasto.vgg.weights import load
+
+CONTENT, STYLE = "conv4_2", ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+CONTENT_WEIGHT, STYLE_WEIGHT = 1.0, 1e6
+EVALUATIONS = 300  # of the baseline
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--content", required=True)
+    parser.add_argument("--style", required=True)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--evaluations", type=int, default=EVALUATIONS, help="of the baseline")
+    parser.add_argument("--cap", choices=["bf16=off"], help="measure without bfloat16")
+    parser.add_argument("--side", choices=["baseline", "ours"], help=argparse.SUPPRESS)
+    parser.add_argument("--target", type=float, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        print(json.dumps({"baseline": baseline, "ours": ours}[arguments.side](arguments)))
+        return
+    report = {"size": arguments.size, "content": Path(arguments.content).name}
+    report |= {"style": Path(arguments.style).name, "cap": arguments.cap}
+    report |= _side("baseline", [])
+    print(
+        f"notebook   loss {report['baseline_loss']:.4g} after {report['baseline_seconds']:.1f} s, "
+        f"{report['baseline_seconds_per_evaluation']:.3f} s an evaluation, "
+        f"{report['baseline_peak_rss_mb']:.0f} MB",
+        flush=True,
+    )
+    report |= _side("ours", ["--target", str(report["baseline_loss"])])
+    reached = report["seconds_to_baseline_loss"]
+    report["ratio"] = round(report["baseline_seconds"] / reached, 2) if reached else None
+    print(
+        f"impasto    loss {report['loss']:.4g} after {report['seconds']:.1f} s, "
+        f"{report['seconds_per_evaluation']:.3f} s an evaluation at full size, "
+        f"{report['peak_rss_mb']:.0f} MB, {report['precision']}"
+    )
+    print(f"to the notebook's loss: {reached} s, {report['ratio']} times as fast")
+    print(json.dumps(report))
+
+
+def baseline(arguments: argparse.Namespace) -> dict:
+    """The notebook's run: its final loss, its seconds, its memory."""
+    content, judge = _judge(arguments)
+    x = content.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([x])
+    count, start = 0, time.perf_counter()
+
+    def closure() -> Tensor:
+        nonlocal count
+        with torch.no_grad():
+            x.clamp_(0, 1)
+        optimizer.zero_grad()
+        loss = judge(x)
+        loss.backward()
+        count += 1
+        return loss
+
+    while count < arguments.evaluations:
+        optimizer.step(closure)
+    with torch.no_grad():
+        loss = judge(x.clamp_(0, 1)).item()
+    seconds = time.perf_counter() - start
+    return {
+        "baseline_seconds": round(seconds, 2),
+        "baseline_loss": loss,
+        "baseline_evaluations": count,
+        "baseline_seconds_per_evaluation": round(seconds / count, 4),
+        "baseline_peak_rss_mb": _peak(),
+    }
+
+
+def ours(arguments: argparse.Namespace) -> dict:
+    """Impasto's run under the same loss: when it reached the target, and where it ended."""
+    _, judge = _judge(arguments)
+    watch = _Watch(judge, arguments.target)
+    result = impasto.stylize(
+        arguments.content,
+        arguments.style,
+        size=arguments.size,
+        content_layers={CONTENT: 1.0},
+        style_layers=dict.fromkeys(STYLE, 1.0),
+        content_weight=CONTENT_WEIGHT,
+        style_weight=STYLE_WEIGHT,
+        statistic="gram",
+        normalization="notebook",
+        padding="zeros",
+        device=arguments.device,
+        precision="float32" if arguments.cap else "auto",
+        on_step=watch,
+    )
+    finest = result.evaluations - result.scale_starts[-1]
+    with torch.no_grad():
+        loss = judge(result.pixels[None].to(arguments.device_found)).item()
+    return {
+        "seconds_to_baseline_loss": watch.reached and round(watch.reached, 2),
+        "evaluations_to_baseline_loss": watch.evaluations,
+        "loss": loss,
+        "seconds": round(result.seconds - watch.judging, 2),
+        "evaluations": result.evaluations,
+        "seconds_per_evaluation": round((watch.latest - watch.finest) / max(finest - 1, 1), 4),
+        "peak_rss_mb": _peak(),
+        "precision": result.precision,
+        "device": result.device,
+    }
+
+
+class _Watch:
+    """Judges the pictures at full size, and takes the time judging costs off the clock."""
+
+    def __init__(self, judge, target: float) -> None:
+        self.judge, self.target = judge, target
+        self.judging = self.latest = self.finest = 0.0
+        self.reached = self.evaluations = None
+
+    def __call__(self, step: impasto.Step) -> None:
+        self.latest = step.seconds - self.judging
+        if step.scale < step.scales:
+            return
+        self.finest = self.finest or self.latest
+        # What the run itself reports may be rounded, so it only says when to look.
+        if self.reached is None and step.losses.total < 1.05 * self.target:
+            begin = time.perf_counter()
+            with torch.no_grad():
+                loss = self.judge(step.picture()[None].to(self.judge.device)).item()
+            if loss <= self.target:
+                self.reached, self.evaluations = self.latest, step.evaluation
+            self.judging += time.perf_counter() - begin
+
+
+def _judge(arguments: argparse.Namespace):
+    """The content image (1, 3, H, W) and the notebook's loss of a picture, in float32."""
+    from impasto.compute.device import choose
+
+    device = arguments.device_found = choose(arguments.device)
+    picture, painting = (open_picture(p) for p in (arguments.content, arguments.style))
+    size = fitted(picture.size, arguments.size)
+    content = resize(flattened(picture), size)[None].to(device)
+    scale = min(1.0, (size[0] * size[1] / (painting.size[0] * painting.size[1])) ** 0.5)
+    brush = tuple(round(side * scale) for side in painting.size)
+    style = resize(flattened(painting), brush)[None].to(device)
+    weights = load("oxford")
+    mean = weights.mean.to(device).view(3, 1, 1)
+    convs = {name: (k.to(device), b.to(device)) for name, (k, b) in weights.convs.items()}
+
+    def features(x: Tensor) -> dict[str, Tensor]:
+        x, found = x - mean, {}
+        for name, (kernel, bias) in convs.items():
+            if name[6] == "1" and name != "conv1_1":
+                x = F.max_pool2d(x, 2)
+            found[name] = x = F.conv2d(x, kernel, bias, padding=1)
+            if name == STYLE[-1]:
+                return found
+            x = F.relu(x)
+        return found
+
+    def gram(x: Tensor) -> Tensor:
+        rows = x.flatten(2)[0]
+        return rows @ rows.T / rows.numel()
+
+    with torch.no_grad():
+        target = features(content)[CONTENT]
+        seen = features(style)
+        grams = {layer: gram(seen[layer]) for layer in STYLE}
+
+    def judge(x: Tensor) -> Tensor:
+        found = features(x)
+        styles = sum(F.mse_loss(gram(found[layer]), grams[layer]) for layer in STYLE)
+        return CONTENT_WEIGHT * F.mse_loss(found[CONTENT], target) + STYLE_WEIGHT * styles
+
+    judge.device = device
+    return content, judge
+
+
+def _side(name: str, extra: list[str]) -> dict:
+    """Run this script again for one side; what it printed last."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--side", name, *extra]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def _peak() -> float:
+    """Most memory this process has held, in MB."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kilobytes / (1e6 if sys.platform == "darwin" else 1024), 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The objective in tiles is the objective: every loss, odd sizes, masks, styles of other sizes."""
+
+import pytest
+import torch
+
+from impasto.recipe import style_recipe
+from impasto.style import targets as room
+from impasto.style.moments import moments
+from impasto.style.objective import Objective, layer_weights, network, style_losses
+from impasto.style.targets import style_targets
+
+OBJECTIVES = {
+    "default": {},
+    "gram": {"statistic": "gram"},
+    "gram+mean+std": {"statistic": "gram+mean+std", "pooling": "average"},
+    "gatys": {"preset": "gatys"},
+    "notebook": {"preset": "notebook", "content_layers": {"conv4_2": 1.0}},
+    "with total variation": {"tv_weight": 3.0, "padding": "zeros"},
+    "content only": {"strength": 0.0},
+    "style only": {"strength": 1.0},
+}
+
+
+def picture(height, width, seed):
+    """Smooth noise: large shapes as well as grain."""
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(3, height, width)
+    for side in (4, 16, 64):
+        coarse = torch.rand(1, 3, side, side, generator=generator)
+        total += torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0]
+    return (total / 3).clamp(0, 1)
+
+
+CONTENT, START, STYLE = picture(101, 119, 1), picture(101, 119, 2), picture(121, 90, 3)
+MASK = picture(101, 119, 4)[0].clamp(0.1, 0.9) - 0.1
+
+
+def objective(recipe, mask, tile, dtype=torch.float32):
+    trunk = network(recipe, torch.device("cpu"), dtype)
+    targets = style_targets(trunk, [(STYLE, None)], list(recipe.style_layers), tile)
+    return Objective(recipe, trunk, CONTENT, mask, targets, tile)
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["opaque", "masked"])
+@pytest.mark.parametrize("options", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_tiles_give_the_whole_pictures_loss_and_gradient(options, mask):
+    recipe = style_recipe(**options)
+    losses, gradient = objective(recipe, mask, None)(START)
+    for tile in (64,):
+        tiled_losses, tiled_gradient = objective(recipe, mask, tile)(START)
+        assert tiled_losses == pytest.approx(losses, rel=1e-5)
+        assert (tiled_gradient - gradient).norm() < 1e-5 * gradient.norm()
+        # Nowhere worse than elsewhere: borders of tiles included.
+        assert (tiled_gradient - gradient).abs().max() < 1e-4 * gradient.abs().max()
+
+
+@pytest.mark.parametrize("options", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_the_gradient_is_the_losss_slope(options):
+    recipe = style_recipe(**options)
+    evaluate = objective(recipe, MASK, 64, torch.float64)
+    losses, gradient = evaluate(START.double())
+    direction = gradient / gradient.norm()
+    ahead, behind = (evaluate(START + sign * 1e-5 * direction)[0].total for sign in (1, -1))
+    # What the Wasserstein distance's gradient leaves out as noise is still in its value.
+    exactness = 5e-3 if recipe.statistic == "wasserstein" else 1e-4
+    assert (ahead - behind) / 2e-5 == pytest.approx(gradient.norm().item(), rel=exactness)
+    parts = losses.content + losses.style
+    assert parts == pytest.approx(losses.total, rel=1e-9) or recipe.tv_weight
+
+
+def test_the_loss_is_what_its_formula_says():
+    recipe = style_recipe()
+    trunk = network(recipe, torch.device("cpu"), torch.float64)
+    mine, target, style = (trunk(p.double()) for p in (START, CONTENT, STYLE))
+    weights = layer_weights(recipe)
+    (term,) = style_losses(recipe)
+    expected = sum(
+        weight * term(moments(mine[layer]), moments(style[layer]))
+        for layer, weight in weights.style.items()
+    )
+    found = objective(recipe, None, 80, torch.float64)(START.double())[0]
+    assert found.style == pytest.approx(expected.item(), rel=1e-6)
+    difference = (mine["relu4_2"] - target["relu4_2"]).square().sum()
+    content = difference / target["relu4_2"].square().sum()
+    assert found.content == pytest.approx(weights.content["relu4_2"] * content.item(), rel=1e-6)
+
+
+def test_running_out_of_memory_halves_the_tile_and_changes_nothing(monkeypatch):
+    recipe = style_recipe()
+    evaluate = objective(recipe, None, None)
+    losses, gradient = evaluate(START)
+    forward = evaluate.sweep.trunk.forward
+
+    def starved(x, *rest):
+        if x.shape[1] == 3 and x.shape[2] * x.shape[3] > 100**2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return forward(x, *rest)
+
+    monkeypatch.setattr(evaluate.sweep.trunk, "forward", starved)
+    again, tiled = evaluate(START)
+    assert evaluate.sweep.tile == 48
+    assert again == pytest.approx(losses, rel=1e-5)
+    assert (tiled - gradient).norm() < 1e-5 * gradient.norm()
+
+
+def test_targets_are_computed_once_a_process(monkeypatch):
+    recipe = style_recipe(style_layers={"relu1_1": 1}, content_layers={"relu1_2": 1})
+    room._shelf.clear()
+    first = objective(recipe, None, None)
+    calls = []
+    monkeypatch.setattr(room.Sweep, "forward", lambda *a, **k: calls.append(a))
+    second = objective(recipe, None, None)
+    assert not calls
+    assert second.contents["relu1_2"] is first.contents["relu1_2"]
+    with pytest.raises(KeyError):  # another network: nothing is known, and the sweep is a dummy
+        objective(recipe.model_copy(update={"padding": "zeros"}), None, None)
+    assert calls
+
+
+def test_the_shelf_of_targets_has_a_limit(monkeypatch):
+    room._shelf.clear()
+    monkeypatch.setattr(room, "_MOST", 1000)
+    monkeypatch.setattr(room, "_LARGEST", 400)
+    for number, size in enumerate((50, 90, 90, 90, 200)):  # 4 bytes each; the last is too large
+        room._kept(number, lambda size=size: {"a": torch.zeros(size)})
+    assert list(room._shelf) == [1, 2, 3] or list(room._shelf) == [2, 3]
+    assert sum(map(room._bytes, room._shelf.values())) <= 1000
+    room._shelf.clear()
