@@ -6,8 +6,8 @@ from pathlib import Path
 
 from impasto.demo.painting import paint
 from impasto.demo.photograph import photograph
-from impasto.errors import PictureError
 from impasto.measure.figures import loss_curve, save_figure, triptych
+from impasto.picture.output import made_folder
 from impasto.picture.write import check_output, save
 from impasto.recipe import style_recipe
 from impasto.result import OnStep
@@ -69,15 +69,5 @@ def demo(
 
 def _preflight(folder: Path, overwrite: bool) -> dict[str, Path]:
     """Where everything goes, the folder made, once all of it is known to be writable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise PictureError(
-            f"`folder` must be a folder, got {folder}, where a file stands; choose another name"
-        ) from None
-    except OSError as error:
-        raise PictureError(
-            f"`folder` must be a place that can be written, got {folder}: "
-            f"{error.strerror or error}; choose another"
-        ) from None
+    made_folder(folder)
     return {name: check_output(folder / file, overwrite=overwrite) for name, file in FILES.items()}

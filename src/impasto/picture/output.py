@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +101,80 @@ def format_of(ending: str, argument: str, given: str) -> str:
     return ENDINGS[ending.lower()]
 
 
+def made_folder(folder: str | Path, name: str = "folder") -> Path:
+    """Make a folder where it is missing, and make sure that files can be written in it.
+
+    Args:
+        folder: the folder; those above it are made too.
+        name: what errors call it.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PictureError: a file stands there, or the folder cannot be made or written.
+    """
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        _probe(place / "probe")
+    except (FileExistsError, NotADirectoryError):
+        raise PictureError(
+            f"`{name}` must be a folder, got {folder}, where a file stands; choose another name"
+        ) from None
+    except OSError as error:
+        raise PictureError(_unwritable(place, error, name)) from None
+    return place
+
+
 def placed(data: bytes, target: Path, *, overwrite: bool) -> Path:
     """Put a file's bytes at a path in one step, leaving nothing behind where that fails."""
-    try:
-        _place(data, Path(os.path.realpath(target)), overwrite)
-    except FileExistsError as error:
-        raise PictureError(_taken(target)) from error
-    except OSError as error:
-        raise PictureError(_unwritable(target, error)) from error
+    with placing(target, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
     return target
+
+
+@contextlib.contextmanager
+def placing(
+    target: Path, *, overwrite: bool, mark: str = "", name: str = "output"
+) -> Iterator[Path]:
+    """Put a file at a path in one step, leaving nothing behind where that fails.
+
+    Args:
+        target: where the file goes in the end.
+        overwrite: whether a file that is already there is replaced.
+        mark: what the temporary name begins with, behind `.impasto-`.
+        name: what errors call the target.
+
+    Returns:
+        A context manager that gives a temporary name beside the target, to be written inside; at
+        its end the file is on disk and takes the target's place.
+
+    Raises:
+        PictureError: the place cannot be written, or holds a file and `overwrite` is False.
+    """
+    real = Path(os.path.realpath(target))
+    temporary = _temporary(real, mark)
+    try:
+        yield temporary
+        with open(temporary, "r+b") as file:
+            os.fsync(file.fileno())
+        if overwrite:
+            os.replace(temporary, real)
+        else:
+            _claim(temporary, real)
+    except FileExistsError as error:
+        raise PictureError(_taken(target, name)) from error
+    except OSError as error:
+        raise PictureError(_unwritable(target, error, name)) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def leftovers(folder: Path, mark: str) -> Iterator[Path]:
+    """The temporary files with a mark that killed processes left in a folder."""
+    return folder.glob(f".impasto-{mark}*.tmp")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -127,27 +192,9 @@ def _probe(target: Path) -> None:
     temporary.unlink()
 
 
-def _temporary(target: Path) -> Path:
+def _temporary(target: Path, mark: str = "") -> Path:
     """A name beside the target that nothing else uses."""
-    return target.with_name(f".impasto-{secrets.token_hex(8)}.tmp")
-
-
-def _place(data: bytes, target: Path, overwrite: bool) -> None:
-    """Put bytes at a path in one step, leaving nothing behind where that fails."""
-    temporary = _temporary(target)
-    try:
-        # The mode asked for here is what the user's umask then narrows.
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            os.replace(temporary, target)
-        else:
-            _claim(temporary, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    return target.with_name(f".impasto-{mark}{secrets.token_hex(8)}.tmp")
 
 
 def _claim(temporary: Path, target: Path) -> None:

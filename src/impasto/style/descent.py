@@ -3,6 +3,12 @@
 Each is a generator. It yields the pixels and loss of every evaluation it makes, the ones that a
 line search rejects included; whoever runs it counts, keeps the best, and stops. A loss that
 explodes rolls back to the last good state and goes on more carefully: no run ends black.
+
+Each can be handed a `state`, a dictionary that it keeps at the latest point it could go on from.
+Empty, it says nothing; filled, by an earlier generator or from a file, the descent walks on from
+there as if it had never stopped, bit for bit. What it holds is true whenever the generator has
+yielded, and may be changed in place when it goes on. `made` counts the evaluations behind the
+point: those that were made since are made again.
 """
 
 from __future__ import annotations
@@ -10,6 +16,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,13 +24,18 @@ from torch import Tensor
 # Pixels -> (loss, gradient in the pixels); pixels and gradient (C, H, W) float32.
 Evaluate = Callable[[Tensor], tuple[float, Tensor]]
 Descent = Iterator[tuple[Tensor, float]]
+# Name -> tensors, numbers, None, or lists and dictionaries of those.
+State = dict[str, Any]
+Pairs = deque[tuple[Tensor, Tensor, float]]  # step, bend, step·bend: the latest last
 
 _FIRST = 0.01  # root mean square, in pixel values, of L-BFGS's first step
 _ARMIJO = 1e-4  # share of the predicted fall that a step must bring
 _EXPLODED = 10.0  # a loss this many times the reference counts as exploded
 
 
-def lbfgs(evaluate: Evaluate, start: Tensor, *, history: int = 10) -> Descent:
+def lbfgs(
+    evaluate: Evaluate, start: Tensor, *, history: int = 10, state: State | None = None
+) -> Descent:
     """L-BFGS in the box [0, 1]: pixels that a bound holds rest, the others take the whole step.
 
     A pixel at a bound whose gradient pushes outwards is left out of step and curvature
@@ -35,6 +47,8 @@ def lbfgs(evaluate: Evaluate, start: Tensor, *, history: int = 10) -> Descent:
         evaluate: pixels to loss and gradient.
         start: (C, H, W) in [0, 1].
         history: curvature pairs to remember; each costs two pictures of memory.
+        state: where to go on from, and what to keep up to date: `pixels`, `loss`, `gradient`; the
+            pairs as lists `steps`, `bends`, `curvatures`; `caution`; `made`.
 
     Yields:
         Pixels (C, H, W) in [0, 1] and loss of each evaluation.
@@ -43,11 +57,13 @@ def lbfgs(evaluate: Evaluate, start: Tensor, *, history: int = 10) -> Descent:
         Nocedal, Wright 2006, algorithms 7.4 and 7.5; Schmidt, Kim, Sra 2011, Projected Newton-type
         methods in machine learning, for the two-metric projection.
     """
-    pixels = start.clone()
-    loss, gradient = evaluate(pixels)
-    yield pixels, loss
-    pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
-    caution = 1.0
+    state = {} if state is None else state
+    if not state:
+        pixels = start.clone(memory_format=torch.contiguous_format)
+        loss, gradient = evaluate(pixels)
+        _mark(state, pixels, loss, gradient, deque(), 1.0, 1)
+        yield pixels, loss
+    pixels, loss, gradient, pairs, caution, made = _marked(state, start.device, history)
     while True:
         held = ((pixels <= 0) & (gradient > 0)) | ((pixels >= 1) & (gradient < 0))
         slope = gradient.masked_fill(held, 0)
@@ -64,22 +80,24 @@ def lbfgs(evaluate: Evaluate, start: Tensor, *, history: int = 10) -> Descent:
             step = there - pixels
             predicted = _dot(gradient, step)
             new_loss, new_gradient = evaluate(there)
-            yield there, new_loss
+            made += 1
             if new_loss <= loss + _ARMIJO * predicted:  # False for NaN
+                _remember(pairs, step, new_gradient - gradient)
+                pixels, loss, gradient = there, new_loss, new_gradient
+                _mark(state, pixels, loss, gradient, pairs, caution, made)
+                yield there, new_loss
                 break
+            yield there, new_loss
             length *= _shortened(loss, new_loss, predicted)
         else:
             caution = 1.0 if pairs else caution / 10
             pairs.clear()
-            continue
-        bend = (new_gradient - gradient).masked_fill_(step == 0, 0)
-        curvature = _dot(step, bend)
-        if curvature > 1e-8 * _dot(step, step) ** 0.5 * _dot(bend, bend) ** 0.5:
-            pairs.append((step, bend, 1 / curvature))
-        pixels, loss, gradient = there, new_loss, new_gradient
+            _mark(state, pixels, loss, gradient, pairs, caution, made)
 
 
-def lbfgs_clamped(evaluate: Evaluate, start: Tensor, *, history: int = 100) -> Descent:
+def lbfgs_clamped(
+    evaluate: Evaluate, start: Tensor, *, history: int = 100, state: State | None = None
+) -> Descent:
     """The notebook's optimizer: torch's L-BFGS, pixels clamped to [0, 1] inside each evaluation.
 
     The clamp moves the point after the step was recorded, which spoils curvature pairs; kept to
@@ -90,14 +108,18 @@ def lbfgs_clamped(evaluate: Evaluate, start: Tensor, *, history: int = 100) -> D
         evaluate: pixels to loss and gradient.
         start: (C, H, W) in [0, 1].
         history: curvature pairs to remember.
+        state: where to go on from, and what to keep up to date.
 
     Yields:
         Pixels (C, H, W) in [0, 1] and loss of each evaluation.
     """
-    best, least, rate, first = start, math.inf, 1.0, math.inf
+    state = {} if state is None else state
+    if not state:
+        state.update(_fresh(start, 1.0), first=math.inf)
     while True:
-        x = best.clone().requires_grad_()
-        optimizer = torch.optim.LBFGS([x], lr=rate, max_iter=1, history_size=history)
+        x = _variable(state, start.device)
+        optimizer = torch.optim.LBFGS([x], lr=state["rate"], max_iter=1, history_size=history)
+        _restore(optimizer, state)
         seen: list[tuple[Tensor, float]] = []
 
         def closure(x: Tensor = x, seen: list[tuple[Tensor, float]] = seen) -> float:
@@ -108,26 +130,29 @@ def lbfgs_clamped(evaluate: Evaluate, start: Tensor, *, history: int = 100) -> D
             seen.append((pixels, loss))
             return loss
 
-        while True:
+        lost = False
+        while not lost:
             optimizer.step(closure)
             pixels, loss = seen.pop()  # step() has already moved x on
-            yield pixels, loss
-            first = loss if math.isinf(first) else first
+            if math.isinf(state["first"]):
+                state["first"] = loss
             # Measured from the start, not from the least: a healthy run of this one jumps too.
-            if _exploded(loss, first):
-                rate /= 2  # not in the notebook: its only way out is a black picture
-                break
-            if loss < least:
-                best, least = pixels, loss
+            lost = _exploded(loss, state["first"])
+            # The roll back is not in the notebook: its only way out is a black picture.
+            _note(state, pixels, loss, None if lost else optimizer)
+            yield pixels, loss
 
 
-def adam(evaluate: Evaluate, start: Tensor, *, learning_rate: float = 0.02) -> Descent:
+def adam(
+    evaluate: Evaluate, start: Tensor, *, learning_rate: float = 0.02, state: State | None = None
+) -> Descent:
     """Adam on the pixels, clamped to [0, 1] after each step; needs the least memory.
 
     Args:
         evaluate: pixels to loss and gradient.
         start: (C, H, W) in [0, 1].
         learning_rate: about how far a pixel moves in one step.
+        state: where to go on from, and what to keep up to date.
 
     Yields:
         Pixels (C, H, W) in [0, 1] and loss of each evaluation.
@@ -135,22 +160,24 @@ def adam(evaluate: Evaluate, start: Tensor, *, learning_rate: float = 0.02) -> D
     References:
         Kingma, Ba 2014 (arXiv:1412.6980).
     """
-    best, least, rate = start, math.inf, learning_rate
+    state = {} if state is None else state
+    if not state:
+        state.update(_fresh(start, learning_rate))
     while True:
-        x = best.clone()
-        optimizer = torch.optim.Adam([x.requires_grad_()], lr=rate, betas=(0.9, 0.99))
-        while True:
+        x = _variable(state, start.device)
+        optimizer = torch.optim.Adam([x], lr=state["rate"], betas=(0.9, 0.99))
+        _restore(optimizer, state)
+        lost = False
+        while not lost:
             pixels = x.detach().clone()
             loss, x.grad = evaluate(pixels)
+            lost = _exploded(loss, state["least"])
+            if not lost:
+                optimizer.step()
+                with torch.no_grad():
+                    x.clamp_(0, 1)
+            _note(state, pixels, loss, None if lost else optimizer)
             yield pixels, loss
-            if _exploded(loss, least):
-                rate /= 2
-                break
-            if loss < least:
-                best, least = pixels, loss
-            optimizer.step()
-            with torch.no_grad():
-                x.clamp_(0, 1)
 
 
 def still(evaluate: Evaluate, start: Tensor) -> Descent:
@@ -159,21 +186,93 @@ def still(evaluate: Evaluate, start: Tensor) -> Descent:
     yield start, loss
 
 
-def _two_loops(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, float]]) -> Tensor:
-    """−H·g by the two-loop recursion over the curvature pairs (step, bend, 1/step·bend)."""
+def _two_loops(gradient: Tensor, pairs: Pairs) -> Tensor:
+    """−H·g by the two-loop recursion over the curvature pairs."""
     direction = -gradient
     if not pairs:
         return direction
     alphas = []
-    for step, bend, rho in reversed(pairs):
-        alpha = rho * _dot(step, direction)
+    for step, bend, curvature in reversed(pairs):
+        alpha = 1 / curvature * _dot(step, direction)
         alphas.append(alpha)
         direction = direction.sub(bend, alpha=alpha)
-    _, bend, rho = pairs[-1]
-    direction = direction / (rho * _dot(bend, bend))
-    for (step, bend, rho), alpha in zip(pairs, reversed(alphas), strict=True):
-        direction = direction.add(step, alpha=alpha - rho * _dot(bend, direction))
+    _, bend, curvature = pairs[-1]
+    direction = direction / (1 / curvature * _dot(bend, bend))
+    for (step, bend, curvature), alpha in zip(pairs, reversed(alphas), strict=True):
+        direction = direction.add(step, alpha=alpha - 1 / curvature * _dot(bend, direction))
     return direction
+
+
+def _remember(pairs: Pairs, step: Tensor, bend: Tensor) -> None:
+    """Add a step and how the gradient bent along it, where that tells of a valley."""
+    bend = bend.masked_fill_(step == 0, 0)
+    curvature = _dot(step, bend)
+    if curvature > 1e-8 * _dot(step, step) ** 0.5 * _dot(bend, bend) ** 0.5:
+        pairs.append((step, bend, curvature))
+
+
+def _mark(
+    state: State,
+    pixels: Tensor,
+    loss: float,
+    gradient: Tensor,
+    pairs: Pairs,
+    caution: float,
+    made: int,
+) -> None:
+    """Note a point that `lbfgs` can go on from; nothing of it is changed in place later."""
+    state.update(pixels=pixels, loss=loss, gradient=gradient, caution=caution, made=made)
+    for number, name in enumerate(("steps", "bends", "curvatures")):
+        state[name] = [pair[number] for pair in pairs]
+
+
+def _marked(
+    state: State, device: torch.device, history: int
+) -> tuple[Tensor, float, Tensor, Pairs, float, int]:
+    """The point that `_mark` noted: pixels, loss, gradient, pairs, caution, evaluations made."""
+    steps, bends = ([one.to(device) for one in state[name]] for name in ("steps", "bends"))
+    pairs = deque(zip(steps, bends, state["curvatures"], strict=True), maxlen=history)
+    pixels, gradient = state["pixels"].to(device), state["gradient"].to(device)
+    return pixels, state["loss"], gradient, pairs, state["caution"], state["made"]
+
+
+def _fresh(start: Tensor, rate: float) -> State:
+    """The state of a descent by one of torch's optimizers before its first evaluation."""
+    return {
+        "pixels": start,
+        "optimizer": {},
+        "best": start,
+        "least": math.inf,
+        "rate": rate,
+        "made": 0,
+    }
+
+
+def _variable(state: State, device: torch.device) -> Tensor:
+    """The pixels of a state, for an optimizer of torch's to move."""
+    pixels = state["pixels"].to(device)
+    return pixels.clone(memory_format=torch.contiguous_format).requires_grad_()
+
+
+def _restore(optimizer: torch.optim.Optimizer, state: State) -> None:
+    """Give an optimizer of torch's its memory back."""
+    if state["optimizer"]:
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": {0: state["optimizer"]}, "param_groups": groups})
+
+
+def _note(
+    state: State, pixels: Tensor, loss: float, optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Note an evaluation and where torch's optimizer went from it; None where its loss exploded."""
+    state["made"] += 1
+    if optimizer is None:
+        state.update(pixels=state["best"], optimizer={}, rate=state["rate"] / 2)
+        return
+    if loss < state["least"]:
+        state.update(best=pixels, least=loss)
+    (x,) = optimizer.param_groups[0]["params"]
+    state.update(pixels=x.detach(), optimizer=dict(optimizer.state[x]))
 
 
 def _shortened(loss: float, new_loss: float, predicted: float) -> float:

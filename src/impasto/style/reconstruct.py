@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from impasto.compute.device import choose, precision
@@ -10,8 +11,9 @@ from impasto.picture.read import Source, open_picture
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import noise, output_size, settled, sized
+from impasto.style.checkpoint import Checkpoints, checkpoint_of
 from impasto.style.objective import Objective, network
-from impasto.style.pyramid import shares, sizes
+from impasto.style.pyramid import sizes
 from impasto.style.run import Run
 from impasto.style.targets import style_targets
 
@@ -22,6 +24,7 @@ def reconstruct(
     *,
     recipe: ReconstructRecipe | None = None,
     on_step: OnStep | None = None,
+    checkpoint: str | Path | Checkpoints | None = None,
     **options: Any,
 ) -> Result:
     """Rebuild a picture, from noise, out of what one layer of VGG-19 sees of it.
@@ -34,6 +37,7 @@ def reconstruct(
         image: the picture, as `stylize` takes it.
         recipe: every option at once; or give the ones to change as `options`.
         on_step: called after each evaluation with a `Step`; raising `StopIteration` ends the run.
+        checkpoint: a folder that keeps what the run has reached, as for `stylize`.
         options: any field of `ReconstructRecipe`, such as `layer`, `kind`, `size`, `steps`.
 
     Returns:
@@ -41,7 +45,7 @@ def reconstruct(
 
     Raises:
         ValueError: an option or the picture out of range.
-        PictureError: a file that cannot be read.
+        PictureError: a file that cannot be read, or a checkpoint folder that cannot be written.
         WeightsError: weights that are missing or altered.
 
     Example:
@@ -58,17 +62,20 @@ def reconstruct(
     device = choose(recipe.device)
     picture = open_picture(image, name="image")
     size = output_size(picture, recipe.size, "image")
-    dtype = precision(device, recipe.precision)
+    kept = checkpoint_of(checkpoint, recipe, [picture])
+    reached = kept.load() if kept else {}
+    dtype = precision(device, reached.get("precision", recipe.precision))
     inner = objective_recipe(recipe)
     trunk = network(inner, device, dtype)
     recipe = settled(recipe, dtype)
     # A texture has its own large shapes to find; features pin every pixel, so one size suffices.
-    run = Run(recipe, sizes(size, 0 if recipe.kind == "texture" else 1), on_step)
-    for scale, evaluations in enumerate(shares(recipe.steps, len(run.ladder))):
+    run = Run(recipe, sizes(size, 0 if recipe.kind == "texture" else 1), on_step, kept)
+    run.go_on(reached)
+    for scale, evaluations in run.left():
         here, mask = sized(picture, run.ladder[scale], device)
         targets = style_targets(trunk, [(here, mask)], list(inner.style_layers))
         objective = Objective(inner, trunk, here, mask, targets)
-        start = run.resized(scale) if scale else noise(here.shape, recipe.seed).to(device)
+        start = run.resized(scale, device) if scale else noise(here.shape, recipe.seed).to(device)
         run.descend(objective, start, scale, evaluations)
         if run.stopped:
             break

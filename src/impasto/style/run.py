@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -17,7 +17,9 @@ from impasto.picture.resize import resize
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses, OnStep, Result, Step
 from impasto.style.canvas import Size
-from impasto.style.descent import Descent, Evaluate, adam, lbfgs, lbfgs_clamped, still
+from impasto.style.checkpoint import Checkpoint
+from impasto.style.descent import Descent, Evaluate, State, adam, lbfgs, lbfgs_clamped, still
+from impasto.style.pyramid import shares
 
 _NONE = Losses(float("inf"), float("inf"), float("inf"))
 
@@ -30,17 +32,37 @@ class Run:
         recipe: the options.
         ladder: (width, height) of each scale, coarse to fine.
         on_step: told of every evaluation.
+        checkpoint: where the run keeps what it has reached, and finds it again.
+        scale: the scale it is at, from 0; -1 before the first, past the last one when finished.
     """
 
     recipe: StyleRecipe | ReconstructRecipe
     ladder: list[Size]
     on_step: OnStep | None
+    checkpoint: Checkpoint | None = None
+    scale: int = -1
+    descent: State = field(default_factory=dict)
     history: list[Losses] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     best: Tensor | None = None
     losses: Losses = _NONE
     stopped: bool = False
     began: float = field(default_factory=time.perf_counter)
+
+    def go_on(self, state: State) -> None:
+        """Take up what an earlier call had reached, if anything."""
+        if not state:
+            return
+        self.scale, self.descent = state["scale"], state["descent"]
+        self.history = [Losses(*losses) for losses in state["history"]]
+        self.starts = state["starts"]
+        self.best, self.losses = state["best"], Losses(*state["losses"])
+        self.began -= state["seconds"]
+
+    def left(self) -> Iterator[tuple[int, int]]:
+        """The scales that are not finished, from 0, each with all its evaluations."""
+        planned = enumerate(shares(self.recipe.steps, len(self.ladder)))
+        return islice(planned, max(self.scale, 0), None)
 
     def descend(
         self,
@@ -50,8 +72,10 @@ class Run:
         evaluations: int,
     ) -> None:
         """Spend some evaluations at one scale, keeping the picture of least loss."""
-        self.starts.append(len(self.history))
-        self.best, self.losses = start, _NONE
+        if scale != self.scale:  # else it goes on in the middle of it
+            self.scale, self.descent = scale, {}
+            self.starts.append(len(self.history))
+            self.best, self.losses = start, _NONE
         seen: list[Losses] = []
 
         def evaluate(pixels: Tensor) -> tuple[float, Tensor]:
@@ -59,7 +83,8 @@ class Run:
             seen.append(losses)
             return losses.total, gradient
 
-        for pixels, _ in islice(_descent(self.recipe, evaluate, start), evaluations):
+        descent = _descent(self.recipe, evaluate, start, self.descent)
+        for pixels, _ in islice(descent, evaluations - self.descent.get("made", 0)):
             losses = seen.pop()
             if len(self.history) == self.starts[-1] and not math.isfinite(losses.total):
                 raise ImpastoError(
@@ -71,16 +96,18 @@ class Run:
             if losses.total < self.losses.total:
                 self.best, self.losses = pixels, losses
             self._tell(pixels, scale, losses)
+            self._keep()
             if self.stopped:
                 return
 
-    def resized(self, scale: int) -> Tensor:
+    def resized(self, scale: int, device: torch.device) -> Tensor:
         """The best picture so far at another scale's size."""
         # On the CPU, since not every device can resample; the picture is small beside the network.
-        return resize(self.best.cpu(), self.ladder[scale]).to(self.best.device)
+        return resize(self.best.cpu(), self.ladder[scale]).to(device)
 
     def result(self, carried: Carried, device: torch.device) -> Result:
         """The finished picture at the size asked for, whatever scale the run ended at."""
+        self._finish()
         size = self.ladder[-1]
         alpha = None if carried.alpha is None else resize(carried.alpha, size)
         return Result(
@@ -96,6 +123,38 @@ class Run:
             precision=self.recipe.precision,
             stopped=self.stopped,
         )
+
+    def _keep(self) -> None:
+        """Save what was reached: at the start of a scale, now and then, and where the run stops."""
+        if self.checkpoint is None:
+            return
+        begins = len(self.history) == self.starts[-1] + 1
+        if begins or self.stopped or self.checkpoint.due:
+            # What came after the descent's latest point will be evaluated again.
+            made = self.starts[-1] + self.descent.get("made", 0)
+            self.checkpoint.save(self._reached(self.scale, self.descent, self.history[:made]))
+
+    def _finish(self) -> None:
+        """Let the checkpoint go, or keep no more in it than the result."""
+        if self.checkpoint is None or self.stopped:
+            return
+        if self.checkpoint.outlive:
+            self.checkpoint.save(self._reached(len(self.ladder), {}, self.history))
+        else:
+            self.checkpoint.remove()
+
+    def _reached(self, scale: int, descent: State, history: list[Losses]) -> State:
+        """What `go_on` takes up."""
+        return {
+            "scale": scale,
+            "descent": descent,
+            "history": history,
+            "starts": self.starts,
+            "best": self.best,
+            "losses": self.losses,
+            "seconds": time.perf_counter() - self.began,
+            "precision": self.recipe.precision,
+        }
 
     def _tell(self, pixels: Tensor, scale: int, losses: Losses) -> None:
         """Report an evaluation to whoever watches, and heed a wish to stop."""
@@ -117,12 +176,14 @@ class Run:
             self.stopped = True
 
 
-def _descent(recipe: StyleRecipe | ReconstructRecipe, evaluate: Evaluate, start: Tensor) -> Descent:
-    """The recipe's optimizer, ready to go."""
+def _descent(
+    recipe: StyleRecipe | ReconstructRecipe, evaluate: Evaluate, start: Tensor, state: State
+) -> Descent:
+    """The recipe's optimizer, ready to go, or to go on."""
     if isinstance(recipe, StyleRecipe) and recipe.gives_content_back:
         return still(evaluate, start)
     if recipe.optimizer == "adam":
-        return adam(evaluate, start, learning_rate=recipe.learning_rate)
+        return adam(evaluate, start, learning_rate=recipe.learning_rate, state=state)
     if recipe.optimizer == "lbfgs-clamped":
-        return lbfgs_clamped(evaluate, start, history=recipe.history)
-    return lbfgs(evaluate, start, history=recipe.history)
+        return lbfgs_clamped(evaluate, start, history=recipe.history, state=state)
+    return lbfgs(evaluate, start, history=recipe.history, state=state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from impasto.compute.device import choose, precision
@@ -11,8 +12,9 @@ from impasto.picture.read import Source, open_picture
 from impasto.recipe import StyleRecipe, style_recipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import brush_size, output_size, settled, sized, start
+from impasto.style.checkpoint import Checkpoints, checkpoint_of
 from impasto.style.objective import Objective, network, style_losses
-from impasto.style.pyramid import shares, sizes
+from impasto.style.pyramid import sizes
 from impasto.style.run import Run
 from impasto.style.targets import style_targets
 
@@ -25,6 +27,7 @@ def stylize(
     recipe: StyleRecipe | None = None,
     init_picture: Source | None = None,
     on_step: OnStep | None = None,
+    checkpoint: str | Path | Checkpoints | None = None,
     **options: Any,
 ) -> Result:
     """Paint a content image in the style of one or more style images.
@@ -41,6 +44,9 @@ def stylize(
         init_picture: the start, resized to fit, where `init` is `picture`.
         on_step: called after each evaluation with a `Step`; raising `StopIteration` in it ends the
             run and keeps the best picture so far.
+        checkpoint: a folder that keeps what the run has reached, made if it is missing. After a
+            crash, a kill or a stop, the same call goes on from there, and ends in the same bytes
+            on the same machine; a run that ends by itself takes its file away.
         options: any field of `StyleRecipe`, such as `preset`, `strength`, `size`, `steps`.
 
     Returns:
@@ -48,7 +54,7 @@ def stylize(
 
     Raises:
         ValueError: an option or a picture out of range.
-        PictureError: a file that cannot be read.
+        PictureError: a file that cannot be read, or a checkpoint folder that cannot be written.
         WeightsError: weights that are missing or altered.
 
     Example:
@@ -73,17 +79,20 @@ def stylize(
     for one in styles:
         output_size(one, "original", "style")
     first = None if init_picture is None else open_picture(init_picture, name="init")
-    dtype = precision(device, recipe.precision)
+    kept = checkpoint_of(checkpoint, recipe, [picture, *styles, first])
+    reached = kept.load() if kept else {}
+    dtype = precision(device, reached.get("precision", recipe.precision))
     trunk = network(recipe, device, dtype)
     recipe = settled(recipe, dtype)
     ladder = [size] if recipe.gives_content_back else sizes(size, recipe.scales)
-    run = Run(recipe, ladder, on_step)
-    for scale, evaluations in enumerate(shares(recipe.steps, len(run.ladder))):
+    run = Run(recipe, ladder, on_step, kept)
+    run.go_on(reached)
+    for scale, evaluations in run.left():
         here, mask = sized(picture, run.ladder[scale], device)
         seen = [sized(one, brush_size(one.size, run.ladder[scale]), device) for one in styles]
         targets = style_targets(trunk, seen, list(recipe.style_layers))
         objective = Objective(recipe, trunk, here, mask, targets)
-        begin = run.resized(scale) if scale else start(recipe, here, seen, first)
+        begin = run.resized(scale, device) if scale else start(recipe, here, seen, first)
         run.descend(objective, begin, scale, evaluations)
         if run.stopped:
             break

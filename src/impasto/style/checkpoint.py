@@ -1,0 +1,244 @@
+"""What a run has reached, kept on disk, so that the same run goes on after a crash or a kill.
+
+One safetensors file a run, named after everything that the run depends on: the same call finds it,
+any other call does not. Tensors are stored as they are, all else as JSON beside them. A file is
+written whole or not at all, and carries a checksum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from impasto import __version__
+from impasto.errors import ImpastoError, PictureError
+from impasto.picture.output import leftovers, made_folder, placing
+from impasto.picture.record import Picture
+from impasto.recipe import ReconstructRecipe, StyleRecipe
+from impasto.style.descent import State
+from impasto.vgg.weights import load
+
+FORMAT = 1
+INTERVAL = 15.0  # seconds at least between two saves of a run
+SHARE = 20.0  # saving takes at most one part in so many of a run's time
+_TENSOR = "tensor:"  # what stands in the JSON in place of a tensor, before its number
+
+
+class Checkpoints:
+    """A folder where runs keep what they have reached; runs of every kind may share it.
+
+    Args:
+        folder: where the files go; made if it is missing.
+        outlive: whether the file of a finished run stays until `clear`, for who still has to put
+            its picture into safety; else it goes as the run ends.
+
+    Raises:
+        PictureError: the folder cannot be made or written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoint = Checkpoints(folder).of(StyleRecipe(), "weights", [])
+        ...     checkpoint.save({"evaluations": 3, "pixels": torch.zeros(3, 16, 16)})
+        ...     checkpoint.load()["evaluations"]
+        3
+    """
+
+    def __init__(self, folder: str | Path, *, outlive: bool = False) -> None:
+        self.folder = made_folder(folder, "checkpoint")
+        self.outlive = outlive
+        self.runs: list[Checkpoint] = []
+
+    def of(
+        self,
+        recipe: StyleRecipe | ReconstructRecipe,
+        weights: str,
+        pictures: Iterable[Picture],
+    ) -> Checkpoint:
+        """The checkpoint of the run that these make."""
+        checkpoint = Checkpoint(
+            self.folder, fingerprint(recipe, weights, pictures), outlive=self.outlive
+        )
+        self.runs.append(checkpoint)
+        return checkpoint
+
+    def clear(self) -> None:
+        """Remove the files of the runs that were asked for here."""
+        for run in self.runs:
+            run.remove()
+
+
+class Checkpoint:
+    """The file in which one run keeps what it has reached.
+
+    Args:
+        folder: where it is.
+        fingerprint: hash of everything that the run depends on.
+        outlive: whether the file stays when the run has finished.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, *, outlive: bool = False) -> None:
+        self.fingerprint = fingerprint
+        self.outlive = outlive
+        self.path = folder / f"impasto-{fingerprint[:16]}.safetensors"
+        self._mark = f"{fingerprint[:16]}-"
+        self._saved, self._took = -float("inf"), 0.0
+        for temporary in leftovers(folder, self._mark):
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save again."""
+        return time.perf_counter() - self._saved >= max(INTERVAL, SHARE * self._took)
+
+    def save(self, state: State) -> None:
+        """Keep a state in place of the one kept before.
+
+        Args:
+            state: names to tensors, numbers, texts, None, or lists and dictionaries of those.
+
+        Raises:
+            PictureError: the file cannot be written; the state kept before is still there.
+        """
+        began = time.perf_counter()
+        tensors: list[Tensor] = []
+        tree = _without_tensors(state, tensors)
+        named = {str(number): one.detach().cpu().contiguous() for number, one in enumerate(tensors)}
+        record = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "state": tree,
+            "checksum": _checksum(named, tree),
+        }
+        metadata = {"impasto": json.dumps(record)}
+        try:
+            with placing(
+                self.path, overwrite=True, mark=self._mark, name="checkpoint"
+            ) as temporary:
+                safetensors.torch.save_file(named, temporary, metadata)
+        except safetensors.SafetensorError as error:  # it wraps what the disk said
+            raise PictureError(
+                f"`checkpoint` must be a place that can be written, got {self.path}: {error}; "
+                "make room, and the same run goes on from its last checkpoint"
+            ) from error
+        self._saved = time.perf_counter()
+        self._took = self._saved - began
+
+    def load(self) -> State:
+        """The state that was kept, its tensors on the CPU; empty where there is none.
+
+        Raises:
+            ImpastoError: the file is there, but damaged or not to be read.
+        """
+        try:
+            with safetensors.safe_open(self.path, framework="pt") as file:
+                record = json.loads(file.metadata()["impasto"])
+                # Copied, because the same bytes at another alignment can add up to other sums.
+                named = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            sound = record["checksum"] == _checksum(named, record["state"])
+            if not sound or record["fingerprint"] != self.fingerprint:
+                raise ValueError("what it holds is not what was written")
+            return _with_tensors(record["state"], named)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, LookupError, TypeError, safetensors.SafetensorError) as error:
+            raise ImpastoError(
+                f"`checkpoint` must be as impasto left it, got {self.path}, which cannot be read: "
+                f"{error}; delete that file to start this run anew"
+            ) from error
+
+    def remove(self) -> None:
+        """Take the file away; no harm where there is none."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+def checkpoint_of(
+    where: str | Path | Checkpoints | None,
+    recipe: StyleRecipe | ReconstructRecipe,
+    pictures: Iterable[Picture | None],
+) -> Checkpoint | None:
+    """What the argument `checkpoint` of a run stands for; None where nothing is to be kept."""
+    if where is None:
+        return None
+    folder = where if isinstance(where, Checkpoints) else Checkpoints(where)
+    given = [picture for picture in pictures if picture is not None]
+    return folder.of(recipe, load(recipe.weights).sha256, given)
+
+
+def fingerprint(
+    recipe: StyleRecipe | ReconstructRecipe, weights: str, pictures: Iterable[Picture]
+) -> str:
+    """A hash of everything that a run depends on.
+
+    Args:
+        recipe: the options as they were given: a run that goes on keeps what `auto` became.
+        weights: hash of the network's weights; where they lie does not matter.
+        pictures: content image, style images and start, in order.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
+    """
+    options = {**recipe.model_dump(), "weights": weights}
+    head = [FORMAT, __version__, type(recipe).__name__, options]
+    found = hashlib.sha256(json.dumps(head).encode())
+    for picture in pictures:
+        for tensor in (picture.pixels, picture.carried.alpha):
+            if tensor is None:
+                found.update(b"none")
+                continue
+            found.update(str((tuple(tensor.shape), tensor.dtype)).encode())
+            found.update(_bytes(tensor))
+    return found.hexdigest()
+
+
+def _without_tensors(part: Any, tensors: list[Tensor]) -> Any:
+    """A part of a state as JSON can hold it; its tensors go into the list, each only once."""
+    if isinstance(part, Tensor):
+        # By what they hold on to: the same pixels may be the best ones and the latest.
+        for number, one in enumerate(tensors):
+            if one.data_ptr() == part.data_ptr() and one.shape == part.shape:
+                return f"{_TENSOR}{number}"
+        tensors.append(part)
+        return f"{_TENSOR}{len(tensors) - 1}"
+    if isinstance(part, dict):
+        return {name: _without_tensors(one, tensors) for name, one in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_without_tensors(one, tensors) for one in part]
+    return part
+
+
+def _with_tensors(part: Any, named: dict[str, Tensor]) -> Any:
+    """A part of a state with its tensors back in place."""
+    if isinstance(part, str) and part.startswith(_TENSOR):
+        return named[part.removeprefix(_TENSOR)]
+    if isinstance(part, dict):
+        return {name: _with_tensors(one, named) for name, one in part.items()}
+    if isinstance(part, list):
+        return [_with_tensors(one, named) for one in part]
+    return part
+
+
+def _checksum(named: dict[str, Tensor], tree: Any) -> int:
+    """A sum over everything that a file keeps, which damage changes."""
+    found = zlib.crc32(json.dumps(tree).encode())
+    for number in range(len(named)):
+        found = zlib.crc32(_bytes(named[str(number)]), found)
+    return found
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The values of a tensor, without a copy where it lies on the CPU."""
+    return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
