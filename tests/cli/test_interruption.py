@@ -35,6 +35,26 @@ def test_the_best_picture_so_far_is_saved(spawn, folder, number):
     assert f"stopped after {facts['evaluations']} evaluations".encode() in err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), b"is in out.png; the same command with --overwrite goes on from here\n"),
+        (("--overwrite",), b"is in out.png; the same command goes on from here\n"),
+    ],
+)
+def test_with_a_checkpoint_it_says_how_to_go_on(spawn, folder, words, said):
+    process = spawn(
+        "style", "photo.png", "paint.png", "-o", "out.png", "--steps", 5000, "--save-every", 5,
+        "--checkpoint", "new/state", *words, sleep=0.02,
+    )  # fmt: skip
+    wait_for(folder / "out-00005.png")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith(said)
+    assert (folder / "new" / "state").is_dir()
+
+
 def test_a_second_signal_stops_at_once(spawn, folder):
     process = spawn(
         "style", "photo.png", "paint.png", "-o", "out.png", "--steps", 50, "--save-every", 1,

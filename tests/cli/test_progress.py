@@ -42,6 +42,32 @@ def test_the_pace_leaves_out_loading_and_starts_again_at_each_scale():
     assert rates == pytest.approx([1.0] * 3)
 
 
+def test_the_pace_of_a_run_that_goes_on_counts_from_where_it_goes_on():
+    rate = pace()
+    assert rate(step(50, 25.0)) == pytest.approx(2.0)  # all it can know is the time before
+    assert rate(step(51, 25.25)) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("wanted", [True, None, False])
+def test_a_run_that_goes_on_says_from_where_unless_quiet(capsys, wanted):
+    with watching(wanted, "conv1_1") as draw:
+        for number in (41, 42):
+            draw(step(number, number / 10))
+    lines = capsys.readouterr().err.splitlines()
+    said = "impasto: conv1_1: going on from evaluation 40 of 100"
+    drawn = "conv1_1  scale 1/1 64×48  41/100  content 0.25 style 0.5  10/s  0:06 left"
+    assert lines == {True: [said, drawn], None: [said], False: []}[wanted]
+
+
+def test_a_terminal_says_where_a_run_goes_on_from_above_the_bar(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with watching(None) as draw:
+        draw(step(41))
+    assert screen.getvalue().count("impasto: going on from evaluation 40 of 100") == 1
+
+
 def test_times_are_spoken_as_clocks_show_them():
     assert [spoken(s) for s in (0, 59.6, 61, 3661)] == ["0:00", "1:00", "1:01", "1:01:01"]
 

@@ -153,6 +153,8 @@ def test_figures_are_drawn(impasto, folder):
         (["--figure", "photo.png", "--overwrite"], 1, "`figure` must not be one of the inputs"),
         (["--loss-curve", "other.jpg"], 1, "`loss_curve` must be a new file, got other.jpg"),
         (["--save-every", "1", "--figure", "out-00002.png"], 2, "which `save_every` writes"),
+        (["--checkpoint", "photo.png"], 1, "`checkpoint` must be a folder, got photo.png, where"),
+        (["--checkpoint", "photo.png/below"], 1, "`checkpoint` must be a folder, got"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_before_any_work(impasto, calls, folder, words, code, says):

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 
 import impasto
 from impasto.errors import ImpastoError, PictureError
@@ -274,9 +274,7 @@ def foldered(path):
 @pytest.mark.parametrize("damage", [truncated, flipped, emptied, replaced, foldered])
 def test_a_damaged_file_is_said_with_the_way_out(tmp_path, damage):
     with pytest.raises(Killed):
-        impasto.stylize(
-            CONTENT, STYLE, checkpoint=tmp_path, on_step=dying_at(3)[1], **STYLIZE
-        )
+        impasto.stylize(CONTENT, STYLE, checkpoint=tmp_path, on_step=dying_at(3)[1], **STYLIZE)
     (file,) = tmp_path.iterdir()
     damage(file)
     with pytest.raises(ImpastoError, match="`checkpoint` must be as impasto left it, got ") as said:
@@ -307,7 +305,7 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch, call):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(PictureError, match="`checkpoint` must be a place .*: no space left"):
+    with pytest.raises(PictureError, match=r"`checkpoint` must be a place .*: no space left"):
         kept.save({"pixels": torch.ones(3)})
     assert torch.equal(kept.load()["pixels"], torch.zeros(3))
     assert len(names(tmp_path)) == 1
@@ -343,3 +341,64 @@ def test_saves_keep_their_distance(tmp_path, monkeypatch):
     for seconds, due in ((39.9, False), (0.2, True)):
         now[0] += seconds
         assert kept.due is due
+
+
+class Kills:
+    """The command in processes of its own, killed at will."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name, pixels in (("content.png", CONTENT), ("style.png", STYLE)):
+            impasto.save(pixels, folder / name)
+
+    def start(self, output, *words):
+        # Saving at every evaluation leaves no moment at which a kill could do more harm.
+        program = (
+            "import sys; from impasto.style import checkpoint as room; "
+            "room.INTERVAL = room.SHARE = 0.0; "
+            "from impasto.cli.main import main; sys.exit(main())"
+        )
+        pictures = ["content.png", "style.png", "-o", output]
+        options = [
+            *("--size", "100", "--steps", "200", "--scales", "2", "--precision", "float32"),
+            *("--content-layers", "relu2_1", "--style-layers", "relu1_1,relu2_1"),
+        ]
+        return subprocess.Popen(
+            [sys.executable, "-c", program, "style", *pictures, *options, *words],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(SOURCES), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def kill_later(self, process, seconds):
+        """Kill a process some time after its first save; whether it was still at work."""
+        state = self.folder / "state"
+        before = stamps(state)
+        while process.poll() is None and stamps(state) == before:
+            time.sleep(0.005)
+        time.sleep(seconds)
+        process.kill()
+        process.communicate()
+        return process.returncode == -signal.SIGKILL
+
+
+def stamps(folder):
+    """When each checkpoint in a folder was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("impasto-*")}
+
+
+def test_a_process_killed_at_random_moments_writes_the_same_file(tmp_path):
+    kills, chance = Kills(tmp_path), random.Random(4)
+    undisturbed = kills.start("whole.png")
+    assert undisturbed.communicate()[1] == ""
+    for _ in range(3):
+        process = kills.start("out.png", "--checkpoint", "state")
+        assert kills.kill_later(process, chance.uniform(0, 0.1))
+        assert len(stamps(tmp_path / "state")) == 1
+    said = kills.start("out.png", "--checkpoint", "state").communicate()[1]
+    assert re.fullmatch(r"impasto: going on from evaluation \d+ of 200\n", said)
+    assert (tmp_path / "out.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    assert names(tmp_path / "state") == []
+    assert names(tmp_path) == ["content.png", "out.png", "state", "style.png", "whole.png"]

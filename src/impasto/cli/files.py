@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from impasto.picture.record import Carried, Picture
     from impasto.recipe import ReconstructRecipe, StyleRecipe
     from impasto.result import OnStep, Result, Step
+    from impasto.style.checkpoint import Checkpoints
 
     Recipe = StyleRecipe | ReconstructRecipe
 
@@ -229,14 +230,29 @@ def tell(output: str, facts: Mapping[str, Any] | None) -> None:
         click.echo(output)
 
 
-def tell_stopped(evaluations: int, output: str) -> int:
+def tell_stopped(evaluations: int, output: str, options: Mapping[str, Any]) -> int:
     """Say on stderr that a run was cut short; gives back the exit code of an interruption."""
     where = "was written to stdout" if output == PIPE else f"is in {output}"
+    way_on = ""
+    if options["checkpoint"]:
+        # The picture written just now stands in the way of the finished one.
+        needed = "" if options["overwrite"] or output == PIPE else " with --overwrite"
+        way_on = f"; the same command{needed} goes on from here"
     click.echo(
-        f"impasto: stopped after {evaluations} evaluations; the best picture so far {where}",
+        f"impasto: stopped after {evaluations} evaluations; the best picture so far {where}"
+        f"{way_on}",
         err=True,
     )
     return 130
+
+
+def checkpoints(folder: str | None) -> Checkpoints | None:
+    """The folder of `--checkpoint`, made; files of finished runs stay until all is written."""
+    if folder is None:
+        return None
+    from impasto.style.checkpoint import Checkpoints
+
+    return Checkpoints(folder, outlive=True)
 
 
 def saving_of(output: str, inputs: Sequence[str], options: Mapping[str, Any]) -> Saving:

@@ -150,6 +150,12 @@ def saving_options(command: F) -> F:
             metavar="N",
             help="write the picture each N evaluations, beside the output, as OUTPUT-00050.png",
         ),
+        click.option(
+            "--checkpoint",
+            metavar="DIR",
+            help="keep the run's state in this folder, so that the same command goes on after a "
+            "crash or kill",
+        ),
         click.option("--bits", type=click.Choice(["8", "16"]), help="bits a channel of the output"),
         click.option(
             "--quality",

@@ -17,10 +17,10 @@ ROOMY = 76  # columns a terminal must have to show the losses too
 
 @contextmanager
 def watching(wanted: bool | None, label: str = "") -> Iterator[OnStep]:
-    """Show the steps of a run on stderr.
+    """Show the steps of a run on stderr, and where it goes on if it does not begin at the start.
 
     Args:
-        wanted: True shows, False is silent, None shows only where stderr is a terminal.
+        wanted: True shows, False is silent, None shows steps only where stderr is a terminal.
         label: what to call the run, where there are several.
 
     Returns:
@@ -31,13 +31,14 @@ def watching(wanted: bool | None, label: str = "") -> Iterator[OnStep]:
         ...     pass
     """
     terminal = sys.stderr.isatty()
-    if not (terminal if wanted is None else wanted):
+    if wanted is False:
         yield lambda step: None
     elif terminal:
         with _bar(label) as draw:
             yield draw
     else:
-        yield _lines(label)
+        lines = _lines(label) if wanted else lambda step: None
+        yield _announced(lines, label, lambda line: click.echo(line, err=True))
 
 
 def seconds_left(step: Step, rate: float) -> float:
@@ -101,9 +102,27 @@ def pace() -> Callable[[Step], float]:
             first, since = step.evaluation - 1, latest
         scale, latest = step.scale, step.seconds
         made = step.evaluation - first
-        return made / max(step.seconds - since, 1e-6) if made else 1 / max(step.seconds, 1e-6)
+        # With nothing else to go by, all that went before, in an earlier process maybe.
+        return (made or step.evaluation) / max(step.seconds - (since if made else 0), 1e-6)
 
     return rate
+
+
+def _announced(draw: OnStep, label: str, say: Callable[[str], None]) -> OnStep:
+    """Say where a run goes on from, before it draws the first step; nothing where it is new."""
+    first = True
+
+    def watch(step: Step) -> None:
+        nonlocal first
+        if first and step.evaluation > 1:
+            of = f"{label}: " if label else ""
+            say(
+                f"impasto: {of}going on from evaluation {step.evaluation - 1} of {step.evaluations}"
+            )
+        first = False
+        draw(step)
+
+    return watch
 
 
 def _losses(step: Step) -> str:
@@ -115,10 +134,13 @@ def _lines(label: str) -> OnStep:
     """Write a line at the first, every fiftieth and the last evaluation."""
     rate = pace()
     start = f"{label}  " if label else ""
+    first = True
 
     def draw(step: Step) -> None:
+        nonlocal first
         speed = rate(step)
-        if step.evaluation in (1, step.evaluations) or step.evaluation % LINE_EVERY == 0:
+        if first or step.evaluation == step.evaluations or step.evaluation % LINE_EVERY == 0:
+            first = False
             width, height = step.size
             click.echo(
                 f"{start}scale {step.scale}/{step.scales} {width}×{height}  "
@@ -164,4 +186,4 @@ def _bar(label: str) -> Iterator[OnStep]:
         )
 
     with progress:
-        yield draw
+        yield _announced(draw, label, lambda line: console.print(line, highlight=False))

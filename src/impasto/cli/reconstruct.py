@@ -17,6 +17,7 @@ from impasto.recipe import BLOCKS, ReconstructRecipe
 if TYPE_CHECKING:
     from impasto.picture.record import Picture
     from impasto.result import Result
+    from impasto.style.checkpoint import Checkpoints
 
 # The first convolution of every block: the row that the figure shows.
 ROW = tuple(f"conv{block}_1" for block in range(1, len(BLOCKS) + 1))
@@ -64,6 +65,7 @@ def _run(
 ) -> int:
     """Rebuild every layer that is wanted, write everything, and say where it is."""
     results: dict[str, Result] = {}
+    kept = files.checkpoints(options["checkpoint"])
     layers = dict.fromkeys(
         [*([recipe.layer] if saving else []), *(ROW if options["figure"] else [])]
     )
@@ -71,7 +73,8 @@ def _run(
         if not asked.is_set():
             own = recipe.model_copy(update={"layer": layer})
             keeps = saving if layer == recipe.layer else None
-            results[layer] = _rebuilt(picture, own, keeps, options, asked, len(layers) > 1)
+            label = layer if len(layers) > 1 else ""
+            results[layer] = _rebuilt(picture, own, keeps, options, asked, label, kept)
     written = options["figure"]
     main = results[recipe.layer] if saving else next(iter(results.values()))
     if saving:
@@ -85,7 +88,11 @@ def _run(
         }
     files.tell(written, facts)
     total = sum(result.evaluations for result in results.values())
-    return files.tell_stopped(total, written) if asked.is_set() else 0
+    if asked.is_set():
+        return files.tell_stopped(total, written, options)
+    if kept:
+        kept.clear()
+    return 0
 
 
 def _rebuilt(
@@ -94,14 +101,16 @@ def _rebuilt(
     saving: files.Saving | None,
     options: dict[str, Any],
     asked: threading.Event,
-    one_of_several: bool,
+    label: str,
+    kept: Checkpoints | None,
 ) -> Result:
     """Rebuild one layer, drawing progress and writing snapshots on the way."""
     from impasto.style.reconstruct import reconstruct as rebuild
 
-    with watching(options["progress"], recipe.layer if one_of_several else "") as draw:
+    with watching(options["progress"], label) as draw:
         written = [files.snapshots(saving, options["save_every"], recipe)] if saving else []
-        return rebuild(picture, recipe=recipe, on_step=obeying(asked, draw, *written))
+        on_step = obeying(asked, draw, *written)
+        return rebuild(picture, recipe=recipe, on_step=on_step, checkpoint=kept)
 
 
 def _draw(

@@ -56,6 +56,7 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
     """Paint, write everything, and say where it is."""
     from impasto.style.stylize import stylize
 
+    kept = files.checkpoints(options["checkpoint"])
     content, start = pictures["content"], pictures.get("init")
     styles = [picture for name, picture in pictures.items() if name.startswith("style")]
     with stoppable() as asked:
@@ -68,11 +69,16 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
                     asked, draw, files.snapshots(saving, options["save_every"], recipe)
                 ),
                 init_picture=start,
+                checkpoint=kept,
             )
         written = files.put(saving, result.pixels, result.carried, result.recipe.model_dump_json())
         _draw(result, content, styles, options)
     files.tell(written, files.summary(result, written) if options["as_json"] else None)
-    return files.tell_stopped(result.evaluations, written) if asked.is_set() else 0
+    if asked.is_set():
+        return files.tell_stopped(result.evaluations, written, options)
+    if kept:
+        kept.clear()
+    return 0
 
 
 def _draw(result: Any, content: Any, styles: list[Any], options: Any) -> None:

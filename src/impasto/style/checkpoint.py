@@ -27,7 +27,6 @@ from impasto.picture.output import leftovers, made_folder, placing
 from impasto.picture.record import Picture
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.style.descent import State
-from impasto.vgg.weights import load
 
 FORMAT = 1
 INTERVAL = 15.0  # seconds at least between two saves of a run
@@ -168,14 +167,22 @@ class Checkpoint:
 def checkpoint_of(
     where: str | Path | Checkpoints | None,
     recipe: StyleRecipe | ReconstructRecipe,
+    weights: str,
     pictures: Iterable[Picture | None],
 ) -> Checkpoint | None:
-    """What the argument `checkpoint` of a run stands for; None where nothing is to be kept."""
+    """What the argument `checkpoint` of a run stands for; None where nothing is to be kept.
+
+    Args:
+        where: the argument.
+        recipe: the options as they were given.
+        weights: hash of the network's weights.
+        pictures: content image, style images and start, in order; None is passed over.
+    """
     if where is None:
         return None
     folder = where if isinstance(where, Checkpoints) else Checkpoints(where)
     given = [picture for picture in pictures if picture is not None]
-    return folder.of(recipe, load(recipe.weights).sha256, given)
+    return folder.of(recipe, weights, given)
 
 
 def fingerprint(

@@ -16,6 +16,7 @@ from impasto.style.objective import Objective, network
 from impasto.style.pyramid import sizes
 from impasto.style.run import Run
 from impasto.style.targets import style_targets
+from impasto.vgg.weights import load
 
 
 @signed_by(ReconstructRecipe)
@@ -62,7 +63,8 @@ def reconstruct(
     device = choose(recipe.device)
     picture = open_picture(image, name="image")
     size = output_size(picture, recipe.size, "image")
-    kept = checkpoint_of(checkpoint, recipe, [picture])
+    weights = load(recipe.weights).sha256
+    kept = checkpoint_of(checkpoint, recipe, weights, [picture])
     reached = kept.load() if kept else {}
     dtype = precision(device, reached.get("precision", recipe.precision))
     inner = objective_recipe(recipe)

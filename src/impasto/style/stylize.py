@@ -17,6 +17,7 @@ from impasto.style.objective import Objective, network, style_losses
 from impasto.style.pyramid import sizes
 from impasto.style.run import Run
 from impasto.style.targets import style_targets
+from impasto.vgg.weights import load
 
 
 @signed_by(StyleRecipe)
@@ -79,7 +80,8 @@ def stylize(
     for one in styles:
         output_size(one, "original", "style")
     first = None if init_picture is None else open_picture(init_picture, name="init")
-    kept = checkpoint_of(checkpoint, recipe, [picture, *styles, first])
+    weights = load(recipe.weights).sha256
+    kept = checkpoint_of(checkpoint, recipe, weights, [picture, *styles, first])
     reached = kept.load() if kept else {}
     dtype = precision(device, reached.get("precision", recipe.precision))
     trunk = network(recipe, device, dtype)
