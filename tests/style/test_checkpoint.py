@@ -20,7 +20,8 @@ from impasto.picture.record import Carried, Picture
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.style import checkpoint as room
 from impasto.style.checkpoint import Checkpoint, Checkpoints, fingerprint
-from impasto.style.descent import adam, lbfgs, lbfgs_clamped
+from impasto.style.descent import adam, lbfgs_clamped
+from impasto.style.lbfgs import lbfgs
 
 SOURCES = Path(__file__).parents[2] / "src"
 CONTENT = torch.rand(3, 96, 100, generator=torch.Generator().manual_seed(1))

@@ -6,7 +6,8 @@ from itertools import islice
 import pytest
 import torch
 
-from impasto.style.descent import adam, lbfgs, lbfgs_clamped, still
+from impasto.style.descent import adam, lbfgs_clamped, still
+from impasto.style.lbfgs import lbfgs
 
 TARGET = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(3))
 SCALES = torch.logspace(0, 2, 90).view(3, 6, 5)  # curvatures over two decades

@@ -1,4 +1,4 @@
-"""Going downhill: L-BFGS in the unit box, Adam, and the notebook's clamped L-BFGS.
+"""Going downhill: what every descent has in common, Adam, and the notebook's clamped L-BFGS.
 
 Each is a generator. It yields the pixels and loss of every evaluation it makes, the ones that a
 line search rejects included; whoever runs it counts, keeps the best, and stops. A loss that
@@ -14,7 +14,6 @@ point: those that were made since are made again.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,73 +25,8 @@ Evaluate = Callable[[Tensor], tuple[float, Tensor]]
 Descent = Iterator[tuple[Tensor, float]]
 # Name -> tensors, numbers, None, or lists and dictionaries of those.
 State = dict[str, Any]
-Pairs = deque[tuple[Tensor, Tensor, float]]  # step, bend, step·bend: the latest last
 
-_FIRST = 0.01  # root mean square, in pixel values, of L-BFGS's first step
-_ARMIJO = 1e-4  # share of the predicted fall that a step must bring
 _EXPLODED = 10.0  # a loss this many times the reference counts as exploded
-
-
-def lbfgs(
-    evaluate: Evaluate, start: Tensor, *, history: int = 10, state: State | None = None
-) -> Descent:
-    """L-BFGS in the box [0, 1]: pixels that a bound holds rest, the others take the whole step.
-
-    A pixel at a bound whose gradient pushes outwards is left out of step and curvature
-    pairs; each step is projected onto the box and its pair taken from where the pixels really went,
-    so that clamping never lies to the pairs. A step must lower the loss (Armijo) or is shortened;
-    where even a short step fails, the pairs are forgotten.
-
-    Args:
-        evaluate: pixels to loss and gradient.
-        start: (C, H, W) in [0, 1].
-        history: curvature pairs to remember; each costs two pictures of memory.
-        state: where to go on from, and what to keep up to date: `pixels`, `loss`, `gradient`; the
-            pairs as lists `steps`, `bends`, `curvatures`; `caution`; `made`.
-
-    Yields:
-        Pixels (C, H, W) in [0, 1] and loss of each evaluation.
-
-    References:
-        Nocedal, Wright 2006, algorithms 7.4 and 7.5; Schmidt, Kim, Sra 2011, Projected Newton-type
-        methods in machine learning, for the two-metric projection.
-    """
-    state = {} if state is None else state
-    if not state:
-        pixels = start.clone(memory_format=torch.contiguous_format)
-        loss, gradient = evaluate(pixels)
-        _mark(state, pixels, loss, gradient, deque(), 1.0, 1)
-        yield pixels, loss
-    pixels, loss, gradient, pairs, caution, made = _marked(state, start.device, history)
-    while True:
-        held = ((pixels <= 0) & (gradient > 0)) | ((pixels >= 1) & (gradient < 0))
-        slope = gradient.masked_fill(held, 0)
-        if not slope.any():
-            return  # stationary: nothing left to do
-        direction = _two_loops(slope, pairs).masked_fill_(held, 0)
-        if not _dot(direction, slope) < 0:  # NaN too: the pairs are worth nothing
-            pairs.clear()
-            direction = -slope
-        # Without pairs the gradient has no natural length.
-        length = 1.0 if pairs else caution * _FIRST / max(_rms(direction), 1e-30)
-        for _ in range(8):
-            there = torch.add(pixels, direction, alpha=length).clamp_(0, 1)
-            step = there - pixels
-            predicted = _dot(gradient, step)
-            new_loss, new_gradient = evaluate(there)
-            made += 1
-            if new_loss <= loss + _ARMIJO * predicted:  # False for NaN
-                _remember(pairs, step, new_gradient - gradient)
-                pixels, loss, gradient = there, new_loss, new_gradient
-                _mark(state, pixels, loss, gradient, pairs, caution, made)
-                yield there, new_loss
-                break
-            yield there, new_loss
-            length *= _shortened(loss, new_loss, predicted)
-        else:
-            caution = 1.0 if pairs else caution / 10
-            pairs.clear()
-            _mark(state, pixels, loss, gradient, pairs, caution, made)
 
 
 def lbfgs_clamped(
@@ -186,56 +120,6 @@ def still(evaluate: Evaluate, start: Tensor) -> Descent:
     yield start, loss
 
 
-def _two_loops(gradient: Tensor, pairs: Pairs) -> Tensor:
-    """−H·g by the two-loop recursion over the curvature pairs."""
-    direction = -gradient
-    if not pairs:
-        return direction
-    alphas = []
-    for step, bend, curvature in reversed(pairs):
-        alpha = 1 / curvature * _dot(step, direction)
-        alphas.append(alpha)
-        direction = direction.sub(bend, alpha=alpha)
-    _, bend, curvature = pairs[-1]
-    direction = direction / (1 / curvature * _dot(bend, bend))
-    for (step, bend, curvature), alpha in zip(pairs, reversed(alphas), strict=True):
-        direction = direction.add(step, alpha=alpha - 1 / curvature * _dot(bend, direction))
-    return direction
-
-
-def _remember(pairs: Pairs, step: Tensor, bend: Tensor) -> None:
-    """Add a step and how the gradient bent along it, where that tells of a valley."""
-    bend = bend.masked_fill_(step == 0, 0)
-    curvature = _dot(step, bend)
-    if curvature > 1e-8 * _dot(step, step) ** 0.5 * _dot(bend, bend) ** 0.5:
-        pairs.append((step, bend, curvature))
-
-
-def _mark(
-    state: State,
-    pixels: Tensor,
-    loss: float,
-    gradient: Tensor,
-    pairs: Pairs,
-    caution: float,
-    made: int,
-) -> None:
-    """Note a point that `lbfgs` can go on from; nothing of it is changed in place later."""
-    state.update(pixels=pixels, loss=loss, gradient=gradient, caution=caution, made=made)
-    for number, name in enumerate(("steps", "bends", "curvatures")):
-        state[name] = [pair[number] for pair in pairs]
-
-
-def _marked(
-    state: State, device: torch.device, history: int
-) -> tuple[Tensor, float, Tensor, Pairs, float, int]:
-    """The point that `_mark` noted: pixels, loss, gradient, pairs, caution, evaluations made."""
-    steps, bends = ([one.to(device) for one in state[name]] for name in ("steps", "bends"))
-    pairs = deque(zip(steps, bends, state["curvatures"], strict=True), maxlen=history)
-    pixels, gradient = state["pixels"].to(device), state["gradient"].to(device)
-    return pixels, state["loss"], gradient, pairs, state["caution"], state["made"]
-
-
 def _fresh(start: Tensor, rate: float) -> State:
     """The state of a descent by one of torch's optimizers before its first evaluation."""
     return {
@@ -275,23 +159,6 @@ def _note(
     state.update(pixels=x.detach(), optimizer=dict(optimizer.state[x]))
 
 
-def _shortened(loss: float, new_loss: float, predicted: float) -> float:
-    """By how much to shorten a step that overshot: the parabola's minimum, kept in [0.1, 0.5]."""
-    if not math.isfinite(new_loss) or not predicted < 0:
-        return 0.1
-    return min(0.5, max(0.1, predicted / (2 * (predicted - (new_loss - loss)))))
-
-
 def _exploded(loss: float, reference: float) -> bool:
     """Whether a loss is past hope."""
     return not math.isfinite(loss) or loss > _EXPLODED * reference
-
-
-def _dot(a: Tensor, b: Tensor) -> float:
-    """Inner product of two pictures."""
-    return torch.dot(a.flatten(), b.flatten()).item()
-
-
-def _rms(a: Tensor) -> float:
-    """Root mean square."""
-    return a.square().mean().sqrt().item()

@@ -18,7 +18,8 @@ from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses, OnStep, Result, Step
 from impasto.style.canvas import Size
 from impasto.style.checkpoint import Checkpoint
-from impasto.style.descent import Descent, Evaluate, State, adam, lbfgs, lbfgs_clamped, still
+from impasto.style.descent import Descent, Evaluate, State, adam, lbfgs_clamped, still
+from impasto.style.lbfgs import lbfgs
 from impasto.style.pyramid import shares
 
 _NONE = Losses(float("inf"), float("inf"), float("inf"))
