@@ -201,6 +201,34 @@ def test_nothing_is_written_when_the_run_fails(impasto, folder, monkeypatch):
     assert names(folder) == before
 
 
+@pytest.mark.parametrize("command", ["style", "reconstruct"])
+def test_the_state_of_a_finished_run_is_kept_until_all_is_written(
+    impasto, calls, folder, monkeypatch, command
+):
+    from impasto.cli import files
+    from impasto.style.checkpoint import Checkpoints
+
+    cleared = []
+    written = [folder / "out.png", folder / "row.png"]
+    monkeypatch.setattr(
+        Checkpoints, "clear", lambda self: cleared.append([path.exists() for path in written])
+    )
+    sources = ("photo.png", "paint.png")[: 1 + (command == "style")]
+    words = (command, *sources, "-o", "out.png", "--figure", "row.png", "--steps", 2)
+    assert impasto(*words)[0] == 0
+    assert calls[-1]["checkpoint"] is None
+    assert impasto(*words, "--overwrite", "--checkpoint", "state")[0] == 0
+    assert calls[-1]["checkpoint"].outlive
+    assert cleared == [[True, True]]
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "put", full)
+    assert impasto(*words, "--overwrite", "--checkpoint", "state")[0] == 1
+    assert len(cleared) == 1
+
+
 def test_progress_is_silent_when_piped_unless_asked(impasto):
     assert impasto(*BASE, "--steps", 2)[2] == ""
     err = impasto(*BASE, "--steps", 60, "--overwrite", "--progress")[2]

@@ -136,7 +136,12 @@ def placed(data: bytes, target: Path, *, overwrite: bool) -> Path:
 
 @contextlib.contextmanager
 def placing(
-    target: Path, *, overwrite: bool, mark: str = "", name: str = "output"
+    target: Path,
+    *,
+    overwrite: bool,
+    mark: str = "",
+    name: str = "output",
+    way_out: str = "choose another",
 ) -> Iterator[Path]:
     """Put a file at a path in one step, leaving nothing behind where that fails.
 
@@ -145,6 +150,7 @@ def placing(
         overwrite: whether a file that is already there is replaced.
         mark: what the temporary name begins with, behind `.impasto-`.
         name: what errors call the target.
+        way_out: what to do where it cannot be written.
 
     Returns:
         A context manager that gives a temporary name beside the target, to be written inside; at
@@ -166,7 +172,7 @@ def placing(
     except FileExistsError as error:
         raise PictureError(_taken(target, name)) from error
     except OSError as error:
-        raise PictureError(_unwritable(target, error, name)) from error
+        raise PictureError(_unwritable(target, error, name, way_out)) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
@@ -221,7 +227,9 @@ def _taken(target: Path, name: str = "output") -> str:
     )
 
 
-def _unwritable(target: Path, error: OSError, name: str = "output") -> str:
+def _unwritable(
+    target: Path, error: OSError, name: str = "output", way_out: str = "choose another"
+) -> str:
     """The sentence for a place that cannot be written."""
     why = (error.strerror or str(error)).lower()
-    return f"`{name}` must be a place that can be written, got {target}: {why}; choose another"
+    return f"`{name}` must be a place that can be written, got {target}: {why}; {way_out}"

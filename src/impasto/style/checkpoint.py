@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from impasto import __version__
-from impasto.errors import ImpastoError, PictureError
+from impasto.errors import ImpastoError
 from impasto.picture.output import leftovers, made_folder, placing
 from impasto.picture.record import Picture
 from impasto.recipe import ReconstructRecipe, StyleRecipe
@@ -31,6 +30,7 @@ from impasto.style.descent import State
 FORMAT = 1
 INTERVAL = 15.0  # seconds at least between two saves of a run
 SHARE = 20.0  # saving takes at most one part in so many of a run's time
+_DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}
 _TENSOR = "tensor:"  # what stands in the JSON in place of a tensor, before its number
 
 
@@ -121,17 +121,14 @@ class Checkpoint:
             "state": tree,
             "checksum": _checksum(named, tree),
         }
-        metadata = {"impasto": json.dumps(record)}
-        try:
-            with placing(
-                self.path, overwrite=True, mark=self._mark, name="checkpoint"
-            ) as temporary:
-                safetensors.torch.save_file(named, temporary, metadata)
-        except safetensors.SafetensorError as error:  # it wraps what the disk said
-            raise PictureError(
-                f"`checkpoint` must be a place that can be written, got {self.path}: {error}; "
-                "make room, and the same run goes on from its last checkpoint"
-            ) from error
+        with placing(
+            self.path,
+            overwrite=True,
+            mark=self._mark,
+            name="checkpoint",
+            way_out="make room, and the same call goes on from its last checkpoint",
+        ) as temporary:
+            _write(temporary, named, {"impasto": json.dumps(record)})
         self._saved = time.perf_counter()
         self._took = self._saved - began
 
@@ -203,12 +200,30 @@ def fingerprint(
     found = hashlib.sha256(json.dumps(head).encode())
     for picture in pictures:
         for tensor in (picture.pixels, picture.carried.alpha):
-            if tensor is None:
-                found.update(b"none")
-                continue
-            found.update(str((tuple(tensor.shape), tensor.dtype)).encode())
-            found.update(_bytes(tensor))
+            if tensor is not None:  # the shape tells pixels, three axes, from opacity, two
+                found.update(str((tuple(tensor.shape), tensor.dtype)).encode())
+                found.update(_bytes(tensor))
     return found.hexdigest()
+
+
+def _write(path: Path, named: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file tensor by tensor.
+
+    Its own library would hold all of it in memory twice, or write to a temporary name of its own,
+    which a kill leaves behind.
+    """
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, tensor in named.items():
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        offsets, shape = [begin, end], list(tensor.shape)
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": shape, "data_offsets": offsets}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "xb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in named.values():
+            file.write(_bytes(tensor))
 
 
 def _without_tensors(part: Any, tensors: list[Tensor]) -> Any:
@@ -216,7 +231,7 @@ def _without_tensors(part: Any, tensors: list[Tensor]) -> Any:
     if isinstance(part, Tensor):
         # By what they hold on to: the same pixels may be the best ones and the latest.
         for number, one in enumerate(tensors):
-            if one.data_ptr() == part.data_ptr() and one.shape == part.shape:
+            if one is part or _memory(one) == _memory(part):
                 return f"{_TENSOR}{number}"
         tensors.append(part)
         return f"{_TENSOR}{len(tensors) - 1}"
@@ -244,6 +259,11 @@ def _checksum(named: dict[str, Tensor], tree: Any) -> int:
     for number in range(len(named)):
         found = zlib.crc32(_bytes(named[str(number)]), found)
     return found
+
+
+def _memory(tensor: Tensor) -> tuple[Any, ...]:
+    """What two tensors share only if they are the same values in the same place."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _bytes(tensor: Tensor) -> memoryview:
