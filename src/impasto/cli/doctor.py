@@ -7,7 +7,6 @@ import os
 import platform
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import click
 
@@ -88,31 +87,14 @@ def _threads() -> str:
 
 
 def _memory() -> str:
-    free = _free_memory()
-    if free is None:
-        return "free memory unknown on this system"
-    if free < LEAST_MEMORY:
+    from impasto.compute.memory import GIB, free
+
+    left = free() / GIB
+    if left < LEAST_MEMORY:
         raise RuntimeError(
-            f"{free:.1f} GiB free, of {LEAST_MEMORY:g} needed at 512 pixels; close other programs"
+            f"{left:.1f} GiB free, of {LEAST_MEMORY:g} needed at 512 pixels; close other programs"
         )
-    return f"{free:.1f} GiB free"
-
-
-def _free_memory() -> float | None:
-    """GiB that a new process could take, where the system tells."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    kibibytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
-    free = kibibytes.get("MemAvailable", 0) * 1024
-    group = Path("/sys/fs/cgroup")
-    try:  # a container may be allowed less than the machine has
-        limit = int((group / "memory.max").read_text())
-        free = min(free, limit - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass
-    return free / 2**30
+    return f"{left:.1f} GiB free"
 
 
 def _weights() -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import psutil
 import torch
 
-_GROUP = Path("/sys/fs/cgroup")
-# Control groups, version 2 and version 1: (limit, in use, statistics).
-_FILES = (
-    ("memory.max", "memory.current", "memory.stat"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
-)
+GIB = 2**30
+
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+# A control group's limit, what it uses, and what of that makes room when memory is wanted.
+_UNIFIED = ("memory.max", "memory.current", "inactive_file")
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def free(device: torch.device | str = "cpu") -> int:
@@ -27,10 +29,26 @@ def free(device: torch.device | str = "cpu") -> int:
     """
     device = torch.device(device)
     if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + held
-    found = [psutil.virtual_memory().available, *_allowed(_GROUP), *_address_space()]
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
+    found = [psutil.virtual_memory().available, *_allowed(), *_address_space()]
     return max(0, min(found))
+
+
+def held(device: torch.device | str = "cpu") -> int:
+    """Bytes that this process has taken.
+
+    Args:
+        device: whose memory, as for `free`.
+
+    Example:
+        >>> held() > 0
+        True
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
 
 
 def ran_out(error: BaseException) -> bool:
@@ -60,20 +78,36 @@ def release(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def _allowed(group: Path) -> list[int]:
-    """What a container's limit leaves; nothing where there is none.
-
-    Cached files count as used, but make room when memory is wanted.
-    """
-    for limit, used, statistics in _FILES:
+def _allowed() -> list[int]:
+    """What the limits on this process's control groups leave, each group's and its parents'."""
+    left = []
+    for group, (limit, used, cached) in _control_groups():
         try:
             most, now = (int((group / name).read_text()) for name in (limit, used))
-            lines = (line.split() for line in (group / statistics).read_text().splitlines())
-            cached = next((int(value) for name, value in lines if name == "inactive_file"), 0)
+            lines = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+            spare = next((int(value) for name, value in lines if name == cached), 0)
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
-        return [most - now + cached]
-    return []
+        left.append(most - now + spare)
+    return left
+
+
+def _control_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """The folders of this process's memory control groups, from its own up to the root."""
+    try:
+        lines = [line.split(":", 2) for line in _OWN.read_text().splitlines()]
+    except OSError:
+        lines = []
+    # Inside a container the path may be the one outside it: the root holds the limit then.
+    lines += [["0", "", "/"], ["1", "memory", "/"]]
+    for _, controllers, place in lines:
+        if controllers not in ("", "memory"):
+            continue
+        names = _VERSION_1 if controllers else _UNIFIED
+        path = PurePosixPath(place.strip("/"))
+        for part in (path, *path.parents):
+            if ".." not in part.parts:
+                yield _GROUPS / controllers / part, names
 
 
 def _address_space() -> list[int]:
