@@ -101,6 +101,15 @@ Precision = Annotated[
         "`auto` takes bfloat16 where a short probe finds it faster"
     ),
 ]
+Memory = Annotated[
+    Annotated[float, Field(gt=0)] | Literal["auto"],
+    Field(
+        description="most memory the whole process may take, in GiB (2^30 bytes), on a GPU the "
+        "GPU's; `auto` is what is free, less a reserve; smaller paints in smaller tiles, which "
+        "takes up to twice as long and changes nothing but rounding, and where even that is too "
+        "much L-BFGS remembers less"
+    ),
+]
 
 
 class StyleRecipe(BaseModel):
@@ -172,6 +181,7 @@ class StyleRecipe(BaseModel):
     seed: Seed = 0
     device: Device = "auto"
     precision: Precision = "auto"
+    memory: Memory = "auto"
 
     @property
     def gives_content_back(self) -> bool:
@@ -207,6 +217,7 @@ class ReconstructRecipe(BaseModel):
     seed: Seed = 0
     device: Device = "auto"
     precision: Precision = "auto"
+    memory: Memory = "auto"
 
 
 # Each preset is only what it changes.

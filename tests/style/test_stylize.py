@@ -112,7 +112,7 @@ def test_alpha_is_kept_and_what_it_hides_is_left_out_of_the_statistics():
     half = impasto.stylize(CONTENT, STYLE[:, :, :28], style_layers={"conv1_1": 1}, **QUICK)
     whole = impasto.stylize(CONTENT, spoiled, style_layers={"conv1_1": 1}, **QUICK)
     near = (shown.pixels - half.pixels).abs().mean()
-    assert near < 0.2 * (whole.pixels - half.pixels).abs().mean()
+    assert near < 0.3 * (whole.pixels - half.pixels).abs().mean()
     hole = torch.ones(48, 64)
     hole[10:20, 10:20] = 0
     kept = impasto.stylize(Picture(CONTENT, Carried(alpha=hole)), STYLE, **QUICK)

@@ -165,6 +165,11 @@ def saving_options(command: F) -> F:
         ),
         click.option("--strip-gps", is_flag=True, help="leave out where a photograph was taken"),
         overwrite_option,
+        click.option(
+            "--dry-run",
+            is_flag=True,
+            help="check everything, print sizes, tiles, memory and time, and write nothing",
+        ),
         json_option,
         progress_option,
         debug_option,

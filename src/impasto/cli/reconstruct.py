@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from impasto.cli import files
+from impasto.cli.dry_run import tell_plans
 from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import given, recipe_options, saving_options
 from impasto.cli.progress import watching
@@ -52,6 +53,8 @@ def reconstruct(image: str, output: str | None, **options: Any) -> int:
         steps=recipe.steps,
     )
     picture = files.opened(image, "image")
+    if options["dry_run"]:
+        return _rehearse(picture, recipe, _layers(recipe, wants_picture, options), options)
     with stoppable() as asked:
         return _run(picture, recipe, saving if wants_picture else None, options, asked)
 
@@ -66,9 +69,7 @@ def _run(
     """Rebuild every layer that is wanted, write everything, and say where it is."""
     results: dict[str, Result] = {}
     kept = files.checkpoints(options["checkpoint"])
-    layers = dict.fromkeys(
-        [*([recipe.layer] if saving else []), *(ROW if options["figure"] else [])]
-    )
+    layers = _layers(recipe, saving is not None, options)
     for layer in layers:
         if not asked.is_set():
             own = recipe.model_copy(update={"layer": layer})
@@ -92,6 +93,25 @@ def _run(
         return files.tell_stopped(total, written, options)
     if kept:
         kept.clear()
+    return 0
+
+
+def _layers(recipe: ReconstructRecipe, own: bool, options: dict[str, Any]) -> list[str]:
+    """The layers to rebuild: the recipe's own where its picture is wanted, and those of the row."""
+    return list(
+        dict.fromkeys([*([recipe.layer] if own else []), *(ROW if options["figure"] else [])])
+    )
+
+
+def _rehearse(
+    picture: Picture, recipe: ReconstructRecipe, layers: list[str], options: dict[str, Any]
+) -> int:
+    """Print what a run would do."""
+    from impasto.style.reconstruct import reconstruct_plan
+
+    recipes = {layer: recipe.model_copy(update={"layer": layer}) for layer in layers}
+    plans = {layer: reconstruct_plan(picture, recipe=own) for layer, own in recipes.items()}
+    tell_plans(plans, options["as_json"])
     return 0
 
 

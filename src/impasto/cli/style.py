@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from impasto.cli import files
+from impasto.cli.dry_run import tell_plans
 from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import (
     given,
@@ -49,6 +50,8 @@ def style(content: str, style: tuple[str, ...], output: str | None, **options: A
         steps=recipe.steps,
     )
     pictures = {name: files.opened(source, name) for name, source in named.items()}
+    if options["dry_run"]:
+        return _rehearse(recipe, pictures, options["as_json"])
     return _run(recipe, pictures, saving, options)
 
 
@@ -57,18 +60,19 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
     from impasto.style.stylize import stylize
 
     kept = files.checkpoints(options["checkpoint"])
-    content, start = pictures["content"], pictures.get("init")
-    styles = [picture for name, picture in pictures.items() if name.startswith("style")]
+    styles = _styles(pictures)
+    # Where no figure needs it at the end, the run may let go of the photograph.
+    content = pictures["content"] if options["figure"] else None
     with stoppable() as asked:
         with watching(options["progress"]) as draw:
             result = stylize(
-                content,
+                content or pictures.pop("content"),
                 styles if len(styles) > 1 else styles[0],
                 recipe=recipe,
                 on_step=obeying(
                     asked, draw, files.snapshots(saving, options["save_every"], recipe)
                 ),
-                init_picture=start,
+                init_picture=pictures.get("init"),
                 checkpoint=kept,
             )
         written = files.put(saving, result.pixels, result.carried, result.recipe.model_dump_json())
@@ -79,6 +83,21 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
     if kept:
         kept.clear()
     return 0
+
+
+def _rehearse(recipe: StyleRecipe, pictures: dict[str, Any], as_json: bool) -> int:
+    """Print what a run would do."""
+    from impasto.style.stylize import style_plan
+
+    first = pictures.get("init")
+    planned = style_plan(pictures["content"], _styles(pictures), recipe=recipe, init_picture=first)
+    tell_plans({"": planned}, as_json)
+    return 0
+
+
+def _styles(pictures: dict[str, Any]) -> list[Any]:
+    """The style images among the pictures."""
+    return [picture for name, picture in pictures.items() if name.startswith("style")]
 
 
 def _draw(result: Any, content: Any, styles: list[Any], options: Any) -> None:

@@ -83,16 +83,17 @@ def start(
     return content
 
 
-def settled(recipe: R, dtype: torch.dtype) -> R:
+def settled(recipe: R, dtype: torch.dtype, history: int) -> R:
     """A recipe as it goes into the picture: what `auto` became, and no folder of its maker's.
 
     Example:
-        >>> settled(StyleRecipe(weights="/home/me/vgg.pth"), torch.float32).weights
+        >>> settled(StyleRecipe(weights="/home/me/vgg.pth"), torch.float32, 10).weights
         'vgg.pth'
     """
     return recipe.model_copy(
         update={
             "precision": str(dtype).removeprefix("torch."),
+            "history": history,
             "weights": Path(recipe.weights).name,
         }
     )

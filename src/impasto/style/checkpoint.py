@@ -25,6 +25,7 @@ from impasto.errors import ImpastoError
 from impasto.picture.output import leftovers, made_folder, placing
 from impasto.picture.record import Picture
 from impasto.recipe import ReconstructRecipe, StyleRecipe
+from impasto.style.canvas import R
 from impasto.style.descent import State
 
 FORMAT = 1
@@ -180,6 +181,14 @@ def checkpoint_of(
     folder = where if isinstance(where, Checkpoints) else Checkpoints(where)
     given = [picture for picture in pictures if picture is not None]
     return folder.of(recipe, weights, given)
+
+
+def decided(recipe: R, reached: State) -> R:
+    """A recipe with what the run had decided before it was cut short, if it was."""
+    if not reached:
+        return recipe
+    found = {"precision": reached["precision"], "history": reached["curvature_pairs"]}
+    return recipe.model_copy(update=found)
 
 
 def fingerprint(

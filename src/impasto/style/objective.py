@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.recipe import StyleRecipe
+from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses
 from impasto.style import losses
 from impasto.style.losses import pull
@@ -75,6 +75,28 @@ def style_losses(recipe: StyleRecipe) -> tuple[StyleLoss, ...]:
             f"got {recipe.normalization!r}; or choose statistic gram"
         )
     return terms
+
+
+def objective_recipe(recipe: ReconstructRecipe) -> StyleRecipe:
+    """The style recipe whose objective a reconstruction minimizes.
+
+    Example:
+        >>> list(objective_recipe(ReconstructRecipe(layer="conv3_2", kind="texture")).style_layers)
+        ['conv1_1', 'conv2_1', 'conv3_1']
+    """
+    kind, block = recipe.layer[:4], int(recipe.layer[4])
+    texture = recipe.kind == "texture"
+    return StyleRecipe(
+        content_layers={} if texture else {recipe.layer: 1.0},
+        style_layers={f"{kind}{b}_1": 1.0 for b in range(1, block + 1)} if texture else {},
+        content_weight=1.0,
+        style_weight=1.0,
+        statistic="gram",
+        tv_weight=recipe.tv_weight,
+        pooling=recipe.pooling,
+        padding=recipe.padding,
+        weights=recipe.weights,
+    )
 
 
 def network(recipe: StyleRecipe, device: torch.device, dtype: torch.dtype) -> Trunk:

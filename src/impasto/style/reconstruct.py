@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from impasto.compute.device import choose, precision
 from impasto.law import checked, refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
-from impasto.recipe import ReconstructRecipe, StyleRecipe
+from impasto.picture.record import Picture
+from impasto.recipe import ReconstructRecipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import noise, output_size, settled, sized
-from impasto.style.checkpoint import Checkpoints, checkpoint_of
-from impasto.style.objective import Objective, network
-from impasto.style.pyramid import sizes
+from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
+from impasto.style.descent import State
+from impasto.style.objective import Objective, network, objective_recipe
+from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
 from impasto.style.targets import style_targets
+from impasto.vgg.trunk import Trunk
 from impasto.vgg.weights import load
 
 
@@ -48,6 +51,7 @@ def reconstruct(
         ValueError: an option or the picture out of range.
         PictureError: a file that cannot be read, or a checkpoint folder that cannot be written.
         WeightsError: weights that are missing or altered.
+        MemoryShortageError: not even the smallest tiles fit into the memory there is.
 
     Example:
         >>> import torch
@@ -58,49 +62,70 @@ def reconstruct(
     References:
         Gatys, Ecker, Bethge 2016, figure 1; Mahendran, Vedaldi 2015 (arXiv:1412.0035).
     """
-    refuse_both(recipe, options)
-    recipe = recipe or checked(ReconstructRecipe, options)
+    ready = _ready(image, _chosen(recipe, options), checkpoint)
+    del image
+    recipe, trunk, picture, planned, kept, reached = ready
+    del ready
+    inner, carried = objective_recipe(recipe), picture.carried
+    run = Run(recipe, planned.ladder, on_step, kept)
+    run.go_on(reached)
+    for scale in run.left():
+        rung = planned.rungs[scale]
+        here, mask = sized(picture, rung.size, trunk.device)
+        if rung is planned.rungs[-1]:
+            del picture
+        targets = style_targets(trunk, [(here, mask)], list(inner.style_layers), rung.tile)
+        objective = Objective(inner, trunk, here, mask, targets, rung.tile)
+        begin = run.resized(scale) if scale else noise(here.shape, recipe.seed)
+        del here
+        run.descend(objective, begin.to(trunk.device), scale, rung.evaluations)
+        del objective, begin
+        if run.stopped:
+            break
+    return run.result(carried, trunk.device)
+
+
+def reconstruct_plan(
+    image: Source, *, recipe: ReconstructRecipe | None = None, **options: Any
+) -> Plan:
+    """What `reconstruct` would do with the same arguments: sizes, tiles, memory, seconds."""
+    return _ready(image, _chosen(recipe, options), timed=True).plan
+
+
+class _Ready(NamedTuple):
+    """Everything a run needs, checked."""
+
+    recipe: ReconstructRecipe
+    trunk: Trunk
+    picture: Picture
+    plan: Plan
+    checkpoint: Checkpoint | None
+    reached: State
+
+
+def _ready(
+    image: Source,
+    recipe: ReconstructRecipe,
+    checkpoint: str | Path | Checkpoints | None = None,
+    *,
+    timed: bool = False,
+) -> _Ready:
+    """Check the picture, the network and the memory, and plan the run."""
     device = choose(recipe.device)
     picture = open_picture(image, name="image")
     size = output_size(picture, recipe.size, "image")
-    weights = load(recipe.weights).sha256
-    kept = checkpoint_of(checkpoint, recipe, weights, [picture])
+    kept = checkpoint_of(checkpoint, recipe, load(recipe.weights).sha256, [picture])
     reached = kept.load() if kept else {}
-    dtype = precision(device, reached.get("precision", recipe.precision))
-    inner = objective_recipe(recipe)
-    trunk = network(inner, device, dtype)
-    recipe = settled(recipe, dtype)
-    # A texture has its own large shapes to find; features pin every pixel, so one size suffices.
-    run = Run(recipe, sizes(size, 0 if recipe.kind == "texture" else 1), on_step, kept)
-    run.go_on(reached)
-    for scale, evaluations in run.left():
-        here, mask = sized(picture, run.ladder[scale], device)
-        targets = style_targets(trunk, [(here, mask)], list(inner.style_layers))
-        objective = Objective(inner, trunk, here, mask, targets)
-        start = run.resized(scale, device) if scale else noise(here.shape, recipe.seed).to(device)
-        run.descend(objective, start, scale, evaluations)
-        if run.stopped:
-            break
-    return run.result(picture.carried, device)
-
-
-def objective_recipe(recipe: ReconstructRecipe) -> StyleRecipe:
-    """The style recipe whose objective a reconstruction minimizes.
-
-    Example:
-        >>> list(objective_recipe(ReconstructRecipe(layer="conv3_2", kind="texture")).style_layers)
-        ['conv1_1', 'conv2_1', 'conv3_1']
-    """
-    kind, block = recipe.layer[:4], int(recipe.layer[4])
+    recipe = decided(recipe, reached)
+    dtype = precision(device, recipe.precision)
+    trunk = network(objective_recipe(recipe), device, dtype)
     texture = recipe.kind == "texture"
-    return StyleRecipe(
-        content_layers={} if texture else {recipe.layer: 1.0},
-        style_layers={f"{kind}{b}_1": 1.0 for b in range(1, block + 1)} if texture else {},
-        content_weight=1.0,
-        style_weight=1.0,
-        statistic="gram",
-        tv_weight=recipe.tv_weight,
-        pooling=recipe.pooling,
-        padding=recipe.padding,
-        weights=recipe.weights,
-    )
+    planned = plan(recipe, trunk, size, [picture.size] if texture else [], timed=timed)
+    recipe = settled(recipe, dtype, planned.history)
+    return _Ready(recipe, trunk, picture, planned, kept, reached)
+
+
+def _chosen(recipe: ReconstructRecipe | None, options: dict[str, Any]) -> ReconstructRecipe:
+    """The recipe to follow, from a whole one or from options."""
+    refuse_both(recipe, options)
+    return recipe or checked(ReconstructRecipe, options)

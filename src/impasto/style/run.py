@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -20,7 +20,6 @@ from impasto.style.canvas import Size
 from impasto.style.checkpoint import Checkpoint
 from impasto.style.descent import Descent, Evaluate, State, adam, lbfgs_clamped, still
 from impasto.style.lbfgs import lbfgs
-from impasto.style.pyramid import shares
 
 _NONE = Losses(float("inf"), float("inf"), float("inf"))
 
@@ -60,10 +59,9 @@ class Run:
         self.best, self.losses = state["best"], Losses(*state["losses"])
         self.began -= state["seconds"]
 
-    def left(self) -> Iterator[tuple[int, int]]:
-        """The scales that are not finished, from 0, each with all its evaluations."""
-        planned = enumerate(shares(self.recipe.steps, len(self.ladder)))
-        return islice(planned, max(self.scale, 0), None)
+    def left(self) -> range:
+        """The scales that are not finished, from 0."""
+        return range(max(self.scale, 0), len(self.ladder))
 
     def descend(
         self,
@@ -101,10 +99,10 @@ class Run:
             if self.stopped:
                 return
 
-    def resized(self, scale: int, device: torch.device) -> Tensor:
-        """The best picture so far at another scale's size."""
-        # On the CPU, since not every device can resample; the picture is small beside the network.
-        return resize(self.best.cpu(), self.ladder[scale]).to(device)
+    def resized(self, scale: int) -> Tensor:
+        """The best picture so far at another scale's size, on the CPU."""
+        # Not every device can resample; the picture is small beside the network.
+        return resize(self.best.cpu(), self.ladder[scale])
 
     def result(self, carried: Carried, device: torch.device) -> Result:
         """The finished picture at the size asked for, whatever scale the run ended at."""
@@ -155,6 +153,7 @@ class Run:
             "losses": self.losses,
             "seconds": time.perf_counter() - self.began,
             "precision": self.recipe.precision,
+            "curvature_pairs": self.recipe.history,
         }
 
     def _tell(self, pixels: Tensor, scale: int, losses: Losses) -> None:

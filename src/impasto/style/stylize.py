@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from impasto.compute.device import choose, precision
 from impasto.law import refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
+from impasto.picture.record import Picture
 from impasto.recipe import StyleRecipe, style_recipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import brush_size, output_size, settled, sized, start
-from impasto.style.checkpoint import Checkpoints, checkpoint_of
+from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
+from impasto.style.descent import State
 from impasto.style.objective import Objective, network, style_losses
-from impasto.style.pyramid import sizes
+from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
 from impasto.style.targets import style_targets
+from impasto.vgg.trunk import Trunk
 from impasto.vgg.weights import load
 
 
@@ -57,6 +60,7 @@ def stylize(
         ValueError: an option or a picture out of range.
         PictureError: a file that cannot be read, or a checkpoint folder that cannot be written.
         WeightsError: weights that are missing or altered.
+        MemoryShortageError: not even the smallest tiles fit into the memory there is.
 
     Example:
         >>> import torch
@@ -69,6 +73,77 @@ def stylize(
         arXiv:1508.06576. Departures are listed in docs/method.md.
     """
     recipe = _chosen(recipe, options, init_picture)
+    ready = _ready(content, style, recipe, init_picture, checkpoint)
+    # From here on nothing here holds on to a picture that is no longer wanted.
+    del content, style, init_picture
+    recipe, trunk, picture, styles, first, planned, kept, reached = ready
+    del ready
+    carried = picture.carried
+    run = Run(recipe, planned.ladder, on_step, kept)
+    run.go_on(reached)
+    for scale in run.left():
+        rung = planned.rungs[scale]
+        here, mask = sized(picture, rung.size, trunk.device)
+        seen = [sized(one, brush_size(one.size, rung.size), trunk.device) for one in styles]
+        if rung is planned.rungs[-1]:
+            del picture, styles
+        begin = run.resized(scale) if scale else start(recipe, here, seen, first)
+        targets = style_targets(trunk, seen, list(recipe.style_layers), rung.tile)
+        del seen
+        objective = Objective(recipe, trunk, here, mask, targets, rung.tile)
+        del here
+        run.descend(objective, begin.to(trunk.device), scale, rung.evaluations)
+        del objective, begin
+        if run.stopped:
+            break
+    return run.result(carried, trunk.device)
+
+
+def style_plan(
+    content: Source,
+    style: Source | Sequence[Source],
+    *,
+    recipe: StyleRecipe | None = None,
+    init_picture: Source | None = None,
+    **options: Any,
+) -> Plan:
+    """What `stylize` would do with the same arguments: sizes, tiles, memory, seconds.
+
+    Refuses whatever `stylize` refuses before its first evaluation.
+
+    Example:
+        >>> import torch
+        >>> found = style_plan(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
+        >>> found.ladder, found.rungs[0].evaluations
+        ([(48, 32)], 2)
+    """
+    recipe = _chosen(recipe, options, init_picture)
+    return _ready(content, style, recipe, init_picture, timed=True).plan
+
+
+class _Ready(NamedTuple):
+    """Everything a run needs, checked."""
+
+    recipe: StyleRecipe
+    trunk: Trunk
+    picture: Picture
+    styles: list[Picture]
+    first: Picture | None
+    plan: Plan
+    checkpoint: Checkpoint | None
+    reached: State
+
+
+def _ready(
+    content: Source,
+    style: Source | Sequence[Source],
+    recipe: StyleRecipe,
+    init_picture: Source | None,
+    checkpoint: str | Path | Checkpoints | None = None,
+    *,
+    timed: bool = False,
+) -> _Ready:
+    """Check recipe, pictures, network and memory, and plan the run."""
     style_losses(recipe)  # a statistic its normalization does not define is refused here
     device = choose(recipe.device)
     sources = list(style) if isinstance(style, (list, tuple)) else [style]
@@ -83,22 +158,12 @@ def stylize(
     weights = load(recipe.weights).sha256
     kept = checkpoint_of(checkpoint, recipe, weights, [picture, *styles, first])
     reached = kept.load() if kept else {}
-    dtype = precision(device, reached.get("precision", recipe.precision))
+    recipe = decided(recipe, reached)
+    dtype = precision(device, recipe.precision)
     trunk = network(recipe, device, dtype)
-    recipe = settled(recipe, dtype)
-    ladder = [size] if recipe.gives_content_back else sizes(size, recipe.scales)
-    run = Run(recipe, ladder, on_step, kept)
-    run.go_on(reached)
-    for scale, evaluations in run.left():
-        here, mask = sized(picture, run.ladder[scale], device)
-        seen = [sized(one, brush_size(one.size, run.ladder[scale]), device) for one in styles]
-        targets = style_targets(trunk, seen, list(recipe.style_layers))
-        objective = Objective(recipe, trunk, here, mask, targets)
-        begin = run.resized(scale, device) if scale else start(recipe, here, seen, first)
-        run.descend(objective, begin, scale, evaluations)
-        if run.stopped:
-            break
-    return run.result(picture.carried, device)
+    planned = plan(recipe, trunk, size, [one.size for one in styles], timed=timed)
+    recipe = settled(recipe, dtype, planned.history)
+    return _Ready(recipe, trunk, picture, styles, first, planned, kept, reached)
 
 
 def _chosen(

@@ -1,0 +1,264 @@
+"""The plan of a run: its sizes, its tiles, the memory they take and the time.
+
+The one place where tiles and history are chosen. A run follows it; a dry run shows it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from impasto.compute.memory import GIB, free, held
+from impasto.errors import MemoryShortageError
+from impasto.recipe import ReconstructRecipe, StyleRecipe
+from impasto.style.canvas import Size, brush_size
+from impasto.style.objective import Objective, layer_weights, objective_recipe
+from impasto.style.pyramid import shares, sizes
+from impasto.style.targets import style_targets
+from impasto.vgg.cost import peak, tape, work
+from impasto.vgg.sweep import Sweep
+from impasto.vgg.trunk import Trunk
+
+Recipe = StyleRecipe | ReconstructRecipe
+
+_RESERVE = 0.2  # share of the free memory that is left to others
+_TILES = (2048, 1024, 768, 512, 384, 256, 192, 128)  # pixels a side
+# A whole picture is painted a quarter faster than in tiles of 768 pixels, and those 2 % slower
+# than in tiles of 1024 and 15 % faster than in tiles of 512: more than this is not worth having.
+_MOST_WHOLE, _MOST_TILED = 4 * GIB, 1 * GIB
+_INDEXED = 2**31 - 1  # values in one tensor that every GPU kernel can count
+# Pictures of float32 that live while the network runs, curvature pairs left out. Measured.
+_PICTURES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 8}
+_STILL = 3  # the same for a single evaluation
+_PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
+_PROBED = (64, 160)  # pixels a side
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One size of the ladder.
+
+    Attributes:
+        size: (width, height) in pixels.
+        evaluations: how many are planned there, at least 1.
+        tile: side of the tiles in pixels; None where the picture is painted whole.
+        tiles: how many there are.
+        memory: bytes the process takes at its peak.
+        seconds: estimated; None where nothing was timed.
+    """
+
+    size: Size
+    evaluations: int
+    tile: int | None
+    tiles: int
+    memory: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        rungs: the sizes, coarse to fine; those that get no evaluation are left out.
+        history: curvature pairs that L-BFGS will remember.
+        device: where it computes.
+        precision: number format of the convolutions.
+        free: bytes that are free now.
+        budget: bytes that the process may take.
+    """
+
+    rungs: tuple[Rung, ...]
+    history: int
+    device: str
+    precision: str
+    free: int
+    budget: int
+
+    @property
+    def ladder(self) -> list[Size]:
+        """(width, height) of each scale, coarse to fine."""
+        return [rung.size for rung in self.rungs]
+
+    @property
+    def memory(self) -> int:
+        """Bytes the process takes at its peak."""
+        return max(rung.memory for rung in self.rungs)
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimated seconds of the whole run; None where nothing was timed."""
+        timed = [rung.seconds for rung in self.rungs]
+        return None if None in timed else sum(timed)
+
+
+def plan(
+    recipe: Recipe, trunk: Trunk, size: Size, styles: Sequence[Size], *, timed: bool = False
+) -> Plan:
+    """Choose sizes, tiles and history for a run, before anything is allocated.
+
+    Args:
+        recipe: the options.
+        trunk: the network that will run; its device and number format are the run's.
+        size: (width, height) of the finished picture.
+        styles: (width, height) of the style images, at their own size.
+        timed: estimate seconds too, from a probe that takes about one.
+
+    Raises:
+        MemoryShortageError: not even the smallest tile fits.
+    """
+    base, left = held(trunk.device), free(trunk.device)
+    budget = round(base + (1 - _RESERVE) * left)
+    if recipe.memory != "auto":
+        budget = min(round(recipe.memory * GIB), base + left)
+    ladder, counts = _shared(recipe, size)
+    finest = _Room(recipe, trunk, ladder[-1], counts[-1], base)
+    history = finest.history(budget)
+    pace = _pace(recipe, trunk) if timed else None
+    rungs = []
+    for here, evaluations in zip(ladder, counts, strict=True):
+        room = _Room(recipe, trunk, here, evaluations, base)
+        sweep, memory = room.fitted(budget, history)
+        brushes = [brush_size(one, here) for one in styles]
+        seconds = None if pace is None else pace.seconds(sweep, evaluations, brushes)
+        count = len(sweep.parts[0].tiles)
+        rungs.append(Rung(here, evaluations, sweep.tile, count, memory, seconds))
+    precision = str(trunk.dtype).removeprefix("torch.")
+    return Plan(tuple(rungs), history, str(trunk.device), precision, left, budget)
+
+
+def _shared(recipe: Recipe, size: Size) -> tuple[list[Size], list[int]]:
+    """The sizes that get evaluations, coarse to fine, and how many each gets."""
+    if isinstance(recipe, StyleRecipe) and recipe.gives_content_back:
+        return [size], [1]
+    # A texture has its own large shapes to find; features pin every pixel, so one size suffices.
+    texture = isinstance(recipe, StyleRecipe) or recipe.kind == "texture"
+    scales = recipe.scales if isinstance(recipe, StyleRecipe) else 0 if texture else 1
+    ladder = sizes(size, scales)
+    counts = shares(recipe.steps, len(ladder))
+    begin = next(place for place, count in enumerate(counts) if count)
+    return ladder[begin:], counts[begin:]
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What one size needs, and what fits."""
+
+    recipe: Recipe
+    trunk: Trunk
+    size: Size
+    evaluations: int
+    base: int
+
+    def needed(self, sweep: Sweep, history: int) -> int:
+        """Bytes the process takes at its peak."""
+        pixels = self.size[0] * self.size[1]
+        pictures = _PICTURES[self.recipe.optimizer] if self.evaluations > 1 else _STILL
+        features = sum(
+            self.trunk.kernels[layer.replace("relu", "conv")].shape[0] / 4 ** (int(layer[4]) - 1)
+            for layer in self._pulled
+        )
+        return round(
+            self.base
+            + 12 * pixels * (pictures + 2 * self._pairs(history))
+            + pixels * features * self.trunk.dtype.itemsize
+            + peak(sweep, self._pulled)
+        )
+
+    def history(self, budget: int) -> int:
+        """Curvature pairs to remember: as many as asked for, or as fit beside the smallest tile."""
+        sweep = Sweep(self.trunk, self.size, _TILES[-1])
+        spare = _PAIRS_SHARE * (budget - self.needed(sweep, 0))
+        fits = int(spare / (2 * 12 * self.size[0] * self.size[1]))
+        wanted = self.recipe.history
+        return wanted if self._pairs(wanted) <= fits else max(1, fits)
+
+    def fitted(self, budget: int, history: int) -> tuple[Sweep, int]:
+        """The largest tiles that fit and are worth it, and the bytes the process then takes.
+
+        Raises:
+            MemoryShortageError: not even the smallest fits.
+        """
+        for tile in (None, *(tile for tile in _TILES if tile < max(self.size))):
+            sweep = Sweep(self.trunk, self.size, tile)
+            memory = self.needed(sweep, history)
+            if memory <= budget and (tile == _TILES[-1] or self._worth_it(sweep)):
+                return sweep, memory
+        raise MemoryShortageError(self._shortage(memory, budget))
+
+    def _worth_it(self, sweep: Sweep) -> bool:
+        """Whether tiles of this size are not larger than they are of use."""
+        if self.trunk.device.type == "cuda":
+            # Memory there is nobody else's; but a kernel may not count further than this.
+            rows, columns = sweep.parts[0].tiles[0].outer
+            return 64 * (rows.stop - rows.start) * (columns.stop - columns.start) <= _INDEXED
+        most = _MOST_WHOLE if sweep.tile is None else _MOST_TILED
+        return tape(sweep, self._pulled) <= most
+
+    @property
+    def _pulled(self) -> list[str]:
+        """The layers whose features are kept."""
+        recipe = self.recipe
+        inner = recipe if isinstance(recipe, StyleRecipe) else objective_recipe(recipe)
+        return list(layer_weights(inner).content)
+
+    def _pairs(self, history: int) -> int:
+        """Curvature pairs there will be: the last evaluation leaves none, nor does the first."""
+        if self.recipe.optimizer == "adam":
+            return 0
+        return min(history, max(0, self.evaluations - 2))
+
+    def _shortage(self, memory: int, budget: int) -> str:
+        """The sentence that says how much is missing."""
+        size = f"{self.size[0]} × {self.size[1]}"
+        need = math.ceil(memory / GIB * 10 + 1) / 10
+        if self.recipe.memory != "auto" and budget == round(self.recipe.memory * GIB):
+            return (
+                f"`memory` must be at least {need:g} GiB for {size} in the smallest tiles, got "
+                f"{self.recipe.memory:g}; raise it, or choose a smaller `size`"
+            )
+        return (
+            f"`size` must leave room for the smallest tiles, got {size}, which takes {need:g} GiB "
+            f"where {budget / GIB:.1f} may be taken; choose a smaller size or close other programs"
+        )
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How long an evaluation takes: what it takes at any size, and for each multiplication."""
+
+    always: float
+    each: float
+
+    def seconds(self, sweep: Sweep, evaluations: int, brushes: Sequence[Size]) -> float:
+        """Seconds at one size, its targets included."""
+        looks = [sweep, *(Sweep(sweep.trunk, brush, sweep.tile) for brush in brushes)]
+        once = sum(work(look, backward=False) for look in looks)
+        return self.each * once + evaluations * (self.always + self.each * work(sweep))
+
+
+def _pace(recipe: Recipe, trunk: Trunk) -> _Pace:
+    """Time the recipe's own objective on two small pictures of noise."""
+    inner = recipe if isinstance(recipe, StyleRecipe) else objective_recipe(recipe)
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for side in _PROBED:
+        pixels = torch.rand(3, side, side, generator=generator).to(trunk.device)
+        targets = style_targets(trunk, [(pixels, None)], list(inner.style_layers))
+        objective = Objective(inner, trunk, pixels, None, targets)
+        found.append((work(objective.sweep), min(_timed(objective, pixels) for _ in range(2))))
+    (less, quick), (more, slow) = found
+    each = max(slow - quick, 0.1 * slow) / (more - less)
+    return _Pace(max(0.0, quick - each * less), each)
+
+
+def _timed(objective: Objective, pixels: torch.Tensor) -> float:
+    """Seconds of one evaluation, waiting for the device to finish."""
+    begin = time.perf_counter()
+    _, gradient = objective(pixels)
+    gradient.sum().item()
+    return time.perf_counter() - begin
