@@ -1,0 +1,111 @@
+"""Tiles against the whole picture: the same gradient for every loss, at what cost in time.
+
+    python benchmarks/tiles.py --content FILE --style FILE [--size 333] [--tile 64] [--timed 1024]
+
+For every statistic, with and without a mask, the gradient of the loss at the content image in
+float32, in tiles and whole: the relative difference of the two. Then seconds of one evaluation of
+the default objective at a larger size, whole and in tiles. Prints a row each; the last line is
+JSON, `ratio` the seconds in tiles of 512 pixels over those whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+import torch
+
+from impasto.compute.device import choose
+from impasto.picture.read import open_picture
+from impasto.picture.resize import fitted, flattened, resize
+from impasto.recipe import style_recipe
+from impasto.style.canvas import brush_size
+from impasto.style.objective import Objective, network
+from impasto.style.targets import style_targets
+
+OBJECTIVES = {
+    "wasserstein": {},
+    "gram": {"statistic": "gram"},
+    "gram+mean+std": {"statistic": "gram+mean+std"},
+    "preset gatys": {"preset": "gatys"},
+    "preset notebook": {"preset": "notebook"},
+    "total variation": {"tv_weight": 1.0},
+}
+SIDES = (1024, 768, 512, 384, 256)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--content", required=True)
+    parser.add_argument("--style", required=True)
+    parser.add_argument("--size", type=int, default=333)
+    parser.add_argument("--tile", type=int, default=64)
+    parser.add_argument("--timed", type=int, default=1024)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    differences = {}
+    for name, options in OBJECTIVES.items():
+        for masked in (False, True):
+            found = difference(arguments, options, masked)
+            differences[f"{name}{', masked' * masked}"] = found
+            print(f"{name:18s}{'masked' * masked:8s}{found:10.1e}", flush=True)
+    seconds = {}
+    for side in (None, *SIDES):
+        if side is None or side < arguments.timed:
+            objective, start = problem(arguments, {}, arguments.timed, side, False)
+            seconds[str(side or "whole")] = timed(objective, start)
+            print(f"{side or 'whole'!s:>6s} {seconds[str(side or 'whole')]:8.2f} s", flush=True)
+    ratio = seconds["512"] / seconds["whole"] if "512" in seconds else None
+    print(
+        json.dumps(
+            {
+                "worst_difference": max(differences.values()),
+                "differences": differences,
+                "seconds": {side: round(value, 2) for side, value in seconds.items()},
+                "ratio": ratio and round(ratio, 2),
+            }
+        )
+    )
+
+
+def difference(arguments: argparse.Namespace, options: dict, masked: bool) -> float:
+    """‖tiled − whole‖ / ‖whole‖ of the gradients."""
+    whole, tiled = (
+        objective(start)[1].double()
+        for objective, start in (
+            problem(arguments, options, arguments.size, tile, masked)
+            for tile in (None, arguments.tile)
+        )
+    )
+    return ((tiled - whole).norm() / whole.norm()).item()
+
+
+def problem(
+    arguments: argparse.Namespace, options: dict, size: int, tile: int | None, masked: bool
+) -> tuple[Objective, torch.Tensor]:
+    """An objective and where to evaluate it: the content image mirrored, so that it is not met."""
+    recipe, device = style_recipe(**options), choose(arguments.device)
+    picture, painting = open_picture(arguments.content), open_picture(arguments.style)
+    here = resize(flattened(picture), fitted(picture.size, size)).to(device)
+    brush = brush_size(painting.size, (here.shape[2], here.shape[1]))
+    style = resize(flattened(painting), brush).to(device)
+    trunk = network(recipe, device, torch.float32)
+    targets = style_targets(trunk, [(style, None)], list(recipe.style_layers), tile)
+    mask = torch.rand(here.shape[1:], generator=torch.Generator().manual_seed(0)).to(device)
+    objective = Objective(recipe, trunk, here, mask if masked else None, targets, tile)
+    return objective, here.flip(2)
+
+
+def timed(objective: Objective, pixels: torch.Tensor) -> float:
+    """Seconds of one evaluation, the better of two, after one to warm up."""
+    found = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        objective(pixels)[1].sum().item()
+        found.append(time.perf_counter() - begin)
+    return min(found[1:])
+
+
+if __name__ == "__main__":
+    main()
