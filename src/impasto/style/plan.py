@@ -120,7 +120,7 @@ def plan(
     history = finest.history(budget)
     pace = _pace(recipe, trunk) if timed else None
     rungs = []
-    for here, evaluations in zip(ladder, counts, strict=True):
+    for here, evaluations in reversed(list(zip(ladder, counts, strict=True))):
         room = _Room(recipe, trunk, here, evaluations, base)
         sweep, memory = room.fitted(budget, history)
         brushes = [brush_size(one, here) for one in styles]
@@ -128,7 +128,7 @@ def plan(
         count = len(sweep.parts[0].tiles)
         rungs.append(Rung(here, evaluations, sweep.tile, count, memory, seconds))
     precision = str(trunk.dtype).removeprefix("torch.")
-    return Plan(tuple(rungs), history, str(trunk.device), precision, left, budget)
+    return Plan(tuple(rungs[::-1]), history, str(trunk.device), precision, left, budget)
 
 
 def _shared(recipe: Recipe, size: Size) -> tuple[list[Size], list[int]]:
