@@ -204,8 +204,8 @@ def test_a_run_goes_on_from_every_evaluation_even_amid_rejected_steps(tmp_path, 
         now.go_on(reached)
         rippled.calls = now.descent.get("made", 0)
         try:
-            for scale, evaluations in now.left():
-                now.descend(objective, torch.linspace(0, 1, 90).view(3, 6, 5), scale, evaluations)
+            for scale in now.left():
+                now.descend(objective, torch.linspace(0, 1, 90).view(3, 6, 5), scale, 40)
         except Killed:
             return None
         result = now.result(Carried(), torch.device("cpu"))

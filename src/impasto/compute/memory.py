@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import psutil
@@ -71,11 +72,24 @@ def ran_out(error: BaseException) -> bool:
 
 
 def release(device: torch.device) -> None:
-    """Give memory that a device's allocator keeps for later back to the system."""
+    """Give memory that an allocator keeps for later back to the system."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+    if _trim is not None:
+        _trim(0)
+
+
+def _trimmer() -> Callable[[int], int] | None:
+    """The C library's function that gives freed memory back; None where it has none."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # not glibc; Windows knows no library None
+        return None
+
+
+_trim = _trimmer()
 
 
 def _allowed() -> list[int]:

@@ -62,6 +62,11 @@ def sized(picture: Picture, size: Size, device: torch.device) -> Masked:
     return resize(flattened(picture), size).to(device), mask
 
 
+def released(device: torch.device, *pictures: Picture) -> int:
+    """Bytes of a device's memory that pictures give back once nothing wants them any more."""
+    return 0 if device.type == "cuda" else sum(one.pixels.nbytes for one in pictures)
+
+
 def noise(shape: Sequence[int], seed: int) -> Tensor:
     """Uniform noise in [0, 1], the same for the same seed on every device."""
     return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(seed))

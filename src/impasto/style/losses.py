@@ -23,7 +23,7 @@ def gram(m: Moments) -> Tensor:
 
     Example:
         >>> from impasto.style.moments import moments
-        >>> gram(moments(torch.ones(2, 5, 5))).tolist()
+        >>> gram(moments(torch.ones(2, 5, 5))).round(decimals=6).tolist()
         [[1.0, 1.0], [1.0, 1.0]]
 
     References:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from impasto.compute.memory import GIB, free, held
+from impasto.compute.memory import GIB, free, held, release
 from impasto.errors import MemoryShortageError
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.style.canvas import Size, brush_size
@@ -32,7 +32,7 @@ _TILES = (2048, 1024, 768, 512, 384, 256, 192, 128)  # pixels a side
 _MOST_WHOLE, _MOST_TILED = 4 * GIB, 1 * GIB
 _INDEXED = 2**31 - 1  # values in one tensor that every GPU kernel can count
 # Pictures of float32 that live while the network runs, curvature pairs left out. Measured.
-_PICTURES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 8}
+_PICTURES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
 _STILL = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
 _PROBED = (64, 160)  # pixels a side
@@ -97,7 +97,13 @@ class Plan:
 
 
 def plan(
-    recipe: Recipe, trunk: Trunk, size: Size, styles: Sequence[Size], *, timed: bool = False
+    recipe: Recipe,
+    trunk: Trunk,
+    size: Size,
+    styles: Sequence[Size],
+    *,
+    released: int = 0,
+    timed: bool = False,
 ) -> Plan:
     """Choose sizes, tiles and history for a run, before anything is allocated.
 
@@ -106,22 +112,24 @@ def plan(
         trunk: the network that will run; its device and number format are the run's.
         size: (width, height) of the finished picture.
         styles: (width, height) of the style images, at their own size.
+        released: bytes of pictures that the run lets go before its finest size.
         timed: estimate seconds too, from a probe that takes about one.
 
     Raises:
         MemoryShortageError: not even the smallest tile fits.
     """
+    release(trunk.device)
     base, left = held(trunk.device), free(trunk.device)
     budget = round(base + (1 - _RESERVE) * left)
     if recipe.memory != "auto":
         budget = min(round(recipe.memory * GIB), base + left)
     ladder, counts = _shared(recipe, size)
-    finest = _Room(recipe, trunk, ladder[-1], counts[-1], base)
-    history = finest.history(budget)
+    bases = [base] * (len(ladder) - 1) + [max(0, base - released)]
+    history = _Room(recipe, trunk, ladder[-1], counts[-1], bases[-1]).history(budget)
     pace = _pace(recipe, trunk) if timed else None
     rungs = []
-    for here, evaluations in reversed(list(zip(ladder, counts, strict=True))):
-        room = _Room(recipe, trunk, here, evaluations, base)
+    for here, evaluations, taken in reversed(list(zip(ladder, counts, bases, strict=True))):
+        room = _Room(recipe, trunk, here, evaluations, taken)
         sweep, memory = room.fitted(budget, history)
         brushes = [brush_size(one, here) for one in styles]
         seconds = None if pace is None else pace.seconds(sweep, evaluations, brushes)

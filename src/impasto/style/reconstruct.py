@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from impasto.compute.device import choose, precision
+from impasto.compute.memory import release
 from impasto.law import checked, refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Picture
 from impasto.recipe import ReconstructRecipe
 from impasto.result import OnStep, Result
-from impasto.style.canvas import noise, output_size, settled, sized
+from impasto.style.canvas import noise, output_size, released, settled, sized
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
 from impasto.style.descent import State
 from impasto.style.objective import Objective, network, objective_recipe
@@ -78,6 +79,7 @@ def reconstruct(
         objective = Objective(inner, trunk, here, mask, targets, rung.tile)
         begin = run.resized(scale) if scale else noise(here.shape, recipe.seed)
         del here
+        release(trunk.device)
         run.descend(objective, begin.to(trunk.device), scale, rung.evaluations)
         del objective, begin
         if run.stopped:
@@ -120,7 +122,8 @@ def _ready(
     dtype = precision(device, recipe.precision)
     trunk = network(objective_recipe(recipe), device, dtype)
     texture = recipe.kind == "texture"
-    planned = plan(recipe, trunk, size, [picture.size] if texture else [], timed=timed)
+    brushes, spare = [picture.size] if texture else [], released(device, picture)
+    planned = plan(recipe, trunk, size, brushes, released=spare, timed=timed)
     recipe = settled(recipe, dtype, planned.history)
     return _Ready(recipe, trunk, picture, planned, kept, reached)
 

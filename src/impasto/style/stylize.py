@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from impasto.compute.device import choose, precision
+from impasto.compute.memory import release
 from impasto.law import refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Picture
 from impasto.recipe import StyleRecipe, style_recipe
 from impasto.result import OnStep, Result
-from impasto.style.canvas import brush_size, output_size, settled, sized, start
+from impasto.style.canvas import brush_size, output_size, released, settled, sized, start
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
 from impasto.style.descent import State
 from impasto.style.objective import Objective, network, style_losses
@@ -92,6 +93,7 @@ def stylize(
         del seen
         objective = Objective(recipe, trunk, here, mask, targets, rung.tile)
         del here
+        release(trunk.device)
         run.descend(objective, begin.to(trunk.device), scale, rung.evaluations)
         del objective, begin
         if run.stopped:
@@ -161,7 +163,9 @@ def _ready(
     recipe = decided(recipe, reached)
     dtype = precision(device, recipe.precision)
     trunk = network(recipe, device, dtype)
-    planned = plan(recipe, trunk, size, [one.size for one in styles], timed=timed)
+    brushes = [one.size for one in styles]
+    spare = released(device, picture, *styles)
+    planned = plan(recipe, trunk, size, brushes, released=spare, timed=timed)
     recipe = settled(recipe, dtype, planned.history)
     return _Ready(recipe, trunk, picture, styles, first, planned, kept, reached)
 

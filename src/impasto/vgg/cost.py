@@ -14,6 +14,7 @@ from impasto.vgg.trunk import POOLED, Trunk
 
 # The C library keeps what is freed in smaller pieces than this for itself (glibc, 64 bit).
 _KEPT = 32 * 2**20
+_SCATTERED = 1.6  # how much more of them it then holds than is in use
 _INDEX = 8  # bytes of an index, one for each feature that pooling lets through
 # Beside the layers: small matrices, and what lies freed but not given back, which grows with the
 # picture up to a limit. Measured (docs/log.md).
@@ -74,7 +75,7 @@ def _run(trunk: Trunk, names: tuple[str, ...], tile: Tile, pulled: Collection[st
     for pieces in _moments(trunk, names, _area(tile), pulled):
         large = max(large, sum(piece for piece in pieces if piece > _KEPT))
         small = max(small, sum(piece for piece in pieces if piece <= _KEPT))
-    return large + small
+    return large + _SCATTERED * small
 
 
 def _moments(

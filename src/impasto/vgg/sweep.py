@@ -80,7 +80,7 @@ class Sweep:
         >>> from impasto.vgg.weights import load
         >>> sweep = Sweep(Trunk(load(), ["relu2_1"]), (80, 48), tile=32)
         >>> len(sweep.parts[0].tiles), sweep.parts[0].tiles[0].outer
-        (6, (slice(0, 40, None), slice(0, 40, None)))
+        (6, (slice(0, 28, None), slice(0, 32, None)))
     """
 
     def __init__(self, trunk: Trunk, size: tuple[int, int], tile: int | None = None) -> None:
