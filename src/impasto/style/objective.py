@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from impasto.compute.memory import release
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses
 from impasto.style import losses
@@ -157,6 +158,8 @@ class Objective:
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Losses, Tensor]:
         """Losses of a picture, (3, H, W), and the gradient of their total in its pixels."""
+        if self.sweep.tile is not None:
+            release(pixels.device)  # where memory is dear, each evaluation starts with all of it
         content, style, gradient = self.sweep.within_memory(lambda: self._swept(pixels))
         total = content + style
         if self.recipe.tv_weight:
