@@ -86,7 +86,7 @@ def test_the_loss_is_what_its_formula_says():
 
 
 def test_running_out_of_memory_halves_the_tile_and_changes_nothing(monkeypatch):
-    recipe = style_recipe()
+    recipe = style_recipe(style_layers={"relu1_1": 1, "relu2_1": 1}, content_layers={"relu2_2": 1})
     evaluate = objective(recipe, None, None)
     losses, gradient = evaluate(START)
     forward = evaluate.sweep.trunk.forward

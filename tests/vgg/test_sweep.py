@@ -74,10 +74,27 @@ def test_tiles_cover_a_line_once_and_begin_where_pooling_does(length, side):
 
 def test_the_whole_network_sees_as_far_as_is_known():
     # A position of conv5_1 is 16 pixels wide and its receptive field 156.
-    assert 2 * sight(CONVS[: CONVS.index("conv5_1") + 1]) + 16 == 156
+    names = CONVS[: CONVS.index("conv5_1") + 1]
+    assert 2 * sight(names, [1] * len(names)) + 16 == 156
     first, second = split(CONVS)
     assert second[0] == "conv4_1"
-    assert (sight(first), sight(second[:5])) == (22, 6)
+    assert (sight(first, [1] * 8), sight(second[:5], [1] * 5)) == (22, 6)
+
+
+def test_tiles_compute_the_same_layers_bit_for_bit():
+    trunk = Trunk(load(), ["conv2_2", "relu3_4", "relu4_2", "conv5_1"])
+    pixels = torch.rand(3, 219, 411)
+    whole: dict[str, torch.Tensor] = {}
+    Sweep(trunk, (411, 219)).forward(pixels, lambda layer, found, _: whole.update({layer: found}))
+    seen = []
+
+    def visit(layer, features, place):
+        assert torch.equal(features, whole[layer][:, *place])
+        seen.append(layer)
+
+    Sweep(trunk, (411, 219), 64).forward(pixels, visit)
+    assert seen.count("conv2_2") == 28
+    assert seen.count("conv5_1") == 8
 
 
 def test_where_memory_runs_out_the_tiles_get_smaller_until_none_is_left():

@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_plain_chain():
     ours, plain = pixels.clone().requires_grad_(), pixels.clone().requires_grad_()
     Trunk(load(), ["conv3_1", "relu3_1"])(ours)["relu3_1"].square().mean().backward()
     plain_chain(plain, load(), "max")["relu3_1"].square().mean().backward()
-    torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-3, atol=1e-6)
+    assert (ours.grad - plain.grad).norm() < 1e-5 * plain.grad.norm()
 
 
 def test_a_mask_has_its_layers_size_and_keeps_its_mean():

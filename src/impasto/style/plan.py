@@ -167,7 +167,7 @@ class _Room:
         pixels = self.size[0] * self.size[1]
         pictures = _PICTURES[self.recipe.optimizer] if self.evaluations > 1 else _STILL
         features = sum(
-            self.trunk.kernels[layer.replace("relu", "conv")].shape[0] / 4 ** (int(layer[4]) - 1)
+            self.trunk.convolutions[layer.replace("relu", "conv")].out / 4 ** (int(layer[4]) - 1)
             for layer in self._pulled
         )
         return round(

@@ -90,23 +90,21 @@ def _moments(
         # Read is the tape itself, unless it was pooled or is still wanted as it was.
         apart = name in POOLED or before is None or before in trunk.layers
         tape.append(out * positions * item)
-        yield [*tape, into * positions * item * apart, _unfolded(trunk, positions, into)]
+        yield [
+            *tape,
+            into * positions * item * apart,
+            trunk.convolutions[name].workspace(positions),
+        ]
         before = name
     for name, positions, out, into in reversed(steps):
         gradient, below = tape[-1], into * positions * item
         if {name, name.replace("conv", "relu")} & set(pulled):
             yield [*tape, gradient, *[out * positions * 4] * 3]
-        yield [*tape, gradient, below, _unfolded(trunk, positions, out)]
+        beside = trunk.convolutions[name].workspace(positions, back=True)
+        yield [*tape, gradient, below, beside]
         if name in POOLED and name != names[0]:
             yield [*tape, below, below, into * positions * _INDEX, 4 * below]
         tape.pop()
-
-
-def _unfolded(trunk: Trunk, positions: float, into: int) -> float:
-    """What a convolution in bfloat16 copies where the processor does not know the format."""
-    if trunk.device.type != "cpu" or trunk.dtype != torch.bfloat16:
-        return 0.0
-    return 0.0 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else 9.0 * into * positions * 2
 
 
 def _shares(names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
@@ -119,7 +117,8 @@ def _shares(names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
 
 def _channels(trunk: Trunk, name: str) -> tuple[int, int]:
     """Channels that a convolution writes and reads."""
-    return trunk.kernels[name].shape[0], trunk.kernels[name].shape[1]
+    convolution = trunk.convolutions[name]
+    return convolution.out, convolution.into
 
 
 def _area(tile: Tile) -> int:

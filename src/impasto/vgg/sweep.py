@@ -10,7 +10,7 @@ its layers instead of computing them twice: a small picture costs nothing more t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from typing import NamedTuple, TypeVar
@@ -21,6 +21,7 @@ from torch import Tensor
 from impasto.compute.memory import free, ran_out, release
 from impasto.errors import MemoryShortageError
 from impasto.vgg.trunk import POOLED, Trunk
+from impasto.vgg.winograd import PIECE
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class Sweep:
         >>> from impasto.vgg.weights import load
         >>> sweep = Sweep(Trunk(load(), ["relu2_1"]), (80, 48), tile=32)
         >>> len(sweep.parts[0].tiles), sweep.parts[0].tiles[0].outer
-        (6, (slice(0, 28, None), slice(0, 32, None)))
+        (6, (slice(0, 32, None), slice(0, 40, None)))
     """
 
     def __init__(self, trunk: Trunk, size: tuple[int, int], tile: int | None = None) -> None:
@@ -96,8 +97,8 @@ class Sweep:
         sides = [tile, tile and max(2, DEEP * tile // STRIDE)]
         self.parts = []
         for names, side in zip(parts, sides, strict=False):
-            pools = sum(name in POOLED for name in names[1:]) + (names is not parts[-1])
-            self.parts.append(Part(names, tiles(grid, side, 2**pools, sight(names))))
+            pieces = [trunk.convolutions[name].piece for name in names]
+            self.parts.append(Part(names, tiles(grid, side, _grain(names), sight(names, pieces))))
             grid = tuple(length // STRIDE for length in grid)
 
     def within_memory(self, attempt: Callable[[], T]) -> T:
@@ -239,19 +240,32 @@ def split(names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [names[:cut], names[cut:]]
 
 
-def sight(names: tuple[str, ...]) -> int:
+def sight(names: Sequence[str], pieces: Sequence[int]) -> int:
     """How far to each side a position at a part's end sees, in positions of its input.
 
+    Args:
+        names: the part's convolutions.
+        pieces: how many positions a side each of them computes together: where one of a piece is
+            needed, what all of them read must be there, or the rounding is another. Between nearly
+            equal values that would let another one pass the pooling.
+
     Example:
-        >>> sight(("conv1_1", "conv1_2", "conv2_1"))
+        >>> sight(["conv1_1", "conv1_2", "conv2_1"], [1, 1, 1])
         4
+        >>> sight(["conv1_1", "conv1_2", "conv2_1", "conv2_2"], [1, 1, 4, 4])
+        12
     """
     reach = 0
-    for place, name in reversed(list(enumerate(names))):
-        reach += 1
+    for place, (name, piece) in reversed(list(enumerate(zip(names, pieces, strict=True)))):
+        reach = -(-reach // piece) * piece + 1
         if place and name in POOLED:
             reach *= 2
     return reach
+
+
+def _grain(names: Sequence[str]) -> int:
+    """Positions of a part's input that tiles begin at multiples of: whole pieces in every layer."""
+    return PIECE * 2 ** sum(name in POOLED for name in names[1:])
 
 
 def tiles(grid: tuple[int, int], side: int | None, stride: int, reach: int) -> list[Tile]:
@@ -260,7 +274,9 @@ def tiles(grid: tuple[int, int], side: int | None, stride: int, reach: int) -> l
     Args:
         grid: (height, width).
         side: most positions a side of a tile's own; None for one tile.
-        stride: tiles begin at multiples of it, so that pooling sees the same pairs everywhere.
+        stride: tiles begin at multiples of it, so that pooling sees the same pairs everywhere and
+            the convolutions the same pieces: what a tile computes is what the whole would, bit for
+            bit, up to where the tile's end is seen.
         reach: how far beyond its own positions a tile must see.
     """
     margin = -(-reach // stride) * stride

@@ -1,8 +1,8 @@
 """The convolutional trunk of VGG-19, by layer name, only as deep as the deepest layer asked for.
 
 The network is frozen and is run forwards and backwards by hand: the backward pass of a frozen
-convolution is another convolution, whose kernel is prepared once; ReLUs and their backward pass
-work in place; pooling keeps no indices.
+convolution is another convolution; ReLUs and their backward pass work in place; pooling keeps no
+indices.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from impasto.recipe import LAYERS
+from impasto.vgg.convolution import Convolution
 from impasto.vgg.weights import CONVS, VGGWeights
 
 # The convolutions that a pooling precedes.
@@ -66,14 +67,9 @@ class Trunk:
         self.mean = weights.mean.to(device).view(3, 1, 1)
         self.names = CONVS[: _depth(self.layers[-1]) // 2 + 1]
         self.sha256 = weights.sha256
-        last = {"memory_format": torch.channels_last}
-        self.kernels, self.biases, self.turned = {}, {}, {}
-        for name in self.names:
-            kernel, bias = (part.to(device, dtype) for part in weights.convs[name])
-            self.kernels[name] = kernel.contiguous(**last)
-            self.biases[name] = bias
-            # (C_out, C_in, 3, 3) -> (C_in, C_out, 3, 3), rotated by half a turn
-            self.turned[name] = kernel.flip(2, 3).transpose(0, 1).contiguous(**last)
+        self.convolutions = {
+            name: Convolution(*weights.convs[name], self.device, dtype) for name in self.names
+        }
 
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
         """Read the layers of a picture; differentiable in the pixels.
@@ -118,7 +114,7 @@ class Trunk:
             border = 1
             if name == "conv1_1" and self.padding == "replicate":
                 x, border = F.pad(x, (1, 1, 1, 1), mode="replicate"), 0
-            out = F.conv2d(x, self.kernels[name], self.biases[name], padding=border)
+            out = self.convolutions[name](x, border)
             if name in self.layers:
                 visit(name, out[0])
                 x = F.relu(out)  # what was visited must stay as it is
@@ -179,8 +175,8 @@ class Trunk:
     def _through(self, name: str, gradient: Tensor) -> Tensor:
         """The gradient in a convolution's input from that in its output."""
         if name != "conv1_1" or self.padding == "zeros":
-            return F.conv2d(gradient, self.turned[name], padding=1)
-        wide = F.conv2d(gradient, self.turned[name], padding=2)  # (1, 3, h + 2, w + 2)
+            return self.convolutions[name].back(gradient)
+        wide = self.convolutions[name].back(gradient, 0)  # (1, 3, h + 2, w + 2)
         x = wide[:, :, 1:-1, 1:-1]
         return torch.ops.aten.replication_pad2d_backward(wide, x, [1, 1, 1, 1])
 
