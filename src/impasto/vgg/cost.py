@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-import torch
-
 from impasto.vgg.sweep import STRIDE, Sweep, Tile
 from impasto.vgg.trunk import POOLED, Trunk
 

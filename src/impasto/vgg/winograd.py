@@ -130,7 +130,7 @@ def _transform(points: Sequence[float], factors: Sequence[float]) -> Transform:
     return Transform(*(torch.kron(m, m).float().contiguous() for m in (pieces, products)))
 
 
-# k'(z) = z² k(1/z): at a point's reciprocal the turned kernel has k's value over the point's square.
+# k'(z) = z² k(1/z): the turned kernel's value at 1/z is k's at z, over z².
 FORWARD = _transform(_POINTS, [1.0] * _IN)
 BACKWARD = _transform(
     [1 / p if p else math.inf for p in _POINTS],
