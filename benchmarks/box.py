@@ -87,7 +87,7 @@ def measured(objective: Objective, begin: torch.Tensor, steps: int) -> dict[str,
     """The least loss each way reaches, or ends at, in so many evaluations."""
 
     def evaluate(pixels: torch.Tensor) -> tuple[float, torch.Tensor]:
-        losses, gradient = objective(pixels)
+        losses, gradient, _ = objective(pixels)
         return losses.total, gradient
 
     ours = min(loss for _, loss in islice(lbfgs(evaluate, begin), steps))

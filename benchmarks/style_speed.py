@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS, help="of the baseline")
+    parser.add_argument("--steps", type=int, default=360, help="at most, of ours")
     parser.add_argument("--cap", choices=["bf16=off"], help="measure without bfloat16")
     parser.add_argument("--side", choices=["baseline", "ours"], help=argparse.SUPPRESS)
     parser.add_argument("--target", type=float, help=argparse.SUPPRESS)
@@ -102,8 +103,8 @@ def baseline(arguments: argparse.Namespace) -> dict:
 
 def ours(arguments: argparse.Namespace) -> dict:
     """Impasto's run under the same loss: when it reached the target, and where it ended."""
-    _, judge = _judge(arguments)
-    watch = _Watch(judge, arguments.target)
+    content, judge = _judge(arguments)
+    watch = _Watch(judge, arguments.target, tuple(content.shape[:1:-1]))
     result = impasto.stylize(
         arguments.content,
         arguments.style,
@@ -117,9 +118,9 @@ def ours(arguments: argparse.Namespace) -> dict:
         padding="zeros",
         device=arguments.device,
         precision="float32" if arguments.cap else "auto",
+        steps=arguments.steps,
         on_step=watch,
     )
-    finest = result.evaluations - result.scale_starts[-1]
     with torch.no_grad():
         loss = judge(result.pixels[None].to(arguments.device_found)).item()
     return {
@@ -128,7 +129,7 @@ def ours(arguments: argparse.Namespace) -> dict:
         "loss": loss,
         "seconds": round(result.seconds - watch.judging, 2),
         "evaluations": result.evaluations,
-        "seconds_per_evaluation": round((watch.latest - watch.finest) / max(finest - 1, 1), 4),
+        "seconds_per_evaluation": round((watch.latest - watch.finest) / max(watch.count - 1, 1), 4),
         "peak_rss_mb": _peak(),
         "precision": result.precision,
         "device": result.device,
@@ -138,15 +139,17 @@ def ours(arguments: argparse.Namespace) -> dict:
 class _Watch:
     """Judges the pictures at full size, and takes the time judging costs off the clock."""
 
-    def __init__(self, judge, target: float) -> None:
-        self.judge, self.target = judge, target
+    def __init__(self, judge, target: float, size: tuple[int, int]) -> None:
+        self.judge, self.target, self.size = judge, target, size
+        self.count = 0
         self.judging = self.latest = self.finest = 0.0
         self.reached = self.evaluations = None
 
     def __call__(self, step: impasto.Step) -> None:
         self.latest = step.seconds - self.judging
-        if step.scale < step.scales:
+        if step.size != self.size:
             return
+        self.count += 1
         self.finest = self.finest or self.latest
         # What the run itself reports may be rounded, so it only says when to look.
         if self.reached is None and step.losses.total < 1.05 * self.target:
@@ -156,6 +159,8 @@ class _Watch:
             if loss <= self.target:
                 self.reached, self.evaluations = self.latest, step.evaluation
             self.judging += time.perf_counter() - begin
+        if self.reached is not None:
+            raise StopIteration
 
 
 def _judge(arguments: argparse.Namespace):

@@ -172,6 +172,14 @@ class StyleRecipe(BaseModel):
         description="how losses are scaled: each by its target's own norm (one weight suits every "
         "picture and size), by the constants of Gatys et al., or as mean squared errors",
     )
+    warmup: float = Field(
+        0.75,
+        ge=0,
+        le=1,
+        description="where Gram matrices are matched: share of the finest size's steps, beside all "
+        "at coarser ones, that minimize the better conditioned Wasserstein distance first; 0 "
+        "minimizes the Gram loss itself from the start, which falls more slowly",
+    )
     pooling: Pooling = "max"
     padding: Padding = "replicate"
     optimizer: Optimizer = "lbfgs"
@@ -241,6 +249,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
             "history": 100,
             "scales": 1,
             "precision": "float32",
+            "warmup": 0.0,
         },
         # Gatys, Ecker, Bethge 2016. Its equations (2) and (6) have no gradient where a feature is
         # negative, so the features it calls conv1_1 … are read after the ReLU.
@@ -257,6 +266,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
             "padding": "zeros",
             "init": "noise",
             "scales": 1,
+            "warmup": 0.0,
             "steps": 500,
         },
     }

@@ -5,8 +5,9 @@ import torch
 
 from impasto.recipe import style_recipe
 from impasto.style import targets as room
+from impasto.style.goal import layer_weights, style_losses
 from impasto.style.moments import moments
-from impasto.style.objective import Objective, layer_weights, network, style_losses
+from impasto.style.objective import Objective, network
 from impasto.style.targets import style_targets
 
 OBJECTIVES = {
@@ -45,9 +46,9 @@ def objective(recipe, mask, tile, dtype=torch.float32):
 @pytest.mark.parametrize("options", OBJECTIVES.values(), ids=OBJECTIVES)
 def test_tiles_give_the_whole_pictures_loss_and_gradient(options, mask):
     recipe = style_recipe(**options)
-    losses, gradient = objective(recipe, mask, None)(START)
+    losses, gradient, _ = objective(recipe, mask, None)(START)
     for tile in (64,):
-        tiled_losses, tiled_gradient = objective(recipe, mask, tile)(START)
+        tiled_losses, tiled_gradient, _ = objective(recipe, mask, tile)(START)
         assert tiled_losses == pytest.approx(losses, rel=1e-5)
         assert (tiled_gradient - gradient).norm() < 1e-5 * gradient.norm()
         # Nowhere worse than elsewhere: borders of tiles included.
@@ -58,7 +59,7 @@ def test_tiles_give_the_whole_pictures_loss_and_gradient(options, mask):
 def test_the_gradient_is_the_losss_slope(options):
     recipe = style_recipe(**options)
     evaluate = objective(recipe, MASK, 64, torch.float64)
-    losses, gradient = evaluate(START.double())
+    losses, gradient, _ = evaluate(START.double())
     direction = gradient / gradient.norm()
     ahead, behind = (evaluate(START + sign * 1e-5 * direction)[0].total for sign in (1, -1))
     # What the Wasserstein distance's gradient leaves out as noise is still in its value.
@@ -88,7 +89,7 @@ def test_the_loss_is_what_its_formula_says():
 def test_running_out_of_memory_halves_the_tile_and_changes_nothing(monkeypatch):
     recipe = style_recipe(style_layers={"relu1_1": 1, "relu2_1": 1}, content_layers={"relu2_2": 1})
     evaluate = objective(recipe, None, None)
-    losses, gradient = evaluate(START)
+    losses, gradient, _ = evaluate(START)
     forward = evaluate.sweep.trunk.forward
 
     def starved(x, *rest):
@@ -97,7 +98,7 @@ def test_running_out_of_memory_halves_the_tile_and_changes_nothing(monkeypatch):
         return forward(x, *rest)
 
     monkeypatch.setattr(evaluate.sweep.trunk, "forward", starved)
-    again, tiled = evaluate(START)
+    again, tiled, _ = evaluate(START)
     assert evaluate.sweep.tile == 48
     assert again == pytest.approx(losses, rel=1e-5)
     assert (tiled - gradient).norm() < 1e-5 * gradient.norm()

@@ -1,9 +1,7 @@
-"""The objective: what a recipe makes of features, and its gradient in the pixels."""
+"""The objective: a goal, and its gradient in the pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,6 +11,7 @@ from impasto.compute.memory import release
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses
 from impasto.style import losses
+from impasto.style.goal import goal, layer_weights, warmed_up
 from impasto.style.losses import pull
 from impasto.style.moments import Moments, descend, exact, moments
 from impasto.style.targets import content_targets
@@ -20,62 +19,19 @@ from impasto.vgg.sweep import Place, Sweep
 from impasto.vgg.trunk import Trunk, scaled_mask
 from impasto.vgg.weights import load
 
-# How steeply `strength` turns each loss down; the subject is lost sooner than the style is, so the
-# content fades evenly and the style by squares (docs/method.md).
-_CONTENT_FADE, _STYLE_FADE = 1.0, 2.0
 
+class Evaluation(NamedTuple):
+    """What one evaluation found.
 
-class LayerWeights(NamedTuple):
-    """Layer name to weight; layers that do not count are left out."""
-
-    content: dict[str, float]
-    style: dict[str, float]
-
-
-StyleLoss = Callable[[Moments, Moments], Tensor]
-_STYLE_LOSSES: dict[tuple[str, str], tuple[StyleLoss, ...]] = {
-    ("gram", "relative"): (losses.gram_relative,),
-    ("gram", "paper"): (losses.gram_paper,),
-    ("gram", "notebook"): (losses.gram_notebook,),
-    ("gram+mean+std", "relative"): (losses.gram_relative, losses.mean_std_relative),
-    ("wasserstein", "relative"): (losses.wasserstein_relative,),
-}
-_CONTENT_LOSSES = {
-    "relative": losses.content_relative,
-    "paper": losses.content_half_sum,
-    "notebook": losses.content_mse,
-}
-
-
-def dialed(recipe: StyleRecipe) -> tuple[float, float]:
-    """Content and style weight after the main dial, `strength`.
-
-    At 0.5 both are the recipe's own. Below it the style's weight falls to 0, above it the
-    content's does; the other one stays.
-
-    Example:
-        >>> dialed(StyleRecipe(strength=0.5)), dialed(StyleRecipe(strength=1.0))
-        ((0.2, 1.0), (0.0, 1.0))
+    Attributes:
+        losses: the recipe's own.
+        gradient: (3, H, W), of `value` in the pixels.
+        value: what is being minimized: the recipe's total, or in a warm-up what leads there.
     """
-    content = min(1.0, 2 * (1 - recipe.strength)) ** _CONTENT_FADE * recipe.content_weight
-    style = min(1.0, 2 * recipe.strength) ** _STYLE_FADE * recipe.style_weight
-    return content, style
 
-
-def style_losses(recipe: StyleRecipe) -> tuple[StyleLoss, ...]:
-    """The loss of one layer's statistics, as terms to add.
-
-    Raises:
-        ValueError: the statistic is not defined under that normalization.
-    """
-    terms = _STYLE_LOSSES.get((recipe.statistic, recipe.normalization))
-    if terms is None:
-        allowed = ", ".join(n for s, n in _STYLE_LOSSES if s == recipe.statistic)
-        raise ValueError(
-            f"`normalization` must be {allowed} with statistic {recipe.statistic}, "
-            f"got {recipe.normalization!r}; or choose statistic gram"
-        )
-    return terms
+    losses: Losses
+    gradient: Tensor
+    value: float
 
 
 def objective_recipe(recipe: ReconstructRecipe) -> StyleRecipe:
@@ -126,6 +82,8 @@ class Objective:
         mask: (H, W), where the picture counts; None for everywhere.
         targets: the style's statistics by layer.
         tile: side of the tiles, in pixels; None computes the picture whole.
+        warmup: whether to minimize what leads to the recipe's losses instead of them; the losses
+            reported are the recipe's own.
     """
 
     def __init__(
@@ -136,103 +94,84 @@ class Objective:
         mask: Tensor | None,
         targets: dict[str, Moments],
         tile: int | None = None,
+        *,
+        warmup: bool = False,
     ) -> None:
-        self.recipe = recipe
         self.sweep = Sweep(trunk, (content.shape[2], content.shape[1]), tile)
         self.precision = exact(trunk.device)
-        self.weights = layer_weights(recipe)
-        self.style_terms = {
-            layer: [
-                _aimed(term, targets[layer].to(self.precision)) for term in style_losses(recipe)
-            ]
-            for layer in self.weights.style
-        }
         self.masks = {layer: scaled_mask(mask, layer) for layer in trunk.layers}
-        self.contents = content_targets(self.sweep, content, list(self.weights.content))
-        factor = _CONTENT_LOSSES[recipe.normalization]
-        self.factors = {
-            layer: weight * factor(self.contents[layer], self.masks[layer])
-            for layer, weight in self.weights.content.items()
-        }
+        weights = layer_weights(recipe)
+        self.contents = content_targets(self.sweep, content, list(weights.content))
+        aims = {layer: targets[layer].to(self.precision) for layer in weights.style}
+        self.own = self.goal = goal(recipe, aims, self.contents, self.masks)
+        if warmup:
+            self.goal = warmed_up(self.own, aims)
 
     @torch.no_grad()
-    def __call__(self, pixels: Tensor) -> tuple[Losses, Tensor]:
-        """Losses of a picture, (3, H, W), and the gradient of their total in its pixels."""
+    def __call__(self, pixels: Tensor) -> Evaluation:
+        """Losses of a picture, (3, H, W), and the gradient of what is minimized."""
         if self.sweep.tile is not None:
             release(pixels.device)  # where memory is dear, each evaluation starts with all of it
-        content, style, gradient = self.sweep.within_memory(lambda: self._swept(pixels))
+        content, style, value, gradient = self.sweep.within_memory(lambda: self._swept(pixels))
         total = content + style
-        if self.recipe.tv_weight:
+        if self.own.tv:
             rough, slope = _roughness(pixels)
-            total += self.recipe.tv_weight * rough
-            gradient = gradient.add_(slope, alpha=self.recipe.tv_weight)
-        return Losses(total, content, style), gradient.contiguous()
+            total += self.own.tv * rough
+            value += self.goal.tv * rough
+            gradient = gradient.add_(slope, alpha=self.goal.tv)
+        return Evaluation(Losses(total, content, style), gradient.contiguous(), value)
 
-    def _swept(self, pixels: Tensor) -> tuple[float, float, Tensor]:
-        """Content loss, style loss and their gradient, (3, H, W)."""
+    def _swept(self, pixels: Tensor) -> tuple[float, float, float, Tensor]:
+        """Content loss, style loss, what is minimized of both, its gradient (3, H, W)."""
         sums: dict[str, Moments] = {}
 
         def visit(layer: str, features: Tensor, place: Place) -> None:
-            if layer in self.style_terms:
+            if layer in self.goal.style:
                 found = moments(features, self._mask(layer, place))
                 sums[layer] = sums[layer].plus(found) if layer in sums else found
 
         swept = self.sweep.forward(pixels, visit, keep=True)
-        style, slopes = self._style(sums)
+        style, value, slopes = self._style(sums)
         content = 0.0
 
         def inject(layer: str, features: Tensor, gradient: Tensor, place: Place) -> None:
-            nonlocal content
+            nonlocal content, value
             mask = self._mask(layer, place)
             if layer in slopes:
                 descend(features, mask, slopes[layer], gradient)
-            if factor := self.factors.get(layer):
+            if factor := self.goal.factors.get(layer):
                 target = self.contents[layer][:, *place]
-                content += pull(features, target, mask, factor, gradient)
+                found = pull(features, target, mask, factor, gradient)
+                content += found * self.own.factors[layer] / factor
+                value += found
 
         gradient = self.sweep.backward(swept, inject)
-        return content, style, gradient
+        return content, style, value, gradient
 
-    def _style(self, sums: dict[str, Moments]) -> tuple[float, dict[str, tuple[Tensor, Tensor]]]:
-        """The style loss, and its gradient in each layer's Σw·f and Σw·f·fᵀ."""
-        total, slopes = 0.0, {}
-        for layer, weight in self.weights.style.items():
+    def _style(
+        self, sums: dict[str, Moments]
+    ) -> tuple[float, float, dict[str, tuple[Tensor, Tensor]]]:
+        """The style loss, what is minimized, its gradient in each layer's Σw·f and Σw·f·fᵀ."""
+        total, value, slopes = 0.0, 0.0, {}
+        for layer in self.goal.style:
             # Means of float64 sums need no more than float32, and the gradient of a mean is that
             # of the sum over Σw.
             per_position = sums[layer].normalized().to(self.precision)
+            if self.goal is not self.own:
+                total += self.own.style_loss(layer, per_position).item()
             leaves = [part.requires_grad_() for part in per_position[1:]]
             with torch.enable_grad():
-                terms = self.style_terms[layer]
-                loss = weight * sum(term(per_position) for term in terms)
+                loss = self.goal.style_loss(layer, per_position)
                 found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
             scale = 1 / sums[layer].weight.item() if sums[layer].weight else 0.0
             slopes[layer] = (found[0] * scale, found[1] * scale)
-            total += loss.item()
-        return total, slopes
+            value += loss.item()
+        return (value if self.goal is self.own else total), value, slopes
 
     def _mask(self, layer: str, place: Place) -> Tensor | None:
         """The mask of some of a layer's positions."""
         mask = self.masks[layer]
         return None if mask is None else mask[place]
-
-
-def layer_weights(recipe: StyleRecipe) -> LayerWeights:
-    """What each layer's losses count in the total, the main dial and the layers' shares included.
-
-    Example:
-        >>> layer_weights(StyleRecipe(style_layers={"relu1_1": 1, "relu2_1": 3})).style
-        {'relu1_1': 0.25, 'relu2_1': 0.75}
-    """
-    content, style = dialed(recipe)
-    return LayerWeights(
-        _shared(recipe, recipe.content_layers, content), _shared(recipe, recipe.style_layers, style)
-    )
-
-
-def _shared(recipe: StyleRecipe, layers: dict[str, float], weight: float) -> dict[str, float]:
-    """A weight spread over layers; as an average where losses are relative."""
-    whole = max(sum(layers.values()), 1e-12) if recipe.normalization == "relative" else 1.0
-    return {layer: weight * share / whole for layer, share in layers.items() if share and weight}
 
 
 def _roughness(pixels: Tensor) -> tuple[float, Tensor]:
@@ -242,10 +181,3 @@ def _roughness(pixels: Tensor) -> tuple[float, Tensor]:
         loss = losses.total_variation(leaf)
         (gradient,) = torch.autograd.grad(loss, leaf)
     return loss.item(), gradient
-
-
-def _aimed(term: StyleLoss, target: Moments) -> Callable[[Moments], Tensor]:
-    """A style loss with its target, and what of it can be computed once."""
-    if term is losses.wasserstein_relative:
-        return partial(term, target=target, root=losses.covariance_root(target))
-    return partial(term, target=target)

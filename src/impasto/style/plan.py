@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -16,7 +17,8 @@ from impasto.compute.memory import GIB, free, held, release
 from impasto.errors import MemoryShortageError
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.style.canvas import Size, brush_size
-from impasto.style.objective import Objective, layer_weights, objective_recipe
+from impasto.style.goal import layer_weights, warms_up
+from impasto.style.objective import Objective, objective_recipe
 from impasto.style.pyramid import shares, sizes
 from impasto.style.targets import style_targets
 from impasto.vgg.cost import peak, tape, work
@@ -49,6 +51,7 @@ class Rung:
         tiles: how many there are.
         memory: bytes the process takes at its peak.
         seconds: estimated; None where nothing was timed.
+        warmup: whether it minimizes what leads to the recipe's losses instead of them.
     """
 
     size: Size
@@ -57,6 +60,7 @@ class Rung:
     tiles: int
     memory: int
     seconds: float | None = None
+    warmup: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Plan:
     """What a run will do.
 
     Attributes:
-        rungs: the sizes, coarse to fine; those that get no evaluation are left out.
+        rungs: the sizes, coarse to fine; those that get no evaluation are left out, and a size
+            that begins with a warm-up comes twice.
         history: curvature pairs that L-BFGS will remember.
         device: where it computes.
         precision: number format of the convolutions.
@@ -123,33 +128,50 @@ def plan(
     budget = round(base + (1 - _RESERVE) * left)
     if recipe.memory != "auto":
         budget = min(round(recipe.memory * GIB), base + left)
-    ladder, counts = _shared(recipe, size)
-    bases = [base] * (len(ladder) - 1) + [max(0, base - released)]
-    history = _Room(recipe, trunk, ladder[-1], counts[-1], bases[-1]).history(budget)
+    stages = _stages(recipe, size)
+    most = max(stage.evaluations for stage in stages if stage.size == size)
+    history = _Room(recipe, trunk, size, most, max(0, base - released)).history(budget)
     pace = _pace(recipe, trunk) if timed else None
     rungs = []
-    for here, evaluations, taken in reversed(list(zip(ladder, counts, bases, strict=True))):
-        room = _Room(recipe, trunk, here, evaluations, taken)
+    for stage in reversed(stages):
+        taken = max(0, base - released) if stage is stages[-1] else base
+        room = _Room(recipe, trunk, stage.size, stage.evaluations, taken)
         sweep, memory = room.fitted(budget, history)
-        brushes = [brush_size(one, here) for one in styles]
-        seconds = None if pace is None else pace.seconds(sweep, evaluations, brushes)
+        brushes = [brush_size(one, stage.size) for one in styles]
+        seconds = None if pace is None else pace.seconds(sweep, stage.evaluations, brushes)
         count = len(sweep.parts[0].tiles)
-        rungs.append(Rung(here, evaluations, sweep.tile, count, memory, seconds))
+        rungs.append(
+            Rung(stage.size, stage.evaluations, sweep.tile, count, memory, seconds, stage.warmup)
+        )
     precision = str(trunk.dtype).removeprefix("torch.")
     return Plan(tuple(rungs[::-1]), history, str(trunk.device), precision, left, budget)
 
 
-def _shared(recipe: Recipe, size: Size) -> tuple[list[Size], list[int]]:
-    """The sizes that get evaluations, coarse to fine, and how many each gets."""
-    if isinstance(recipe, StyleRecipe) and recipe.gives_content_back:
-        return [size], [1]
+class _Stage(NamedTuple):
+    """One descent of a run."""
+
+    size: Size
+    evaluations: int
+    warmup: bool = False
+
+
+def _stages(recipe: Recipe, size: Size) -> list[_Stage]:
+    """The descents of a run, coarse to fine; sizes that get no evaluation are left out."""
+    style = isinstance(recipe, StyleRecipe)
+    if style and recipe.gives_content_back:
+        return [_Stage(size, 1)]
     # A texture has its own large shapes to find; features pin every pixel, so one size suffices.
-    texture = isinstance(recipe, StyleRecipe) or recipe.kind == "texture"
-    scales = recipe.scales if isinstance(recipe, StyleRecipe) else 0 if texture else 1
+    scales = recipe.scales if style else 0 if recipe.kind == "texture" else 1
     ladder = sizes(size, scales)
-    counts = shares(recipe.steps, len(ladder))
-    begin = next(place for place, count in enumerate(counts) if count)
-    return ladder[begin:], counts[begin:]
+    pairs = zip(ladder, shares(recipe.steps, len(ladder)), strict=True)
+    found = [_Stage(*pair) for pair in pairs if pair[1]]
+    if not style or not warms_up(recipe):
+        return found
+    # A coarser size is there to be enlarged, nothing else; the finest ends with what was asked.
+    finest = found[-1].evaluations
+    led = min(finest - 1, round(recipe.warmup * finest))
+    coarse = [stage._replace(warmup=True) for stage in found[:-1]]
+    return [*coarse, *[_Stage(size, led, True)] * bool(led), _Stage(size, finest - led)]
 
 
 @dataclass(frozen=True)
@@ -267,6 +289,6 @@ def _pace(recipe: Recipe, trunk: Trunk) -> _Pace:
 def _timed(objective: Objective, pixels: torch.Tensor) -> float:
     """Seconds of one evaluation, waiting for the device to finish."""
     begin = time.perf_counter()
-    _, gradient = objective(pixels)
+    gradient = objective(pixels).gradient
     gradient.sum().item()
     return time.perf_counter() - begin

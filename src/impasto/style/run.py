@@ -20,6 +20,7 @@ from impasto.style.canvas import Size
 from impasto.style.checkpoint import Checkpoint
 from impasto.style.descent import Descent, Evaluate, State, adam, lbfgs_clamped, still
 from impasto.style.lbfgs import lbfgs
+from impasto.style.objective import Evaluation
 
 _NONE = Losses(float("inf"), float("inf"), float("inf"))
 
@@ -33,6 +34,9 @@ class Run:
         ladder: (width, height) of each scale, coarse to fine.
         on_step: told of every evaluation.
         checkpoint: where the run keeps what it has reached, and finds it again.
+        best: the picture at which the least was found of what is minimized at this scale.
+        losses: the recipe's losses of it.
+        least: what was minimized, there.
         scale: the scale it is at, from 0; -1 before the first, past the last one when finished.
     """
 
@@ -46,6 +50,7 @@ class Run:
     starts: list[int] = field(default_factory=list)
     best: Tensor | None = None
     losses: Losses = _NONE
+    least: float = math.inf
     stopped: bool = False
     began: float = field(default_factory=time.perf_counter)
 
@@ -57,6 +62,7 @@ class Run:
         self.history = [Losses(*losses) for losses in state["history"]]
         self.starts = state["starts"]
         self.best, self.losses = state["best"], Losses(*state["losses"])
+        self.least = state["least"]
         self.began -= state["seconds"]
 
     def left(self) -> range:
@@ -65,7 +71,7 @@ class Run:
 
     def descend(
         self,
-        objective: Callable[[Tensor], tuple[Losses, Tensor]],
+        objective: Callable[[Tensor], Evaluation],
         start: Tensor,
         scale: int,
         evaluations: int,
@@ -74,16 +80,16 @@ class Run:
         if scale != self.scale:  # else it goes on in the middle of it
             self.scale, self.descent = scale, {}
             self.starts.append(len(self.history))
-            self.best, self.losses = start, _NONE
+            self.best, self.losses, self.least = start, _NONE, math.inf
         seen: list[Losses] = []
 
         def evaluate(pixels: Tensor) -> tuple[float, Tensor]:
-            losses, gradient = objective(pixels)
+            losses, gradient, value = objective(pixels)
             seen.append(losses)
-            return losses.total, gradient
+            return value, gradient
 
         descent = _descent(self.recipe, evaluate, start, self.descent)
-        for pixels, _ in islice(descent, evaluations - self.descent.get("made", 0)):
+        for pixels, value in islice(descent, evaluations - self.descent.get("made", 0)):
             losses = seen.pop()
             if len(self.history) == self.starts[-1] and not math.isfinite(losses.total):
                 raise ImpastoError(
@@ -92,8 +98,8 @@ class Run:
                     "content_weight, or set precision to float32"
                 )
             self.history.append(losses)
-            if losses.total < self.losses.total:
-                self.best, self.losses = pixels, losses
+            if value < self.least:
+                self.best, self.losses, self.least = pixels, losses, value
             self._tell(pixels, scale, losses)
             self._keep()
             if self.stopped:
@@ -151,6 +157,7 @@ class Run:
             "starts": self.starts,
             "best": self.best,
             "losses": self.losses,
+            "least": self.least,
             "seconds": time.perf_counter() - self.began,
             "precision": self.recipe.precision,
             "curvature_pairs": self.recipe.history,

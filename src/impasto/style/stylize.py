@@ -16,7 +16,8 @@ from impasto.result import OnStep, Result
 from impasto.style.canvas import brush_size, output_size, released, settled, sized, start
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
 from impasto.style.descent import State
-from impasto.style.objective import Objective, network, style_losses
+from impasto.style.goal import style_losses
+from impasto.style.objective import Objective, network
 from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
 from impasto.style.targets import style_targets
@@ -91,7 +92,7 @@ def stylize(
         begin = run.resized(scale) if scale else start(recipe, here, seen, first)
         targets = style_targets(trunk, seen, list(recipe.style_layers), rung.tile)
         del seen
-        objective = Objective(recipe, trunk, here, mask, targets, rung.tile)
+        objective = Objective(recipe, trunk, here, mask, targets, rung.tile, warmup=rung.warmup)
         del here
         release(trunk.device)
         run.descend(objective, begin.to(trunk.device), scale, rung.evaluations)
