@@ -23,6 +23,7 @@ from impasto.style import checkpoint as room
 from impasto.style.checkpoint import Checkpoint, Checkpoints, fingerprint
 from impasto.style.descent import adam, lbfgs_clamped
 from impasto.style.lbfgs import lbfgs
+from impasto.style.objective import Evaluation
 from impasto.style.run import Run
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -74,7 +75,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_bytes(tmp_path, optimizer
     result = impasto.stylize(CONTENT, STYLE, checkpoint=tmp_path, **options)
     assert torch.equal(result.pixels, whole.pixels)
     assert result.history == whole.history
-    assert result.scale_starts == whole.scale_starts == (0, 4)
+    assert result.scale_starts == whole.scale_starts == (0, 6)
     assert (result.losses, result.recipe) == (whole.losses, whole.recipe)
     assert names(tmp_path) == []
 
@@ -194,7 +195,7 @@ def test_a_run_goes_on_from_every_evaluation_even_amid_rejected_steps(tmp_path, 
 
     def objective(pixels):
         loss, gradient = rippled(pixels)
-        return Losses(loss, loss / 3, loss * 2 / 3), gradient
+        return Evaluation(Losses(loss, loss / 3, loss * 2 / 3), gradient, loss)
 
     def run(cut):
         """Run until an evaluation, as a new process would."""
@@ -372,7 +373,7 @@ def test_a_run_saves_where_a_scale_begins_and_where_it_stops(tmp_path, monkeypat
             raise StopIteration
 
     impasto.stylize(CONTENT, STYLE, checkpoint=tmp_path, on_step=stop, **STYLIZE)
-    assert saved == [1, 9, 11]
+    assert saved == [1, 7, 11]
 
 
 def test_saves_keep_their_distance(tmp_path, monkeypatch):

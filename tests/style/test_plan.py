@@ -108,9 +108,9 @@ def test_a_run_follows_its_plan_and_tiles_change_nothing_but_rounding(monkeypatc
     seen = []
     objective = painting.Objective
 
-    def watched(*rest):
+    def watched(*rest, **options):
         seen.append(rest[-1])
-        return objective(*rest)
+        return objective(*rest, **options)
 
     monkeypatch.setattr(painting, "Objective", watched)
     monkeypatch.setattr(room._Room, "_worth_it", lambda self, sweep: sweep.tile == 128)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from impasto.errors import MemoryShortageError
-from impasto.vgg.sweep import Sweep, sight, split, tiles
+from impasto.vgg.sweep import Sweep
+from impasto.vgg.tiles import sight, split, tiles
 from impasto.vgg.trunk import Trunk
 from impasto.vgg.weights import CONVS, load
 

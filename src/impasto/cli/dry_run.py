@@ -52,6 +52,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
             {
                 "size": list(rung.size),
                 "evaluations": rung.evaluations,
+                "warmup": rung.warmup,
                 "tile": rung.tile,
                 "tiles": rung.tiles,
                 "memory": rung.memory,
@@ -81,7 +82,8 @@ def _row(place: int, rung: Rung) -> tuple[str, ...]:
     width, height = rung.size
     tiles = "whole" if rung.tile is None else f"{rung.tiles} of {rung.tile}"
     size, memory = f"{width} × {height}", _gib(rung.memory)
-    return str(place), size, str(rung.evaluations), tiles, memory, _time(rung.seconds)
+    evaluations = f"{rung.evaluations}{', warm-up' * rung.warmup}"
+    return str(place), size, evaluations, tiles, memory, _time(rung.seconds)
 
 
 def _gib(count: int) -> str:

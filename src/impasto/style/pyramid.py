@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 _COARSEST = 128  # longer side, in pixels, that the automatic pyramid starts near
 _LEAST = 48  # no scale but the last has a shorter side below this
 _FALL = 0.6  # each finer scale gets this share of the coarser one's steps
-_MOST = 0.37  # of all steps, at any scale but the last: by then a coarse picture changes no more
+_MOST = 0.3  # of all steps, at one of many scales: by then a coarse picture changes no more
 
 
 def sizes(size: tuple[int, int], scales: int = 0) -> list[tuple[int, int]]:
@@ -50,14 +52,15 @@ def shares(steps: int, scales: int) -> list[int]:
 
     Example:
         >>> shares(300, 3)
-        [111, 111, 78]
+        [90, 90, 120]
     """
     weights = [_FALL**k for k in range(scales)]
     parts = [max(1, round(steps * w / sum(weights))) for w in weights]
     for k in range(scales):  # rounding and the minimum of one: the coarsest pays or gains
         parts[k] = max(0, parts[k] + steps - sum(parts))
+    most = math.ceil(max(_MOST, 1 / scales) * steps)
     for k in range(scales - 1):
-        spare = max(0, parts[k] - round(_MOST * steps))
+        spare = max(0, parts[k] - most)
         parts[k] -= spare
         parts[k + 1] += spare
     return parts

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from impasto.vgg.sweep import STRIDE, Sweep, Tile
+from impasto.vgg.sweep import STRIDE, Sweep
+from impasto.vgg.tiles import Tile
 from impasto.vgg.trunk import POOLED, Trunk
 
 # The C library keeps what is freed in smaller pieces than this for itself (glibc, 64 bit).

@@ -10,9 +10,8 @@ its layers instead of computing them twice: a small picture costs nothing more t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
-from itertools import product
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -20,34 +19,18 @@ from torch import Tensor
 
 from impasto.compute.memory import free, ran_out, release
 from impasto.errors import MemoryShortageError
-from impasto.vgg.trunk import POOLED, Trunk
-from impasto.vgg.winograd import PIECE
+from impasto.vgg.tiles import Place, Tile, grain, sight, split, tiles
+from impasto.vgg.trunk import Trunk
 
 T = TypeVar("T")
 
-CUT = "conv4_1"  # where the second part begins
 STRIDE = 8  # pixels a side that become one position of the second part's input
 DEEP = 2  # the second part's tiles are this many times as long as the first's: its layers are small
 
 LEAST = 48  # side of the smallest tile, in pixels
 
-Place = tuple[slice, slice]  # rows and columns of a layer's grid
 VisitAt = Callable[[str, Tensor, Place], None]
 InjectAt = Callable[[str, Tensor, Tensor, Place], None]
-
-
-class Tile(NamedTuple):
-    """A tile's own positions and those it must see, as (rows, columns) of its part's input."""
-
-    core: Place
-    outer: Place
-
-    def at(self, stride: int) -> tuple[Place, Place]:
-        """The core at a layer of a stride: in the whole layer, and in the tile's own piece."""
-        whole = tuple(slice(c.start // stride, c.stop // stride) for c in self.core)
-        begins = (o.start // stride for o in self.outer)
-        local = tuple(slice(w.start - b, w.stop - b) for w, b in zip(whole, begins, strict=True))
-        return whole, local
 
 
 class Part(NamedTuple):
@@ -98,7 +81,7 @@ class Sweep:
         self.parts = []
         for names, side in zip(parts, sides, strict=False):
             pieces = [trunk.convolutions[name].piece for name in names]
-            self.parts.append(Part(names, tiles(grid, side, _grain(names), sight(names, pieces))))
+            self.parts.append(Part(names, tiles(grid, side, grain(names), sight(names, pieces))))
             grid = tuple(length // STRIDE for length in grid)
 
     def within_memory(self, attempt: Callable[[], T]) -> T:
@@ -230,71 +213,6 @@ def _empty(like: Tensor, sides: list[int]) -> Tensor:
         device=like.device,
         memory_format=torch.channels_last,
     )
-
-
-def split(names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The trunk's convolutions in the parts that are swept one after the other."""
-    if CUT not in names:
-        return [names]
-    cut = names.index(CUT)
-    return [names[:cut], names[cut:]]
-
-
-def sight(names: Sequence[str], pieces: Sequence[int]) -> int:
-    """How far to each side a position at a part's end sees, in positions of its input.
-
-    Args:
-        names: the part's convolutions.
-        pieces: how many positions a side each of them computes together: where one of a piece is
-            needed, what all of them read must be there, or the rounding is another. Between nearly
-            equal values that would let another one pass the pooling.
-
-    Example:
-        >>> sight(["conv1_1", "conv1_2", "conv2_1"], [1, 1, 1])
-        4
-        >>> sight(["conv1_1", "conv1_2", "conv2_1", "conv2_2"], [1, 1, 4, 4])
-        12
-    """
-    reach = 0
-    for place, (name, piece) in reversed(list(enumerate(zip(names, pieces, strict=True)))):
-        reach = -(-reach // piece) * piece + 1
-        if place and name in POOLED:
-            reach *= 2
-    return reach
-
-
-def _grain(names: Sequence[str]) -> int:
-    """Positions of a part's input that tiles begin at multiples of: whole pieces in every layer."""
-    return PIECE * 2 ** sum(name in POOLED for name in names[1:])
-
-
-def tiles(grid: tuple[int, int], side: int | None, stride: int, reach: int) -> list[Tile]:
-    """Tiles that cover a grid, as equal as the stride allows.
-
-    Args:
-        grid: (height, width).
-        side: most positions a side of a tile's own; None for one tile.
-        stride: tiles begin at multiples of it, so that pooling sees the same pairs everywhere and
-            the convolutions the same pieces: what a tile computes is what the whole would, bit for
-            bit, up to where the tile's end is seen.
-        reach: how far beyond its own positions a tile must see.
-    """
-    margin = -(-reach // stride) * stride
-    axes = [list(_spans(length, side or length, stride, margin)) for length in grid]
-    return [Tile((rows[0], columns[0]), (rows[1], columns[1])) for rows, columns in product(*axes)]
-
-
-def _spans(length: int, side: int, stride: int, margin: int) -> Iterator[tuple[slice, slice]]:
-    """The tiles' own span and the span they see, along one axis."""
-    step = -(-length // (-(-length // side)))  # equal shares
-    step = -(-step // stride) * stride
-    for begin in range(0, length, step):
-        end = min(begin + step, length)
-        if length - end < stride:
-            end = length  # a rest too small for one position at the part's end joins the last tile
-        yield slice(begin, end), slice(max(0, begin - margin), min(length, end + margin))
-        if end == length:
-            return
 
 
 def _stride(layer: str, part: Part) -> int:
