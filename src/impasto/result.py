@@ -36,6 +36,8 @@ class Step:
         size: (width, height) of that size, in pixels.
         losses: the losses of this evaluation.
         seconds: time since the run began, in seconds.
+        left: evaluations that are planned after this one, each counted by the pixels of its size
+            beside this one's: as many as will take as long as the rest of the run.
         picture: call it for the present picture, (3, H, W) float32 in [0, 1] on the CPU; costs a
             copy, so call it only when it is wanted.
     """
@@ -47,6 +49,7 @@ class Step:
     size: tuple[int, int]
     losses: Losses
     seconds: float
+    left: float
     picture: Callable[[], Tensor]
 
 

@@ -34,9 +34,9 @@ def run(picture, recipe, on_step):
         losses = Losses(3.0 / evaluation, 1.0 / evaluation, 2.0 / evaluation)
         history.append(losses)
         size = pixels.shape[-1], pixels.shape[-2]
-        step = Step(
-            evaluation, recipe.steps, 1, 1, size, losses, evaluation / 10, lambda: pixels.clone()
-        )
+        left = recipe.steps - evaluation
+        seconds = evaluation / 10
+        step = Step(evaluation, recipe.steps, 1, 1, size, losses, seconds, left, pixels.clone)
         try:
             if on_step:
                 on_step(step)
@@ -76,7 +76,7 @@ def reconstruct(image, *, recipe=None, on_step=None, **options):
 def demo(folder, *, on_step=None, overwrite=False):
     CALLS.append({"folder": folder, "overwrite": overwrite})
     for number in (1, 2):
-        on_step(Step(number, 2, 1, 1, (8, 8), Losses(1, 0, 1), 1.0, lambda: None))
+        on_step(Step(number, 2, 1, 1, (8, 8), Losses(1, 0, 1), 1.0, 1.0, lambda: None))
     return {"content": Path(folder) / "content.png", "result": Path(folder) / "result.png"}
 
 

@@ -66,7 +66,7 @@ def test_every_option_of_the_recipe_arrives(impasto, calls):
         "tv_weight": 0.5, "statistic": "wasserstein", "normalization": "paper",
         "pooling": "average", "padding": "zeros", "optimizer": "adam", "learning_rate": 0.5,
         "history": 5, "weights": "torchvision", "seed": 9, "device": "cpu",
-        "precision": "bfloat16", "memory": 3.5,
+        "precision": "bfloat16", "memory": 3.5, "warmup": 0.5,
     }  # fmt: skip
     assert set(wanted) == set(StyleRecipe.model_fields) - {"version"}
     words = []

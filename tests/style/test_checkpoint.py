@@ -201,7 +201,7 @@ def test_a_run_goes_on_from_every_evaluation_even_amid_rejected_steps(tmp_path, 
         """Run until an evaluation, as a new process would."""
         kept = Checkpoint(tmp_path, "f")
         reached = kept.load()
-        now = Run(recipe, [(5, 6)], dying_at(cut)[1], kept)
+        now = Run(recipe, [(5, 6)], [40], dying_at(cut)[1], kept)
         now.go_on(reached)
         rippled.calls = now.descent.get("made", 0)
         try:

@@ -146,6 +146,17 @@ def test_a_run_stopped_at_a_coarse_scale_still_has_the_size_asked_for():
     assert result.size == (192, 144)
 
 
+def test_every_step_says_how_much_is_left():
+    steps = []
+    options = {**QUICK, "size": 192, "steps": 9, "statistic": "gram"}
+    impasto.stylize(CONTENT, STYLE, on_step=steps.append, scales=2, **options)
+    assert [step.scale for step in steps] == [1] * 5 + [2] * 3 + [3]  # half, warm-up, the goal
+    here = [step.left for step in steps if step.scale > 1]
+    assert here == pytest.approx([3, 2, 1, 0])  # two scales of one size
+    coarse = [step.left for step in steps if step.scale == 1]
+    assert coarse == pytest.approx([4 + 16, 3 + 16, 2 + 16, 1 + 16, 16])  # four times the pixels
+
+
 def test_an_exploding_loss_is_survived_and_a_hopeless_one_is_said(monkeypatch):
     objective = room.Objective.__call__
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import click
 
 from impasto.result import OnStep, Step
-from impasto.style.pyramid import shares
 
 LINE_EVERY = 50  # evaluations, where there is no terminal to draw a bar on
 ROOMY = 76  # columns a terminal must have to show the losses too
@@ -41,31 +40,6 @@ def watching(wanted: bool | None, label: str = "") -> Iterator[OnStep]:
         yield _announced(lines, label, lambda line: click.echo(line, err=True))
 
 
-def seconds_left(step: Step, rate: float) -> float:
-    """Guess how long the rest of a run takes.
-
-    Counts the evaluations planned at each scale; a scale has twice the side of the last, hence four
-    times the work.
-
-    Args:
-        step: the latest step.
-        rate: evaluations a second at its scale, above 0.
-
-    Returns:
-        Seconds.
-
-    Example:
-        >>> from impasto.result import Losses
-        >>> step = Step(52, 100, 1, 2, (64, 64), Losses(1, 0, 1), 5.0, lambda: None)
-        >>> seconds_left(step, 10.0)  # ten more here, 38 at a quarter of the speed
-        16.2
-    """
-    planned = shares(step.evaluations, step.scales)
-    here = max(sum(planned[: step.scale]) - step.evaluation, 0)
-    later = sum(count * 4**k for k, count in enumerate(planned[step.scale :], 1))
-    return (here + later) / rate
-
-
 def spoken(seconds: float) -> str:
     """A time as minutes and seconds, with hours where there are any.
 
@@ -86,7 +60,7 @@ def pace() -> Callable[[Step], float]:
         >>> rate = pace()
         >>> for evaluation, seconds in ((1, 5.0), (2, 5.5), (3, 6.0)):  # five seconds of loading
         ...     step = Step(
-        ...         evaluation, 9, 1, 1, (64, 64), Losses(1, 0, 1), seconds, lambda: None
+        ...         evaluation, 9, 1, 1, (64, 64), Losses(1, 0, 1), seconds, 1, lambda: None
         ...     )
         ...     latest = rate(step)
         >>> latest
@@ -145,7 +119,7 @@ def _lines(label: str) -> OnStep:
             click.echo(
                 f"{start}scale {step.scale}/{step.scales} {width}×{height}  "
                 f"{step.evaluation}/{step.evaluations}  {_losses(step)}  "
-                f"{speed:.3g}/s  {spoken(seconds_left(step, speed))} left",
+                f"{speed:.3g}/s  {spoken(step.left / speed)} left",
                 err=True,
             )
 
@@ -182,7 +156,7 @@ def _bar(label: str) -> Iterator[OnStep]:
             completed=step.evaluation,
             description=f"{label} {step.scale}/{step.scales} {width}×{height}".lstrip(),
             losses=_losses(step),
-            left=f"{speed:.3g}/s {spoken(seconds_left(step, speed))} left",
+            left=f"{speed:.3g}/s {spoken(step.left / speed)} left",
         )
 
     with progress:

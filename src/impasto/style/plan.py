@@ -90,6 +90,11 @@ class Plan:
         return [rung.size for rung in self.rungs]
 
     @property
+    def counts(self) -> list[int]:
+        """Evaluations at each scale."""
+        return [rung.evaluations for rung in self.rungs]
+
+    @property
     def memory(self) -> int:
         """Bytes the process takes at its peak."""
         return max(rung.memory for rung in self.rungs)

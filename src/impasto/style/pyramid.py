@@ -52,7 +52,7 @@ def shares(steps: int, scales: int) -> list[int]:
 
     Example:
         >>> shares(300, 3)
-        [90, 90, 120]
+        [100, 100, 100]
     """
     weights = [_FALL**k for k in range(scales)]
     parts = [max(1, round(steps * w / sum(weights))) for w in weights]

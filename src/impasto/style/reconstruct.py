@@ -68,7 +68,7 @@ def reconstruct(
     recipe, trunk, picture, planned, kept, reached = ready
     del ready
     inner, carried = objective_recipe(recipe), picture.carried
-    run = Run(recipe, planned.ladder, on_step, kept)
+    run = Run(recipe, planned.ladder, planned.counts, on_step, kept)
     run.go_on(reached)
     for scale in run.left():
         rung = planned.rungs[scale]

@@ -32,6 +32,7 @@ class Run:
     Attributes:
         recipe: the options.
         ladder: (width, height) of each scale, coarse to fine.
+        counts: evaluations planned at each scale.
         on_step: told of every evaluation.
         checkpoint: where the run keeps what it has reached, and finds it again.
         best: the picture at which the least was found of what is minimized at this scale.
@@ -42,6 +43,7 @@ class Run:
 
     recipe: StyleRecipe | ReconstructRecipe
     ladder: list[Size]
+    counts: list[int]
     on_step: OnStep | None
     checkpoint: Checkpoint | None = None
     scale: int = -1
@@ -163,6 +165,13 @@ class Run:
             "curvature_pairs": self.recipe.history,
         }
 
+    def _left(self) -> float:
+        """Evaluations that are left, each counted by its pixels beside the present size's."""
+        area = math.prod(self.ladder[self.scale])
+        here = self.starts[-1] + self.counts[self.scale] - len(self.history)
+        later = zip(self.ladder[self.scale + 1 :], self.counts[self.scale + 1 :], strict=True)
+        return here + sum(count * math.prod(size) / area for size, count in later)
+
     def _tell(self, pixels: Tensor, scale: int, losses: Losses) -> None:
         """Report an evaluation to whoever watches, and heed a wish to stop."""
         if self.on_step is None:
@@ -175,6 +184,7 @@ class Run:
             size=self.ladder[scale],
             losses=losses,
             seconds=time.perf_counter() - self.began,
+            left=self._left(),
             picture=lambda: pixels.detach().clamp(0, 1).float().cpu().clone(),
         )
         try:

@@ -81,7 +81,7 @@ def stylize(
     recipe, trunk, picture, styles, first, planned, kept, reached = ready
     del ready
     carried = picture.carried
-    run = Run(recipe, planned.ladder, on_step, kept)
+    run = Run(recipe, planned.ladder, planned.counts, on_step, kept)
     run.go_on(reached)
     for scale in run.left():
         rung = planned.rungs[scale]
