@@ -135,11 +135,12 @@ def plan(
         budget = min(round(recipe.memory * GIB), base + left)
     stages = _stages(recipe, size)
     most = max(stage.evaluations for stage in stages if stage.size == size)
-    history = _Room(recipe, trunk, size, most, max(0, base - released)).history(budget)
+    last = max(0, base - released)
+    history = _Room(recipe, trunk, size, most, last).history(budget)
     pace = _pace(recipe, trunk) if timed else None
     rungs = []
     for stage in reversed(stages):
-        taken = max(0, base - released) if stage is stages[-1] else base
+        taken = last if stage is stages[-1] else base
         room = _Room(recipe, trunk, stage.size, stage.evaluations, taken)
         sweep, memory = room.fitted(budget, history)
         brushes = [brush_size(one, stage.size) for one in styles]
