@@ -23,7 +23,7 @@ import torch
 from impasto.compute.device import choose, precision
 from impasto.picture.read import open_picture
 from impasto.picture.resize import fitted
-from impasto.recipe import style_recipe
+from impasto.presets import style_recipe
 from impasto.style.canvas import brush_size, sized, start
 from impasto.style.lbfgs import lbfgs
 from impasto.style.objective import Objective, network, style_targets

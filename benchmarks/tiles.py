@@ -19,7 +19,7 @@ import torch
 from impasto.compute.device import choose
 from impasto.picture.read import open_picture
 from impasto.picture.resize import fitted, flattened, resize
-from impasto.recipe import style_recipe
+from impasto.presets import style_recipe
 from impasto.style.canvas import brush_size
 from impasto.style.objective import Objective, network
 from impasto.style.targets import style_targets

@@ -7,13 +7,12 @@ import pytest
 
 import impasto
 from impasto.law import checked
+from impasto.presets import PRESETS, style_recipe
 from impasto.recipe import (
     LAYERS,
-    PRESETS,
     ReconstructRecipe,
     StyleRecipe,
     read_recipe,
-    style_recipe,
 )
 
 

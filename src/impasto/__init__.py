@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from impasto.picture.record import Carried as Carried
     from impasto.picture.record import Picture as Picture
     from impasto.picture.write import save as save
-    from impasto.recipe import PRESETS as PRESETS
+    from impasto.presets import PRESETS as PRESETS
     from impasto.recipe import ReconstructRecipe as ReconstructRecipe
     from impasto.recipe import StyleRecipe as StyleRecipe
     from impasto.result import Losses as Losses
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Public name -> the module it lives in; loaded on first use, since torch takes seconds.
 _DOOR = {
-    "PRESETS": "recipe",
+    "PRESETS": "presets",
     "Carried": "picture.record",
     "ImpastoError": "errors",
     "Losses": "result",

@@ -6,13 +6,12 @@ models. A recipe is frozen, refuses what it does not know, and survives JSON unc
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from impasto.law import checked, nearest, sentence
+from impasto.law import sentence
 
 # VGG-19: how many convolutions each of its five blocks has (Simonyan, Zisserman 2014, column E).
 BLOCKS = (2, 2, 4, 4, 4)
@@ -228,85 +227,58 @@ class ReconstructRecipe(BaseModel):
     memory: Memory = "auto"
 
 
-# Each preset is only what it changes.
-PRESETS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
-    {
-        "default": {},
-        # The notebook to the letter (docs/method.md): convolutions counted in order and read
-        # before the ReLU, mean squared errors, torch's L-BFGS with the clamp inside.
-        "notebook": {
-            "init": "content",
-            "content_layers": {"conv2_2": 1.0},
-            "style_layers": dict.fromkeys(
-                ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"), 1.0
-            ),
-            "content_weight": 1.0,
-            "style_weight": 1e6,
-            "statistic": "gram",
-            "normalization": "notebook",
-            "padding": "zeros",
-            "optimizer": "lbfgs-clamped",
-            "history": 100,
-            "scales": 1,
-            "precision": "float32",
-            "warmup": 0.0,
-        },
-        # Gatys, Ecker, Bethge 2016. Its equations (2) and (6) have no gradient where a feature is
-        # negative, so the features it calls conv1_1 … are read after the ReLU.
-        "gatys": {
-            "content_layers": {"relu4_2": 1.0},
-            "style_layers": dict.fromkeys(
-                ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 0.2
-            ),
-            "content_weight": 1.0,
-            "style_weight": 1e3,
-            "statistic": "gram",
-            "normalization": "paper",
-            "pooling": "average",
-            "padding": "zeros",
-            "init": "noise",
-            "scales": 1,
-            "warmup": 0.0,
-            "steps": 500,
-        },
-    }
-)
+class DenoiseRecipe(BaseModel):
+    """How `denoise` cleans a picture: every option, its default, its range and effect."""
+
+    model_config = _FROZEN
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    method: Literal["auto", "nl-ridge", "zs-n2n", "zs-n2n-fast"] = Field(
+        "auto",
+        description="`nl-ridge` combines patches that look alike, `zs-n2n` trains a small network "
+        "on the picture as published, `zs-n2n-fast` the same in a fraction of the time; `auto` "
+        "looks at the noise and decides",
+    )
+    effort: Literal["quick", "balanced", "best"] = Field(
+        "balanced", description="how long to try; more gives a little less noise"
+    )
+    strength: float = Field(
+        1.0, ge=0, le=1, description="share of the noise found that is taken away"
+    )
+    chroma: Annotated[float, Field(ge=0, le=1)] | Literal["same"] = Field(
+        "same",
+        description="the same for the noise in the colors alone; `same` is the strength; larger "
+        "leaves fewer colored specks",
+    )
+    sigma: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(
+        "auto",
+        description="standard deviation of the noise where it is known, 1 being white; larger "
+        "smooths more; `auto` measures it, as it is in the dark and in the light",
+    )
+    seed: Seed = 0
+    device: Device = "auto"
+    memory: Memory = "auto"
 
 
-def style_recipe(preset: str = "default", **options: Any) -> StyleRecipe:
-    """The recipe of a named preset, with some of its options changed.
-
-    Args:
-        preset: a name in `PRESETS`.
-        options: any field of `StyleRecipe`; each replaces the preset's own.
-
-    Returns:
-        A frozen, valid recipe.
+def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe | DenoiseRecipe:
+    """Read a recipe back from the JSON that a result carries.
 
     Raises:
-        ValueError: the preset or an option is unknown, or a value is out of its range.
+        ValueError: the text is no recipe of this version.
 
     Example:
-        >>> style_recipe("gatys", steps=100).normalization
-        'paper'
-        >>> style_recipe(strength=2)
-        Traceback (most recent call last):
-        ValueError: `strength` must be at most 1, got 2; see StyleRecipe for every option
+        >>> read_recipe(DenoiseRecipe(strength=0.5).model_dump_json()).strength
+        0.5
     """
-    if preset not in PRESETS:
-        raise ValueError(
-            f"`preset` must be one of {', '.join(PRESETS)}, got {preset!r}"
-            f"{nearest(preset, PRESETS)}"
-        )
-    return checked(StyleRecipe, {**PRESETS[preset], **options, "preset": preset})
-
-
-def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe:
-    """Read a recipe back from the JSON that `recipe_json` wrote."""
     try:
-        return StyleRecipe.model_validate_json(text)
-    except ValidationError as style_error:
-        try:
-            return ReconstructRecipe.model_validate_json(text)
-        except ValidationError:
-            raise ValueError(sentence(StyleRecipe, style_error)) from None
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        found = None
+    model = StyleRecipe
+    if isinstance(found, dict):
+        # What only one of them has says which it is.
+        model = DenoiseRecipe if "method" in found else ReconstructRecipe if "layer" in found else model
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError(sentence(model, error)) from None

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from fake_rooms import seen
 
-from impasto.recipe import PRESETS, StyleRecipe, read_recipe, style_recipe
+from impasto.presets import PRESETS, style_recipe
+from impasto.recipe import StyleRecipe, read_recipe
 
 BASE = ("style", "photo.png", "paint.png", "-o", "out.png")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import impasto
-from impasto.recipe import style_recipe
+from impasto.presets import style_recipe
 from impasto.style.goal import warms_up
 from impasto.style.objective import Objective, network
 from impasto.style.stylize import style_plan

@@ -5,7 +5,8 @@ import torch
 
 import impasto
 from impasto.errors import MemoryShortageError
-from impasto.recipe import ReconstructRecipe, style_recipe
+from impasto.presets import style_recipe
+from impasto.recipe import ReconstructRecipe
 from impasto.style import plan as room
 from impasto.style import stylize as painting
 from impasto.style.objective import network, objective_recipe

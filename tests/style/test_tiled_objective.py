@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto.recipe import style_recipe
+from impasto.presets import style_recipe
 from impasto.style import targets as room
 from impasto.style.goal import layer_weights, style_losses
 from impasto.style.moments import moments

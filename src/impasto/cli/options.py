@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.law import choices, law
-from impasto.recipe import LAYERS, PRESETS
+from impasto.presets import PRESETS
+from impasto.recipe import LAYERS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

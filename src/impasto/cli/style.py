@@ -17,7 +17,8 @@ from impasto.cli.options import (
 )
 from impasto.cli.progress import watching
 from impasto.law import choices
-from impasto.recipe import StyleRecipe, style_recipe
+from impasto.presets import style_recipe
+from impasto.recipe import StyleRecipe
 
 EPILOG = (
     "CONTENT, one STYLE or --init may be `-` for stdin; -o - writes a PNG to stdout, and --json "

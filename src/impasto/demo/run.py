@@ -9,7 +9,7 @@ from impasto.demo.photograph import photograph
 from impasto.measure.figures import loss_curve, save_figure, triptych
 from impasto.picture.output import made_folder
 from impasto.picture.write import check_output, save
-from impasto.recipe import style_recipe
+from impasto.presets import style_recipe
 from impasto.result import OnStep
 from impasto.style.stylize import stylize
 

@@ -1,94 +1,223 @@
-"""Non-local ridge regression: each patch from the patches that look like it.
+"""Each patch from the patches that look like it, by the weights of least expected squared error.
+
+Two ways to see a group of similar patches, used in turn: `combined` makes each patch out of the
+others, with one weight for each (ridge regression over patches); `filtered` makes each pixel out
+of all the others of its patch, in all channels (Wiener filter in the group's own statistics).
+Both take noise whose variance differs from place to place and whose neighbors are correlated.
 
 References:
-    Herbreteau, Kervrann 2022, Towards a unified view of unsupervised non-local methods for image
-    denoising: the NL-Ridge approach; arXiv:2203.00570.
+    Herbreteau, Kervrann 2022, arXiv:2203.00570 (NL-Ridge); Lebrun, Buades, Morel 2013, A nonlocal
+    Bayesian image denoising algorithm, SIAM J. Imaging Sciences 6(3) (NL-Bayes).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoise.grouping import Groups, grouped, patches, picture_of
+from impasto.denoise.grouping import Block, Groups, blocks, grouped, patch_size, patches
+
+_VALUES = 16 * 2**20  # values of groups that are computed at a time
+_FLOOR = 1e-6  # of a matrix's mean diagonal: what rounding may have taken from it
 
 
-def regressed(
+def combined(
     noisy: Tensor,
     pilot: Tensor | None,
     guide: Tensor,
     variance: Tensor,
     groups: Groups,
-    lags: Tensor | None = None,
+    lags: Sequence[Tensor] | None = None,
 ) -> Tensor:
-    """One pass.
+    """Each patch as a weighted sum of the patches like it; weights of a group sum to one.
+
+    Where there is no pilot, Stein's unbiased estimate of the risk takes its place.
 
     Args:
-        noisy: (C, H, W).
-        pilot: an earlier estimate, (C, H, W); None for the first pass.
+        noisy: (C, H, W), in channels whose noise is independent.
+        pilot: an earlier estimate of the same shape; None in the first pass.
         guide: (H, W) that patches are compared on.
         variance: of the noise, (C, H, W).
         groups: how patches are grouped.
-        lags: the noise's correlation at distances, (2m + 1, 2m + 1), 1 in the middle; None for 1.
+        lags: for each channel how the noise of neighbors correlates, (2m + 1, 2m + 1) with 1 in
+            the middle; None where it does not.
+
+    Returns:
+        (C, H, W).
+
+    Example:
+        >>> clean = torch.linspace(0, 1, 32).expand(1, 32, 32)
+        >>> noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.manual_seed(0))
+        >>> found = combined(noisy, None, noisy[0], torch.full_like(noisy, 0.01), Groups(5, 9, 15, 3))
+        >>> bool((found - clean).square().mean() < 0.3 * (noisy - clean).square().mean())
+        True
+    """
+    canvas = _Canvas(noisy)
+    for block in blocks(tuple(guide.shape), groups):
+        there = (block.rows, block.columns)
+        patch = patch_size(tuple(guide[there].shape), groups)
+        near = grouped(guide[there], block, groups)
+        columns = guide[there].shape[1] - patch[1] + 1
+        for channel in range(len(noisy)):
+            y_rows = patches(noisy[channel][there], patch)
+            x_rows = None if pilot is None else patches(pilot[channel][there], patch)
+            spread = patches(variance[channel][there], patch).sum(1)  # (positions)
+            table = None if lags is None else lags[channel]
+            sums, weights = torch.zeros_like(y_rows), torch.zeros(len(y_rows))
+            for part in _chunks(near, y_rows.shape[1]):
+                y = _taken(y_rows, part)  # (groups, k, n)
+                level = y.mean((1, 2), keepdim=True)
+                x = None if x_rows is None else _taken(x_rows, part) - level
+                noise = _covariance(spread[part], part, columns, table)  # (groups, k, k)
+                share = _shares(y - level, x, noise)
+                found = share.transpose(1, 2) @ (y - level) + level
+                # A patch counts by how little noise is left in it.
+                kept = (share * (noise @ share)).sum(1).clamp(min=0)
+                trust = spread[part] / (kept + 1e-4 * spread[part]).clamp(min=1e-20)
+                _scatter(sums, weights, part, found, trust)
+            canvas.add(slice(channel, channel + 1), block, [sums], weights, patch)
+    return canvas.picture()
+
+
+def filtered(
+    noisy: Tensor,
+    pilot: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    lags: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Each patch filtered by the mean and covariance of the patches like it, channels together.
+
+    Args:
+        noisy: as for `combined`.
+        pilot: an earlier estimate of the same shape.
+        guide: as for `combined`.
+        variance: as for `combined`.
+        groups: how patches are grouped.
+        lags: as for `combined`.
 
     Returns:
         (C, H, W).
     """
-    channels, height, width = noisy.shape
-    patch = (min(groups.patch, height), min(groups.patch, width))
-    size = (height - patch[0] + 1, width - patch[1] + 1)
-    seen = patches(guide, patch)
-    noisy_rows = [patches(plane, patch) for plane in noisy]
-    pilot_rows = None if pilot is None else [patches(plane, patch) for plane in pilot]
-    ones = torch.ones(1, 1, *patch)
-    spread = [F.conv2d(plane[None, None], ones).flatten() for plane in variance]
-    sums = [torch.zeros_like(rows) for rows in noisy_rows]
-    weights = [torch.zeros(len(rows)) for rows in noisy_rows]
-    for near in grouped(seen, size, groups, patch):
-        flat = near.flatten()
-        correlation = None if lags is None else _correlation(near, size[1], lags)
-        for channel in range(channels):
-            y = noisy_rows[channel][flat].view(*near.shape, -1)  # (groups, k, n)
-            noise = spread[channel][near]  # (groups, k)
-            x = None if pilot_rows is None else pilot_rows[channel][flat].view(*near.shape, -1)
-            theta = _combination(y, x, noise, correlation)  # (groups, k, k)
-            found = torch.bmm(theta.transpose(1, 2), y)
-            sure = 1 / theta.square().sum(1).clamp(min=1e-6)  # (groups, k)
-            rows = (found * sure[..., None]).flatten(0, 1)
-            sums[channel].scatter_add_(0, flat[:, None].expand_as(rows), rows)
-            weights[channel].scatter_add_(0, flat, sure.flatten())
-    out = torch.empty_like(noisy)
-    for channel in range(channels):
-        total = picture_of(sums[channel], (height, width), patch)
-        weight = F.conv_transpose2d(weights[channel].view(1, 1, *size), ones)[0, 0]
-        out[channel] = total / weight
-    return out
+    canvas = _Canvas(noisy)
+    for block in blocks(tuple(guide.shape), groups):
+        there = (slice(None), block.rows, block.columns)
+        patch = patch_size(tuple(guide[there[1:]].shape), groups)
+        near = grouped(guide[there[1:]], block, groups)
+        y_rows, x_rows, spread = (
+            torch.cat([patches(plane, patch) for plane in picture[there]], 1)  # (positions, C·n)
+            for picture in (noisy, pilot, variance)
+        )
+        within = _within(patch, len(noisy), lags)
+        sums, weights = torch.zeros_like(y_rows), torch.zeros(len(y_rows))
+        for part in _chunks(near, y_rows.shape[1]):
+            y, x = _taken(y_rows, part), _taken(x_rows, part)  # (groups, k, C·n)
+            deviation = _taken(spread, part).mean(1).sqrt()
+            noise = within * deviation[:, :, None] * deviation[:, None]
+            mean = x.mean(1, keepdim=True)
+            x = x - mean
+            signal = x.transpose(1, 2) @ x / max(1, x.shape[1] - 1)
+            # y less what is noise in it; the same as the signal's share, and rounded far less.
+            found = y - ((y - mean) @ _inverse(signal + noise)) @ noise
+            _scatter(sums, weights, part, found, torch.ones(part.shape))
+        canvas.add(slice(None), block, sums.chunk(len(noisy), 1), weights, patch)
+    return canvas.picture()
 
 
-def _combination(
-    y: Tensor, x: Tensor | None, noise: Tensor, correlation: Tensor | None
-) -> Tensor:
-    """The weights of least expected squared error, (groups, k, k): each column makes one patch."""
-    if correlation is None:
-        noises = torch.diag_embed(noise)
-    else:
-        noises = correlation * (noise[:, :, None] * noise[:, None, :]).sqrt()
+class _Canvas:
+    """Sums of weighted patches where they lie, and of their weights."""
+
+    def __init__(self, picture: Tensor) -> None:
+        self.sums = torch.zeros_like(picture)
+        self.weights = torch.zeros_like(picture)
+
+    def add(
+        self,
+        channels: slice,
+        block: Block,
+        sums: Sequence[Tensor],
+        weights: Tensor,
+        patch: tuple[int, int],
+    ) -> None:
+        """Lay down a block's patches: for each channel (positions, n), and (positions)."""
+        there = (channels, block.rows, block.columns)
+        size = tuple(self.sums[there].shape[1:])
+        rows = torch.stack([one.T for one in sums])  # (C, n, positions)
+        self.sums[there] += F.fold(rows, size, patch)[:, 0]
+        grid = weights.view(1, 1, size[0] - patch[0] + 1, size[1] - patch[1] + 1)
+        self.weights[there] += F.conv_transpose2d(grid, torch.ones(1, 1, *patch))[0]
+
+    def picture(self) -> Tensor:
+        """The mean of what lies at each place."""
+        return self.sums / self.weights
+
+
+def _chunks(near: Tensor, values: int) -> Iterator[Tensor]:
+    """Groups, as many at a time as memory is meant to hold."""
+    yield from near.split(max(1, _VALUES // (near.shape[1] * max(values, near.shape[1]))))
+
+
+def _taken(rows: Tensor, part: Tensor) -> Tensor:
+    """Groups of rows: (positions, n) and (groups, k) -> (groups, k, n)."""
+    return rows[part.flatten()].view(*part.shape, -1)
+
+
+def _scatter(sums: Tensor, weights: Tensor, part: Tensor, found: Tensor, trust: Tensor) -> None:
+    """Add each group's patches at their positions, by their trust (groups, k)."""
+    flat, rows = part.flatten(), (found * trust[..., None]).flatten(0, 1)
+    sums.scatter_add_(0, flat[:, None].expand_as(rows), rows)
+    weights.scatter_add_(0, flat, trust.flatten())
+
+
+def _shares(y: Tensor, x: Tensor | None, noise: Tensor) -> Tensor:
+    """Weights of least expected squared error that sum to one, a column for each patch made."""
     source = y if x is None else x
-    gram = torch.bmm(source, source.transpose(1, 2))
-    whole = gram if x is None else gram + noises
-    jitter = 1e-6 * whole.diagonal(dim1=1, dim2=2).mean(1) + 1e-12
-    whole = whole + jitter[:, None, None] * torch.eye(whole.shape[1])
-    factor = torch.linalg.cholesky(whole)
-    eye = torch.eye(whole.shape[1])
-    return eye - torch.cholesky_solve(noises, factor)
+    gram = source @ source.transpose(1, 2)
+    inverse = _inverse(gram if x is None else gram + noise)
+    missed = inverse @ noise
+    once = inverse.sum(2, keepdim=True)  # the inverse times a column of ones
+    back = missed.sum(1, keepdim=True) / once.sum(1, keepdim=True)
+    return torch.eye(y.shape[1]) - missed + once * back
 
 
-def _correlation(near: Tensor, columns: int, lags: Tensor) -> Tensor:
-    """How noise correlates between the patches of a group, (groups, k, k)."""
-    down, right = near // columns, near % columns
-    reach = lags.shape[0] // 2
-    dy = (down[:, :, None] - down[:, None, :]).clamp(-reach - 1, reach + 1) + reach + 1
-    dx = (right[:, :, None] - right[:, None, :]).clamp(-reach - 1, reach + 1) + reach + 1
-    table = F.pad(lags, (1, 1, 1, 1))
-    return table[dy, dx]
+def _covariance(spread: Tensor, part: Tensor, columns: int, lags: Tensor | None) -> Tensor:
+    """Of the noise between the patches of each group, summed over a patch: (groups, k, k)."""
+    if lags is None:
+        return torch.diag_embed(spread)
+    reach = len(lags) // 2 + 1
+    down, right = part // columns, part % columns
+    dy, dx = (
+        (axis[:, :, None] - axis[:, None]).clamp(-reach, reach) + reach for axis in (down, right)
+    )
+    root = spread.sqrt()
+    return F.pad(lags, (1, 1, 1, 1))[dy, dx] * root[:, :, None] * root[:, None]
+
+
+def _within(patch: tuple[int, int], channels: int, lags: Sequence[Tensor] | None) -> Tensor:
+    """How noise correlates between the pixels of a patch, channels apart: (C·n, C·n)."""
+    height, width = patch
+    if lags is None:
+        return torch.eye(channels * height * width)
+    places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).view(-1, 2)
+    tables = []
+    for table in lags:
+        middle = len(table) // 2
+        wide = F.pad(table, (width, width, height, height))
+        dy, dx = (places[:, None] - places).unbind(2)
+        tables.append(wide[dy + middle + height, dx + middle + width])
+    return torch.block_diag(*tables)
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Of symmetric, positive matrices (groups, k, k); of one that is singular to rounding, nearly."""
+    scale = matrix.diagonal(dim1=1, dim2=2).mean(1)
+    floor = (_FLOOR * scale + 1e-10)[:, None, None] * torch.eye(matrix.shape[1])
+    while True:
+        factor, failed = torch.linalg.cholesky_ex(matrix + floor)
+        if not failed.any():
+            return torch.cholesky_inverse(factor)
+        floor = torch.where(failed[:, None, None] > 0, 30 * floor, floor)

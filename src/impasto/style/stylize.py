@@ -11,7 +11,8 @@ from impasto.compute.memory import release
 from impasto.law import refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Picture
-from impasto.recipe import StyleRecipe, style_recipe
+from impasto.presets import style_recipe
+from impasto.recipe import StyleRecipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import brush_size, output_size, released, settled, sized, start
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
