@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ _FLATTEST = 0.12  # share of a bin's blocks
 _REACH = 4  # pixels within which noise may correlate
 _DETREND = 1.05  # what taking a plane out of a block takes from correlated noise besides
 _CLIPPED = 0.002  # share of values at the end of the range
-_NEIGHBORS, _RATIO = 0.15, 1.25  # less of either and noise counts as white
+_PLATEAU = 0.62  # white noise's least eigenvalue is at least this share of its eighth
 _LEVELS = torch.linspace(0, 1, 257, dtype=torch.float64)
 # A standard normal variable in 601 values and their probabilities.
 _NORMAL = torch.linspace(-6, 6, 601, dtype=torch.float64)
@@ -100,30 +101,45 @@ def estimated(picture: Tensor, basis: Tensor) -> Noise:
         for end, bound in ((picture.min(), 0), (picture.max(), 1))
     )
     fine = [_patch_levels(plane) for plane in picture]
-    flat = _Flat(picture, fine)
-    if flat.neighbors < _NEIGHBORS or flat.ratio < _RATIO:
+    # White noise is alike in every direction of patch space, and texture leaves some alone.
+    plateau = torch.cat([one.plateaus for one in fine]).nan_to_num(0).max()
+    if plateau > _PLATEAU:
         return _white(fine, clipped)
+    flat = _Flat(picture, fine)
     lags = flat.lags(basis)
     levels, variances = flat.levels, flat.variances * _DETREND
     truths = levels if len(picture) != 3 else _untoned(levels, variances)
     return Noise(levels, variances, truths, flat.mixing, lags, None, None, clipped)
 
 
-def _patch_levels(plane: Tensor) -> tuple[Tensor, Tensor]:
+class _Fine(NamedTuple):
+    """What the least eigenvalues of patches' covariance say, by brightness."""
+
+    levels: Tensor  # mean values
+    variances: Tensor  # of the noise, where it is white
+    plateaus: Tensor  # the least eigenvalue beside the eighth; nan where it says nothing
+
+
+def _patch_levels(plane: Tensor) -> _Fine:
     """Mean and noise variance by brightness: the least eigenvalues of patches' covariance."""
     patch = (min(_PATCH, plane.shape[0]), min(_PATCH, plane.shape[1]))
     rows = F.unfold(plane[None, None], patch)[0].T
     step = max(1, len(rows) // _MOST)
     rows = rows[::step]
     means = rows.mean(1)
-    levels, variances = [], []
+    levels, variances, plateaus = [], [], []
+    low, high = plane.min(), plane.max()
     for part in means.argsort().chunk(_BINS):
         own = rows[part].double()
         own = own - own.mean(1, keepdim=True)  # a bin is narrow; its width is not texture
         values = torch.linalg.eigvalsh(own.T @ own / len(own))[1:]
         levels.append(means[part].mean())
         variances.append(_least(values))
-    return torch.stack(levels), torch.tensor(variances).clamp(min=0)
+        eighth = float(values[min(7, len(values) - 1)]) if len(values) else 0.0
+        ends = float(((rows[part] <= low) | (rows[part] >= high)).float().mean())
+        says = eighth > 1e-7 and ends < 0.05
+        plateaus.append(float(values[0]) / eighth if says else math.nan)
+    return _Fine(torch.stack(levels), torch.tensor(variances).clamp(min=0), torch.tensor(plateaus))
 
 
 def _least(values: Tensor) -> float:
@@ -138,7 +154,7 @@ def _least(values: Tensor) -> float:
 class _Flat:
     """The flattest blocks of a picture, by brightness."""
 
-    def __init__(self, picture: Tensor, fine: list[tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, picture: Tensor, fine: list[_Fine]) -> None:
         self.side = min(_SIDE, *picture.shape[1:])
         pixels = self.side**2
         step = max(4, 2 * round(math.sqrt(picture[0].numel() / 60_000) * 2))
@@ -151,14 +167,13 @@ class _Flat:
         coarse = F.avg_pool2d(rest.mean(0).view(-1, 1, self.side, self.side), max(1, self.side // 3))
         rough = coarse.square().mean((1, 2, 3))
         ends = ((tiles <= picture.min()) | (tiles >= picture.max())).float().mean((0, 2))
-        white = torch.stack([read(m, *_rising(*f)) for m, f in zip(means, fine, strict=True)])
+        white = torch.stack([read(m, *_rising(f.levels, f.variances)) for m, f in zip(means, fine, strict=True)])
         bins = []
         for part in light.argsort().chunk(_BINS):
             pick = part[rough[part].argsort()[: max(6, int(len(part) * _FLATTEST))]]
             ratio = float(energy[:, pick].mean() / white[:, pick].mean().clamp(min=1e-9))
             bins.append((pick, ratio, float(ends[pick].mean()) < 0.05 and energy[:, pick].mean() > 1e-7))
         usable = [one for one in bins if one[2]] or bins
-        self.ratio = min(ratio for _, ratio, _ in usable)
         calm = sorted(usable, key=lambda one: one[1])[:2]
         picks = torch.cat([pick for pick, _, _ in calm])
         self._noise = rest[:, picks].reshape(len(picture), -1, self.side, self.side)
@@ -171,9 +186,6 @@ class _Flat:
         self.variances = torch.stack([variances for _, variances in pairs])
         apart = self._noise.flatten(1)
         self.mixing = torch.corrcoef(apart) if len(picture) > 1 else torch.ones(1, 1)
-        middle = _REACH
-        table = self.lags(torch.eye(len(picture))).mean(0)
-        self.neighbors = float(table[middle, middle + 1] + table[middle + 1, middle]) / 2
 
     def lags(self, basis: Tensor) -> Tensor:
         """Correlation with neighbors in the channels of a basis, (C, 2m + 1, 2m + 1)."""
@@ -209,10 +221,10 @@ def _rising(levels: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     return levels, values
 
 
-def _white(fine: list[tuple[Tensor, Tensor]], clipped: tuple[bool, bool]) -> Noise:
+def _white(fine: list[_Fine], clipped: tuple[bool, bool]) -> Noise:
     """The line of variance over brightness that fits all channels, clipping taken into account."""
-    levels = torch.cat([one[0] for one in fine]).double()
-    variances = torch.cat([one[1] for one in fine]).double().clamp(min=1e-9)
+    levels = torch.cat([one.levels for one in fine]).double()
+    variances = torch.cat([one.variances for one in fine]).double().clamp(min=1e-9)
     gain, base = _line(levels, variances, clipped)
     means, spread = _clipping(gain * _LEVELS + base, clipped)
     count = len(fine)
