@@ -54,13 +54,13 @@ class Convolution:
 
     def __call__(self, x: Tensor, border: int = 1) -> Tensor:
         """What it makes of (1, C_in, h, w): (1, C_out, h, w) with one position of zeros around."""
-        if self.filtered is not None:
+        if self.filtered is not None and border == 1:
             return _Filtered.apply(x, self)
         return F.conv2d(x, self.kernel, self.bias, padding=border)
 
     def back(self, gradient: Tensor, border: int = 1) -> Tensor:
         """The gradient in what it read, from that in what it made, (1, C_out, h, w)."""
-        if self.filtered is not None:
+        if self.filtered is not None and border == 1:
             return convolved(gradient, self.filtered.transpose(1, 2), None, BACKWARD)
         return F.conv2d(gradient, self.turned, padding=2 - border)
 
