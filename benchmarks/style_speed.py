@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS, help="of the baseline")
-    parser.add_argument("--steps", type=int, default=300, help="at most, of ours")
+    parser.add_argument("--steps", type=int, default=330, help="of ours, over all sizes")
     parser.add_argument("--cap", choices=["bf16=off"], help="measure without bfloat16")
     parser.add_argument("--side", choices=["baseline", "ours"], help=argparse.SUPPRESS)
     parser.add_argument("--target", type=float, help=argparse.SUPPRESS)

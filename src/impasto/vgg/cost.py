@@ -13,11 +13,11 @@ from impasto.vgg.trunk import POOLED, Trunk
 
 # The C library keeps what is freed in smaller pieces than this for itself (glibc, 64 bit).
 _KEPT = 32 * 2**20
-_SCATTERED = 1.6  # how much more of them it then holds than is in use
+_SCATTERED = 2.2  # how much more of them it then holds than is in use
 _INDEX = 8  # bytes of an index, one for each feature that pooling lets through
 # Beside the layers: small matrices, and what lies freed but not given back, which grows with the
 # picture up to a limit. Measured (docs/log.md).
-_ALWAYS, _A_PIXEL, _AT_MOST = 64 * 2**20, 64, 128 * 2**20
+_ALWAYS, _A_PIXEL, _AT_MOST = 160 * 2**20, 64, 128 * 2**20
 
 
 def peak(sweep: Sweep, pulled: Collection[str] = ()) -> int:
