@@ -82,14 +82,24 @@ class Pages:
         if number >= len(self.pages) or getattr(self.pages[number], "is_virtual", False):
             return []  # the first page's speak for it
         found = []
-        with self.lock, hushed(), _reopened(self.series) as file:
-            for tag in self.pages[number].aspage().tags:
-                value = tag.value
-                if tag.dtype not in (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL):
-                    file.seek(tag.valueoffset)
-                    value = file.read(tag.valuebytecount)
-                found.append((tag.code, int(tag.dtype), tag.count, value))
+        try:
+            with self.lock, hushed(), _reopened(self.series) as file:
+                for tag in self.pages[number].aspage().tags:
+                    value = tag.value
+                    if tag.dtype not in (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL):
+                        file.seek(tag.valueoffset)
+                        value = file.read(tag.valuebytecount)
+                    found.append((tag.code, int(tag.dtype), tag.count, value))
+        # tifffile raises whatever a broken file makes it raise.
+        except Exception as error:
+            why = f"the tags of its page {number + 1:,} are broken"
+            raise PictureError(self.refusal(why)) from error
         return found
+
+    @property
+    def first(self) -> int:
+        """The number of the page that comes first in the file."""
+        return min(range(len(self.pages)), key=lambda number: self.pages[number].index)
 
     def check_unchanged(self) -> None:
         """Refuse a file that is no longer the one that was opened."""

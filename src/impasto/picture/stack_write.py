@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import tifffile
 from torch import Tensor
 
+from impasto.errors import PictureError
 from impasto.picture.chain import add_bytes, rechain
 from impasto.picture.embed import packet, recipe_in
 from impasto.picture.hush import hushed
@@ -67,7 +69,7 @@ def write_stack(
 
     Raises:
         PictureError: the place cannot be written, or holds a file and `overwrite` is False; or
-            the stack's own file was changed meanwhile.
+            the stack's own file was changed meanwhile, or has pages that cannot be written.
         ValueError: another ending, or too few, too many or unfit planes.
 
     Example:
@@ -173,12 +175,18 @@ def _anew(path: Path, stack: Stack, recipe: str | None) -> Iterator[_Gathered]:
     """A file whose pages are written one after the other, in whatever order they come."""
     source: Pages = stack.file
     source.check_unchanged()
-    keyframe = source.series.keyframe
+    keyframe, first = source.series.keyframe, source.first
     layout = _layout(keyframe, stack.dtype, plain=source.offsets is not None)
-    first = min(range(len(source.pages)), key=lambda number: source.pages[number].index)
+    size = math.prod(stack.shape) * stack.dtype.itemsize
+    options = {
+        "byteorder": source.series.parent.byteorder,
+        "bigtiff": source.series.parent.is_bigtiff or size > _CLASSIC,
+        "ome": False,
+        "shaped": False,
+    }
     written: list[int] = []
 
-    def store(number: int, page: np.ndarray) -> None:
+    def write(writer: tifffile.TiffWriter, number: int, page: np.ndarray) -> None:
         tags = source.tags(number)
         kept = _kept_tags(tags)
         if recipe and number == first and _room_for_recipe(source):
@@ -187,12 +195,21 @@ def _anew(path: Path, stack: Stack, recipe: str | None) -> Iterator[_Gathered]:
         with hushed():
             page = page.reshape(keyframe.shape)
             writer.write(page, **layout, **_resolution(tags), extratags=kept)
+
+    def store(number: int, page: np.ndarray) -> None:
+        write(writer, number, page)
         written.append(source.pages[number].index)
 
-    size = math.prod(stack.shape) * stack.dtype.itemsize
-    options = {"bigtiff": source.series.parent.is_bigtiff or size > _CLASSIC}
-    order = source.series.parent.byteorder
-    with tifffile.TiffWriter(path, byteorder=order, ome=False, shaped=False, **options) as writer:
+    # What tifffile reads but does not write is found before the work.
+    try:
+        with tifffile.TiffWriter(io.BytesIO(), **options) as trial:
+            write(trial, first, np.zeros(keyframe.shape, stack.dtype))
+    except (PictureError, MemoryError):
+        raise
+    except Exception as error:
+        why = f"impasto cannot write its {keyframe.photometric.name} pages again"
+        raise PictureError(source.refusal(why, "save it without compression")) from error
+    with tifffile.TiffWriter(path, **options) as writer:
         yield _Gathered(stack, source.split, store)
     rechain(path, written)
 
@@ -289,5 +306,5 @@ def _resolution(tags: list[tuple[int, int, int, Any]]) -> dict[str, Any]:
 
 def _room_for_recipe(source: Pages) -> bool:
     """Whether the file's own XMP, if there is any, is impasto's."""
-    packets = [value for code, _, _, value in source.tags(0) if code == _XMP]
+    packets = [value for code, _, _, value in source.tags(source.first) if code == _XMP]
     return not packets or recipe_in(packets[0]) is not None
