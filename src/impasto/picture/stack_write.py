@@ -20,7 +20,7 @@ from impasto.picture.embed import packet, recipe_in
 from impasto.picture.hush import hushed
 from impasto.picture.output import check_place, placing
 from impasto.picture.stack import CHANNELS, Stack
-from impasto.picture.stack_file import Pages, page_numbers
+from impasto.picture.stack_pages import Pages, page_numbers
 
 _XMP, _BYTES = 700, 1  # TIFF's number of a tag, and type of its value
 _DEFLATE = 8
@@ -208,7 +208,7 @@ def _anew(path: Path, stack: Stack, recipe: str | None) -> Iterator[_Gathered]:
         raise
     except Exception as error:
         why = f"impasto cannot write its {keyframe.photometric.name} pages again"
-        raise PictureError(source.refusal(why, "save it without compression")) from error
+        raise PictureError(source.refusal(why, way_out="save it without compression")) from error
     with tifffile.TiffWriter(path, **options) as writer:
         yield _Gathered(stack, source.split, store)
     rechain(path, written)
