@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def file_bytes(source: Any, name: str) -> tuple[bytes, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source), f"{len(source):,} bytes"
     if isinstance(source, str | Path):
-        return _path_bytes(source, name), str(source) or "''"
+        return from_path(source, name, Path.read_bytes), str(source) or "''"
     label = str(getattr(source, "name", "a stream"))
     try:
         data = source.read()
@@ -38,25 +39,37 @@ def file_bytes(source: Any, name: str) -> tuple[bytes, str]:
     return data, label
 
 
-def refusal(name: str, what: str, why: str) -> str:
+def refusal(
+    name: str, what: str, why: str, *, kind: str = "picture", way_out: str = CHOICES
+) -> str:
     """The sentence that refuses a file."""
-    return f"`{name}` must be a readable picture, got {what}: {why}; {CHOICES}"
+    return f"`{name}` must be a readable {kind}, got {what}: {why}; {way_out}"
 
 
-def _path_bytes(path: str | Path, name: str) -> bytes:
-    """The content of a regular file or a pipe."""
+def from_path(path: str | Path, name: str, read: Callable[[Path], bytes], **words: str) -> bytes:
+    """What a function reads from a regular file or a pipe.
+
+    Args:
+        path: of the file.
+        name: what errors call it.
+        read: the function.
+        words: what else `refusal` takes.
+
+    Raises:
+        PictureError: there is no such file, or it cannot be read.
+    """
     label = str(path) or "''"
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise PictureError(refusal(name, label, "it is a folder"))
+            raise PictureError(refusal(name, label, "it is a folder", **words))
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            raise PictureError(refusal(name, label, "it is a device, not a file"))
-        return Path(path).read_bytes()
+            raise PictureError(refusal(name, label, "it is a device, not a file", **words))
+        return read(Path(path))
     except (FileNotFoundError, NotADirectoryError):
         why = "there is no such file"
     except OSError as error:
         why = (error.strerror or str(error)).lower()
     except ValueError:  # a null byte in the path
         why = "there is no such file"
-    raise PictureError(refusal(name, label, why))
+    raise PictureError(refusal(name, label, why, **words))
