@@ -1,4 +1,4 @@
-"""impasto: paint any photograph in the style of any picture."""
+"""impasto: paint any photograph in the style of any picture, and clean any noisy one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto.denoising.denoise import denoise as denoise
+    from impasto.denoising.denoise import denoise_stack as denoise_stack
+    from impasto.denoising.diagnosis import Diagnosis as Diagnosis
+    from impasto.denoising.diagnosis import diagnose as diagnose
     from impasto.errors import ImpastoError as ImpastoError
     from impasto.errors import MemoryShortageError as MemoryShortageError
     from impasto.errors import PictureError as PictureError
     from impasto.errors import WeightsError as WeightsError
+    from impasto.measure.noise import add_noise as add_noise
     from impasto.measure.quality import psnr as psnr
     from impasto.measure.quality import ssim as ssim
     from impasto.picture.read import open_picture as open_picture
@@ -17,8 +22,10 @@ if TYPE_CHECKING:
     from impasto.picture.record import Picture as Picture
     from impasto.picture.write import save as save
     from impasto.presets import PRESETS as PRESETS
+    from impasto.recipe import DenoiseRecipe as DenoiseRecipe
     from impasto.recipe import ReconstructRecipe as ReconstructRecipe
     from impasto.recipe import StyleRecipe as StyleRecipe
+    from impasto.result import DenoiseResult as DenoiseResult
     from impasto.result import Losses as Losses
     from impasto.result import Result as Result
     from impasto.result import Step as Step
@@ -29,6 +36,9 @@ if TYPE_CHECKING:
 _DOOR = {
     "PRESETS": "presets",
     "Carried": "picture.record",
+    "DenoiseRecipe": "recipe",
+    "DenoiseResult": "result",
+    "Diagnosis": "denoising.diagnosis",
     "ImpastoError": "errors",
     "Losses": "result",
     "MemoryShortageError": "errors",
@@ -39,6 +49,10 @@ _DOOR = {
     "Step": "result",
     "StyleRecipe": "recipe",
     "WeightsError": "errors",
+    "add_noise": "measure.noise",
+    "denoise": "denoising.denoise",
+    "denoise_stack": "denoising.denoise",
+    "diagnose": "denoising.diagnosis",
     "open_picture": "picture.read",
     "psnr": "measure.quality",
     "reconstruct": "style.reconstruct",

@@ -250,10 +250,22 @@ class DenoiseRecipe(BaseModel):
         description="the same for the noise in the colors alone; `same` is the strength; larger "
         "leaves fewer colored specks",
     )
-    sigma: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(
+    sigma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
         "auto",
-        description="standard deviation of the noise where it is known, 1 being white; larger "
-        "smooths more; `auto` measures it, as it is in the dark and in the light",
+        description="standard deviation of the noise where it is known, 1 being white (in float "
+        "data, the data's own numbers); larger smooths more; `auto` measures it, as it is in the "
+        "dark and in the light",
+    )
+    axes: Annotated[str, Field(pattern="^[A-Z]{2,}$")] | Literal["auto"] = Field(
+        "auto",
+        description="what the axes of measured data are, a letter each, such as TZCYX: Y and X "
+        "lie in a plane, C and S are channels, all others count planes; `auto` reads them from "
+        "the file",
+    )
+    joint: bool = Field(
+        False,
+        description="fit all planes of a stack together, where each shows the same noise, instead "
+        "of each by itself",
     )
     seed: Seed = 0
     device: Device = "auto"
@@ -277,7 +289,9 @@ def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe | DenoiseRecipe:
     model = StyleRecipe
     if isinstance(found, dict):
         # What only one of them has says which it is.
-        model = DenoiseRecipe if "method" in found else ReconstructRecipe if "layer" in found else model
+        model = (
+            DenoiseRecipe if "method" in found else ReconstructRecipe if "layer" in found else model
+        )
     try:
         return model.model_validate_json(text)
     except ValidationError as error:

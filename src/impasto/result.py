@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from impasto.law import checked
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from impasto.picture.record import Carried
-    from impasto.recipe import ReconstructRecipe, StyleRecipe
+    from impasto.picture.stack import Stack
+    from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe
 
 
 class Losses(NamedTuple):
@@ -34,7 +38,7 @@ class Step:
         scale: which size of the pyramid is being painted, from 1.
         scales: how many sizes there are.
         size: (width, height) of that size, in pixels.
-        losses: the losses of this evaluation.
+        losses: the losses of this evaluation; None where nothing is fitted.
         seconds: time since the run began, in seconds.
         left: evaluations that are planned after this one, each counted by the pixels of its size
             beside this one's: as many as will take as long as the rest of the run.
@@ -47,7 +51,7 @@ class Step:
     scale: int
     scales: int
     size: tuple[int, int]
-    losses: Losses
+    losses: Losses | None
     seconds: float
     left: float
     picture: Callable[[], Tensor]
@@ -114,3 +118,108 @@ class Result:
             recipe=self.recipe.model_dump_json(),
             overwrite=overwrite,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class DenoiseResult:
+    """A cleaned picture, the noise that was taken away, and how much of it comes back.
+
+    A picture is (C, H, W); data with other axes than space and channels is (planes, C, H, W).
+
+    Attributes:
+        noisy: what was given, float32 on the CPU: in [0, 1] for pictures, in `Stack.plane`'s
+            numbers for measured data.
+        clean: the same without any of the noise found.
+        source: what the picture's file carried besides, or the stack the planes came from.
+        recipe: every option the run used; its `strength` and `chroma` make `pixels`.
+        method: the method that ran: `auto` is settled here.
+        seconds: wall time of the run.
+        device: where it ran, such as `cpu` or `cuda:0`.
+        stopped: whether `on_step` ended the run early.
+    """
+
+    noisy: Tensor
+    clean: Tensor
+    source: Carried | Stack
+    recipe: DenoiseRecipe
+    method: str
+    seconds: float
+    device: str
+    stopped: bool = False
+
+    @property
+    def pixels(self) -> Tensor:
+        """The picture with the recipe's share of the noise taken away, like `noisy`."""
+        return blended(self.noisy, self.clean, self.recipe)
+
+    @property
+    def residual(self) -> Tensor:
+        """The noise that was taken away: `noisy` less `pixels`."""
+        return self.noisy - self.pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.noisy.shape[-1], self.noisy.shape[-2]
+
+    def at(
+        self, strength: float | None = None, chroma: float | Literal["same"] | None = None
+    ) -> DenoiseResult:
+        """The same result with another share of the noise taken away; nothing is computed again.
+
+        Args:
+            strength: share of the noise in the light, 0 to 1, and in the colors where `chroma` is
+                `same`; None leaves it.
+            chroma: share of the noise in the colors, 0 to 1; None leaves it.
+
+        Raises:
+            ValueError: a share out of range.
+        """
+        wanted = {"strength": strength, "chroma": chroma}
+        changed = {name: value for name, value in wanted.items() if value is not None}
+        return replace(self, recipe=checked(type(self.recipe), dict(self.recipe) | changed))
+
+    def array(self) -> np.ndarray:
+        """The result as the input's own kind of data: its axes, type, byte order and range.
+
+        Pictures that are no measured data give (H, W, C) of uint8, or uint16 where they had more.
+        """
+        from impasto.picture.stack import restored
+
+        return restored(self.source, self.pixels)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the result, with its recipe inside, whole or not at all.
+
+        Args:
+            path: where to; for measured data a TIFF like the one it came from.
+            overwrite: replace a file that is already there.
+
+        Returns:
+            The path written.
+
+        Raises:
+            PictureError: the place cannot be written, or holds a file and `overwrite` is False.
+            ValueError: the ending names no format that impasto writes, or none for such data.
+        """
+        from impasto.picture.record import Carried
+        from impasto.picture.stack_write import write_stack
+        from impasto.picture.write import save
+
+        record = self.recipe.model_dump_json()
+        if isinstance(self.source, Carried):
+            return save(self.pixels, path, carried=self.source, recipe=record, overwrite=overwrite)
+        planes = self.pixels.reshape(-1, *self.noisy.shape[-3:])
+        return write_stack(path, self.source, planes, recipe=record, overwrite=overwrite)
+
+
+def blended(noisy: Tensor, clean: Tensor, recipe: DenoiseRecipe) -> Tensor:
+    """A share of the noise between two pictures (…, C, H, W) taken away, of light and of color."""
+    chroma = recipe.strength if recipe.chroma == "same" else recipe.chroma
+    if recipe.strength == chroma == 1:
+        return clean
+    residual = noisy - clean
+    if recipe.strength == chroma:
+        return noisy - chroma * residual
+    light = residual.mean(-3, keepdim=True)
+    return noisy - recipe.strength * light - chroma * (residual - light)

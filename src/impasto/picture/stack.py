@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.picture.record import Carried
+
 CHANNELS = "CS"  # axes that hold channels; S is TIFF's word for samples
 TYPES = (
     "bool",
@@ -79,6 +81,11 @@ class Stack:
     def count(self) -> int:
         """How many planes there are."""
         return math.prod(self.shape[place] for place in self._outer)
+
+    @property
+    def single(self) -> bool:
+        """Whether no axis counts planes."""
+        return not self._outer
 
     @property
     def plane_shape(self) -> tuple[int, int, int]:
@@ -307,3 +314,23 @@ def _typed(values: np.ndarray, dtype: np.dtype, ceiling: int | None) -> np.ndarr
         return values.clip(-limit, limit).astype(dtype)
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     return np.rint(values).clip(low, high if ceiling is None else ceiling).astype(dtype)
+
+
+def restored(source: Carried | Stack, pixels: Tensor) -> np.ndarray:
+    """Results in [0, 1], or in a stack's numbers, as the kind of data they came from.
+
+    Args:
+        source: a stack, or what a picture carried.
+        pixels: (C, H, W), or (planes, C, H, W) for a stack of planes.
+
+    Returns:
+        An array of the stack's shape and type; of a picture, (H, W, C) uint8 or uint16.
+    """
+    if not isinstance(source, Stack):
+        full, dtype = (255, np.uint8) if source.bits <= 8 else (65_535, np.uint16)
+        values = pixels.detach().cpu().clamp(0, 1).permute(1, 2, 0).double().numpy()
+        return np.rint(values * full).astype(dtype)
+    out = np.empty(source.shape, source.dtype)
+    for index, plane in zip(source.planes(), pixels.reshape(-1, *pixels.shape[-3:]), strict=True):
+        source.put(out, index, plane)
+    return out

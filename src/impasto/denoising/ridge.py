@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoise.grouping import Block, Groups, blocks, grouped, patch_size, patches
+from impasto.denoising.grouping import Block, Groups, blocks, grouped, patch_size, patches
 
 _VALUES = 16 * 2**20  # values of groups that are computed at a time
 _FLOOR = 1e-6  # of a matrix's mean diagonal: what rounding may have taken from it
@@ -51,7 +51,8 @@ def combined(
     Example:
         >>> clean = torch.linspace(0, 1, 32).expand(1, 32, 32)
         >>> noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.manual_seed(0))
-        >>> found = combined(noisy, None, noisy[0], torch.full_like(noisy, 0.01), Groups(5, 9, 15, 3))
+        >>> groups, variance = Groups(5, 9, 15, 3), torch.full_like(noisy, 0.01)
+        >>> found = combined(noisy, None, noisy[0], variance, groups)
         >>> bool((found - clean).square().mean() < 0.3 * (noisy - clean).square().mean())
         True
     """
@@ -213,7 +214,7 @@ def _within(patch: tuple[int, int], channels: int, lags: Sequence[Tensor] | None
 
 
 def _inverse(matrix: Tensor) -> Tensor:
-    """Of symmetric, positive matrices (groups, k, k); of one that is singular to rounding, nearly."""
+    """Of symmetric, positive matrices (groups, k, k); nearly, where rounding made one singular."""
     scale = matrix.diagonal(dim1=1, dim2=2).mean(1)
     floor = (_FLOOR * scale + 1e-10)[:, None, None] * torch.eye(matrix.shape[1])
     while True:

@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -77,7 +77,10 @@ class Noise:
     def true(self, picture: Tensor) -> Tensor:
         """A mean of noisy values, (C, H, W), as the value without noise that it stands for."""
         return torch.stack(
-            [p + read(p, x, t - x) for p, x, t in zip(picture, self.levels, self.truths, strict=True)]
+            [
+                p + read(p, x, t - x)
+                for p, x, t in zip(picture, self.levels, self.truths, strict=True)
+            ]
         )
 
 
@@ -110,6 +113,17 @@ def estimated(picture: Tensor, basis: Tensor) -> Noise:
     levels, variances = flat.levels, flat.variances * _DETREND
     truths = levels if len(picture) != 3 else _untoned(levels, variances)
     return Noise(levels, variances, truths, flat.mixing, lags, None, None, clipped)
+
+
+def known(noise: Noise, sigma: float) -> Noise:
+    """The noise measured, of a strength that is known: white noise then is alike everywhere."""
+    if noise.lags is not None:
+        share = sigma**2 / noise.variances.mean().clamp(min=1e-12)
+        return replace(noise, variances=noise.variances * share, truths=noise.levels)
+    means, spread = _clipping(torch.full_like(_LEVELS, sigma**2), noise.clipped)
+    count = len(noise.mixing)
+    tables = (one.float().repeat(count, 1) for one in (means, spread, _LEVELS))
+    return Noise(*tables, torch.eye(count), None, 0.0, sigma, noise.clipped)
 
 
 class _Fine(NamedTuple):
@@ -164,15 +178,21 @@ class _Flat:
         rest = tiles - (tiles @ plane) @ plane.T
         energy = rest.square().sum(2) / max(1, pixels - 3)  # (C, N)
         light = means.mean(0)
-        coarse = F.avg_pool2d(rest.mean(0).view(-1, 1, self.side, self.side), max(1, self.side // 3))
+        coarse = F.avg_pool2d(
+            rest.mean(0).view(-1, 1, self.side, self.side), max(1, self.side // 3)
+        )
         rough = coarse.square().mean((1, 2, 3))
         ends = ((tiles <= picture.min()) | (tiles >= picture.max())).float().mean((0, 2))
-        white = torch.stack([read(m, *_rising(f.levels, f.variances)) for m, f in zip(means, fine, strict=True)])
+        white = torch.stack(
+            [read(m, *_rising(f.levels, f.variances)) for m, f in zip(means, fine, strict=True)]
+        )
         bins = []
         for part in light.argsort().chunk(_BINS):
             pick = part[rough[part].argsort()[: max(6, int(len(part) * _FLATTEST))]]
             ratio = float(energy[:, pick].mean() / white[:, pick].mean().clamp(min=1e-9))
-            bins.append((pick, ratio, float(ends[pick].mean()) < 0.05 and energy[:, pick].mean() > 1e-7))
+            bins.append(
+                (pick, ratio, float(ends[pick].mean()) < 0.05 and energy[:, pick].mean() > 1e-7)
+            )
         usable = [one for one in bins if one[2]] or bins
         calm = sorted(usable, key=lambda one: one[1])[:2]
         picks = torch.cat([pick for pick, _, _ in calm])
@@ -235,7 +255,11 @@ def _white(fine: list[_Fine], clipped: tuple[bool, bool]) -> Noise:
 def _clipping(variances: Tensor, clipped: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
     """Mean and variance of noisy values at each level, once they are cut off."""
     values = _LEVELS[:, None] + variances.sqrt()[:, None] * _NORMAL
-    values = values.clamp(0 if clipped[0] else None, 1 if clipped[1] else None) if any(clipped) else values
+    values = (
+        values.clamp(0 if clipped[0] else None, 1 if clipped[1] else None)
+        if any(clipped)
+        else values
+    )
     means = (values * _DENSITY).sum(1)
     return means, ((values - means[:, None]).square() * _DENSITY).sum(1)
 
@@ -270,7 +294,9 @@ def _untoned(levels: Tensor, variances: Tensor) -> Tensor:
     deviations = ((values - means[..., None]).square() * _DENSITY).sum(2).sqrt()
     off = (_LEVELS[::2, None] - means).flatten()
     found = torch.zeros_like(levels)
-    for c, i in torch.cartesian_prod(torch.arange(len(levels)), torch.arange(levels.shape[1])).tolist():
+    for c, i in torch.cartesian_prod(
+        torch.arange(len(levels)), torch.arange(levels.shape[1])
+    ).tolist():
         near = (means - levels[c, i]).square() + (deviations - variances[c, i].sqrt()).square()
         found[c, i] = levels[c, i] + off[near.argmin()].clamp(min=0)
     return found

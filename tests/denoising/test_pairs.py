@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from impasto.denoise.pairs import pair_downsampled
+from impasto.denoising.pairs import pair_downsampled
 
 KERNELS = torch.tensor([[[[0.0, 0.5], [0.5, 0.0]]], [[[0.5, 0.0], [0.0, 0.5]]]])
 

@@ -1,0 +1,67 @@
+"""A method fitted to the planes it is to clean: which one, on what scale, for which noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.denoising.diagnosis import Diagnosis, diagnosed, scale_of
+from impasto.denoising.nonlocal_ridge import nl_ridge
+from impasto.denoising.training import zs_n2n, zs_n2n_fast
+from impasto.denoising.watch import Watch
+from impasto.recipe import DenoiseRecipe
+
+# Each is fitted to planes (P, C, H, W) with noise of a kind, and gives what cleans one (C, H, W).
+METHODS = {"nl-ridge": nl_ridge, "zs-n2n": zs_n2n, "zs-n2n-fast": zs_n2n_fast}
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What cleans planes of one kind.
+
+    Attributes:
+        method: which method, `auto` settled.
+        diagnosis: what was found in the planes.
+        low: what becomes 0 before the method sees it.
+        span: what becomes 1, less `low`.
+        clean: the method, fitted; None where there is nothing to take away.
+    """
+
+    method: str
+    diagnosis: Diagnosis
+    low: float
+    span: float
+    clean: Callable[[Tensor], Tensor] | None
+
+    def cleaned(self, plane: Tensor) -> Tensor:
+        """A plane (C, H, W) without its noise, on the CPU."""
+        if self.clean is None:
+            return plane
+        found = self.clean((plane - self.low) / self.span)
+        # Noise spreads values, so that without it none lies beyond.
+        return (found.cpu() * self.span + self.low).clamp(plane.min(), plane.max())
+
+
+def fitted(
+    planes: Tensor, recipe: DenoiseRecipe, device: torch.device, watch: Watch, *, measured: bool
+) -> Fit:
+    """Fit a method to planes that show the same kind of noise.
+
+    Args:
+        planes: (P, C, H, W).
+        recipe: says which method, or `auto`.
+        device: where it is to run.
+        watch: who is told how far it is.
+        measured: whether the numbers have a scale of their own, which pictures have not.
+    """
+    low, span = scale_of(planes, measured)
+    diagnosis = diagnosed(planes, recipe, low, span)
+    if diagnosis.method is None:
+        return Fit("none", diagnosis, low, span, None)
+    method = METHODS[diagnosis.method]
+    with device:
+        clean = method((planes - low) / span, diagnosis.noise, recipe, watch)
+    return Fit(diagnosis.method, diagnosis, low, span, clean)

@@ -1,0 +1,70 @@
+"""What `denoise` is given, a picture to be seen or measured data, as planes to work on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.picture.read import Source, open_picture
+from impasto.picture.record import Carried, Picture
+from impasto.picture.stack import Stack, array_stack
+from impasto.picture.stack_file import is_measured, open_stack
+
+
+def supply(source: Source | Stack, axes: str = "auto", name: str = "picture") -> Picture | Stack:
+    """Open what is to be cleaned: TIFFs of measured data, arrays and tensors keep their numbers.
+
+    Args:
+        source: anything `open_picture`, `open_stack` or `array_stack` takes, or what they give.
+        axes: a letter for each axis of measured data, or `auto`; a TIFF with axes given is taken
+            for measured data.
+        name: what errors call it.
+
+    Raises:
+        PictureError: a file that cannot be read.
+        ValueError: no pixels, values that are not finite, or axes that do not fit.
+        TypeError: anything else.
+
+    Example:
+        >>> supply(np.zeros((4, 20, 30), np.uint16), "TYX").count
+        4
+    """
+    given = None if axes == "auto" else axes
+    if isinstance(source, Picture | Stack):
+        found: Picture | Stack = source
+    elif isinstance(source, np.ndarray | Tensor):
+        return array_stack(source, given, name)
+    elif isinstance(source, str | Path) and (given or is_measured(source)):
+        return open_stack(source, given, name)
+    else:
+        found = open_picture(source, name=name)
+    if given:
+        raise ValueError(
+            f"`axes` must be auto for a picture that is no measured data, got {given!r}; leave it "
+            "out, or give a TIFF or an array"
+        )
+    return found
+
+
+def planes_of(source: Picture | Stack, most: int | None = None) -> Tensor:
+    """The planes of a picture or a stack, (P, C, H, W) float32; of more than `most`, a selection.
+
+    Example:
+        >>> planes_of(supply(np.zeros((4, 20, 30), np.uint8), "TYX"), most=2).shape
+        torch.Size([2, 1, 20, 30])
+    """
+    if isinstance(source, Picture):
+        return source.pixels[None]
+    count = min(source.count, most or source.count)
+    wanted = {round(place * (source.count - 1) / max(1, count - 1)) for place in range(count)}
+    return torch.stack(
+        [source.plane(index) for place, index in enumerate(source.planes()) if place in wanted]
+    )
+
+
+def origin_of(source: Picture | Stack) -> Carried | Stack:
+    """What results are put back into: what a picture carried, or the stack itself."""
+    return source.carried if isinstance(source, Picture) else source
