@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from impasto.denoising.noise import Noise, estimated, known
+from impasto.denoising.estimate import estimated
+from impasto.denoising.noise import Noise, known
 from impasto.denoising.nonlocal_ridge import working_basis
 from impasto.law import checked
 from impasto.picture.read import Source

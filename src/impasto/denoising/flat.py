@@ -1,0 +1,130 @@
+"""Noise that neighbors share, measured where a picture is flat."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from impasto.denoising.noise import DENSITY, LEVELS, NORMAL, Noise, read
+
+_BINS = 6  # of brightness
+_SIDE = 12  # pixels a side of the blocks that are searched for flat ones
+_FLATTEST = 0.12  # share of a bin's blocks
+_REACH = 4  # pixels within which noise may correlate
+_DETREND = 1.05  # what taking a plane out of a block takes from correlated noise besides
+_GAMMA = 2.2  # of the curve between a sensor's numbers and a picture's
+
+
+def shared(
+    picture: Tensor, fine: tuple[Tensor, Tensor], basis: Tensor, clipped: tuple[bool, bool]
+) -> Noise:
+    """Noise that neighbors share.
+
+    Args:
+        picture: (C, H, W).
+        fine: levels and variances (C, N) of the finest detail, noise or not.
+        basis: (C, C) orthonormal rows, the channels in which the correlation is wanted.
+        clipped: whether values were cut off at 0, at 1.
+    """
+    flat = _Flat(picture, fine)
+    levels, variances = flat.levels, flat.variances * _DETREND
+    truths = levels if len(picture) != 3 else _untoned(levels, variances)
+    return Noise(levels, variances, truths, flat.mixing, flat.lags(basis), None, None, clipped)
+
+
+class _Flat:
+    """The flattest blocks of a picture, by brightness."""
+
+    def __init__(self, picture: Tensor, fine: tuple[Tensor, Tensor]) -> None:
+        self.side = min(_SIDE, *picture.shape[1:])
+        pixels = self.side**2
+        step = max(4, 2 * round(math.sqrt(picture[0].numel() / 60_000) * 2))
+        tiles = F.unfold(picture[:, None], self.side, stride=step).transpose(1, 2)  # (C, N, n)
+        means = tiles.mean(2)
+        plane, _ = torch.linalg.qr(_plane(self.side))
+        rest = tiles - (tiles @ plane) @ plane.T
+        energy = rest.square().sum(2) / max(1, pixels - 3)  # (C, N)
+        light = means.mean(0)
+        coarse = F.avg_pool2d(
+            rest.mean(0).view(-1, 1, self.side, self.side), max(1, self.side // 3)
+        )
+        rough = coarse.square().mean((1, 2, 3))
+        ends = ((tiles <= picture.min()) | (tiles >= picture.max())).float().mean((0, 2))
+        white = torch.stack([read(m, *_rising(x, v)) for m, x, v in zip(means, *fine, strict=True)])
+        bins = []
+        for part in light.argsort().chunk(_BINS):
+            pick = part[rough[part].argsort()[: max(6, int(len(part) * _FLATTEST))]]
+            ratio = float(energy[:, pick].mean() / white[:, pick].mean().clamp(min=1e-9))
+            bins.append(
+                (pick, ratio, float(ends[pick].mean()) < 0.05 and energy[:, pick].mean() > 1e-7)
+            )
+        usable = [one for one in bins if one[2]] or bins
+        calm = sorted(usable, key=lambda one: one[1])[:2]
+        picks = torch.cat([pick for pick, _, _ in calm])
+        self._noise = rest[:, picks].reshape(len(picture), -1, self.side, self.side)
+        tables = [(means[:, pick].mean(1), energy[:, pick].mean(1)) for pick, _, _ in usable]
+        pairs = [
+            _rising(torch.stack([m[c] for m, _ in tables]), torch.stack([v[c] for _, v in tables]))
+            for c in range(len(picture))
+        ]
+        self.levels = torch.stack([levels for levels, _ in pairs])
+        self.variances = torch.stack([variances for _, variances in pairs])
+        apart = self._noise.flatten(1)
+        self.mixing = torch.corrcoef(apart) if len(picture) > 1 else torch.ones(1, 1)
+
+    def lags(self, basis: Tensor) -> Tensor:
+        """Correlation with neighbors in the channels of a basis, (C, 2m + 1, 2m + 1)."""
+        noise = torch.einsum("ij,jnhw->inhw", basis, self._noise)
+        noise = noise / noise.square().mean((2, 3), keepdim=True).sqrt().clamp(min=1e-6)
+        reach, side = _REACH, self.side
+        table = torch.zeros(len(basis), 2 * reach + 1, 2 * reach + 1)
+        for y in range(-reach, reach + 1):
+            for x in range(-reach, reach + 1):
+                if max(abs(y), abs(x)) < side:
+                    here = noise[..., max(0, y) : side + min(0, y), max(0, x) : side + min(0, x)]
+                    there = noise[..., max(0, -y) : side - max(0, y), max(0, -x) : side - max(0, x)]
+                    table[:, y + reach, x + reach] = (here * there).mean((1, 2, 3))
+        # A triangle over the distances keeps what is made of the table positive.
+        fall = 1 - torch.arange(-reach, reach + 1).abs() / (reach + 1)
+        middle = table[:, reach : reach + 1, reach : reach + 1]
+        return table / middle.clamp(min=1e-9) * fall[:, None] * fall
+
+
+def _plane(side: int) -> Tensor:
+    """A constant and two slopes over a block, (n, 3)."""
+    line = torch.arange(side) - (side - 1) / 2
+    ones = torch.ones(side, side)
+    return torch.stack([ones, line[:, None] * ones, line * ones]).flatten(1).T
+
+
+def _rising(levels: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """A table by rising level, of two entries at least."""
+    order = levels.argsort()
+    levels, values = levels[order], values[order]
+    if len(levels) == 1:
+        return torch.cat([levels, levels + 0.1]), values.repeat(2)
+    return levels, values
+
+
+def _untoned(levels: Tensor, variances: Tensor) -> Tensor:
+    """What would be there without noise that was added before a tone curve: (C, N).
+
+    A concave curve takes more from the dark side of noise than from the light side, so that its
+    mean is too dark.
+    """
+    spreads = torch.cat([torch.zeros(1), torch.logspace(-4, 0.3, 90)]).double()
+    linear = LEVELS[::2, None, None] ** _GAMMA + spreads[:, None] * NORMAL
+    values = linear.clamp(0, 1) ** (1 / _GAMMA)
+    means = (values * DENSITY).sum(2)
+    deviations = ((values - means[..., None]).square() * DENSITY).sum(2).sqrt()
+    off = (LEVELS[::2, None] - means).flatten()
+    found = torch.zeros_like(levels)
+    for c, i in torch.cartesian_prod(
+        torch.arange(len(levels)), torch.arange(levels.shape[1])
+    ).tolist():
+        near = (means - levels[c, i]).square() + (deviations - variances[c, i].sqrt()).square()
+        found[c, i] = levels[c, i] + off[near.argmin()].clamp(min=0)
+    return found
