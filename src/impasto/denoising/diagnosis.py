@@ -87,6 +87,8 @@ def diagnosed(planes: Tensor, recipe: DenoiseRecipe, low: float, span: float) ->
     kind = _kind(noise, max(sigma) / span)
     if recipe.sigma != "auto" and kind == "clean":
         kind = "gaussian"
+    if kind == "clean":
+        sigma = (0.0,) * len(sigma)
     method = _METHOD[kind] if recipe.method == "auto" else recipe.method
     correlation = 0.0 if noise.lags is None else _neighbors(noise.lags[0])
     gain = None if kind != "poisson-gaussian" else noise.gain * span
@@ -104,7 +106,7 @@ def scale_of(planes: Tensor, measured: bool) -> tuple[float, float]:
 
 def _kind(noise: Noise, sigma: float) -> Kind:
     """What the noise is called, from its relative strength."""
-    if sigma < _CLEAN:
+    if sigma < _CLEAN or not noise.sure:
         return "clean"
     if noise.lags is not None:
         return "correlated"
@@ -126,7 +128,7 @@ def _words(
 ) -> str:
     """A diagnosis as people say it."""
     if kind == "clean":
-        found = "no noise that could be told from the picture"
+        found = "no noise that can be told from the picture's own detail"
     else:
         strength = ", ".join(f"{one * 255:.1f}" for one in sigma)
         found = f"{_SPOKEN[kind]}, sigma {strength} of 255"

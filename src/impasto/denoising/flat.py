@@ -14,6 +14,8 @@ _BINS = 6  # of brightness
 _SIDE = 12  # pixels a side of the blocks that are searched for flat ones
 _FLATTEST = 0.12  # share of a bin's blocks
 _REACH = 4  # pixels within which noise may correlate
+# Deviation of blocks' variances beside their mean: noise has 0.1 to 0.35, texture 0.4 to 2.
+_ALIKE, _ALIKE_WEAK, _WEAK = 0.4, 0.45, 2.5 / 255
 _DETREND = 1.05  # what taking a plane out of a block takes from correlated noise besides
 _GAMMA = 2.2  # of the curve between a sensor's numbers and a picture's
 
@@ -32,7 +34,28 @@ def shared(
     flat = _Flat(picture, fine)
     levels, variances = flat.levels, flat.variances * _DETREND
     truths = levels if len(picture) != 3 else _untoned(levels, variances)
-    return Noise(levels, variances, truths, flat.mixing, flat.lags(basis), None, None, clipped)
+    tables = (levels, variances, truths, flat.mixing, flat.lags(basis))
+    return Noise(*tables, None, None, clipped, flat.sure)
+
+
+class _Bin:
+    """The flattest blocks of one bin of brightness.
+
+    Attributes:
+        pick: which blocks.
+        energy: their mean variance.
+        ratio: the same beside the finest detail's.
+        ends: share of their pixels at the ends of the range.
+        alike: whether they vary as noise does: it is everywhere the same, texture is not.
+    """
+
+    def __init__(self, pick: Tensor, energy: Tensor, white: Tensor, ends: float) -> None:
+        self.pick, self.ends = pick, ends
+        self.energy = float(energy.mean())
+        self.ratio = self.energy / max(float(white.mean()), 1e-9)
+        each = energy.mean(0)
+        spread = float(each.std() / each.mean().clamp(min=1e-12)) if len(each) > 1 else 1.0
+        self.alike = spread < (_ALIKE_WEAK if self.energy < _WEAK**2 else _ALIKE)
 
 
 class _Flat:
@@ -57,15 +80,15 @@ class _Flat:
         bins = []
         for part in light.argsort().chunk(_BINS):
             pick = part[rough[part].argsort()[: max(6, int(len(part) * _FLATTEST))]]
-            ratio = float(energy[:, pick].mean() / white[:, pick].mean().clamp(min=1e-9))
-            bins.append(
-                (pick, ratio, float(ends[pick].mean()) < 0.05 and energy[:, pick].mean() > 1e-7)
-            )
-        usable = [one for one in bins if one[2]] or bins
-        calm = sorted(usable, key=lambda one: one[1])[:2]
-        picks = torch.cat([pick for pick, _, _ in calm])
+            bins.append(_Bin(pick, energy[:, pick], white[:, pick], float(ends[pick].mean())))
+        open_ones = [one for one in bins if one.ends < 0.5 and one.energy > 1e-7]
+        alike = [one for one in open_ones if one.alike]
+        self.sure = 2 * len(alike) >= max(1, len(open_ones))
+        usable = [one for one in alike if one.ends < 0.05] or alike or bins
+        calm = sorted(usable, key=lambda one: one.ratio)[:2]
+        picks = torch.cat([one.pick for one in calm])
         self._noise = rest[:, picks].reshape(len(picture), -1, self.side, self.side)
-        tables = [(means[:, pick].mean(1), energy[:, pick].mean(1)) for pick, _, _ in usable]
+        tables = [(means[:, one.pick].mean(1), energy[:, one.pick].mean(1)) for one in usable]
         pairs = [
             _rising(torch.stack([m[c] for m, _ in tables]), torch.stack([v[c] for _, v in tables]))
             for c in range(len(picture))

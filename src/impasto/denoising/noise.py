@@ -28,6 +28,7 @@ class Noise:
         gain: variance for each unit of brightness (Poisson noise); None where no line fits.
         sigma: standard deviation of the part that does not depend on brightness.
         clipped: whether values were cut off at 0 and at 1.
+        sure: whether it can be told from the picture's own detail.
     """
 
     levels: Tensor
@@ -38,6 +39,7 @@ class Noise:
     gain: float | None
     sigma: float | None
     clipped: tuple[bool, bool]
+    sure: bool = True
 
     def variance(self, picture: Tensor, basis: Tensor) -> Tensor:
         """Of the noise at each place of (C, H, W) without noise, in the channels of a basis."""
@@ -79,10 +81,10 @@ def white(gain: float, base: float, channels: int, clipped: tuple[bool, bool]) -
 
 def known(noise: Noise, sigma: float) -> Noise:
     """The noise measured, of a strength that is known: white noise then is alike everywhere."""
-    if noise.lags is None:
+    if noise.lags is None or not noise.sure:
         return white(0.0, sigma**2, len(noise.mixing), noise.clipped)
     share = sigma**2 / noise.variances.mean().clamp(min=1e-12)
-    return replace(noise, variances=noise.variances * share, truths=noise.levels)
+    return replace(noise, variances=noise.variances * share, truths=noise.levels, sure=True)
 
 
 def clipping(
