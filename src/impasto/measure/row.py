@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DPI = 200
 INK, SOFT, FAINT = "#222222", "#666666", "#dddddd"
-_MARGIN, _GAP, _TITLE, _NOTE = 0.22, 0.14, 0.34, 0.26  # inches
+_MARGIN, _GAP, _TITLE, _NOTE = 0.22, 0.14, 0.34, 0.24  # inches
 _TALLEST, _WIDEST = 3.6, 15.0  # inches: a row's height and its width
 _NARROWEST = (0.9, 1.15)  # inches: one cell's width, without and with a note
 
@@ -31,6 +31,7 @@ def row(
     notes: Sequence[str] = (),
     details: Sequence[NDArray[np.float32]] = (),
     frames: Sequence[tuple[float, float, float, float]] = (),
+    crisp: bool = False,
 ) -> Figure:
     """Pictures side by side at equal heights, each under its title.
 
@@ -38,35 +39,35 @@ def row(
         titles: what stands above each.
         images: each (H, W, 3) in [0, 1].
         notes: what stands below each.
-        details: of each, (H, W, 3) of about the same proportions, drawn below it pixel by pixel.
+        details: of each, (H, W, 3), drawn below it pixel by pixel.
         frames: where each detail is in its picture: left, top, width and height, shares of its
             sides.
+        crisp: whether pixels of pictures drawn at least twice as large are to be seen.
 
     Returns:
         A matplotlib figure on white, tied to no window.
     """
-    height, cells = layout([shown.shape[1] / shown.shape[0] for shown in images], bool(notes))
-    rows = 2 if details else 1
+    height, cells = layout([_aspect(shown) for shown in images], bool(notes))
     wide = sum(cells) + _GAP * (len(images) - 1) + 2 * _MARGIN
-    below = _MARGIN + (_NOTE if notes else 0)
-    tall = rows * height + (rows - 1) * _GAP + _TITLE + below + _MARGIN - 0.06
+    lower = [min(_TALLEST, c / _aspect(shown)) for c, shown in zip(cells, details, strict=False)]
+    below = _MARGIN + (max(lower) + _GAP if lower else 0) + (_NOTE if notes else 0)
+    tall = below + height + _TITLE + _MARGIN - 0.06
     figure = canvas(wide, tall)
     left = _MARGIN
     for place, (title, shown, cell) in enumerate(zip(titles, images, cells, strict=True)):
-        at = left / wide, cell / wide
-        above = (below + (rows - 1) * (height + _GAP)) / tall
-        axes = figure.add_axes((at[0], above, at[1], height / tall))
-        _show(axes, shown)
+        axes = figure.add_axes((left / wide, below / tall, cell / wide, height / tall))
+        coarse = crisp and height * DPI >= 2 * shown.shape[0]
+        _show(axes, shown, "nearest" if coarse else "lanczos")
         axes.set_title(title, fontsize=11, color=INK, pad=7)
-        if details:
-            _frame(axes, frames[place])
-            axes = figure.add_axes((at[0], below / tall, at[1], height / tall))
-            _show(axes, details[place], interpolation="nearest")
-        if notes:
+        if notes and notes[place]:
             axes.annotate(
                 notes[place], (0.5, 0), (0, -6), color=SOFT, fontsize=10, ha="center", va="top",
                 xycoords="axes fraction", textcoords="offset points",
             )  # fmt: skip
+        if details:
+            _frame(axes, frames[place])
+            box = (left / wide, _MARGIN / tall, cell / wide, max(lower) / tall)
+            _show(figure.add_axes(box), details[place], "nearest")
         left += cell + _GAP
     return figure
 
@@ -104,7 +105,12 @@ def canvas(width: float, height: float) -> Figure:
     return figure
 
 
-def _show(axes: Axes, pixels: NDArray[np.float32], interpolation: str = "lanczos") -> None:
+def _aspect(shown: NDArray[np.float32]) -> float:
+    """Width over height of (H, W, 3)."""
+    return shown.shape[1] / shown.shape[0]
+
+
+def _show(axes: Axes, pixels: NDArray[np.float32], interpolation: str) -> None:
     """Draw (H, W, 3) with nothing around it."""
     axes.imshow(pixels, interpolation=interpolation, vmin=0, vmax=1)
     axes.set_axis_off()
@@ -117,6 +123,6 @@ def _frame(axes: Axes, frame: tuple[float, float, float, float]) -> None:
         axes.add_patch(
             Rectangle(
                 (left, 1 - top - height), width, height, fill=False, ec=color, lw=thick,
-                transform=axes.transAxes,
+                transform=axes.transAxes, clip_on=False,
             )
         )  # fmt: skip
