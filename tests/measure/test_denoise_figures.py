@@ -52,7 +52,7 @@ def test_without_a_truth_nothing_is_measured():
 
 
 def test_a_part_of_a_large_picture_is_drawn_pixel_by_pixel():
-    clean = chessboard(900, (640, 120), 96)
+    clean = chessboard(900, (640, 600), 96)
     noisy = add_noise(clean, gaussian=0.1)
     whole, detail, *others = images(denoise_figure(clean, noisy, clean))
     assert len(others) == 4
@@ -61,8 +61,22 @@ def test_a_part_of_a_large_picture_is_drawn_pixel_by_pixel():
     assert set(np.unique(detail)) == {0, 0.25, 1}
     beside = next(axes for axes in denoise_figure(None, noisy, clean).axes if axes.patches)
     frame = beside.patches[0].get_bbox()  # shares of the sides, from below
-    assert frame.x0 <= 120 / 900 < 216 / 900 <= frame.x1
+    assert frame.x0 <= 600 / 900 < 696 / 900 <= frame.x1
     assert frame.y0 <= 1 - 736 / 900 < 1 - 640 / 900 <= frame.y1
+
+
+def test_details_of_a_panorama_keep_their_pixels():
+    picture = torch.rand(3, 40, 1000)  # drawn with fewer than 40 rows
+    _, detail, *_ = images(denoise_figure(picture, picture, picture))
+    assert detail.shape[0] == 40
+
+
+def test_paper_shows_through_details_too():
+    alpha = torch.ones(900, 900)
+    alpha[640:736, 600:648] = 0
+    seen = Picture(chessboard(900, (640, 600), 96), Carried(alpha=alpha))
+    detail = images(denoise_figure(None, seen, seen))[3]
+    assert (detail == 1).sum() == 3 * (96 * 48 + 96 * 48 / 2)
 
 
 def test_a_small_picture_is_drawn_once():
