@@ -106,7 +106,7 @@ def told(found: dict[str, Any], side: str) -> None:
     name = METHODS[side] if side != "auto" else f"auto ({found['method']})"
     decibels = f"{found['psnr']:7.2f}" if found["psnr"] is not None else ""
     print(
-        f"{found['megapixels']:6.2f}  {name:24s}{found['seconds']:9.2f}{decibels:>7s}"
+        f"{found['megapixels']:6.3g}  {name:24s}{found['seconds']:9.2f}{decibels:>7s}"
         f"{found['peak_mib']:7.0f}{found['before_mib']:8.0f}",
         flush=True,
     )
