@@ -8,26 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from impasto.measure.quality import channels_first
+from impasto.measure.row import DPI, FAINT, INK, SOFT, canvas, image, row
 from impasto.picture.output import check_place, placed
-from impasto.picture.record import Picture
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from impasto.result import Losses
 
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".pdf": "pdf", ".svg": "svg"}
-
-DPI = 200
-_INK, _SOFT, _FAINT = "#222222", "#666666", "#dddddd"
-_MARGIN, _GAP, _TITLE = 0.22, 0.14, 0.34  # inches
-_TALLEST, _WIDEST, _NARROWEST = 3.6, 15.0, 0.9  # inches: a row's height, its width, one cell's
 
 
 def triptych(content: Any, style: Any, result: Any) -> Figure:
@@ -52,7 +44,8 @@ def triptych(content: Any, style: Any, result: Any) -> Figure:
     """
     styles = list(style) if isinstance(style, (list, tuple)) else [style]
     names = ["style"] if len(styles) == 1 else [f"style {i}" for i in range(1, len(styles) + 1)]
-    return _row(["content", *names, "output"], [content, *styles, result])
+    pictures = [content, *styles, result]
+    return row(["content", *names, "output"], [image(picture) for picture in pictures])
 
 
 def reconstruction_row(original: Any, pictures: Mapping[str, Tensor]) -> Figure:
@@ -74,7 +67,8 @@ def reconstruction_row(original: Any, pictures: Mapping[str, Tensor]) -> Figure:
         >>> [axes.get_title() for axes in figure.axes]
         ['original', 'conv1_1']
     """
-    return _row(["original", *pictures], [original, *pictures.values()])
+    sources = [original, *pictures.values()]
+    return row(["original", *pictures], [image(source) for source in sources])
 
 
 def loss_curve(history: Sequence[Losses], scale_starts: Sequence[int] = ()) -> Figure:
@@ -96,7 +90,7 @@ def loss_curve(history: Sequence[Losses], scale_starts: Sequence[int] = ()) -> F
         >>> [line.get_label() for line in figure.axes[0].lines]
         ['total', 'style', 'content']
     """
-    figure = _canvas(7.2, 4.2)
+    figure = canvas(7.2, 4.2)
     axes = figure.add_axes((0.135, 0.145, 0.84, 0.785))
     values = np.array([tuple(losses) for losses in history], dtype=float).reshape(-1, 3)
     drawable = np.isfinite(values) & (values > 0)
@@ -104,10 +98,10 @@ def loss_curve(history: Sequence[Losses], scale_starts: Sequence[int] = ()) -> F
     if drawable.any():
         axes.set_yscale("log")
     else:
-        axes.text(0.5, 0.5, "no losses to draw", ha="center", color=_SOFT, transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no losses to draw", ha="center", color=SOFT, transform=axes.transAxes)
         axes.set_yticks([])
     count = len(values)
-    curves = (("total", 0, _INK, 1.8), ("style", 2, "#c8641e", 1.4), ("content", 1, "#2f6f9f", 1.4))
+    curves = (("total", 0, INK, 1.8), ("style", 2, "#c8641e", 1.4), ("content", 1, "#2f6f9f", 1.4))
     for label, column, color, width in curves:
         if drawable[:, column].any():
             dot = "o" if count < 3 else None
@@ -128,7 +122,7 @@ def loss_curve(history: Sequence[Losses], scale_starts: Sequence[int] = ()) -> F
                 f"scale {number}",
                 (start + 1, 1),
                 (4, 4),
-                color=_SOFT,
+                color=SOFT,
                 fontsize=8.5,
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
@@ -206,52 +200,15 @@ def check_figure(
     return check_place(target, overwrite=overwrite, inputs=inputs, name=name)
 
 
-def _row(titles: list[str], sources: list[Any]) -> Figure:
-    """Pictures side by side at equal heights, each under its title."""
-    images = [_image(source) for source in sources]
-    aspects = [image.shape[1] / image.shape[0] for image in images]
-    spare = _WIDEST - 2 * _MARGIN - _GAP * (len(images) - 1)
-    height = min(_TALLEST, spare / sum(aspects))
-    cells = [max(aspect * height, _NARROWEST) for aspect in aspects]
-    wide = sum(cells) + _GAP * (len(images) - 1) + 2 * _MARGIN
-    tall = height + _TITLE + 2 * _MARGIN - 0.06
-    figure = _canvas(wide, tall)
-    left = _MARGIN
-    for title, image, cell in zip(titles, images, cells, strict=True):
-        axes = figure.add_axes((left / wide, _MARGIN / tall, cell / wide, height / tall))
-        axes.imshow(image, interpolation="lanczos", vmin=0, vmax=1)
-        axes.set_title(title, fontsize=11, color=_INK, pad=7)
-        axes.set_axis_off()
-        left += cell + _GAP
-    return figure
-
-
-def _image(source: Any) -> NDArray[np.float32]:
-    """(H, W, 3) in [0, 1] for matplotlib, of anything that holds a picture; paper shows through."""
-    pixels = channels_first(source, "picture").astype(np.float32)
-    pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:]))  # grey -> three equal channels
-    if isinstance(source, Picture) and source.carried.alpha is not None:
-        alpha = source.carried.alpha.numpy()
-        pixels = pixels * alpha + (1 - alpha)
-    return np.clip(np.nan_to_num(pixels), 0, 1).transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
-
-
-def _canvas(width: float, height: float) -> Figure:
-    """An empty white figure of so many inches, with the Agg canvas and outside pyplot."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _quieten(axes: Any, count: int) -> None:
     """Take away everything from a chart that is not needed to read it."""
-    axes.set_xlabel("evaluation", color=_SOFT, fontsize=10, loc="left")
-    axes.set_ylabel("loss", color=_SOFT, fontsize=10)
+    axes.set_xlabel("evaluation", color=SOFT, fontsize=10, loc="left")
+    axes.set_ylabel("loss", color=SOFT, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#999999")
-    axes.tick_params(which="both", color="#999999", labelcolor=_SOFT, labelsize=9)
+    axes.tick_params(which="both", color="#999999", labelcolor=SOFT, labelsize=9)
     axes.tick_params(which="minor", left=False)
-    axes.grid(axis="y", color=_FAINT, lw=0.6)
+    axes.grid(axis="y", color=FAINT, lw=0.6)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlim(1 - 0.01 * count, max(count, 2) + 0.01 * count)
@@ -260,7 +217,7 @@ def _quieten(axes: Any, count: int) -> None:
             handles=handles,
             frameon=False,
             fontsize=10,
-            labelcolor=_INK,
+            labelcolor=INK,
             ncols=3,
             loc="upper right",
             bbox_to_anchor=(1.015, -0.06),
