@@ -233,9 +233,9 @@ class DenoiseRecipe(BaseModel):
     model_config = _FROZEN
 
     version: Literal[1] = Field(1, description="version of this recipe's format")
-    method: Literal["auto", "nl-ridge", "zs-n2n", "zs-n2n-fast"] = Field(
+    method: Literal["auto", "nl-wiener", "zs-n2n", "zs-n2n-fast"] = Field(
         "auto",
-        description="`nl-ridge` combines patches that look alike, `zs-n2n` trains a small network "
+        description="`nl-wiener` combines patches that look alike, `zs-n2n` trains a small network "
         "on the picture as published, `zs-n2n-fast` the same in a fraction of the time; `auto` "
         "looks at the noise and decides",
     )

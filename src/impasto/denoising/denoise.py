@@ -61,7 +61,7 @@ def denoise(
         True
 
     References:
-        `nl-ridge`: Herbreteau, Kervrann 2022, arXiv:2203.00570, and by turns a Wiener filter
+        `nl-wiener`: Herbreteau, Kervrann 2022, arXiv:2203.00570, and by turns a Wiener filter
         (Lebrun, Buades, Morel 2013); `zs-n2n`: Mansour, Heckel 2023, arXiv:2303.11253.
     """
     recipe = _chosen(recipe, options)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto.denoising.estimate import estimated
 from impasto.denoising.noise import Noise, known
-from impasto.denoising.nonlocal_ridge import working_basis
+from impasto.denoising.nonlocal_wiener import working_basis
 from impasto.law import checked
 from impasto.picture.read import Source
 from impasto.picture.stack import Stack
@@ -147,7 +147,7 @@ _SPOKEN = {
 }
 _METHOD: dict[Kind, str | None] = {
     "clean": None,
-    "gaussian": "nl-ridge",
-    "poisson-gaussian": "nl-ridge",
-    "correlated": "nl-ridge",
+    "gaussian": "nl-wiener",
+    "poisson-gaussian": "nl-wiener",
+    "correlated": "nl-wiener",
 }

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from impasto.denoising.diagnosis import Diagnosis, diagnosed, scale_of
-from impasto.denoising.nonlocal_ridge import nl_ridge
+from impasto.denoising.nonlocal_wiener import nl_wiener
 from impasto.denoising.training import zs_n2n, zs_n2n_fast
 from impasto.denoising.watch import Watch
 from impasto.recipe import DenoiseRecipe
 
 # Each is fitted to planes (P, C, H, W) with noise of a kind, and gives what cleans one (C, H, W).
-METHODS = {"nl-ridge": nl_ridge, "zs-n2n": zs_n2n, "zs-n2n-fast": zs_n2n_fast}
+METHODS = {"nl-wiener": nl_wiener, "zs-n2n": zs_n2n, "zs-n2n-fast": zs_n2n_fast}
 
 
 @dataclass(frozen=True, eq=False)

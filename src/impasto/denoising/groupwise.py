@@ -1,9 +1,9 @@
 """Each patch from the patches that look like it, by the weights of least expected squared error.
 
-Two ways to see a group of similar patches, used in turn: `combined` makes each patch out of the
-others, with one weight for each (ridge regression over patches); `filtered` makes each pixel out
-of all the others of its patch, in all channels (Wiener filter in the group's own statistics).
-Both take noise whose variance differs from place to place and whose neighbors are correlated.
+Two ways to see a group of similar patches: `combined` makes each patch out of the others, with one
+weight for each (ridge regression over patches); `filtered` makes each pixel out of all the others
+of its patch, in all channels (Wiener filter in the group's own statistics). Both take noise whose
+variance differs from place to place and whose neighbors are correlated.
 
 References:
     Herbreteau, Kervrann 2022, arXiv:2203.00570 (NL-Ridge); Lebrun, Buades, Morel 2013, A nonlocal
@@ -26,7 +26,6 @@ _FLOOR = 1e-6  # of a matrix's mean diagonal: what rounding may have taken from 
 
 def combined(
     noisy: Tensor,
-    pilot: Tensor | None,
     guide: Tensor,
     variance: Tensor,
     groups: Groups,
@@ -34,11 +33,11 @@ def combined(
 ) -> Tensor:
     """Each patch as a weighted sum of the patches like it; weights of a group sum to one.
 
-    Where there is no pilot, Stein's unbiased estimate of the risk takes its place.
+    The weights are those of least risk by Stein's unbiased estimate, so that nothing but the noisy
+    picture is needed.
 
     Args:
         noisy: (C, H, W), in channels whose noise is independent.
-        pilot: an earlier estimate of the same shape; None in the first pass.
         guide: (H, W) that patches are compared on.
         variance: of the noise, (C, H, W).
         groups: how patches are grouped.
@@ -52,7 +51,7 @@ def combined(
         >>> clean = torch.linspace(0, 1, 32).expand(1, 32, 32)
         >>> noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.manual_seed(0))
         >>> groups, variance = Groups(5, 9, 15, 3), torch.full_like(noisy, 0.01)
-        >>> found = combined(noisy, None, noisy[0], variance, groups)
+        >>> found = combined(noisy, noisy[0], variance, groups)
         >>> bool((found - clean).square().mean() < 0.3 * (noisy - clean).square().mean())
         True
     """
@@ -63,17 +62,15 @@ def combined(
         near = grouped(guide[there], block, groups)
         columns = guide[there].shape[1] - patch[1] + 1
         for channel in range(len(noisy)):
-            y_rows = patches(noisy[channel][there], patch)
-            x_rows = None if pilot is None else patches(pilot[channel][there], patch)
+            rows = patches(noisy[channel][there], patch)
             spread = patches(variance[channel][there], patch).sum(1)  # (positions)
             table = None if lags is None else lags[channel]
-            sums, weights = torch.zeros_like(y_rows), torch.zeros(len(y_rows))
-            for part in _chunks(near, y_rows.shape[1]):
-                y = _taken(y_rows, part)  # (groups, k, n)
+            sums, weights = torch.zeros_like(rows), torch.zeros(len(rows))
+            for part in _chunks(near, rows.shape[1]):
+                y = _taken(rows, part)  # (groups, k, n)
                 level = y.mean((1, 2), keepdim=True)
-                x = None if x_rows is None else _taken(x_rows, part) - level
                 noise = _covariance(spread[part], part, columns, table)  # (groups, k, k)
-                share = _shares(y - level, x, noise)
+                share = _shares(y - level, noise)
                 found = share.transpose(1, 2) @ (y - level) + level
                 # A patch counts by how little noise is left in it.
                 kept = (share * (noise @ share)).sum(1).clamp(min=0)
@@ -174,11 +171,9 @@ def _scatter(sums: Tensor, weights: Tensor, part: Tensor, found: Tensor, trust: 
     weights.scatter_add_(0, flat, trust.flatten())
 
 
-def _shares(y: Tensor, x: Tensor | None, noise: Tensor) -> Tensor:
+def _shares(y: Tensor, noise: Tensor) -> Tensor:
     """Weights of least expected squared error that sum to one, a column for each patch made."""
-    source = y if x is None else x
-    gram = source @ source.transpose(1, 2)
-    inverse = _inverse(gram if x is None else gram + noise)
+    inverse = _inverse(y @ y.transpose(1, 2))
     missed = inverse @ noise
     once = inverse.sum(2, keepdim=True)  # the inverse times a column of ones
     back = missed.sum(1, keepdim=True) / once.sum(1, keepdim=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from impasto.denoising.grouping import Groups
 from impasto.denoising.noise import Noise
-from impasto.denoising.ridge import combined, filtered
+from impasto.denoising.groupwise import combined, filtered
 from impasto.denoising.watch import Watch
 from impasto.recipe import DenoiseRecipe
 
@@ -24,40 +24,46 @@ def working_basis(channels: int) -> Tensor:
     return _OPPONENT if channels == 3 else torch.eye(channels)
 
 
-def nl_ridge(
+def nl_wiener(
     planes: Tensor, noise: Noise, recipe: DenoiseRecipe, watch: Watch
 ) -> Callable[[Tensor], Tensor]:
     """What cleans a plane (C, H, W) in [0, 1] with noise of a kind; it needs no fitting."""
-    return lambda plane: _passes(plane, noise, watch)
+    return lambda plane: _passes(plane, noise, _PASSES[recipe.effort], watch)
 
 
-def _passes(noisy: Tensor, noise: Noise, watch: Watch) -> Tensor:
-    """(C, H, W) without its noise."""
+def _passes(noisy: Tensor, noise: Noise, passes: Sequence[Groups], watch: Watch) -> Tensor:
+    """(C, H, W) without its noise: patches combined once, then filtered again and again."""
     basis = working_basis(len(noisy))
+    lags = None if noise.lags is None else list(noise.lags)
     work = torch.einsum("ij,jhw->ihw", basis, noisy)
     variance = noise.variance(_blurred(noisy, 1.5), basis)
-    groups = _groups(float(variance.median().sqrt()))
-    lags = None if noise.lags is None else list(noise.lags)
-    found = combined(work, None, _blurred(work[:1], 0.7)[0], variance, groups[0], lags)
-    ways = (combined, filtered, combined, filtered)
-    for done, (way, group) in enumerate(zip(ways, groups[1:], strict=True), 1):
+    # Patches are easier to compare with a little less noise in them.
+    found = combined(work, _blurred(work[:1], 0.7)[0], variance, passes[0], lags)
+    for done, groups in enumerate(passes[1:], 1):
         back = torch.einsum("ji,jhw->ihw", basis, found)
-        if not watch.goes_on(done, len(groups), back.cpu):
+        if not watch.goes_on(done, len(passes), back.cpu):
             break
-        variance = noise.variance(back, basis)
-        found = way(work, found, found[0], variance, group, lags)
+        found = filtered(work, found, found[0], noise.variance(back, basis), groups, lags)
     return noise.true(torch.einsum("ji,jhw->ihw", basis, found))
 
 
-def _groups(sigma: float) -> tuple[Groups, ...]:
-    """How each pass groups patches: more noise, more and larger ones."""
-    if sigma < 15 / 255:
-        first, more, joint, last = (7, 18, 37, 6), (7, 55, 37, 6), (4, 45, 37, 3), (4, 45, 37, 3)
-    elif sigma < 37 / 255:
-        first, more, joint, last = (9, 18, 37, 6), (9, 60, 37, 6), (5, 60, 37, 4), (5, 45, 37, 4)
-    else:
-        first, more, joint, last = (11, 20, 37, 6), (9, 90, 37, 6), (6, 60, 37, 4), (6, 45, 37, 4)
-    return tuple(Groups(*one) for one in (first, more, joint, more, last))
+# What was measured of other passes: docs/log.md.
+_PASSES = {
+    "quick": (Groups(9, 18, 25, 8), Groups(5, 45, 25, 5)),
+    "balanced": (
+        Groups(9, 18, 37, 6),
+        Groups(5, 80, 37, 4),
+        Groups(5, 60, 37, 4),
+        Groups(4, 45, 37, 3),
+    ),
+    "best": (
+        Groups(9, 18, 37, 6),
+        Groups(5, 100, 37, 4),
+        Groups(5, 80, 37, 4),
+        Groups(5, 60, 37, 4),
+        Groups(4, 45, 37, 3),
+    ),
+}
 
 
 def _blurred(picture: Tensor, sigma: float) -> Tensor:
