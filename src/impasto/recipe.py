@@ -235,9 +235,9 @@ class DenoiseRecipe(BaseModel):
     version: Literal[1] = Field(1, description="version of this recipe's format")
     method: Literal["auto", "nl-wiener", "zs-n2n", "zs-n2n-fast"] = Field(
         "auto",
-        description="`nl-wiener` combines patches that look alike, `zs-n2n` trains a small network "
-        "on the picture as published, `zs-n2n-fast` the same in a fraction of the time; `auto` "
-        "looks at the noise and decides",
+        description="`nl-wiener` filters patches that look alike together, `zs-n2n` trains a small "
+        "network on the picture as published, `zs-n2n-fast` the same in a fraction of the time; "
+        "`auto` looks at the noise and decides",
     )
     effort: Literal["quick", "balanced", "best"] = Field(
         "balanced", description="how long to try; more gives a little less noise"

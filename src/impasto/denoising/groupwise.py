@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from impasto.denoising.grouping import Block, Groups, blocks, grouped, patch_size, patches
 
-_VALUES = 16 * 2**20  # values of groups that are computed at a time
+_VALUES = 2**20  # values of groups that are computed at a time: what a cache holds
 _FLOOR = 1e-6  # of a matrix's mean diagonal: what rounding may have taken from it
 
 
@@ -110,17 +110,23 @@ def filtered(
             torch.cat([patches(plane, patch) for plane in picture[there]], 1)  # (positions, C·n)
             for picture in (noisy, pilot, variance)
         )
-        within = _within(patch, len(noisy), lags)
+        within = None if lags is None else _within(patch, lags)
         sums, weights = torch.zeros_like(y_rows), torch.zeros(len(y_rows))
         for part in _chunks(near, y_rows.shape[1]):
             y, x = _taken(y_rows, part), _taken(x_rows, part)  # (groups, k, C·n)
-            deviation = _taken(spread, part).mean(1).sqrt()
-            noise = within * deviation[:, :, None] * deviation[:, None]
+            power = _taken(spread, part).mean(1)  # of the noise, (groups, C·n)
             mean = x.mean(1, keepdim=True)
-            x = x - mean
-            signal = x.transpose(1, 2) @ x / max(1, x.shape[1] - 1)
+            x -= mean
+            total = x.transpose(1, 2) @ x / max(1, x.shape[1] - 1)
             # y less what is noise in it; the same as the signal's share, and rounded far less.
-            found = y - ((y - mean) @ _inverse(signal + noise)) @ noise
+            if within is None:
+                total.diagonal(dim1=1, dim2=2).add_(power)
+                lost = ((y - mean) @ _inverse(total)).mul_(power[:, None])
+            else:
+                deviation = power.sqrt()
+                noise = within * deviation[:, :, None] * deviation[:, None]
+                lost = ((y - mean) @ _inverse(total.add_(noise))) @ noise
+            found = y.sub_(lost)
             _scatter(sums, weights, part, found, torch.ones(part.shape))
         canvas.add(slice(None), block, sums.chunk(len(noisy), 1), weights, patch)
     return canvas.picture()
@@ -193,17 +199,15 @@ def _covariance(spread: Tensor, part: Tensor, columns: int, lags: Tensor | None)
     return F.pad(lags, (1, 1, 1, 1))[dy, dx] * root[:, :, None] * root[:, None]
 
 
-def _within(patch: tuple[int, int], channels: int, lags: Sequence[Tensor] | None) -> Tensor:
+def _within(patch: tuple[int, int], lags: Sequence[Tensor]) -> Tensor:
     """How noise correlates between the pixels of a patch, channels apart: (C·n, C·n)."""
     height, width = patch
-    if lags is None:
-        return torch.eye(channels * height * width)
     places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).view(-1, 2)
+    dy, dx = (places[:, None] - places).unbind(2)
     tables = []
     for table in lags:
         middle = len(table) // 2
         wide = F.pad(table, (width, width, height, height))
-        dy, dx = (places[:, None] - places).unbind(2)
         tables.append(wide[dy + middle + height, dx + middle + width])
     return torch.block_diag(*tables)
 
@@ -211,9 +215,11 @@ def _within(patch: tuple[int, int], channels: int, lags: Sequence[Tensor] | None
 def _inverse(matrix: Tensor) -> Tensor:
     """Of symmetric, positive matrices (groups, k, k); nearly, where rounding made one singular."""
     scale = matrix.diagonal(dim1=1, dim2=2).mean(1)
-    floor = (_FLOOR * scale + 1e-10)[:, None, None] * torch.eye(matrix.shape[1])
+    floor = (_FLOOR * scale + 1e-10)[:, None]
     while True:
-        factor, failed = torch.linalg.cholesky_ex(matrix + floor)
+        raised = matrix.clone()
+        raised.diagonal(dim1=1, dim2=2).add_(floor)
+        factor, failed = torch.linalg.cholesky_ex(raised)
         if not failed.any():
             return torch.cholesky_inverse(factor)
-        floor = torch.where(failed[:, None, None] > 0, 30 * floor, floor)
+        floor = torch.where(failed[:, None] > 0, 30 * floor, floor)
