@@ -171,9 +171,7 @@ class _Run:
 
     def _fitted(self, planes: Tensor) -> Fit:
         """A fit to planes, and the name of its method."""
-        fit = fitted(
-            planes, self.recipe, self.device, self.watch, measured=isinstance(self._source, Stack)
-        )
+        fit = fitted(planes, self.recipe, self.device, self.watch, self._source)
         self.method = fit.method
         return fit
 

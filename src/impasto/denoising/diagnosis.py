@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from impasto.denoising.estimate import estimated
 from impasto.denoising.noise import Noise, known
 from impasto.denoising.nonlocal_wiener import working_basis
 from impasto.law import checked
 from impasto.picture.read import Source
+from impasto.picture.record import Picture
 from impasto.picture.stack import Stack
 from impasto.picture.supply import planes_of, supply
 from impasto.recipe import DenoiseRecipe
@@ -20,7 +22,10 @@ from impasto.recipe import DenoiseRecipe
 _CLEAN = 0.5 / 255  # of the range: noise that nobody sees
 _SAMPLE = 8  # planes of a stack that are looked at
 
-Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated"]
+# Specks stand out from their neighbors' median by so many of its usual deviations, and so much.
+_SPECK, _SPECK_LEAST, _SPECKLED = 6, 0.25, 0.003
+
+Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +34,8 @@ class Diagnosis:
 
     Attributes:
         kind: `gaussian`, the same in the dark and in the light; `poisson-gaussian`, growing with
-            the light; `correlated`, shared by neighbors; or `clean`.
+            the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
+            which no method here takes away; or `clean`.
         sigma: typical standard deviation in each channel: 1 being white for pictures, in
             `Stack.plane`'s numbers for measured data.
         gain: variance for each unit of light, of Poisson-Gaussian noise; None of other kinds.
@@ -73,18 +79,29 @@ def diagnose(picture: Source | Stack, **options: Any) -> Diagnosis:
     recipe = checked(DenoiseRecipe, options)
     source = supply(picture, recipe.axes)
     planes = planes_of(source, _SAMPLE)
-    return diagnosed(planes, recipe, *scale_of(planes, isinstance(source, Stack)))
+    scale = scale_of(planes, isinstance(source, Stack))
+    return diagnosed(planes, recipe, *scale, white_of(source))
 
 
-def diagnosed(planes: Tensor, recipe: DenoiseRecipe, low: float, span: float) -> Diagnosis:
-    """The diagnosis of planes (P, C, H, W), of which `low` is to become 0 and a span above it 1."""
+def diagnosed(
+    planes: Tensor, recipe: DenoiseRecipe, low: float, span: float, full: float = 255
+) -> Diagnosis:
+    """The diagnosis of planes.
+
+    Args:
+        planes: (P, C, H, W).
+        recipe: says which method, or `auto`.
+        low: what is to become 0.
+        span: what is to become 1, less `low`.
+        full: what words call 1: 255 for pictures, a stack's largest number.
+    """
     joined = ((planes - low) / span).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
     noise = estimated(joined, working_basis(len(joined)))
     if recipe.sigma != "auto":
         noise = known(noise, recipe.sigma / span)
     variance = noise.variance(joined, torch.eye(len(joined)))
     sigma = tuple((variance.flatten(1).median(1).values.sqrt() * span).tolist())
-    kind = _kind(noise, max(sigma) / span)
+    kind = _kind(noise, max(sigma) / span, joined)
     if recipe.sigma != "auto" and kind == "clean":
         kind = "gaussian"
     if kind == "clean":
@@ -92,7 +109,7 @@ def diagnosed(planes: Tensor, recipe: DenoiseRecipe, low: float, span: float) ->
     method = _METHOD[kind] if recipe.method == "auto" else recipe.method
     correlation = 0.0 if noise.lags is None else _neighbors(noise.lags[0])
     gain = None if kind != "poisson-gaussian" else noise.gain * span
-    words = _words(kind, sigma, correlation, noise.clipped, method)
+    words = _words(kind, _strength(sigma, full), correlation, noise.clipped, method)
     return Diagnosis(kind, sigma, gain, correlation, noise.clipped, method, words, noise)
 
 
@@ -104,13 +121,33 @@ def scale_of(planes: Tensor, measured: bool) -> tuple[float, float]:
     return low, (float(planes.max()) - low) or 1.0
 
 
-def _kind(noise: Noise, sigma: float) -> Kind:
+def white_of(source: Picture | Stack) -> float:
+    """What people call the largest number: 255 in pictures, a type's largest in measured data."""
+    return 255 if isinstance(source, Picture) else round(1 / source.unit)
+
+
+def _kind(noise: Noise, sigma: float, picture: Tensor) -> Kind:
     """What the noise is called, from its relative strength."""
+    if _speckled(picture):
+        return "impulse"
     if sigma < _CLEAN or not noise.sure:
         return "clean"
     if noise.lags is not None:
         return "correlated"
     return "poisson-gaussian" if noise.gain else "gaussian"
+
+
+def _speckled(picture: Tensor) -> bool:
+    """Whether single pixels at the ends of the range stand out from all around them."""
+    middle = picture[:, :1024, :1024]
+    if min(middle.shape[1:]) < 3:
+        return False
+    around = F.unfold(middle[:, None], 3).unflatten(1, (1, 9))[:, 0]  # (C, 9, positions)
+    own = around[:, 4]
+    off = (own - around[:, [0, 1, 2, 3, 5, 6, 7, 8]].median(1).values).abs()
+    usual = 1.4826 * off.median()
+    specks = ((own <= 0) | (own >= 1)) & (off > max(_SPECK_LEAST, _SPECK * float(usual)))
+    return float(specks.float().mean()) > _SPECKLED
 
 
 def _neighbors(lags: Tensor) -> float:
@@ -119,9 +156,16 @@ def _neighbors(lags: Tensor) -> float:
     return float((lags[middle, middle + 1] + lags[middle + 1, middle]) / 2)
 
 
+def _strength(sigma: tuple[float, ...], full: float) -> str:
+    """Deviations in the numbers that white has."""
+    numbers = [one * full for one in sigma]
+    spoken = ", ".join(f"{one:.1f}" if one >= 1 else f"{one:.2g}" for one in numbers)
+    return spoken + (f" of {full:.0f}" if full > 1 else "")
+
+
 def _words(
     kind: Kind,
-    sigma: tuple[float, ...],
+    strength: str,
     correlation: float,
     clipped: tuple[bool, bool],
     method: str | None,
@@ -129,13 +173,14 @@ def _words(
     """A diagnosis as people say it."""
     if kind == "clean":
         found = "no noise that can be told from the picture's own detail"
+    elif kind == "impulse":
+        found = "single black and white pixels, which are not this tool's kind of noise"
     else:
-        strength = ", ".join(f"{one * 255:.1f}" for one in sigma)
-        found = f"{_SPOKEN[kind]}, sigma {strength} of 255"
+        found = f"{_SPOKEN[kind]}, sigma {strength}"
     if kind == "correlated":
         found += f", correlation {correlation:.2f} with the next pixel"
     ends = [end for end, cut in zip(("dark", "light"), clipped, strict=True) if cut]
-    if ends and kind != "clean":
+    if ends and kind not in ("clean", "impulse"):
         found += f", cut off at the {' and the '.join(ends)} end"
     return f"{found}; {'nothing is to be done' if method is None else f'{method} takes it away'}"
 
@@ -150,4 +195,5 @@ _METHOD: dict[Kind, str | None] = {
     "gaussian": "nl-wiener",
     "poisson-gaussian": "nl-wiener",
     "correlated": "nl-wiener",
+    "impulse": None,
 }

@@ -8,6 +8,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -67,8 +68,7 @@ def _clipped(picture: Tensor) -> tuple[bool, bool]:
 def _patch_levels(plane: Tensor) -> _Fine:
     """Mean and noise variance by brightness: the least eigenvalues of patches' covariance."""
     patch = (min(_PATCH, plane.shape[0]), min(_PATCH, plane.shape[1]))
-    rows = F.unfold(plane[None, None], patch)[0].T
-    rows = rows[:: max(1, len(rows) // _MOST)]
+    rows = F.unfold(plane[None, None], patch, stride=math.isqrt(plane.numel() // _MOST) or 1)[0].T
     means = rows.mean(1)
     low, high = plane.min(), plane.max()
     levels, variances, plateaus = [], [], []

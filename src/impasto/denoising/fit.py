@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.denoising.diagnosis import Diagnosis, diagnosed, scale_of
+from impasto.denoising.diagnosis import Diagnosis, diagnosed, scale_of, white_of
 from impasto.denoising.nonlocal_wiener import nl_wiener
 from impasto.denoising.training import zs_n2n, zs_n2n_fast
 from impasto.denoising.watch import Watch
+from impasto.picture.record import Picture
+from impasto.picture.stack import Stack
 from impasto.recipe import DenoiseRecipe
 
 # Each is fitted to planes (P, C, H, W) with noise of a kind, and gives what cleans one (C, H, W).
@@ -46,7 +48,11 @@ class Fit:
 
 
 def fitted(
-    planes: Tensor, recipe: DenoiseRecipe, device: torch.device, watch: Watch, *, measured: bool
+    planes: Tensor,
+    recipe: DenoiseRecipe,
+    device: torch.device,
+    watch: Watch,
+    source: Picture | Stack,
 ) -> Fit:
     """Fit a method to planes that show the same kind of noise.
 
@@ -55,10 +61,10 @@ def fitted(
         recipe: says which method, or `auto`.
         device: where it is to run.
         watch: who is told how far it is.
-        measured: whether the numbers have a scale of their own, which pictures have not.
+        source: where the planes come from; measured data has a scale of its own.
     """
-    low, span = scale_of(planes, measured)
-    diagnosis = diagnosed(planes, recipe, low, span)
+    low, span = scale_of(planes, isinstance(source, Stack))
+    diagnosis = diagnosed(planes, recipe, low, span, white_of(source))
     if diagnosis.method is None:
         return Fit("none", diagnosis, low, span, None)
     method = METHODS[diagnosis.method]

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from impasto.denoising.grouping import Groups
-from impasto.denoising.noise import Noise
 from impasto.denoising.groupwise import combined, filtered
+from impasto.denoising.noise import Noise
 from impasto.denoising.watch import Watch
 from impasto.recipe import DenoiseRecipe
 
