@@ -15,5 +15,5 @@ def test_a_stack_is_taken_with_the_axes_it_has():
 
 def test_a_stack_with_other_axes_is_refused():
     stack = array_stack(np.zeros((2, 3, 4), np.uint8), "TYX")
-    with pytest.raises(ValueError, match="`axes` must be auto or TYX, .* got 'ZYX'"):
+    with pytest.raises(ValueError, match=r"`axes` must be auto or TYX, .* got 'ZYX'"):
         supply(stack, "ZYX")
