@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.denoising.denoise import denoise as denoise
     from impasto.denoising.denoise import denoise_stack as denoise_stack
-    from impasto.denoising.diagnosis import Diagnosis as Diagnosis
     from impasto.denoising.diagnosis import diagnose as diagnose
     from impasto.errors import ImpastoError as ImpastoError
     from impasto.errors import MemoryShortageError as MemoryShortageError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from impasto.measure.noise import add_noise as add_noise
     from impasto.measure.quality import psnr as psnr
     from impasto.measure.quality import ssim as ssim
+    from impasto.painting import paint as paint
     from impasto.picture.read import open_picture as open_picture
     from impasto.picture.record import Carried as Carried
     from impasto.picture.record import Picture as Picture
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from impasto.recipe import ReconstructRecipe as ReconstructRecipe
     from impasto.recipe import StyleRecipe as StyleRecipe
     from impasto.result import DenoiseResult as DenoiseResult
+    from impasto.result import Diagnosis as Diagnosis
     from impasto.result import Losses as Losses
     from impasto.result import Result as Result
     from impasto.result import Step as Step
@@ -38,7 +39,7 @@ _DOOR = {
     "Carried": "picture.record",
     "DenoiseRecipe": "recipe",
     "DenoiseResult": "result",
-    "Diagnosis": "denoising.diagnosis",
+    "Diagnosis": "result",
     "ImpastoError": "errors",
     "Losses": "result",
     "MemoryShortageError": "errors",
@@ -54,6 +55,7 @@ _DOOR = {
     "denoise_stack": "denoising.denoise",
     "diagnose": "denoising.diagnosis",
     "open_picture": "picture.read",
+    "paint": "painting",
     "psnr": "measure.quality",
     "reconstruct": "style.reconstruct",
     "save": "picture.write",

@@ -171,6 +171,12 @@ class StyleRecipe(BaseModel):
         description="how losses are scaled: each by its target's own norm (one weight suits every "
         "picture and size), by the constants of Gatys et al., or as mean squared errors",
     )
+    denoise: Literal["no", "before", "after", "both"] = Field(
+        "no",
+        description="clean noise away: out of the content image before it is painted, out of the "
+        "painting after, or both; leaves smoother surfaces and takes longer",
+        json_schema_extra={"alone": "after"},
+    )
     warmup: float = Field(
         0.75,
         ge=0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from impasto.law import checked
 
@@ -120,6 +120,37 @@ class Result:
         )
 
 
+Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse"]
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What noise a picture has, and what becomes of it.
+
+    Attributes:
+        kind: `gaussian`, the same in the dark and in the light; `poisson-gaussian`, growing with
+            the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
+            which no method here takes away; or `clean`.
+        sigma: typical standard deviation in each channel: 1 being white for pictures, in
+            `Stack.plane`'s numbers for measured data.
+        gain: variance for each unit of light, of Poisson-Gaussian noise; None of other kinds.
+        correlation: of a pixel's noise with its direct neighbors', −1 to 1.
+        clipped: whether noisy values were cut off at the dark end, and at the light end.
+        method: what cleans it; None where nothing is to be done.
+        words: the same in plain words.
+        noise: as the methods use it, on a scale of [0, 1].
+    """
+
+    kind: Kind
+    sigma: tuple[float, ...]
+    gain: float | None
+    correlation: float
+    clipped: tuple[bool, bool]
+    method: str | None
+    words: str
+    noise: Any
+
+
 @dataclass(frozen=True, eq=False)
 class DenoiseResult:
     """A cleaned picture, the noise that was taken away, and how much of it comes back.
@@ -133,6 +164,8 @@ class DenoiseResult:
         source: what the picture's file carried besides, or the stack the planes came from.
         recipe: every option the run used; its `strength` and `chroma` make `pixels`.
         method: the method that ran: `auto` is settled here.
+        diagnosis: what noise was found: in all planes where they are cleaned jointly, else in the
+            first.
         seconds: wall time of the run.
         device: where it ran, such as `cpu` or `cuda:0`.
         stopped: whether `on_step` ended the run early.
@@ -143,6 +176,7 @@ class DenoiseResult:
     source: Carried | Stack
     recipe: DenoiseRecipe
     method: str
+    diagnosis: Diagnosis
     seconds: float
     device: str
     stopped: bool = False

@@ -81,7 +81,7 @@ def demo(folder, *, on_step=None, overwrite=False):
 
 
 NETWORK = {
-    "impasto.style.stylize": {"stylize": stylize},
+    "impasto.style.stylize": {"stylize": stylize, "style_plan": lambda *_, **__: None},
     "impasto.style.reconstruct": {"reconstruct": reconstruct},
     "impasto.demo.run": {"demo": demo},
     "impasto.compute.device": {

@@ -13,10 +13,12 @@ from impasto.cli import main as door
 from impasto.cli.main import main
 from impasto.cli.options import recipe_options
 from impasto.errors import PictureError, WeightsError
-from impasto.recipe import ReconstructRecipe, StyleRecipe
+from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe
 
 SOURCES = Path(__file__).parents[2] / "src"
-COMMANDS = ("style", "reconstruct", "compare", "figure", "demo", "doctor", "info")
+COMMANDS = (
+    "style", "denoise", "reconstruct", "compare", "noise", "figure", "demo", "doctor", "info",
+)  # fmt: skip
 
 
 def test_help_names_every_command_and_loads_nothing_heavy():
@@ -48,7 +50,8 @@ def test_every_command_explains_itself(command, capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "model"), [("style", StyleRecipe), ("reconstruct", ReconstructRecipe)]
+    ("command", "model"),
+    [("style", StyleRecipe), ("reconstruct", ReconstructRecipe), ("denoise", DenoiseRecipe)],
 )
 def test_every_option_of_a_recipe_is_offered_with_its_own_words(command, model):
     done = CliRunner().invoke(door.impasto, [command, "--help"])
@@ -73,6 +76,37 @@ def test_an_option_added_to_a_recipe_appears_by_itself():
     assert "--brush-width NUMBER" in CliRunner().invoke(command, ["--help"]).output
     assert CliRunner().invoke(command, ["--brush-width", "3"]).output == "3\n"
     assert CliRunner().invoke(command, []).output == "\n"
+
+
+def test_a_switch_and_a_word_that_may_be_left_out_are_typed_that_way():
+    class Switched(StyleRecipe):
+        loud: bool = False
+
+    @click.command()
+    @recipe_options(Switched)
+    def command(**options):
+        click.echo(f"{options['loud']} {options['denoise']}")
+
+    said = [[], ["--loud"], ["--denoise"], ["--denoise", "both", "--loud"], ["--denoise", "--loud"]]
+    found = [CliRunner().invoke(command, words).output.strip() for words in said]
+    assert found == ["None None", "True None", "None after", "True both", "True after"]
+
+
+def test_a_denoising_recipes_sentence_names_its_command(capsys):
+    assert main(["denoise", "a.png", "--strength", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "impasto: `strength` must be at most 1, got 2; see `impasto denoise --help` for every "
+        "option\n"
+    )
+
+
+def test_a_picture_too_large_to_clean_gets_another_way_out(capsys, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(door.denoise, "callback", fail)
+    assert main(["denoise", "a.png"]) == 1
+    assert "not enough memory for this run; clean a part of it" in capsys.readouterr().err
 
 
 def test_version(capsys):

@@ -20,7 +20,9 @@ def rehearse(folder, capsys):
 
 
 def test_a_plan_as_json_and_nothing_written(rehearse):
-    code, printed, new = rehearse("style", "photo.png", "paint.png", "--size", "96", "--json")
+    code, printed, new = rehearse(
+        "style", "photo.png", "paint.png", "--size", "96", "--json", "--denoise"
+    )
     found = json.loads(printed.out)
     assert (code, new) == (0, set())
     assert found["size"] == [96, 64]

@@ -1,6 +1,7 @@
 """Progress: speeds, time left, and the bar drawn for someone at a terminal."""
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,33 @@ def test_a_terminal_says_where_a_run_goes_on_from_above_the_bar(monkeypatch):
     with watching(None) as draw:
         draw(step(41))
     assert screen.getvalue().count("impasto: going on from evaluation 40 of 100") == 1
+
+
+@pytest.mark.parametrize(
+    ("planes", "losses", "line"),
+    [
+        (1, None, "64×48  41/100  20.5/s  0:03 left"),
+        (9, None, "plane 2/9 64×48  41/100  20.5/s  0:03 left"),
+        (1, Losses(0.25, 0.0, 0.0), "64×48  41/100  loss 0.25  20.5/s  0:03 left"),
+    ],
+)
+def test_planes_are_drawn_without_scales_and_do_not_go_on(capsys, planes, losses, line):
+    scale = min(planes, 2)
+    with watching(True, part="plane") as draw:
+        draw(replace(step(41, 2.0, scale, planes), losses=losses))
+    assert capsys.readouterr().err == line + "\n"
+
+
+@pytest.mark.parametrize(("planes", "place"), [(1, " 64×48"), (9, "plane 2/9 64×48")])
+def test_a_terminal_shows_planes(monkeypatch, planes, place):
+    screen = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with watching(None, part="plane") as draw:
+        draw(replace(step(1, scale=min(planes, 2), scales=planes), losses=None))
+    assert place in screen.getvalue().replace("\x1b[2K", " ")
+    assert "content" not in screen.getvalue()
 
 
 def test_times_are_spoken_as_clocks_show_them():

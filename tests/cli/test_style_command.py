@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fake_rooms import seen
 
+from impasto import denoise
 from impasto.presets import PRESETS, style_recipe
 from impasto.recipe import StyleRecipe, read_recipe
 
@@ -67,7 +68,7 @@ def test_every_option_of_the_recipe_arrives(impasto, calls):
         "tv_weight": 0.5, "statistic": "wasserstein", "normalization": "paper",
         "pooling": "average", "padding": "zeros", "optimizer": "adam", "learning_rate": 0.5,
         "history": 5, "weights": "torchvision", "seed": 9, "device": "cpu",
-        "precision": "bfloat16", "memory": 3.5, "warmup": 0.5,
+        "precision": "bfloat16", "memory": 3.5, "warmup": 0.5, "denoise": "no",
     }  # fmt: skip
     assert set(wanted) == set(StyleRecipe.model_fields) - {"version"}
     words = []
@@ -280,3 +281,23 @@ def test_presets_are_offered(impasto):
 def test_pixels_of_the_output_are_those_of_the_result(impasto, folder):
     impasto(*BASE, "--steps", 1)
     np.testing.assert_array_equal(seen(folder / "out.png"), seen(folder / "photo.png"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--denoise"], "after"), (["--denoise", "before"], "before")]
+)
+def test_it_cleans_where_that_is_asked_for(impasto, calls, folder, words, said):
+    code, out, err = impasto(*BASE, "--steps", 1, *words)
+    assert (code, out, err) == (0, "out.png\n", "")
+    assert calls[-1]["recipe"].denoise == "no"
+    facts = json.loads(impasto("info", "out.png", "--json")[1])
+    assert facts["recipe"]["denoise"] == said
+    wanted = denoise("photo.png").array()
+    assert (seen("out.png") == wanted).all()
+    assert (seen("out.png") != seen("photo.png")).any()
+
+
+def test_it_cleans_only_in_words_it_knows(impasto, calls):
+    code, out, err = impasto(*BASE, "--denoise", "twice")
+    assert (code, out, err.count("\n"), calls) == (2, "", 1, [])
+    assert "`denoise` must be one of no, before, after, both, got 'twice'" in err

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.picture.record import Carried, Picture
+    from impasto.picture.stack import Stack
     from impasto.recipe import ReconstructRecipe, StyleRecipe
-    from impasto.result import OnStep, Result, Step
+    from impasto.result import Diagnosis, OnStep, Result, Step
     from impasto.style.checkpoint import Checkpoints
 
     Recipe = StyleRecipe | ReconstructRecipe
@@ -71,6 +72,13 @@ def opened(source: str, name: str) -> Picture:
     from impasto.picture.read import open_picture
 
     return open_picture(contents(source), name=name)
+
+
+def supplied(source: str, name: str, axes: str = "auto") -> Picture | Stack:
+    """Open a picture, or measured data where the source is a TIFF of such."""
+    from impasto.picture.supply import supply
+
+    return supply(contents(source), axes, name)
 
 
 def contents(source: str) -> str | bytes:
@@ -148,7 +156,7 @@ def check_places(
         _rehearse(saving)
 
 
-def put(saving: Saving, pixels: Tensor, carried: Carried, recipe: str) -> str:
+def put(saving: Saving, pixels: Tensor, carried: Carried, recipe: str | None) -> str:
     """Write the finished picture; gives back its path, or `-`."""
     from impasto.picture.write import encode, save
 
@@ -213,6 +221,19 @@ def summary(result: Result, output: str) -> dict[str, Any]:
         "seed": recipe.seed,
         "device": str(result.device),
         "precision": str(result.precision),
+    }
+
+
+def noise_facts(found: Diagnosis) -> dict[str, Any]:
+    """What `--json` says of noise, in plain JSON values."""
+    return {
+        "kind": found.kind,
+        "sigma": [plain(sigma) for sigma in found.sigma],
+        "gain": None if found.gain is None else plain(found.gain),
+        "correlation": plain(found.correlation),
+        "clipped": list(found.clipped),
+        "method": found.method,
+        "words": found.words,
     }
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C once: finish this evaluation and keep the picture. Twice: stop at once."""
+"""Ctrl-C once: finish this step and keep the picture. Twice: stop at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stoppable() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         asked.set()
         # Not through sys.stderr: the signal may have come in the middle of a write to it.
-        os.write(2, b"\nimpasto: stopping after this evaluation; once more to stop at once\n")
+        os.write(2, b"\nimpasto: stopping after this step; once more to stop at once\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield asked  # only the main thread may set handlers

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from impasto.cli import files
 from impasto.cli.options import debug_option, json_option, overwrite_option, shown
+from impasto.errors import PictureError
+from impasto.picture.record import Picture
 
 if TYPE_CHECKING:
-    from impasto.picture.record import Picture
+    from torch import Tensor
+
+    from impasto.picture.stack import Stack
+    from impasto.result import Diagnosis
 
 
 @click.command()
@@ -25,13 +31,11 @@ def compare(a: str, b: str, as_json: bool) -> None:
     """Measure how close A and B are.
 
     PSNR is in decibels, SSIM goes up to 1; higher is closer. One of the two may be `-` for
-    stdin. In JSON, an infinite PSNR, of equal pictures, is null.
+    stdin. In JSON, an infinite PSNR, of equal pictures, is null. Stacks are measured over all
+    planes; white is the largest number of their type, and 1 of floats.
     """
-    from impasto.measure.quality import psnr, ssim
-
     files.one_pipe({"a": a, "b": b})
-    first, second = _alike(files.opened(a, "a"), files.opened(b, "b"))
-    decibels, likeness = psnr(first, second), ssim(first, second)
+    decibels, likeness = _closeness(files.supplied(a, "a"), files.supplied(b, "b"))
     if as_json:
         click.echo(json.dumps({"psnr": files.plain(decibels), "ssim": files.plain(likeness)}))
         return
@@ -68,26 +72,70 @@ def info(file: str, as_json: bool) -> None:
 
     FILE may be `-` for stdin.
     """
-    from impasto.picture.read import describe
-
     files.one_pipe({"file": file})
-    facts = dict(describe(files.contents(file), name="file"))
+    facts, found = _facts(files.contents(file))
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        click.echo(json.dumps(facts | {"noise": files.noise_facts(found)}, ensure_ascii=False))
         return
-    rows = list(_rows(facts))
+    rows = list(_rows(facts | {"noise": found.words}))
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         click.echo(f"{click.style(name.ljust(width), bold=True)}  {value}".rstrip())
 
 
-def _alike(a: Picture, b: Picture) -> tuple[Any, Any]:
-    """The pixels of two pictures; a grey one is repeated where the other has colors."""
-    channels = max(a.pixels.shape[0], b.pixels.shape[0])
-    first, second = (
-        p.pixels.expand(channels, -1, -1) if p.pixels.shape[0] == 1 else p.pixels for p in (a, b)
-    )
+def _closeness(a: Picture | Stack, b: Picture | Stack) -> tuple[float, float]:
+    """PSNR and SSIM over all planes of two pictures or stacks."""
+    from impasto.measure.quality import psnr, ssim
+
+    counts = [1 if isinstance(one, Picture) else one.count for one in (a, b)]
+    if counts[0] != counts[1]:
+        raise ValueError(
+            f"`b` must have as many planes as `a`, {counts[0]}, got {counts[1]}; compare others"
+        )
+    errors, likenesses = [], []
+    for planes in zip(_planes(a), _planes(b), strict=True):
+        first, second = _alike(*planes)
+        errors.append(10 ** (-psnr(first, second) / 10))
+        likenesses.append(ssim(first, second))
+    error = sum(errors) / len(errors)
+    decibels = -10 * math.log10(error) if error else math.inf
+    return decibels, sum(likenesses) / len(likenesses)
+
+
+def _planes(source: Picture | Stack) -> Iterator[Tensor]:
+    """The planes of a picture or a stack, (C, H, W), one at a time."""
+    if isinstance(source, Picture):
+        yield source.pixels
+    else:
+        yield from (source.plane(index) for index in source.planes())
+
+
+def _alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two pictures (C, H, W); a gray one is repeated where the other has colors."""
+    channels = max(len(a), len(b))
+    first, second = (one.expand(channels, -1, -1) if len(one) == 1 else one for one in (a, b))
     return first, second
+
+
+def _facts(source: str | bytes) -> tuple[dict[str, Any], Diagnosis]:
+    """What a file is, and what noise it has."""
+    from impasto.denoising.diagnosis import diagnose
+    from impasto.picture.read import describe
+    from impasto.picture.stack_file import is_measured
+    from impasto.picture.supply import supply
+
+    measured = isinstance(source, str) and is_measured(source)
+    try:
+        facts = dict(describe(source, name="file"))
+    except PictureError:
+        if not measured:
+            raise
+        # Data may be of a type that no picture has.
+        facts = {"format": "TIFF", "bytes": Path(source).stat().st_size}
+    opened = supply(source, name="file")
+    if measured:
+        facts |= {"axes": opened.axes, "shape": list(opened.shape), "dtype": opened.dtype.name}
+    return facts, diagnose(opened)
 
 
 def _rows(facts: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:

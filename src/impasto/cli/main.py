@@ -15,8 +15,10 @@ import click
 
 from impasto import __version__
 from impasto.cli.demo import demo
+from impasto.cli.denoise import denoise
 from impasto.cli.doctor import doctor
 from impasto.cli.look import compare, figure, info
+from impasto.cli.noise import noise
 from impasto.cli.options import debug_option, spoken
 from impasto.cli.reconstruct import reconstruct
 from impasto.cli.style import style
@@ -27,17 +29,18 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `impasto demo`, or `impasto style photo.jpg painting.jpg -o out.png`. "
+    epilog="Start with `impasto demo`, `impasto style photo.jpg painting.jpg -o out.png`, or "
+    "`impasto denoise photo.jpg`. "
     "`impasto COMMAND --help` lists a command's options. "
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @debug_option
 def impasto() -> None:
-    """Paint any photograph in the style of any picture."""
+    """Paint any photograph in the style of any picture, and clean any noisy one."""
 
 
-for _command in (style, reconstruct, compare, figure, demo, doctor, info):
+for _command in (style, denoise, reconstruct, compare, noise, figure, demo, doctor, info):
     impasto.add_command(_command)
 
 
@@ -67,11 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in words:
             traceback.print_exc()
-        return _complain(*_verdict(error))
+        return _complain(*_verdict(error, words))
 
 
-def _verdict(error: Exception) -> tuple[str, int]:
-    """An error as one sentence and an exit code."""
+def _verdict(error: Exception, words: Sequence[str]) -> tuple[str, int]:
+    """An error as one sentence and an exit code; the words are those after `impasto`."""
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "impasto"
         return f"{error.format_message().rstrip('.')}; see `{command} --help`", MISUSED
@@ -80,7 +83,8 @@ def _verdict(error: Exception) -> tuple[str, int]:
     if isinstance(error, ImpastoError):
         return str(error), FAILED
     if _out_of_memory(error):
-        return "there is not enough memory for this run; ask for a smaller `--size`", FAILED
+        way_out = "clean a part of it" if "denoise" in words[:1] else "ask for a smaller `--size`"
+        return f"there is not enough memory for this run; {way_out}", FAILED
     if isinstance(error, (ValueError, TypeError)):
         return spoken(str(error)), MISUSED
     if isinstance(error, OSError) and error.strerror:

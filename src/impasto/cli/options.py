@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 import click
@@ -39,7 +39,7 @@ def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
         for name, field in reversed(model.model_fields.items()):
             if name != "version":
                 command = click.option(
-                    flag(name), name, metavar=_metavar(field), help=described(name, field)
+                    flag(name), name, help=described(name, field), **_shape(field)
                 )(command)
         return command
 
@@ -98,7 +98,11 @@ def described(name: str, field: FieldInfo) -> str:
     else:
         must = law(field)
     default = shown(field.get_default(call_default_factory=True))
-    return f"{field.description}  [{must}; default {default}]"
+    if field.annotation is bool:
+        return field.description
+    word = _alone(field)
+    alone = f"; {word} where no NAME follows" if word else ""
+    return f"{field.description}  [{must}; default {default}{alone}]"
 
 
 def spoken(sentence: str) -> str:
@@ -108,7 +112,12 @@ def spoken(sentence: str) -> str:
         >>> spoken("`strength` must be at most 1, got 7; see StyleRecipe for every option")
         '`strength` must be at most 1, got 7; see `impasto style --help` for every option'
     """
-    for model, command in (("StyleRecipe", "style"), ("ReconstructRecipe", "reconstruct")):
+    commands = {
+        "StyleRecipe": "style",
+        "ReconstructRecipe": "reconstruct",
+        "DenoiseRecipe": "denoise",
+    }
+    for model, command in commands.items():
         sentence = sentence.replace(f"see {model} for", f"see `impasto {command} --help` for")
     return sentence
 
@@ -157,32 +166,64 @@ def saving_options(command: F) -> F:
             help="keep the run's state in this folder, so that the same command goes on after a "
             "crash or kill",
         ),
-        click.option("--bits", type=click.Choice(["8", "16"]), help="bits a channel of the output"),
-        click.option(
-            "--quality",
-            type=click.IntRange(1, 100),
-            metavar="N",
-            help="quality of .jpg, .webp and .avif ; larger keeps more",
-        ),
-        click.option("--strip-gps", is_flag=True, help="leave out where a photograph was taken"),
-        overwrite_option,
-        click.option(
-            "--dry-run",
-            is_flag=True,
-            help="check everything, print sizes, tiles, memory and time, and write nothing",
-        ),
+        file_options(),
+        dry_run_option("sizes, tiles, memory and time"),
         json_option,
         progress_option,
         debug_option,
     )
-    return _stacked(command, options)
+    return stacked(command, options)
 
 
-def _stacked(command: F, options: Iterable[Callable[[F], F]]) -> F:
+def file_options(depths: Sequence[str] = ("8", "16")) -> Callable[[F], F]:
+    """How a picture's file is written, in one of some numbers of bits."""
+
+    def decorate(command: F) -> F:
+        bits = click.Choice(depths)
+        options = (
+            click.option("--bits", type=bits, help="bits a channel of the output"),
+            click.option(
+                "--quality",
+                type=click.IntRange(1, 100),
+                metavar="N",
+                help="quality of .jpg, .webp and .avif ; larger keeps more",
+            ),
+            click.option(
+                "--strip-gps", is_flag=True, help="leave out where a photograph was taken"
+            ),
+            overwrite_option,
+        )
+        return stacked(command, options)
+
+    return decorate
+
+
+def dry_run_option(what: str) -> Callable[[F], F]:
+    """`--dry-run`, which prints what there is to say."""
+    return click.option(
+        "--dry-run", is_flag=True, help=f"check everything, print {what}, and write nothing"
+    )
+
+
+def stacked(command: F, options: Iterable[Callable[[F], F]]) -> F:
     """Apply decorators so that `--help` lists them in the order written."""
     for option in reversed(tuple(options)):
         command = option(command)
     return command
+
+
+def _shape(field: FieldInfo) -> dict[str, Any]:
+    """How a field is typed: as a flag, as a word that may be left out, or as a value."""
+    if field.annotation is bool:
+        return {"is_flag": True, "default": None}
+    if word := _alone(field):
+        return {"metavar": _metavar(field), "is_flag": False, "flag_value": word}
+    return {"metavar": _metavar(field)}
+
+
+def _alone(field: FieldInfo) -> str | None:
+    """What an option means that no value follows; None where one must."""
+    return (field.json_schema_extra or {}).get("alone")
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
@@ -15,12 +16,13 @@ ROOMY = 76  # columns a terminal must have to show the losses too
 
 
 @contextmanager
-def watching(wanted: bool | None, label: str = "") -> Iterator[OnStep]:
+def watching(wanted: bool | None, label: str = "", part: str = "scale") -> Iterator[OnStep]:
     """Show the steps of a run on stderr, and where it goes on if it does not begin at the start.
 
     Args:
         wanted: True shows, False is silent, None shows steps only where stderr is a terminal.
         label: what to call the run, where there are several.
+        part: what a run is made of: scales, which may go on where they were left, or planes.
 
     Returns:
         A context manager that gives the function to call at every step.
@@ -33,11 +35,12 @@ def watching(wanted: bool | None, label: str = "") -> Iterator[OnStep]:
     if wanted is False:
         yield lambda step: None
     elif terminal:
-        with _bar(label) as draw:
+        with _bar(label, part) as draw:
             yield draw
     else:
-        lines = _lines(label) if wanted else lambda step: None
-        yield _announced(lines, label, lambda line: click.echo(line, err=True))
+        lines = _lines(label, part) if wanted else lambda step: None
+        say = partial(click.echo, err=True)
+        yield lines if part == "plane" else _announced(lines, label, say)
 
 
 def spoken(seconds: float) -> str:
@@ -99,12 +102,21 @@ def _announced(draw: OnStep, label: str, say: Callable[[str], None]) -> OnStep:
     return watch
 
 
-def _losses(step: Step) -> str:
-    """The two losses of a step in a few words."""
+def _losses(step: Step, part: str) -> str:
+    """The losses of a step in a few words; nothing where there are none."""
+    if step.losses is None:
+        return ""
+    if part == "plane":
+        return f"loss {step.losses.total:.3g}"
     return f"content {step.losses.content:.3g} style {step.losses.style:.3g}"
 
 
-def _lines(label: str) -> OnStep:
+def _place(step: Step, part: str) -> str:
+    """Which part of the run a step belongs to; nothing where a picture is all there is."""
+    return "" if part == "plane" and step.scales == 1 else f"{part} {step.scale}/{step.scales} "
+
+
+def _lines(label: str, part: str) -> OnStep:
     """Write a line at the first, every fiftieth and the last evaluation."""
     rate = pace()
     start = f"{label}  " if label else ""
@@ -116,18 +128,20 @@ def _lines(label: str) -> OnStep:
         if first or step.evaluation == step.evaluations or step.evaluation % LINE_EVERY == 0:
             first = False
             width, height = step.size
-            click.echo(
-                f"{start}scale {step.scale}/{step.scales} {width}×{height}  "
-                f"{step.evaluation}/{step.evaluations}  {_losses(step)}  "
-                f"{speed:.3g}/s  {spoken(step.left / speed)} left",
-                err=True,
+            cells = (
+                f"{start}{_place(step, part)}{width}×{height}",
+                f"{step.evaluation}/{step.evaluations}",
+                _losses(step, part),
+                f"{speed:.3g}/s",
+                f"{spoken(step.left / speed)} left",
             )
+            click.echo("  ".join(filter(None, cells)), err=True)
 
     return draw
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[OnStep]:
+def _bar(label: str, part: str) -> Iterator[OnStep]:
     """A live bar with rich."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -150,14 +164,16 @@ def _bar(label: str) -> Iterator[OnStep]:
     def draw(step: Step) -> None:
         speed = rate(step)
         width, height = step.size
+        place = _place(step, part).removeprefix("scale ")
         progress.update(
             task,
             total=step.evaluations,
             completed=step.evaluation,
-            description=f"{label} {step.scale}/{step.scales} {width}×{height}".lstrip(),
-            losses=_losses(step),
+            description=f"{label} {place}{width}×{height}".lstrip(),
+            losses=_losses(step, part),
             left=f"{speed:.3g}/s {spoken(step.left / speed)} left",
         )
 
     with progress:
-        yield _announced(draw, label, lambda line: console.print(line, highlight=False))
+        say = partial(console.print, highlight=False)
+        yield draw if part == "plane" else _announced(draw, label, say)

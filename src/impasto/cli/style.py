@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from impasto.recipe import StyleRecipe
 EPILOG = (
     "CONTENT, one STYLE or --init may be `-` for stdin; -o - writes a PNG to stdout, and --json "
     "then goes to stderr. --init also takes the path of a picture. Ctrl-C keeps the best picture "
-    "so far. Options not given are the preset's; the defaults shown are those of `default`."
+    "so far. --denoise without a NAME goes behind STYLE. Options not given are the preset's; the "
+    "defaults shown are those of `default`."
 )
 
 
@@ -58,15 +60,13 @@ def style(content: str, style: tuple[str, ...], output: str | None, **options: A
 
 def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, options: Any) -> int:
     """Paint, write everything, and say where it is."""
-    from impasto.style.stylize import stylize
-
     kept = files.checkpoints(options["checkpoint"])
     styles = _styles(pictures)
     # Where no figure needs it at the end, the run may let go of the photograph.
     content = pictures["content"] if options["figure"] else None
     with stoppable() as asked:
         with watching(options["progress"]) as draw:
-            result = stylize(
+            result = _painter(recipe)(
                 content or pictures.pop("content"),
                 styles if len(styles) > 1 else styles[0],
                 recipe=recipe,
@@ -86,10 +86,22 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
     return 0
 
 
+def _painter(recipe: StyleRecipe) -> Callable[..., Any]:
+    """What paints, and cleans where that is wanted."""
+    if recipe.denoise == "no":
+        from impasto.style.stylize import stylize
+
+        return stylize
+    from impasto.painting import paint
+
+    return paint
+
+
 def _rehearse(recipe: StyleRecipe, pictures: dict[str, Any], as_json: bool) -> int:
-    """Print what a run would do."""
+    """Print what a run would do; cleaning needs no plan."""
     from impasto.style.stylize import style_plan
 
+    recipe = recipe.model_copy(update={"denoise": "no"})
     first = pictures.get("init")
     planned = style_plan(pictures["content"], _styles(pictures), recipe=recipe, init_picture=first)
     tell_plans({"": planned}, as_json)

@@ -19,7 +19,7 @@ from impasto.picture.stack import Stack
 from impasto.picture.stack_write import write_stack
 from impasto.picture.supply import origin_of, planes_of, supply
 from impasto.recipe import DenoiseRecipe
-from impasto.result import DenoiseResult, OnStep, blended
+from impasto.result import DenoiseResult, Diagnosis, OnStep, blended
 
 _SAMPLE = 8  # planes that stand for a stack that is too large to hold
 
@@ -55,6 +55,7 @@ def denoise(
         MemoryShortageError: the method needs more memory than there is.
 
     Example:
+        >>> import torch
         >>> noisy = 0.5 + 0.1 * torch.randn(1, 32, 32, generator=torch.manual_seed(0))
         >>> result = denoise(noisy, sigma=0.1)
         >>> bool(result.pixels.std() < 0.3 * noisy.std())
@@ -82,6 +83,7 @@ def denoise(
         origin_of(source),
         recipe,
         run.method,
+        run.diagnosis,
         run.watch.seconds,
         str(run.device),
         run.watch.stopped,
@@ -118,6 +120,7 @@ def denoise_stack(
 
     Example:
         >>> import tempfile
+        >>> import torch
         >>> noisy = 0.1 * torch.randn(2, 3, 32, 32, generator=torch.manual_seed(0))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     denoise_stack(noisy, f"{folder}/clean.tif", axes="ZTYX").name
@@ -156,6 +159,7 @@ class _Run:
         self.recipe = recipe
         self.device = choose(recipe.device)
         self.method = recipe.method
+        self.diagnosis: Diagnosis | None = None
         self._source = source
         size = source.size if isinstance(source, Picture) else source.plane_shape[:0:-1]
         count = 1 if isinstance(source, Picture) else source.count
@@ -170,9 +174,10 @@ class _Run:
             yield plane, fit.cleaned(plane)
 
     def _fitted(self, planes: Tensor) -> Fit:
-        """A fit to planes, and the name of its method."""
+        """A fit to planes; remembers its method, and what the first one found."""
         fit = fitted(planes, self.recipe, self.device, self.watch, self._source)
         self.method = fit.method
+        self.diagnosis = self.diagnosis or fit.diagnosis
         return fit
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,42 +17,13 @@ from impasto.picture.record import Picture
 from impasto.picture.stack import Stack
 from impasto.picture.supply import planes_of, supply
 from impasto.recipe import DenoiseRecipe
+from impasto.result import Diagnosis, Kind
 
 _CLEAN = 0.5 / 255  # of the range: noise that nobody sees
 _SAMPLE = 8  # planes of a stack that are looked at
 
 # Specks stand out from their neighbors' median by so many of its usual deviations, and so much.
 _SPECK, _SPECK_LEAST, _SPECKLED = 6, 0.25, 0.003
-
-Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse"]
-
-
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
-    """What noise a picture has, and what becomes of it.
-
-    Attributes:
-        kind: `gaussian`, the same in the dark and in the light; `poisson-gaussian`, growing with
-            the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
-            which no method here takes away; or `clean`.
-        sigma: typical standard deviation in each channel: 1 being white for pictures, in
-            `Stack.plane`'s numbers for measured data.
-        gain: variance for each unit of light, of Poisson-Gaussian noise; None of other kinds.
-        correlation: of a pixel's noise with its direct neighbors', −1 to 1.
-        clipped: whether noisy values were cut off at the dark end, and at the light end.
-        method: what cleans it; None where nothing is to be done.
-        words: the same in plain words.
-        noise: as the methods use it, on a scale of [0, 1].
-    """
-
-    kind: Kind
-    sigma: tuple[float, ...]
-    gain: float | None
-    correlation: float
-    clipped: tuple[bool, bool]
-    method: str | None
-    words: str
-    noise: Noise
 
 
 def diagnose(picture: Source | Stack, **options: Any) -> Diagnosis:

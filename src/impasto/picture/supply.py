@@ -20,7 +20,7 @@ def supply(source: Source | Stack, axes: str = "auto", name: str = "picture") ->
     Args:
         source: anything `open_picture`, `open_stack` or `array_stack` takes, or what they give.
         axes: a letter for each axis of measured data, or `auto`; a TIFF with axes given is taken
-            for measured data.
+            for measured data, and a `Stack` must have these.
         name: what errors call it.
 
     Raises:
@@ -41,6 +41,13 @@ def supply(source: Source | Stack, axes: str = "auto", name: str = "picture") ->
         return open_stack(source, given, name)
     else:
         found = open_picture(source, name=name)
+    if given and isinstance(found, Stack):
+        if given == found.axes:
+            return found
+        raise ValueError(
+            f"`axes` must be auto or {found.axes}, as the stack has them, got {given!r}; open it "
+            "with others"
+        )
     if given:
         raise ValueError(
             f"`axes` must be auto for a picture that is no measured data, got {given!r}; leave it "

@@ -186,4 +186,9 @@ def _chosen(
             f"`init` must be `picture` where an init picture is given and only there, got "
             f"{recipe.init!r}; give both or neither"
         )
+    if recipe.denoise != "no":
+        raise ValueError(
+            f"`denoise` must be no for `stylize`, which only paints, got {recipe.denoise!r}; call "
+            "`impasto.paint`, which takes the same and cleans too"
+        )
     return recipe

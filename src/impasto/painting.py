@@ -1,0 +1,94 @@
+"""Painting and cleaning in one recipe: `paint`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto.law import refuse_both, signed_by
+from impasto.picture.read import Source, open_picture
+from impasto.picture.record import Picture
+from impasto.presets import style_recipe
+from impasto.recipe import DenoiseRecipe, StyleRecipe
+from impasto.result import DenoiseResult, OnStep, Result
+
+if TYPE_CHECKING:
+    from impasto.style.checkpoint import Checkpoints
+
+
+@signed_by(StyleRecipe)
+def paint(
+    content: Source,
+    style: Source | Sequence[Source],
+    *,
+    recipe: StyleRecipe | None = None,
+    init_picture: Source | None = None,
+    on_step: OnStep | None = None,
+    checkpoint: str | Path | Checkpoints | None = None,
+    **options: Any,
+) -> Result:
+    """Paint as `stylize` does, and clean noise away before, after or both, as `denoise` does.
+
+    Args:
+        content: as for `stylize`; where it is cleaned first, at its own size.
+        style: as for `stylize`.
+        recipe: every option at once; or give the ones to change as `options`. Its `denoise` says
+            what is cleaned, with the recipe's seed, device and memory and `denoise`'s defaults.
+        init_picture: as for `stylize`.
+        on_step: as for `stylize`; cleaning calls it not. A painting that it ends early is left as
+            it is then, and the result's recipe says that.
+        checkpoint: as for `stylize`, of the painting.
+        options: any field of `StyleRecipe`.
+
+    Returns:
+        As `stylize`; `losses` are those of the painting before it was cleaned.
+
+    Raises:
+        ValueError: as `stylize` and `denoise`; so the other errors.
+
+    Example:
+        >>> import torch
+        >>> pictures = torch.rand(3, 32, 48), torch.rand(3, 32, 32)
+        >>> paint(*pictures, size=32, steps=1, denoise="after").recipe.denoise
+        'after'
+    """
+    # Looked up at each call, so that whatever stands in for them is found.
+    from impasto.style.stylize import style_plan, stylize
+
+    refuse_both(recipe, options)
+    if recipe is None:
+        start = {} if init_picture is None else {"init": "picture"}
+        recipe = style_recipe(**start | options)
+    painted = recipe.model_copy(update={"denoise": "no"})
+    given = {"recipe": painted, "init_picture": init_picture}
+    seconds = 0.0
+    done = []
+    if recipe.denoise in ("before", "both"):
+        content = open_picture(content, name="content")
+        style_plan(content, style, **given)  # what is refused is refused before any work
+        cleaned = _cleaned(content, recipe)
+        content, seconds = Picture(cleaned.pixels, content.carried), cleaned.seconds
+        done.append("before")
+    result = stylize(content, style, **given, on_step=on_step, checkpoint=checkpoint)
+    pixels = result.pixels
+    if recipe.denoise in ("after", "both") and not result.stopped:
+        cleaned = _cleaned(Picture(pixels, result.carried), recipe)
+        pixels, seconds = cleaned.pixels, seconds + cleaned.seconds
+        done.append("after")
+    said = {"denoise": "both" if len(done) == 2 else "".join(done) or "no"}
+    return replace(
+        result,
+        pixels=pixels,
+        recipe=result.recipe.model_copy(update=said),
+        seconds=result.seconds + seconds,
+    )
+
+
+def _cleaned(picture: Picture, recipe: StyleRecipe) -> DenoiseResult:
+    """A picture without its noise, computed where and as the recipe has it."""
+    from impasto.denoising.denoise import denoise
+
+    shared = {name: getattr(recipe, name) for name in ("seed", "device", "memory")}
+    return denoise(picture, recipe=DenoiseRecipe(**shared))
