@@ -275,7 +275,11 @@ class DenoiseRecipe(BaseModel):
     )
     seed: Seed = 0
     device: Device = "auto"
-    memory: Memory = "auto"
+    memory: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="most memory the whole process may take, in GiB (2^30 bytes); a method that "
+        "needs more is refused before it starts; `auto` is what is free",
+    )
 
 
 def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe | DenoiseRecipe:

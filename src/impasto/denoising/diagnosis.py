@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -41,6 +40,7 @@ def diagnose(picture: Source | Stack, **options: Any) -> Diagnosis:
         PictureError: a file that cannot be read.
 
     Example:
+        >>> import torch
         >>> noisy = 0.5 + 0.1 * torch.randn(1, 64, 64, generator=torch.manual_seed(0))
         >>> found = diagnose(noisy)
         >>> found.kind, round(found.sigma[0], 1)
@@ -69,8 +69,7 @@ def diagnosed(
     noise = estimated(joined, working_basis(len(joined)))
     if recipe.sigma != "auto":
         noise = known(noise, recipe.sigma / span)
-    variance = noise.variance(joined, torch.eye(len(joined)))
-    sigma = tuple((variance.flatten(1).median(1).values.sqrt() * span).tolist())
+    sigma = tuple((noise.typical(joined) * span).tolist())
     kind = _kind(noise, max(sigma) / span, joined)
     if recipe.sigma != "auto" and kind == "clean":
         kind = "gaussian"

@@ -18,11 +18,12 @@ from torch.nn import functional as F
 from impasto.denoising.flat import shared
 from impasto.denoising.noise import LEVELS, Noise, clipping, read, white
 
-_PATCH = 7  # pixels a side whose covariance is looked at
+_PATCHES = ((9000, 7), (2000, 5), (0, 3))  # least pixels, and pixels a side of patches looked at
 _MOST = 40_000  # of such patches
 _BINS = 6  # of brightness
 _CLIPPED = 0.002  # share of values at the end of the range
-_NTH, _PLATEAU = 12, 0.55  # white noise's least eigenvalue is at least this share of its twelfth
+_PLATEAU = 0.55  # white noise's least eigenvalue is at least this share of one a quarter up
+_EACH = 1500  # patches that a bin needs
 _MOST_CODES = 4096  # values that counts may have
 _LIKELY_COUNTS = (0.6, 1.6)  # gain of noise in units of the step between counts
 _SIMPLER = 0.03  # by so much a line must fit better to have one number more
@@ -53,7 +54,7 @@ class _Fine(NamedTuple):
 
     levels: Tensor  # mean values
     variances: Tensor  # of the noise, where it is white
-    plateaus: Tensor  # the least eigenvalue beside the twelfth
+    plateaus: Tensor  # the least eigenvalue beside one a quarter up
 
 
 def _clipped(picture: Tensor) -> tuple[bool, bool]:
@@ -67,19 +68,20 @@ def _clipped(picture: Tensor) -> tuple[bool, bool]:
 
 def _patch_levels(plane: Tensor) -> _Fine:
     """Mean and noise variance by brightness: the least eigenvalues of patches' covariance."""
-    patch = (min(_PATCH, plane.shape[0]), min(_PATCH, plane.shape[1]))
+    side = next(side for least, side in _PATCHES if plane.numel() >= least)
+    patch = (min(side, plane.shape[0]), min(side, plane.shape[1]))
     rows = F.unfold(plane[None, None], patch, stride=math.isqrt(plane.numel() // _MOST) or 1)[0].T
     means = rows.mean(1)
     low, high = plane.min(), plane.max()
     levels, variances, plateaus = [], [], []
-    for part in means.argsort().chunk(_BINS):
+    for part in means.argsort().chunk(min(_BINS, max(1, len(rows) // _EACH))):
         own = rows[part].double()
         own = own - own.mean(1, keepdim=True)  # a bin is narrow; its width is not texture
         values = torch.linalg.eigvalsh(own.T @ own / len(own))[1:]
         levels.append(means[part].mean())
         variances.append(_least(values))
         ends = float(((rows[part] <= low) | (rows[part] >= high)).float().mean())
-        nth = float(values[min(_NTH, len(values)) - 1]) if len(values) else 0.0
+        nth = float(values[len(values) // 4]) if len(values) > 1 else 0.0
         plateaus.append(float(values[0]) / nth if nth > 1e-7 and ends < 0.5 else 0.0)
     return _Fine(torch.stack(levels), torch.tensor(variances).clamp(min=0), torch.tensor(plateaus))
 

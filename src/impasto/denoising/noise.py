@@ -54,6 +54,15 @@ class Noise:
                     found += share[:, None, None] * deviation[i] * deviation[j]
         return found.clamp(min=1e-9)
 
+    def typical(self, picture: Tensor) -> Tensor:
+        """Standard deviation at the median of each channel of (C, H, W), before any clipping."""
+        light = picture.flatten(1).median(1, keepdim=True).values
+        if self.lags is None:
+            return (self.gain * light[:, 0].clamp(min=0) + self.sigma**2).sqrt()
+        return torch.cat(
+            [read(*one) for one in zip(light, self.levels, self.variances, strict=True)]
+        ).sqrt()
+
     def true(self, picture: Tensor) -> Tensor:
         """A mean of noisy values, (C, H, W), as the value without noise that it stands for."""
         return torch.stack(

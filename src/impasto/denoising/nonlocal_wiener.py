@@ -44,12 +44,13 @@ def _passes(noisy: Tensor, noise: Noise, passes: Sequence[Groups], watch: Watch)
     variance = noise.variance(_blurred(noisy, 1.5), basis)
     # Patches are easier to compare with a little less noise in them.
     found = combined(work, _blurred(work[:1], 0.7)[0], variance, passes[0], lags)
-    for done, groups in enumerate(passes[1:], 1):
+    for done in range(1, len(passes) + 1):
         back = torch.einsum("ji,jhw->ihw", basis, found)
-        if not watch.goes_on(done, len(passes), back.cpu):
+        if not watch.goes_on(done, len(passes), back.cpu) or done == len(passes):
             break
+        groups = passes[done]
         found = filtered(work, found, found[0], noise.variance(back, basis), groups, lags)
-    return noise.true(torch.einsum("ji,jhw->ihw", basis, found))
+    return noise.true(back)
 
 
 # What was measured of other passes: docs/log.md.
