@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from impasto.cli import files
+from impasto.cli.denoise_figures import check_figures, draw, figure_options, truth_of
 from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import (
     debug_option,
@@ -29,7 +30,7 @@ from impasto.recipe import DenoiseRecipe
 
 if TYPE_CHECKING:
     from impasto.picture.stack import Stack
-    from impasto.result import Diagnosis, OnStep, Step
+    from impasto.result import DenoiseResult, Diagnosis, OnStep, Step
 
 _FIELDS = tuple(name for name in DenoiseRecipe.model_fields if name != "version")
 _TIFF = (".tif", ".tiff")
@@ -55,6 +56,7 @@ RESIDUAL = (
 @click.option("-o", "--output", metavar="FILE", help="where to  [default: IN-clean.png here]")
 @recipe_options(DenoiseRecipe)
 @click.option("--residual", metavar="FILE", help=RESIDUAL)
+@figure_options
 @file_options()
 @dry_run_option("the noise found and what would be done")
 @json_option
@@ -74,19 +76,22 @@ def denoise(picture: str, output: str | None, residual: str | None, **options: A
     saving = files.saving_of(place, files.files(picture), options)
     streamed = measured and Path(place).suffix.lower() in _TIFF
     _check_places(saving, residual, streamed)
+    check_figures(options, saving, residual)
     source = files.supplied(picture, "picture", recipe.axes)
     if measured and not streamed:
         _check_picture(source, place)
+    truth = truth_of(options, source, recipe.axes)
     recipe = _scaled(recipe, source)
     if options["dry_run"]:
         return _rehearse(source, recipe, options["as_json"])
     with stoppable() as asked:
         run = _clean_stack if streamed else _clean
-        return run(source, recipe, saving, residual, options, asked)
+        return run(source, truth, recipe, saving, residual, options, asked)
 
 
 def _clean(
     source: Picture | Stack,
+    truth: Picture | Stack | None,
     recipe: DenoiseRecipe,
     saving: files.Saving,
     residual: str | None,
@@ -97,8 +102,8 @@ def _clean(
     from impasto.cli.residual import write_residual
     from impasto.denoising.denoise import denoise as clean
 
-    with watching(options["progress"], part="plane") as draw:
-        result = clean(source, recipe=recipe, on_step=obeying(asked, draw))
+    with watching(options["progress"], part="plane") as bar:
+        result = clean(source, recipe=recipe, on_step=obeying(asked, bar))
     _say(result.diagnosis, options)
     carried = result.source
     if not isinstance(carried, Carried):
@@ -106,6 +111,7 @@ def _clean(
     written = files.put(saving, result.pixels, carried, recipe.model_dump_json())
     if residual:
         write_residual(residual, result, saving.overwrite)
+    _draw(result, truth, options)
     facts = _facts(result.diagnosis, result.size, 1, recipe, result.device)
     _tell(written, residual, facts, result.seconds, options)
     if not asked.is_set():
@@ -118,6 +124,7 @@ def _clean(
 
 def _clean_stack(
     source: Stack,
+    truth: Picture | Stack | None,
     recipe: DenoiseRecipe,
     saving: files.Saving,
     residual: str | None,
@@ -128,6 +135,7 @@ def _clean_stack(
     from impasto.cli.residual import write_difference
     from impasto.denoising.denoise import denoise_stack
     from impasto.denoising.diagnosis import diagnose
+    from impasto.picture.stack_file import open_stack
 
     began = time.monotonic()
     found = diagnose(source, **recipe.model_dump(exclude={"version"}))
@@ -140,8 +148,8 @@ def _clean_stack(
 
     written = saving.output
     try:
-        with watching(options["progress"], part="plane") as draw:
-            on_step: OnStep = obeying(asked, draw, count)
+        with watching(options["progress"], part="plane") as bar:
+            on_step: OnStep = obeying(asked, bar, count)
             denoise_stack(
                 source, written, recipe=recipe, on_step=on_step, overwrite=saving.overwrite
             )
@@ -155,12 +163,23 @@ def _clean_stack(
     if residual:
         axes = None if recipe.axes == "auto" else recipe.axes
         write_difference(residual, source, written, axes, saving.overwrite)
+    if options["figure"] or options["pairs"]:
+        draw(source, open_stack(written, source.axes), truth, options, measured=True)
     facts = _facts(found, source.plane_shape[:0:-1], source.count, recipe, _device(recipe))
     _tell(written, residual, facts, time.monotonic() - began, options)
     if asked.is_set():
         click.echo(f"impasto: stopped; the data, which was done, is in {written}", err=True)
         return 130
     return 0
+
+
+def _draw(result: DenoiseResult, truth: Any, options: dict[str, Any]) -> None:
+    """Draw the figures of a picture that were asked for, opacity too."""
+    before, after = result.noisy, result.pixels
+    measured = not isinstance(result.source, Carried)
+    if not measured:
+        before, after = Picture(before, result.source), Picture(after, result.source)
+    draw(before, after, truth, options, measured)
 
 
 def _rehearse(source: Picture | Stack, recipe: DenoiseRecipe, as_json: bool) -> int:
