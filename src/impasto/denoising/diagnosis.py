@@ -21,8 +21,9 @@ from impasto.result import Diagnosis, Kind
 _CLEAN = 0.5 / 255  # of the range: noise that nobody sees
 _SAMPLE = 8  # planes of a stack that are looked at
 
-# Specks stand out from their neighbors' median by so many of its usual deviations, and so much.
-_SPECK, _SPECK_LEAST, _SPECKLED = 6, 0.25, 0.003
+# Specks stand out from their neighbors' median by so much, and by so many of its usual deviations,
+# which are small: in strong noise nothing stands out. So many pixels are more than a few defects.
+_SPECK, _SPECK_USUAL, _SPECK_CALM, _SPECKLED = 0.25, 6, 0.05, 0.01
 
 
 def diagnose(picture: Source | Stack, **options: Any) -> Diagnosis:
@@ -115,8 +116,8 @@ def _speckled(picture: Tensor) -> bool:
     own = around[:, 4]
     off = (own - around[:, [0, 1, 2, 3, 5, 6, 7, 8]].median(1).values).abs()
     usual = 1.4826 * off.median()
-    specks = ((own <= 0) | (own >= 1)) & (off > max(_SPECK_LEAST, _SPECK * float(usual)))
-    return float(specks.float().mean()) > _SPECKLED
+    specks = ((own <= 0) | (own >= 1)) & (off > max(_SPECK, _SPECK_USUAL * float(usual)))
+    return float(usual) < _SPECK_CALM and float(specks.float().mean()) > _SPECKLED
 
 
 def _neighbors(lags: Tensor) -> float:
