@@ -116,8 +116,11 @@ def _speckled(picture: Tensor) -> bool:
     own = around[:, 4]
     off = (own - around[:, [0, 1, 2, 3, 5, 6, 7, 8]].median(1).values).abs()
     usual = 1.4826 * off.median()
-    specks = ((own <= 0) | (own >= 1)) & (off > max(_SPECK, _SPECK_USUAL * float(usual)))
-    return float(usual) < _SPECK_CALM and float(specks.float().mean()) > _SPECKLED
+    stands_out = off > max(_SPECK, _SPECK_USUAL * float(usual))
+    black, white = (
+        float((stands_out & end).float().mean()) for end in (own <= 0, own >= own.max())
+    )
+    return float(usual) < _SPECK_CALM and min(black, white) > _SPECKLED / 2
 
 
 def _neighbors(lags: Tensor) -> float:
