@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -34,23 +35,50 @@ def initial(channels: int, seed: int) -> Parameters:
         >>> sum(one.numel() for one in initial(3, seed=0))
         22275
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     found = []
     for into, out, side in ((channels, WIDTH, 3), (WIDTH, WIDTH, 3), (WIDTH, channels, 1)):
         bound = 1 / math.sqrt(into * side * side)
         for shape in ((out, into, side, side), (out,)):
-            found.append((2 * torch.rand(shape, generator=generator) - 1) * bound)
+            drawn = torch.rand(shape, generator=generator, device="cpu")  # the same on any device
+            found.append((2 * drawn - 1) * bound)
     return found
 
 
-def predicted_noise(parameters: Parameters, y: Tensor) -> Tensor:
-    """What the network takes for noise in a picture: (B, C, H, W) -> (B, C, H, W)."""
+def predicted_noise(parameters: Parameters, y: Tensor, padding: int = 1) -> Tensor:
+    """What the network takes for noise in a picture.
+
+    Args:
+        parameters: the network's.
+        y: (B, C, H, W).
+        padding: zeros around what each 3 × 3 convolution sees; 0 gives the inner part alone.
+
+    Returns:
+        (B, C, H, W), or (B, C, H - 4, W - 4) without padding.
+    """
     first, first_bias, second, second_bias, last, last_bias = parameters
-    y = F.leaky_relu(F.conv2d(y, first, first_bias, padding=1), SLOPE, inplace=True)
-    y = F.leaky_relu(F.conv2d(y, second, second_bias, padding=1), SLOPE, inplace=True)
+    y = F.leaky_relu(F.conv2d(y, first, first_bias, padding=padding), SLOPE, inplace=True)
+    y = F.leaky_relu(F.conv2d(y, second, second_bias, padding=padding), SLOPE, inplace=True)
     return F.conv2d(y, last, last_bias)
 
 
 def cleaned(parameters: Parameters, y: Tensor) -> Tensor:
     """A picture without its noise: (B, C, H, W) -> (B, C, H, W)."""
     return y - predicted_noise(parameters, y)
+
+
+def turned(parameters: Parameters) -> list[Parameters]:
+    """The eight networks that see a picture as this one sees it flipped and turned.
+
+    Example:
+        >>> len(turned(initial(3, seed=0)))
+        8
+    """
+
+    def seen(one: Tensor, swapped: bool, flips: tuple[int, ...]) -> Tensor:
+        if one.ndim == 1:  # a bias has no direction
+            return one
+        return (one.transpose(-1, -2) if swapped else one).flip(flips).contiguous()
+
+    ways = itertools.product((False, True), ((), (-1,), (-2,), (-2, -1)))
+    return [[seen(one, *way) for one in parameters] for way in ways]
