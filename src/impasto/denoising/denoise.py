@@ -175,7 +175,7 @@ class _Run:
 
     def _fitted(self, planes: Tensor) -> Fit:
         """A fit to planes; remembers its method, and what the first one found."""
-        fit = fitted(planes, self.recipe, self.device, self.watch, self._source)
+        fit = fitted(planes, self.recipe, self.watch, self._source)
         self.method = fit.method
         self.diagnosis = self.diagnosis or fit.diagnosis
         return fit

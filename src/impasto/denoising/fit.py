@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from impasto.denoising.diagnosis import Diagnosis, diagnosed, scale_of, white_of
@@ -47,19 +46,12 @@ class Fit:
         return (found.cpu() * self.span + self.low).clamp(plane.min(), plane.max())
 
 
-def fitted(
-    planes: Tensor,
-    recipe: DenoiseRecipe,
-    device: torch.device,
-    watch: Watch,
-    source: Picture | Stack,
-) -> Fit:
+def fitted(planes: Tensor, recipe: DenoiseRecipe, watch: Watch, source: Picture | Stack) -> Fit:
     """Fit a method to planes that show the same kind of noise.
 
     Args:
         planes: (P, C, H, W).
         recipe: says which method, or `auto`.
-        device: where it is to run.
         watch: who is told how far it is.
         source: where the planes come from; measured data has a scale of its own.
     """
@@ -68,6 +60,5 @@ def fitted(
     if diagnosis.method is None:
         return Fit("none", diagnosis, low, span, None)
     method = METHODS[diagnosis.method]
-    with device:
-        clean = method((planes - low) / span, diagnosis.noise, recipe, watch)
+    clean = method((planes - low) / span, diagnosis.noise, recipe, watch)
     return Fit(diagnosis.method, diagnosis, low, span, clean)

@@ -96,7 +96,10 @@ class _Flat:
         self.levels = torch.stack([levels for levels, _ in pairs])
         self.variances = torch.stack([variances for _, variances in pairs])
         apart = self._noise.flatten(1)
-        self.mixing = torch.corrcoef(apart) if len(picture) > 1 else torch.ones(1, 1)
+        # A channel without noise correlates with none.
+        several = len(picture) > 1 and apart.shape[1] > 1
+        mixing = torch.corrcoef(apart).nan_to_num(0) if several else torch.eye(len(picture))
+        self.mixing = mixing.fill_diagonal_(1)
 
     def lags(self, basis: Tensor) -> Tensor:
         """Correlation with neighbors in the channels of a basis, (C, 2m + 1, 2m + 1)."""

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from impasto.denoising.grouping import Block, Groups, blocks, grouped, patch_size, patches
 
 _VALUES = 2**20  # values of groups that are computed at a time: what a cache holds
+_ATTEMPTS = 6  # with a higher floor each; the last is far above any rounding
 _FLOOR = 1e-6  # of a matrix's mean diagonal: what rounding may have taken from it
 
 
@@ -216,10 +217,11 @@ def _inverse(matrix: Tensor) -> Tensor:
     """Of symmetric, positive matrices (groups, k, k); nearly, where rounding made one singular."""
     scale = matrix.diagonal(dim1=1, dim2=2).mean(1)
     floor = (_FLOOR * scale + 1e-10)[:, None]
-    while True:
+    for _ in range(_ATTEMPTS):
         raised = matrix.clone()
         raised.diagonal(dim1=1, dim2=2).add_(floor)
         factor, failed = torch.linalg.cholesky_ex(raised)
         if not failed.any():
-            return torch.cholesky_inverse(factor)
+            break
         floor = torch.where(failed[:, None] > 0, 30 * floor, floor)
+    return torch.cholesky_inverse(factor)

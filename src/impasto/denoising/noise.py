@@ -41,6 +41,12 @@ class Noise:
     clipped: tuple[bool, bool]
     sure: bool = True
 
+    def to(self, device: torch.device) -> Noise:
+        """The same with its tables on a device."""
+        tables = ("levels", "variances", "truths", "mixing", "lags")
+        given = {name: getattr(self, name) for name in tables}
+        return replace(self, **{n: t if t is None else t.to(device) for n, t in given.items()})
+
     def variance(self, picture: Tensor, basis: Tensor) -> Tensor:
         """Of the noise at each place of (C, H, W) without noise, in the channels of a basis."""
         deviation = torch.stack(

@@ -8,11 +8,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.compute.device import choose
 from impasto.denoising.grouping import Groups
 from impasto.denoising.groupwise import combined, filtered
 from impasto.denoising.noise import Noise
@@ -33,12 +35,22 @@ def nl_wiener(
     planes: Tensor, noise: Noise, recipe: DenoiseRecipe, watch: Watch
 ) -> Callable[[Tensor], Tensor]:
     """What cleans a plane (C, H, W) in [0, 1] with noise of a kind; it needs no fitting."""
-    return lambda plane: _passes(plane, noise, _PASSES[recipe.effort], watch)
+    device = choose(recipe.device)
+    if device.type == "mps":  # which factors no matrices
+        device = torch.device("cpu")
+    noise = noise.to(device)
+
+    def clean(plane: Tensor) -> Tensor:
+        # What is made on the way is made there too; on the CPU that is so without being asked.
+        with nullcontext() if device.type == "cpu" else device:
+            return _passes(plane.to(device), noise, _PASSES[recipe.effort], watch)
+
+    return clean
 
 
 def _passes(noisy: Tensor, noise: Noise, passes: Sequence[Groups], watch: Watch) -> Tensor:
     """(C, H, W) without its noise: patches combined once, then filtered again and again."""
-    basis = working_basis(len(noisy))
+    basis = working_basis(len(noisy)).to(noisy.device)
     lags = None if noise.lags is None else list(noise.lags)
     work = torch.einsum("ij,jhw->ihw", basis, noisy)
     variance = noise.variance(_blurred(noisy, 1.5), basis)
