@@ -37,12 +37,13 @@ from impasto.recipe import DenoiseRecipe
 RATE = 1e-3
 STEPS = 2000
 HALVED = 1500  # steps after each of which the rate is halved
-# Faster: as many pixels in all as the whole of a 256-pixel picture has in 70 steps.
+# Faster: as many pixels in all as the whole of a 256-pixel picture has in 70 steps. Smaller crops
+# and more of them in a batch were better than the other way round (docs/log.md).
 FAST_RATE = 0.02
-FAST_STEPS = {"quick": 400, "balanced": 1000, "best": 2400}
+FAST_STEPS = {"quick": 300, "balanced": 600, "best": 1800}
 WARMUP = 20  # steps
-CROP = 36  # pixels a side, of which the inner 28 count
-BATCH = 4
+CROP = 20  # pixels a side, of which the inner 12 count
+BATCH = 20
 # Bytes that a step of the published training takes, measured at 256 to 1024 pixels a side.
 _A_PIXEL = 1200  # layers and their gradients
 _A_VALUE = 24
