@@ -1,0 +1,196 @@
+"""`denoise`, `denoise_stack` and `diagnose` from outside."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import impasto
+from impasto.measure.noise import add_noise
+from impasto.measure.quality import psnr
+from impasto.picture.record import Carried, Picture
+from impasto.recipe import DenoiseRecipe, read_recipe
+
+
+def drawing(channels=3, side=48):
+    """Shades with an edge, in [0.2, 0.8]."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, side), torch.linspace(0, 1, side), indexing="ij")
+    return torch.stack(
+        [0.2 + 0.3 * (x > 0.5) + 0.3 * y * (c + 1) / channels for c in range(channels)]
+    )
+
+
+def gaussian(clean, sigma=0.1):
+    """A drawing with white noise that is not cut off."""
+    return clean + sigma * torch.randn(clean.shape, generator=torch.manual_seed(0))
+
+
+@pytest.mark.parametrize("effort", ["quick", "balanced"])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_gaussian_noise_is_taken_away(effort, channels):
+    clean = drawing(channels)
+    noisy = gaussian(clean)
+    result = impasto.denoise(noisy, effort=effort)
+    assert psnr(result.pixels, clean) > psnr(noisy, clean) + 8
+    assert result.method == "nl-wiener"
+
+
+def test_counted_photons_are_told_and_taken_away():
+    clean = drawing(3, 96)
+    noisy = add_noise(clean, poisson=30)
+    result = impasto.denoise(noisy)
+    assert result.diagnosis.kind == "poisson-gaussian"
+    assert result.diagnosis.gain == pytest.approx(1 / 30, rel=0.25)
+    assert psnr(result.pixels, clean) > psnr(noisy, clean) + 8
+
+
+def test_noise_that_neighbors_share_is_told_and_taken_away():
+    clean = drawing(3, 96)
+    blur = torch.tensor([1.0, 2, 1])[:, None] * torch.tensor([1.0, 2, 1]) / 6
+    wide = torch.randn(3, 1, 98, 98, generator=torch.manual_seed(0))
+    noisy = clean + 0.05 * F.conv2d(wide, blur[None, None])[:, 0]
+    result = impasto.denoise(Picture(noisy.clamp(0, 1)))
+    assert result.diagnosis.kind == "correlated"
+    assert result.diagnosis.correlation > 0.3
+    assert psnr(result.pixels, clean) > psnr(noisy, clean) + 5
+
+
+def test_a_clean_picture_comes_back_bit_for_bit():
+    clean = drawing(3, 64)
+    result = impasto.denoise(Picture(clean))
+    assert result.diagnosis.kind == "clean"
+    assert "nothing is to be done" in result.diagnosis.words
+    assert torch.equal(result.pixels, clean)
+
+
+def test_specks_are_said_and_left_alone():
+    picture = drawing(3, 64)
+    generator = torch.manual_seed(0)
+    specks = torch.rand(64, 64, generator=generator) < 0.05
+    picture[:, specks] = (torch.rand(int(specks.sum()), generator=generator) > 0.5).float()
+    result = impasto.denoise(Picture(picture))
+    assert result.diagnosis.kind == "impulse"
+    assert torch.equal(result.pixels, picture)
+
+
+@pytest.mark.parametrize("sigma", [0.03, 0.1, 0.2])
+def test_sigma_is_found(sigma):
+    noisy = gaussian(drawing(1, 96), sigma)
+    found = impasto.diagnose(noisy)
+    assert found.kind == "gaussian"
+    assert found.sigma[0] == pytest.approx(sigma, rel=0.12)
+    assert found.words.startswith("Gaussian noise")
+
+
+def test_clipped_noise_is_not_taken_for_light():
+    clean = torch.full((1, 96, 96), 0.05)
+    noisy = (clean + 0.1 * torch.randn(clean.shape, generator=torch.manual_seed(0))).clamp(0, 1)
+    result = impasto.denoise(Picture(noisy))
+    assert result.diagnosis.clipped[0]
+    assert abs(result.pixels.mean() - 0.05) < 0.5 * abs(noisy.mean() - 0.05)
+
+
+def test_strength_is_turned_without_a_new_run():
+    noisy = gaussian(drawing())
+    result = impasto.denoise(noisy, sigma=0.1)
+    assert torch.equal(result.at(0).pixels, noisy)
+    assert torch.equal(result.at(1).pixels, result.clean)
+    half = (noisy + result.clean) / 2
+    assert torch.allclose(result.at(0.5).pixels, half, atol=1e-6)
+    colors = result.at(0, chroma=1).pixels
+    assert torch.allclose(colors.mean(0), noisy.mean(0), atol=1e-6)
+    assert not torch.allclose(colors, noisy, atol=1e-3)
+    assert torch.allclose(result.pixels + result.residual, noisy, atol=1e-6)
+    with pytest.raises(ValueError, match="`strength` must be"):
+        result.at(2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [("u1", 60, 90), ("<u2", 900, 1200), (">u2", 900, 1200), ("i4", -500, 500), ("f8", 3e3, 4e3)],
+)
+def test_data_comes_back_in_its_own_kind(dtype, low, high):
+    shade = np.linspace(low, high, 32)[:, None] + np.zeros((32, 32))
+    noise = np.random.default_rng(0).normal(size=(32, 32)) * (high - low) / 10
+    given = (shade + noise).astype(dtype)
+    kept = given.copy()
+    result = impasto.denoise(given, sigma="auto")
+    found = result.array()
+    assert found.dtype == given.dtype
+    assert found.shape == given.shape
+    assert np.array_equal(given, kept)
+    error, before = (np.abs(one.astype(float) - shade).mean() for one in (found, given))
+    assert error < 0.6 * before
+
+
+def test_a_stack_is_cleaned_plane_by_plane(tmp_path):
+    stack = np.stack([gaussian(drawing(2, 24), 0.05).numpy() + step for step in (0, 1, 2)])
+    result = impasto.denoise(stack, axes="TCYX", sigma=0.05)
+    assert result.pixels.shape == (3, 2, 24, 24)
+    alone = impasto.denoise(stack[1], axes="CYX", sigma=0.05)
+    assert torch.allclose(result.pixels[1], alone.pixels, atol=1e-6)
+    path = impasto.denoise_stack(stack, tmp_path / "clean.tif", axes="TCYX", sigma=0.05)
+    again = impasto.denoise(path, axes="TCYX", strength=0).array()
+    assert np.allclose(again, result.array(), atol=1e-6)
+
+
+def test_nothing_is_written_where_the_run_is_ended(tmp_path):
+    def end(step):
+        raise StopIteration
+
+    noisy = gaussian(drawing(1, 24))
+    result = impasto.denoise(noisy, sigma=0.1, on_step=end)
+    assert result.stopped
+    with pytest.raises(impasto.ImpastoError, match="nothing was written"):
+        impasto.denoise_stack(noisy, tmp_path / "out.tif", sigma=0.1, on_step=end)
+    assert not list(tmp_path.iterdir())
+
+
+def test_steps_count_up_to_what_was_announced():
+    seen = []
+    impasto.denoise(gaussian(drawing(1, 24)), sigma=0.1, on_step=seen.append)
+    assert [step.evaluation for step in seen] == list(range(1, seen[-1].evaluations + 1))
+    assert seen[-1].left == 0
+
+
+def test_opacity_and_recipe_go_into_the_file(tmp_path):
+    alpha = torch.rand(24, 24, generator=torch.manual_seed(1))
+    picture = Picture(gaussian(drawing(3, 24)).clamp(0, 1), Carried(alpha=alpha))
+    path = impasto.denoise(picture, sigma=0.1, strength=0.5).save(tmp_path / "out.png")
+    back = impasto.open_picture(path)
+    assert torch.allclose(back.carried.alpha, alpha, atol=1 / 255)
+    recipe = read_recipe(back.carried.recipe)
+    assert isinstance(recipe, DenoiseRecipe)
+    assert recipe.strength == 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 400), (400, 1), (1, 1, 3), (2, 2)])
+@pytest.mark.parametrize("options", [{}, {"sigma": 0.1}, {"method": "nl-wiener"}])
+def test_thin_and_tiny_pictures(shape, options):
+    given = np.random.default_rng(0).random(shape).astype("f4")
+    found = impasto.denoise(given, **options).array()
+    assert found.shape == shape
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"sigma": 0.1}, {"method": "nl-wiener"}])
+def test_a_constant_picture_stays_constant(options):
+    given = np.full((20, 20, 3), 77, np.uint8)
+    assert np.array_equal(impasto.denoise(given, **options).array(), given)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "sentence"),
+    [
+        (np.full((9, 9), np.nan), {}, "`picture` must be finite"),
+        (np.zeros((0, 4)), {}, "`picture` must have pixels"),
+        (np.zeros((8, 8)), {"method": "median"}, "`method` must be"),
+        (np.zeros((8, 8)), {"sigma": 0}, "`sigma` must be"),
+        (np.zeros((8, 8)), {"chroma": 0.5}, "`chroma` must be same"),
+        (np.zeros((8, 8)), {"axes": "TYX"}, "`axes` must be"),
+        (np.zeros((8, 8), complex), {}, "`picture` must be"),
+    ],
+)
+def test_bad_input_is_one_sentence(given, options, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        impasto.denoise(given, **options)
