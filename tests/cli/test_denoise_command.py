@@ -89,7 +89,7 @@ def test_json_is_one_object_of_plain_values(clean):
         "seconds": float, "residual": str,
     }  # fmt: skip
     assert (facts["output"], facts["residual"]) == ("gray-clean.png", "noise.tif")
-    assert (facts["size"], facts["planes"], facts["method"]) == ([24, 24], 1, "nl-ridge")
+    assert (facts["size"], facts["planes"], facts["method"]) == ([24, 24], 1, "nl-wiener")
     assert 0.05 < facts["sigma"][0] < 0.15
 
 
@@ -204,7 +204,7 @@ def test_pipes_carry_pictures(spawn, here):
         (["gray.png", "--sigma", "300"], 2, "`sigma` must be at most 255"),
         (["gray.png", "--strength", "2"], 2, "`strength` must be at most 1, got 2"),
         (["gray.png", "--chroma", "0.5"], 2, "`chroma` must be same for other than three channels"),
-        (["gray.png", "--method", "nl-rigde"], 2, "did you mean nl-ridge?"),
+        (["gray.png", "--method", "nl-wienr"], 2, "did you mean nl-wiener?"),
         (["gray.png", "--effort", "most"], 2, "`effort` must be one of quick, balanced, best"),
         (["gray.png", "--axes", "YX"], 1, "gray.png"),
         (["stack.tif", "--axes", "TZYX"], 2, "`axes` must be 3 different capital letters"),
