@@ -37,7 +37,7 @@ from impasto.recipe import DenoiseRecipe
 RATE = 1e-3
 STEPS = 2000
 HALVED = 1500  # steps after each of which the rate is halved
-# Faster: as many pixels in all as the whole of a 256-pixel picture has in 70 steps. Smaller crops
+# Faster: as many pixels in all as the whole of a 256-pixel picture has in 26 steps. Smaller crops
 # and more of them in a batch were better than the other way round (docs/log.md).
 FAST_RATE = 0.02
 FAST_STEPS = {"quick": 300, "balanced": 600, "best": 1800}
