@@ -63,6 +63,21 @@ def test_a_clean_picture_comes_back_bit_for_bit():
     assert torch.equal(result.pixels, clean)
 
 
+@pytest.mark.parametrize(("channels", "seed"), [(1, 3), (1, 4), (1, 8), (3, 9)])
+def test_a_flat_drawing_is_not_taken_for_noise(channels, seed):
+    side = 96
+    generator = torch.manual_seed(seed)
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    picture = torch.full((channels, side, side), 0.5)
+    for _ in range(25):
+        down, across, radius = torch.rand(3, generator=generator) * side
+        inside = (y - down) ** 2 + (x - across) ** 2 < (0.15 * radius + 0.02 * side) ** 2
+        picture[:, inside] = torch.rand(channels, 1, generator=generator)
+    result = impasto.denoise(Picture(picture))
+    assert result.diagnosis.kind == "clean"
+    assert torch.equal(result.pixels, picture)
+
+
 def test_specks_are_said_and_left_alone():
     picture = drawing(3, 64)
     generator = torch.manual_seed(0)

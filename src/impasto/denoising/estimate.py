@@ -23,6 +23,7 @@ _MOST = 40_000  # of such patches
 _BINS = 6  # of brightness
 _CLIPPED = 0.002  # share of values at the end of the range
 _PLATEAU = 0.55  # white noise's least eigenvalue is at least this share of one a quarter up
+_CALMEST, _CALM = 0.05, 0.2  # this share of patches has at least so much of noise's variance
 _EACH = 1500  # patches that a bin needs
 _MOST_CODES = 4096  # values that counts may have
 _LIKELY_COUNTS = (0.6, 1.6)  # gain of noise in units of the step between counts
@@ -82,7 +83,10 @@ def _patch_levels(plane: Tensor) -> _Fine:
         variances.append(_least(values))
         ends = float(((rows[part] <= low) | (rows[part] >= high)).float().mean())
         nth = float(values[len(values) // 4]) if len(values) > 1 else 0.0
-        plateaus.append(float(values[0]) / nth if nth > 1e-7 and ends < 0.5 else 0.0)
+        # White noise is everywhere, while a drawing has paper without any.
+        calmest = own.square().mean(1).quantile(_CALMEST)
+        seen = nth > 1e-7 and ends < 0.5 and calmest > _CALM * variances[-1]
+        plateaus.append(float(values[0]) / nth if seen else 0.0)
     return _Fine(torch.stack(levels), torch.tensor(variances).clamp(min=0), torch.tensor(plateaus))
 
 

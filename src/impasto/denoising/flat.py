@@ -81,8 +81,9 @@ class _Flat:
         for part in light.argsort().chunk(_BINS):
             pick = part[rough[part].argsort()[: max(6, int(len(part) * _FLATTEST))]]
             bins.append(_Bin(pick, energy[:, pick], white[:, pick], float(ends[pick].mean())))
-        open_ones = [one for one in bins if one.ends < 0.5 and one.energy > 1e-7]
-        alike = [one for one in open_ones if one.alike]
+        # Blocks without any variance, as a drawing's, say that there is no noise.
+        open_ones = [one for one in bins if one.ends < 0.5]
+        alike = [one for one in open_ones if one.alike and one.energy > 1e-7]
         self.sure = 2 * len(alike) >= max(1, len(open_ones))
         usable = [one for one in alike if one.ends < 0.05] or alike or bins
         calm = sorted(usable, key=lambda one: one.ratio)[:2]
