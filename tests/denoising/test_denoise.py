@@ -63,7 +63,7 @@ def test_a_clean_picture_comes_back_bit_for_bit():
     assert torch.equal(result.pixels, clean)
 
 
-@pytest.mark.parametrize(("channels", "seed"), [(1, 3), (1, 4), (1, 8), (3, 9)])
+@pytest.mark.parametrize(("channels", "seed"), [(1, 3), (1, 4), (1, 8), (1, 9), (3, 4), (3, 9)])
 def test_a_flat_drawing_is_not_taken_for_noise(channels, seed):
     side = 96
     generator = torch.manual_seed(seed)

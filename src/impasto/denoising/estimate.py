@@ -84,7 +84,7 @@ def _patch_levels(plane: Tensor) -> _Fine:
         ends = float(((rows[part] <= low) | (rows[part] >= high)).float().mean())
         nth = float(values[len(values) // 4]) if len(values) > 1 else 0.0
         # White noise is everywhere, while a drawing has paper without any.
-        calmest = own.square().mean(1).quantile(_CALMEST)
+        calmest = float(own.square().mean(1).quantile(_CALMEST))
         seen = nth > 1e-7 and ends < 0.5 and calmest > _CALM * variances[-1]
         plateaus.append(float(values[0]) / nth if seen else 0.0)
     return _Fine(torch.stack(levels), torch.tensor(variances).clamp(min=0), torch.tensor(plateaus))

@@ -13,6 +13,7 @@ from impasto.denoising.noise import DENSITY, LEVELS, NORMAL, Noise, read
 _BINS = 6  # of brightness
 _SIDE = 12  # pixels a side of the blocks that are searched for flat ones
 _FLATTEST = 0.12  # share of a bin's blocks
+_NONE = 1e-7  # variance that is rounding
 _REACH = 4  # pixels within which noise may correlate
 # Deviation of blocks' variances beside their mean: noise has 0.1 to 0.35, texture 0.4 to 2.
 _ALIKE, _ALIKE_WEAK, _WEAK = 0.4, 0.45, 2.5 / 255
@@ -46,7 +47,8 @@ class _Bin:
         energy: their mean variance.
         ratio: the same beside the finest detail's.
         ends: share of their pixels at the ends of the range.
-        alike: whether they vary as noise does: it is everywhere the same, texture is not.
+        alike: whether they vary as noise does: it is everywhere the same, texture is not, and a
+            drawing's do not vary at all.
     """
 
     def __init__(self, pick: Tensor, energy: Tensor, white: Tensor, ends: float) -> None:
@@ -55,7 +57,8 @@ class _Bin:
         self.ratio = self.energy / max(float(white.mean()), 1e-9)
         each = energy.mean(0)
         spread = float(each.std() / each.mean().clamp(min=1e-12)) if len(each) > 1 else 1.0
-        self.alike = spread < (_ALIKE_WEAK if self.energy < _WEAK**2 else _ALIKE)
+        most = _ALIKE_WEAK if self.energy < _WEAK**2 else _ALIKE
+        self.alike = self.energy > _NONE and spread < most
 
 
 class _Flat:
@@ -81,9 +84,8 @@ class _Flat:
         for part in light.argsort().chunk(_BINS):
             pick = part[rough[part].argsort()[: max(6, int(len(part) * _FLATTEST))]]
             bins.append(_Bin(pick, energy[:, pick], white[:, pick], float(ends[pick].mean())))
-        # Blocks without any variance, as a drawing's, say that there is no noise.
         open_ones = [one for one in bins if one.ends < 0.5]
-        alike = [one for one in open_ones if one.alike and one.energy > 1e-7]
+        alike = [one for one in open_ones if one.alike]
         self.sure = 2 * len(alike) >= max(1, len(open_ones))
         usable = [one for one in alike if one.ends < 0.05] or alike or bins
         calm = sorted(usable, key=lambda one: one.ratio)[:2]
