@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from impasto.result import Result as Result
     from impasto.result import Step as Step
     from impasto.style.reconstruct import reconstruct as reconstruct
+    from impasto.style.styles import Style as Style
     from impasto.style.stylize import stylize as stylize
 
 # Public name -> the module it lives in; loaded on first use, since torch takes seconds.
@@ -48,6 +49,7 @@ _DOOR = {
     "ReconstructRecipe": "recipe",
     "Result": "result",
     "Step": "result",
+    "Style": "style.styles",
     "StyleRecipe": "recipe",
     "WeightsError": "errors",
     "add_noise": "measure.noise",

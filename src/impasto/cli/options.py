@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.law import choices, law
+from impasto.options import LAYERS
 from impasto.presets import PRESETS
-from impasto.recipe import LAYERS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -230,7 +230,14 @@ def _metavar(field: FieldInfo) -> str:
     """The placeholder behind an option in `--help`."""
     if get_origin(field.annotation) is dict:
         return "LAYER[:WEIGHT],…"
+    if any(get_origin(part) is tuple for part in _parts(field.annotation)):
+        return "NUMBER,…"
     return "NUMBER" if _numeric(field.annotation) else "NAME"
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    """An annotation and everything that it is made of."""
+    return (annotation, *(inner for part in get_args(annotation) for inner in _parts(part)))
 
 
 def _numeric(annotation: Any) -> bool:
@@ -242,6 +249,8 @@ def _parsed(name: str, field: FieldInfo, text: str) -> Any:
     """One option's text as the value it means."""
     if get_origin(field.annotation) is dict:
         return _layers(name, text)
+    if name == "tiles" and text != "auto":
+        return [_number(part.strip()) for part in text.split(",")]
     return _number(text) if _numeric(field.annotation) else text
 
 

@@ -13,7 +13,8 @@ from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import given, recipe_options, saving_options
 from impasto.cli.progress import watching
 from impasto.law import checked
-from impasto.recipe import BLOCKS, ReconstructRecipe
+from impasto.options import BLOCKS
+from impasto.recipe import ReconstructRecipe
 
 if TYPE_CHECKING:
     from impasto.picture.record import Picture

@@ -9,6 +9,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Which file a picture came from, without saying where it lies.
+
+    Attributes:
+        name: the file's name without its folder; None where it had none.
+        sha256: hash of the file's bytes, or of the pixels of arrays and tensors.
+    """
+
+    name: str | None
+    sha256: str
+
+
 @dataclass(frozen=True, eq=False)
 class Carried:
     """What a file carries besides pixels, kept beside them and put back on saving.
@@ -20,6 +33,7 @@ class Carried:
         dpi: (horizontal, vertical) dots an inch; None where the file does not say.
         format: the source's format, such as `PNG` or `JPEG`; None for arrays and tensors.
         recipe: JSON of the impasto recipe found inside the file; None without one.
+        origin: the file it is from; None for arrays and tensors.
     """
 
     alpha: Tensor | None = None
@@ -28,6 +42,7 @@ class Carried:
     dpi: tuple[float, float] | None = None
     format: str | None = None
     recipe: str | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,11 @@ from impasto.result import OnStep, Result
 from impasto.style.canvas import noise, output_size, released, settled, sized
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
 from impasto.style.descent import State
+from impasto.style.goal import Region
 from impasto.style.objective import Objective, network, objective_recipe
 from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
-from impasto.style.targets import style_targets
+from impasto.style.targets import style_moments
 from impasto.vgg.trunk import Trunk
 from impasto.vgg.weights import load
 
@@ -75,8 +76,9 @@ def reconstruct(
         here, mask = sized(picture, rung.size, trunk.device)
         if rung is planned.rungs[-1]:
             del picture
-        targets = style_targets(trunk, [(here, mask)], list(inner.style_layers), rung.tile)
-        objective = Objective(inner, trunk, here, mask, targets, rung.tile)
+        targets = style_moments(trunk, here, mask, list(inner.style_layers), rung.tile)
+        regions = [Region(mask, 1.0, targets)]
+        objective = Objective(inner, trunk, here, mask, regions, rung.tile)
         begin = run.resized(scale) if scale else noise(here.shape, recipe.seed)
         del here
         release(trunk.device)
@@ -122,9 +124,10 @@ def _ready(
     dtype = precision(device, recipe.precision)
     trunk = network(objective_recipe(recipe), device, dtype)
     texture = recipe.kind == "texture"
-    brushes, spare = [picture.size] if texture else [], released(device, picture)
+    spare = released(device, picture)
+    brushes = lambda rung: [rung] if texture else []  # noqa: E731
     planned = plan(recipe, trunk, size, brushes, released=spare, timed=timed)
-    recipe = settled(recipe, dtype, planned.history)
+    recipe = settled(recipe, dtype, planned.history, planned.tiles)
     return _Ready(recipe, trunk, picture, planned, kept, reached)
 
 
