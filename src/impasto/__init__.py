@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from impasto.recipe import DenoiseRecipe as DenoiseRecipe
     from impasto.recipe import ReconstructRecipe as ReconstructRecipe
     from impasto.recipe import StyleRecipe as StyleRecipe
+    from impasto.recipe import TextureRecipe as TextureRecipe
+    from impasto.rerun import rerun as rerun
     from impasto.result import DenoiseResult as DenoiseResult
     from impasto.result import Diagnosis as Diagnosis
     from impasto.result import Losses as Losses
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from impasto.style.reconstruct import reconstruct as reconstruct
     from impasto.style.styles import Style as Style
     from impasto.style.stylize import stylize as stylize
+    from impasto.style.texture import texture as texture
 
 # Public name -> the module it lives in; loaded on first use, since torch takes seconds.
 _DOOR = {
@@ -51,6 +54,7 @@ _DOOR = {
     "Step": "result",
     "Style": "style.styles",
     "StyleRecipe": "recipe",
+    "TextureRecipe": "recipe",
     "WeightsError": "errors",
     "add_noise": "measure.noise",
     "denoise": "denoising.denoise",
@@ -60,9 +64,11 @@ _DOOR = {
     "paint": "painting",
     "psnr": "measure.quality",
     "reconstruct": "style.reconstruct",
+    "rerun": "rerun",
     "save": "picture.write",
     "ssim": "measure.quality",
     "stylize": "style.stylize",
+    "texture": "style.texture",
 }
 
 __all__ = sorted(_DOOR)

@@ -12,7 +12,7 @@ import torch
 from impasto.law import refuse_both, signed_by
 from impasto.picture.mask import mask_of, plane
 from impasto.picture.read import Source, open_picture
-from impasto.picture.record import Picture
+from impasto.picture.record import Picture, identity
 from impasto.presets import style_recipe
 from impasto.recipe import DenoiseRecipe, StyleRecipe
 from impasto.result import DenoiseResult, OnStep, Result
@@ -82,7 +82,8 @@ def paint(
         content = open_picture(content, name="content")
         style_plan(content, style, **given)  # what is refused is refused before any work
         cleaned = _cleaned(content, recipe)
-        content, seconds = Picture(cleaned.pixels, content.carried), cleaned.seconds
+        carried = replace(content.carried, origin=identity(content))
+        content, seconds = Picture(cleaned.pixels, carried), cleaned.seconds
         done.append("before")
     result = stylize(content, style, **given, on_step=on_step, checkpoint=checkpoint)
     pixels = result.pixels

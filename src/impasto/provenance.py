@@ -100,6 +100,16 @@ class Provenance(BaseModel):
     maker: Maker | None = None
 
 
+def method_of(recipe: Recipe) -> str:
+    """What a recipe is for.
+
+    Example:
+        >>> method_of(StyleRecipe())
+        'style'
+    """
+    return next(method for method, model in MODELS.items() if type(recipe) is model)
+
+
 def maker(device: str) -> Maker:
     """What makes a picture here and now."""
     import torch

@@ -105,10 +105,7 @@ def _clean(
     with watching(options["progress"], part="plane") as bar:
         result = clean(source, recipe=recipe, on_step=obeying(asked, bar))
     _say(result.diagnosis, options)
-    carried = result.source
-    if not isinstance(carried, Carried):
-        carried = Carried(bits=8 * carried.dtype.itemsize)
-    written = files.put(saving, result.pixels, carried, recipe.model_dump_json())
+    written = files.put(saving, result)
     if residual:
         write_residual(residual, result, saving.overwrite)
     _draw(result, truth, options)

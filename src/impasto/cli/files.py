@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from impasto.picture.record import Carried, Picture
     from impasto.picture.stack import Stack
     from impasto.recipe import ReconstructRecipe, StyleRecipe
-    from impasto.result import Diagnosis, OnStep, Result, Step
+    from impasto.result import DenoiseResult, Diagnosis, OnStep, Result, Step
     from impasto.style.checkpoint import Checkpoints
 
     Recipe = StyleRecipe | ReconstructRecipe
@@ -156,8 +156,16 @@ def check_places(
         _rehearse(saving)
 
 
-def put(saving: Saving, pixels: Tensor, carried: Carried, recipe: str | None) -> str:
-    """Write the finished picture; gives back its path, or `-`."""
+def put(saving: Saving, result: Result | DenoiseResult) -> str:
+    """Write a result's picture with the account of how it was made; gives its path, or `-`."""
+    from impasto.provenance import Output
+
+    account = result.provenance(Output(**saving.settings)).model_dump_json()
+    return put_pixels(saving, result.pixels, result.carried, account)
+
+
+def put_pixels(saving: Saving, pixels: Tensor, carried: Carried, recipe: str | None) -> str:
+    """Write a picture; gives back its path, or `-`."""
     from impasto.picture.write import encode, save
 
     if saving.output == PIPE:

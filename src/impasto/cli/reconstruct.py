@@ -80,8 +80,7 @@ def _run(
     written = options["figure"]
     main = results[recipe.layer] if saving else next(iter(results.values()))
     if saving:
-        record = main.recipe.model_dump_json()
-        written = files.put(saving, main.pixels, main.carried, record)
+        written = files.put(saving, main)
     _draw(picture, results, main, options)
     facts = files.summary(main, written) if options["as_json"] else None
     if facts and options["figure"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,17 @@ class Carried:
     format: str | None = None
     recipe: str | None = None
     origin: Origin | None = None
+
+
+def identity(picture: Picture) -> Origin:
+    """The file a picture is from, or, where it is from none, the hash of its values."""
+    if picture.carried.origin is not None:
+        return picture.carried.origin
+    found = hashlib.sha256(str(tuple(picture.pixels.shape)).encode())
+    for part in (picture.pixels, picture.carried.alpha):
+        if part is not None:
+            found.update(part.detach().cpu().contiguous().numpy().data)
+    return Origin(None, found.hexdigest())
 
 
 @dataclass(frozen=True, eq=False)

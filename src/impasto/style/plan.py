@@ -35,6 +35,7 @@ _MOST_WHOLE, _MOST_TILED = 4 * GIB, 1 * GIB
 _INDEXED = 2**31 - 1  # values in one tensor that every GPU kernel can count
 # Pictures of float32 that live while the network runs, curvature pairs left out. Measured.
 _PICTURES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
+_AROUND = 130  # numbers a pixel of the network's own where a picture is seen whole: its tape
 _STILL = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
 _PROBED = (64, 160)  # pixels a side
@@ -118,6 +119,7 @@ def plan(
     brushes: Callable[[Size], Sequence[Size]],
     *,
     planes: int = 0,
+    around: float = 1.0,
     released: int = 0,
     timed: bool = False,
 ) -> Plan:
@@ -130,6 +132,7 @@ def plan(
         brushes: from the size of a scale to the sizes at which style images are read there.
         planes: numbers a pixel that live while the network runs beside the usual ones, such as
             masks.
+        around: how many times the picture's pixels the network sees.
         released: bytes of pictures that the run lets go before its finest size.
         timed: estimate seconds too, from a probe that takes about one.
 
@@ -141,16 +144,17 @@ def plan(
     budget = round(base + (1 - _RESERVE) * left)
     if recipe.memory != "auto":
         budget = min(round(recipe.memory * GIB), base + left)
+    extra = math.ceil((around - 1) * _AROUND)
     stages = _stages(recipe, size)
     most = max(stage.evaluations for stage in stages if stage.size == size)
     last = max(0, base - released)
-    history = _Room(recipe, trunk, size, most, last, planes).history(budget)
+    history = _Room(recipe, trunk, size, most, last, planes + extra).history(budget)
     pace = _pace(recipe, trunk) if timed else None
     wanted = _tiles(recipe, len(stages))
     rungs = []
     for stage in reversed(stages):
         taken = last if stage is stages[-1] else base
-        room = _Room(recipe, trunk, stage.size, stage.evaluations, taken, planes)
+        room = _Room(recipe, trunk, stage.size, stage.evaluations, taken, planes + extra)
         sweep, memory = room.fitted(budget, history, wanted.pop())
         looks = brushes(stage.size)
         seconds = None if pace is None else pace.seconds(sweep, stage.evaluations, looks)

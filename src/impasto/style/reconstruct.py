@@ -10,6 +10,8 @@ from impasto.compute.memory import release
 from impasto.law import checked, refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Picture
+from impasto.picture.supply import input_of
+from impasto.provenance import Inputs
 from impasto.recipe import ReconstructRecipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import noise, output_size, released, settled, sized
@@ -69,6 +71,7 @@ def reconstruct(
     recipe, trunk, picture, planned, kept, reached = ready
     del ready
     inner, carried = objective_recipe(recipe), picture.carried
+    inputs = Inputs(content=input_of(picture))
     run = Run(recipe, planned.ladder, planned.counts, on_step, kept)
     run.go_on(reached)
     for scale in run.left():
@@ -86,7 +89,7 @@ def reconstruct(
         del objective, begin
         if run.stopped:
             break
-    return run.result(carried, trunk.device)
+    return run.result(carried, trunk.device, inputs=inputs)
 
 
 def reconstruct_plan(

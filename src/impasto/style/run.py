@@ -14,6 +14,7 @@ from torch import Tensor
 from impasto.errors import ImpastoError
 from impasto.picture.record import Carried
 from impasto.picture.resize import resize
+from impasto.provenance import Inputs
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses, OnStep, Result, Step
 from impasto.style.canvas import Size
@@ -129,6 +130,7 @@ class Run:
         carried: Carried,
         device: torch.device,
         finish: Callable[[Tensor], Tensor] | None = None,
+        inputs: Inputs | None = None,
     ) -> Result:
         """The finished picture at the size asked for, whatever scale the run ended at."""
         self._finish()
@@ -147,6 +149,7 @@ class Run:
             device=str(device),
             precision=self.recipe.precision,
             stopped=self.stopped,
+            inputs=inputs or Inputs(),
         )
 
     def _keep(self) -> None:

@@ -15,6 +15,8 @@ from impasto.picture.folder import pictures_in
 from impasto.picture.mask import check_shape, is_white, mask_of, plane
 from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Picture
+from impasto.picture.supply import input_of
+from impasto.provenance import StyleInput
 from impasto.recipe import StyleRecipe
 from impasto.style.canvas import Masked, Size, output_size, sized, style_size
 from impasto.style.color import recolored, toned_style
@@ -33,8 +35,8 @@ class Style:
     """A style image, or a folder of them as one style, and what is done with it.
 
     Attributes:
-        picture: the picture to learn from, as `stylize` takes it, or a folder, whose pictures then
-            all count alike.
+        picture: the picture to learn from, as `stylize` takes it; or a folder or a list, whose
+            pictures then count alike.
         weight: how much it counts beside the other styles, at least 0. Only the proportions
             matter: twice the weight counts twice as much.
         region: a mask that says where on the content image this style goes: white is all of it,
@@ -52,7 +54,7 @@ class Style:
         0.7
     """
 
-    picture: Source
+    picture: Source | Sequence[Source]
     weight: float = 1.0
     region: Source | None = None
     mask: Source | None = None
@@ -115,6 +117,19 @@ def sizes(styles: Sequence[Opened], rung: Size, scale: float | str, output: Size
 def parts(styles: Sequence[Opened]) -> list[Picture | float | None]:
     """Everything that styles consist of, in order."""
     return [part for s in styles for part in (*s.pictures, s.weight, s.region, s.mask)]
+
+
+def style_inputs(styles: Sequence[Opened]) -> tuple[StyleInput, ...]:
+    """The styles by the names and hashes of their files."""
+    return tuple(
+        StyleInput(
+            pictures=tuple(map(input_of, style.pictures)),
+            weight=style.weight,
+            region=style.region and input_of(style.region),
+            mask=style.mask and input_of(style.mask),
+        )
+        for style in styles
+    )
 
 
 class Look(NamedTuple):
@@ -237,7 +252,8 @@ def _opened(style: Style, content: Size) -> Opened:
     """One style, its files read and its masks checked."""
     picture = style.picture
     folder = isinstance(picture, (str, Path)) and Path(picture).is_dir()
-    paths = pictures_in(picture, "style") if folder else [picture]
+    listed = picture if isinstance(picture, (list, tuple)) else [picture]
+    paths = pictures_in(picture, "style") if folder else listed
     pictures = [open_picture(path, name="style") for path in paths]
     for one in pictures:
         output_size(one, "original", "style")
@@ -248,7 +264,7 @@ def _opened(style: Style, content: Size) -> Opened:
     if style.mask is not None:
         if len(pictures) > 1:
             raise ValueError(
-                f"`mask` of a style must go with one picture, got a folder of {len(pictures)}; "
+                f"`mask` of a style must go with one picture, got {len(pictures)}; "
                 "give its pictures as styles of their own"
             )
         mask = mask_of(style.mask, "mask")

@@ -15,7 +15,9 @@ from impasto.law import refuse_both, signed_by
 from impasto.picture.mask import check_shape, is_white, mask_of, plane
 from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Carried, Picture
+from impasto.picture.supply import input_of
 from impasto.presets import style_recipe
+from impasto.provenance import Inputs
 from impasto.recipe import StyleRecipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import output_size, released, settled, sized, start
@@ -37,6 +39,7 @@ from impasto.style.styles import (
     recolored_content,
     regions,
     sizes,
+    style_inputs,
 )
 from impasto.vgg.trunk import Trunk
 from impasto.vgg.weights import load
@@ -117,7 +120,7 @@ def stylize(
         del objective, begin
         if run.stopped:
             break
-    return run.result(ready.carried, ready.trunk.device, last)
+    return run.result(ready.carried, ready.trunk.device, last, ready.inputs)
 
 
 def style_plan(
@@ -161,6 +164,7 @@ class _Ready(NamedTuple):
     carried: Carried
     styles: list[Opened]
     beside: _Beside
+    inputs: Inputs
     plan: Plan
     checkpoint: Checkpoint | None
     reached: State
@@ -199,7 +203,14 @@ def _ready(
     )
     recipe = settled(recipe, dtype, planned.history, planned.tiles)
     carried = picture.carried
-    return _Ready(recipe, trunk, picture, carried, styles, beside, planned, kept, reached)
+    inputs = Inputs(
+        content=input_of(picture),
+        styles=style_inputs(styles),
+        init=beside.first and input_of(beside.first),
+        protect=beside.protect and input_of(beside.protect),
+        keep=beside.keep and input_of(beside.keep),
+    )
+    return _Ready(recipe, trunk, picture, carried, styles, beside, inputs, planned, kept, reached)
 
 
 def _opened(beside: _Beside, picture: Picture) -> _Beside:
