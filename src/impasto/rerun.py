@@ -205,7 +205,7 @@ class _Search(NamedTuple):
         where = "beside the recipe or in the current folder"
         if there:
             raise ValueError(
-                f"`{name}` must be {wanted.name} as it was, got a {there[0]} that has changed since; "
+                f"`{name}` must be {wanted.name} as it was, got {there[0]}, which has changed; "
                 f"give the one that is meant as {option}"
             )
         raise ValueError(

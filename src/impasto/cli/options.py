@@ -134,6 +134,15 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="print one JSON object")(command)
 
 
+def sidecar_option(command: F) -> F:
+    """`--sidecar/--no-sidecar`."""
+    return click.option(
+        "--sidecar/--no-sidecar",
+        default=True,
+        help="write the recipe to OUTPUT.impasto.json as well as into the picture  [default: do]",
+    )(command)
+
+
 def overwrite_option(command: F) -> F:
     """`--overwrite`."""
     return click.option("--overwrite", is_flag=True, help="replace files that are already there")(
@@ -161,12 +170,18 @@ def saving_options(command: F) -> F:
             help="write the picture each N evaluations, beside the output, as OUTPUT-00050.png",
         ),
         click.option(
+            "--timelapse",
+            metavar="FILE",
+            help="the painting coming into being, as an animated .webp or .gif",
+        ),
+        click.option(
             "--checkpoint",
             metavar="DIR",
             help="keep the run's state in this folder, so that the same command goes on after a "
             "crash or kill",
         ),
         file_options(),
+        sidecar_option,
         dry_run_option("sizes, tiles, memory and time"),
         json_option,
         progress_option,

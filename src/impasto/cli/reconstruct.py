@@ -12,6 +12,7 @@ from impasto.cli.dry_run import tell_plans
 from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import given, recipe_options, saving_options
 from impasto.cli.progress import watching
+from impasto.cli.timelapse import filmed
 from impasto.law import checked
 from impasto.options import BLOCKS
 from impasto.recipe import ReconstructRecipe
@@ -49,7 +50,7 @@ def reconstruct(image: str, output: str | None, **options: Any) -> int:
     files.check_places(
         saving,
         writes_picture=wants_picture,
-        figures={name: options[name] for name in ("figure", "loss_curve")},
+        figures={name: options[name] for name in ("figure", "loss_curve", "timelapse")},
         save_every=options["save_every"],
         steps=recipe.steps,
     )
@@ -127,9 +128,10 @@ def _rebuilt(
     """Rebuild one layer, drawing progress and writing snapshots on the way."""
     from impasto.style.reconstruct import reconstruct as rebuild
 
-    with watching(options["progress"], label) as draw:
+    film = filmed(options["timelapse"] if saving else None, recipe.steps, options["overwrite"])
+    with watching(options["progress"], label) as draw, film as frames:
         written = [files.snapshots(saving, options["save_every"], recipe)] if saving else []
-        on_step = obeying(asked, draw, *written)
+        on_step = obeying(asked, draw, frames, *written)
         return rebuild(picture, recipe=recipe, on_step=on_step, checkpoint=kept)
 
 

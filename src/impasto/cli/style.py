@@ -16,10 +16,12 @@ from impasto.cli.options import (
     recipe_options,
     saving_options,
 )
+from impasto.cli.presets import presets_option
 from impasto.cli.progress import watching
+from impasto.cli.timelapse import filmed
 from impasto.cli.wishes import mask_options, named, opened, wishes
 from impasto.law import choices
-from impasto.presets import style_recipe
+from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.recipe import StyleRecipe
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ EPILOG = (
 @click.option("-o", "--output", metavar="FILE", help="where to  [default: CONTENT-STYLE.png here]")
 @mask_options
 @click.option("--figure", metavar="FILE", help="draw content, style, output: .png .jpg .pdf .svg")
+@presets_option
 @recipe_options(StyleRecipe)
 @saving_options
 def style(content: str, style: tuple[str, ...], output: str | None, **options: Any) -> int:
@@ -48,7 +51,28 @@ def style(content: str, style: tuple[str, ...], output: str | None, **options: A
 
     Several styles are blended by their weights; each may have a region of its own.
     """
-    recipe, start = _recipe({name: options[name] for name in _FIELDS})
+    recipe, start = _recipe({name: options[name] for name in _FIELDS}, options["presets"])
+    return paint_files(content, style, output, recipe, start, options)
+
+
+def paint_files(
+    content: str,
+    style: tuple[str, ...],
+    output: str | None,
+    recipe: StyleRecipe,
+    start: str | None,
+    options: dict[str, Any],
+) -> int:
+    """Paint files as a recipe says, check every place first, and say where the picture is.
+
+    Args:
+        content: the content image's file.
+        style: the styles as they were typed.
+        output: where to; None names it after the inputs.
+        recipe: how.
+        start: file of the init picture, if there is one.
+        options: the command's other options.
+    """
     wanted = wishes(style, options)
     beside = {name: options[name] for name in ("protect", "keep") if options[name]}
     beside |= {"init": start} if start else {}
@@ -60,7 +84,7 @@ def style(content: str, style: tuple[str, ...], output: str | None, **options: A
     saving = files.saving_of(place, files.files(*taken), options)
     files.check_places(
         saving,
-        figures={name: options[name] for name in ("figure", "loss_curve")},
+        figures={name: options[name] for name in ("figure", "loss_curve", "timelapse")},
         save_every=options["save_every"],
         steps=recipe.steps,
     )
@@ -80,13 +104,14 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
     # Where no figure needs them at the end, the run may let go of the pictures.
     shown = dict(pictures) if options["figure"] else {}
     with stoppable() as asked:
-        with watching(options["progress"]) as draw:
+        film = filmed(options["timelapse"], recipe.steps, options["overwrite"])
+        with watching(options["progress"]) as draw, film as frames:
             result = _painter(recipe)(
                 pictures.pop("content"),
                 pictures.pop("style"),
                 recipe=recipe,
                 on_step=obeying(
-                    asked, draw, files.snapshots(saving, options["save_every"], recipe)
+                    asked, draw, frames, files.snapshots(saving, options["save_every"], recipe)
                 ),
                 checkpoint=kept,
                 **pictures,
@@ -123,22 +148,18 @@ def _rehearse(recipe: StyleRecipe, pictures: dict[str, Any], as_json: bool) -> i
 
 def _draw(result: Result, shown: dict[str, Any], options: Any) -> None:
     """Draw the figures that were asked for."""
-    if not (options["figure"] or options["loss_curve"]):
-        return
-    from impasto.measure.figures import loss_curve, save_figure, triptych
-    from impasto.picture.record import Picture
-
+    files.draw_losses(result, options)
     if shown:
+        from impasto.measure.figures import save_figure, triptych
+        from impasto.picture.record import Picture
+
         # Of a folder of styles there is no one picture to show.
         styles = [one.picture for one in shown["style"] if isinstance(one.picture, Picture)]
         row = triptych(shown["content"], styles, Picture(result.pixels, result.carried))
         save_figure(row, options["figure"], options["overwrite"])
-    if options["loss_curve"]:
-        curve = loss_curve(result.history, result.scale_starts)
-        save_figure(curve, options["loss_curve"], options["overwrite"])
 
 
-def _recipe(texts: dict[str, str | None]) -> tuple[StyleRecipe, str | None]:
+def _recipe(texts: dict[str, str | None], presets: str | None) -> tuple[StyleRecipe, str | None]:
     """The recipe, and the picture to start from where `--init` names one."""
     start = texts["init"]
     words = set(choices(StyleRecipe.model_fields["init"].annotation)) - {"picture"}
@@ -152,7 +173,8 @@ def _recipe(texts: dict[str, str | None]) -> tuple[StyleRecipe, str | None]:
             f"got {start!r}; there is no such file"
         )
     options = given(StyleRecipe, texts)
-    return style_recipe(options.pop("preset", "default"), **options), start
+    known = PRESETS if presets is None else read_presets(presets)
+    return style_recipe(options.pop("preset", "default"), presets=known, **options), start
 
 
 # What the command line calls a picture -> what the library does.

@@ -148,13 +148,7 @@ def denoise_stack(
                 )
             yield blended(plane, found, recipe)
 
-    account = Provenance(
-        method="denoise",
-        recipe=recipe,
-        inputs=Inputs(content=input_of(source)),
-        maker=maker(str(run.device)),
-    )
-    record = account.model_dump_json()
+    record = account_of(source, recipe).model_dump_json()
     return write_stack(output, source, planes(), recipe=record, overwrite=overwrite)
 
 
@@ -187,6 +181,16 @@ class _Run:
         self.method = fit.method
         self.diagnosis = self.diagnosis or fit.diagnosis
         return fit
+
+
+def account_of(source: Picture | Stack, recipe: DenoiseRecipe) -> Provenance:
+    """How data is cleaned here, as it is stored with what comes of it."""
+    return Provenance(
+        method="denoise",
+        recipe=recipe,
+        inputs=Inputs(content=input_of(source)),
+        maker=maker(str(choose(recipe.device))),
+    )
 
 
 def _chosen(recipe: DenoiseRecipe | None, options: dict[str, Any]) -> DenoiseRecipe:
