@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from impasto.recipe import ReconstructRecipe as ReconstructRecipe
     from impasto.recipe import StyleRecipe as StyleRecipe
     from impasto.recipe import TextureRecipe as TextureRecipe
-    from impasto.rerun import rerun as rerun
+    from impasto.repetition import rerun as rerun
     from impasto.result import DenoiseResult as DenoiseResult
     from impasto.result import Diagnosis as Diagnosis
     from impasto.result import Losses as Losses
     from impasto.result import Result as Result
     from impasto.result import Step as Step
     from impasto.style.reconstruct import reconstruct as reconstruct
-    from impasto.style.styles import Style as Style
+    from impasto.style.source import Style as Style
     from impasto.style.stylize import stylize as stylize
     from impasto.style.texture import texture as texture
 
@@ -52,7 +52,7 @@ _DOOR = {
     "ReconstructRecipe": "recipe",
     "Result": "result",
     "Step": "result",
-    "Style": "style.styles",
+    "Style": "style.source",
     "StyleRecipe": "recipe",
     "TextureRecipe": "recipe",
     "WeightsError": "errors",
@@ -64,7 +64,7 @@ _DOOR = {
     "paint": "painting",
     "psnr": "measure.quality",
     "reconstruct": "style.reconstruct",
-    "rerun": "rerun",
+    "rerun": "repetition",
     "save": "picture.write",
     "ssim": "measure.quality",
     "stylize": "style.stylize",

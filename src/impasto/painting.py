@@ -19,7 +19,7 @@ from impasto.result import DenoiseResult, OnStep, Result
 
 if TYPE_CHECKING:
     from impasto.style.checkpoint import Checkpoints
-    from impasto.style.styles import Style
+    from impasto.style.source import Style
 
 
 @signed_by(StyleRecipe)

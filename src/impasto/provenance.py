@@ -181,7 +181,9 @@ def read_provenance(text: str, name: str = "recipe") -> Provenance:
         where = ".".join(str(part) for part in first["loc"])
         value = str(first["input"])[:60]
         why = first["msg"][:1].lower() + first["msg"][1:]
-        raise ValueError(f"`{where}` of the recipe is wrong, {why}, got {value!r}") from None
+        raise ValueError(
+            f"`{where}` must be as impasto writes it, got {value!r}: {why}; leave it out or mend it"
+        ) from None
 
 
 def _bare(found: dict[str, Any]) -> Provenance:

@@ -6,12 +6,10 @@ models. A recipe is frozen, refuses what it does not know, and survives JSON unc
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from impasto.law import sentence
 from impasto.options import (
     STYLE_LAYERS,
     Device,
@@ -240,29 +238,3 @@ class DenoiseRecipe(BaseModel):
         description="most memory the whole process may take, in GiB (2^30 bytes); a method that "
         "needs more is refused before it starts; `auto` is what is free",
     )
-
-
-def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe | DenoiseRecipe:
-    """Read a recipe back from the JSON that a result carries.
-
-    Raises:
-        ValueError: the text is no recipe of this version.
-
-    Example:
-        >>> read_recipe(DenoiseRecipe(strength=0.5).model_dump_json()).strength
-        0.5
-    """
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        found = None
-    model = StyleRecipe
-    if isinstance(found, dict):
-        # What only one of them has says which it is.
-        model = (
-            DenoiseRecipe if "method" in found else ReconstructRecipe if "layer" in found else model
-        )
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        raise ValueError(sentence(model, error)) from None

@@ -40,7 +40,7 @@ def rerun(file: str, output: str | None, **options: Any) -> int:
 
     With --content or --style, the same is made of other pictures.
     """
-    from impasto.rerun import prepared, repeated
+    from impasto.repetition import prepared, repeated
 
     stem, ending = _named(file)
     place = output or f"{stem}-again{ending}"

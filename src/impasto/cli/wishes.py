@@ -14,7 +14,7 @@ from impasto.cli import files
 from impasto.cli.options import stacked
 
 if TYPE_CHECKING:
-    from impasto.style.styles import Style
+    from impasto.style.source import Style
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,16 +108,18 @@ def named(found: Sequence[Wish]) -> dict[str, str]:
 
 
 def opened(found: Sequence[Wish]) -> list[Style]:
-    """The styles as the library takes them, their files read; folders as they are."""
-    from impasto.style.styles import Style
+    """The styles as the library takes them, their files read."""
+    from impasto.picture.folder import pictures_in
+    from impasto.style.source import Style
 
     styles = []
     for wish in found:
         folder = wish.source != files.PIPE and Path(wish.source).is_dir()
-        picture = wish.source if folder else files.opened(wish.source, "style")
+        paths = pictures_in(wish.source, "style") if folder else [wish.source]
+        pictures = [files.opened(str(path), "style") for path in paths]
         region = wish.region and files.opened(wish.region, "region")
         mask = wish.mask and files.opened(wish.mask, "style-mask")
-        styles.append(Style(picture, wish.weight, region, mask))
+        styles.append(Style(pictures if folder else pictures[0], wish.weight, region, mask))
     return styles
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,48 +22,13 @@ from impasto.style.color import recolored, toned_style
 from impasto.style.goal import Region
 from impasto.style.moments import Moments, pooled
 from impasto.style.plan import Rung
+from impasto.style.source import Style
 from impasto.style.targets import style_moments
 from impasto.vgg.trunk import Trunk
 
 _LEAST_TILE = 128  # pixels a side
+_ROOM = 0.002  # share of the picture below which a style has no room; resizing rounds
 _LOOKED_AT = 256  # pixels on the longer side at which masks are looked at before a run
-
-
-@dataclass(frozen=True, eq=False)
-class Style:
-    """A style image, or a folder of them as one style, and what is done with it.
-
-    Attributes:
-        picture: the picture to learn from, as `stylize` takes it; or a folder or a list, whose
-            pictures then count alike.
-        weight: how much it counts beside the other styles, at least 0. Only the proportions
-            matter: twice the weight counts twice as much.
-        region: a mask that says where on the content image this style goes: white is all of it,
-            gray a part, black nothing. Of any size in the content image's shape. A style without
-            one goes where the regions of the others leave room.
-        mask: a mask that says which part of the style image to learn from, in its shape; None
-            learns from all of it.
-
-    Raises:
-        ValueError: a weight below 0, or one that is no number.
-
-    Example:
-        >>> import torch
-        >>> Style(torch.rand(3, 32, 32), weight=0.7).weight
-        0.7
-    """
-
-    picture: Source | Sequence[Source]
-    weight: float = 1.0
-    region: Source | None = None
-    mask: Source | None = None
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.weight, (int, float)) and 0 <= self.weight < math.inf):
-            raise ValueError(
-                f"`weight` of a style must be a number of at least 0, got {self.weight!r}; 1 is "
-                "usual"
-            )
 
 
 class Opened(NamedTuple):
@@ -101,7 +65,7 @@ def open_styles(style: Source | Style | Sequence[Source | Style], content: Pictu
     shape = torch.tensor(content.size) / max(content.size) * _LOOKED_AT
     width, height = (max(1, round(side)) for side in shape.tolist())
     for number, mask in enumerate(_masks(found, (width, height), torch.device("cpu")), 1):
-        if mask is not None and not mask.any():
+        if mask is not None and mask.mean() < _ROOM:
             raise ValueError(
                 f"`style` must leave room for every style, got none for number {number}, which has "
                 "no region while those of the others cover everything; give it one"

@@ -30,9 +30,9 @@ from impasto.style.keep import keep_map
 from impasto.style.objective import Objective, network
 from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
+from impasto.style.source import Style
 from impasto.style.styles import (
     Opened,
-    Style,
     looks,
     open_styles,
     parts,

@@ -24,7 +24,8 @@ from impasto.style.finish import Evaluate
 from impasto.style.objective import Evaluation, Objective, network
 from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
-from impasto.style.styles import Opened, Style, looks, open_styles, regions, sizes, style_inputs
+from impasto.style.source import Style
+from impasto.style.styles import Opened, looks, open_styles, regions, sizes, style_inputs
 from impasto.vgg.trunk import Trunk
 
 _HALO = 96  # pixels of the opposite side that the network sees beyond a border that is to fit
