@@ -65,7 +65,7 @@ def test_an_animation_shows_every_frame_at_the_last_ones_shape(tmp_path, ending)
         film.seek(1)
         middle = np.asarray(film.convert("RGB"), float).mean()
     assert middle == pytest.approx(128, abs=4)
-    with pytest.raises(PictureError, match="already"):
+    with pytest.raises(PictureError, match="must be a new file"):
         write_animation(frames, path)
     with pytest.raises(ValueError, match="`frames` must be at least one picture"):
         write_animation([], tmp_path / "none.gif")

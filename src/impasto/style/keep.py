@@ -11,6 +11,7 @@ from impasto.picture.record import Picture
 
 _GRAIN = 1 / 200  # of the longer side: details smaller than this are no structure
 _REACH = 1 / 40  # of the longer side: how far an edge's weight spreads
+_ROUNDS = 10
 _MOST = 4.0  # no position counts more than this many times the average
 
 
@@ -46,7 +47,7 @@ def edges(content: Tensor) -> Tensor:
     down = F.pad(light[1:] - light[:-1], (0, 0, 0, 1))
     right = F.pad(light[:, 1:] - light[:, :-1], (0, 1))
     found = _blurred(torch.hypot(down, right), _REACH * longest)
-    for _ in range(3):  # the cap takes from the average, which is restored
+    for _ in range(_ROUNDS):  # the cap takes from the average, which is restored
         found = found / found.mean().clamp(min=1e-6)
         found = found.clamp(max=_MOST)
     return found if bool(found.any()) else torch.ones_like(found)
