@@ -15,6 +15,8 @@ _SIDE = 12  # pixels a side of the blocks that are searched for flat ones
 _FLATTEST = 0.12  # share of a bin's blocks
 _NONE = 1e-7  # variance that is rounding
 _REACH = 4  # pixels within which noise may correlate
+_TAPER = 2  # reaches from the middle to where correlations are taken for nothing
+_SPECTRUM, _LEAST_POWER = 32, 0.02  # waves a side, and what each has at least, of 1 on average
 # Deviation of blocks' variances beside their mean: noise has 0.1 to 0.35, texture 0.4 to 2.
 _ALIKE, _ALIKE_WEAK, _WEAK = 0.4, 0.45, 2.5 / 255
 _DETREND = 1.05  # what taking a plane out of a block takes from correlated noise besides
@@ -116,10 +118,24 @@ class _Flat:
                     here = noise[..., max(0, y) : side + min(0, y), max(0, x) : side + min(0, x)]
                     there = noise[..., max(0, -y) : side - max(0, y), max(0, -x) : side - max(0, x)]
                     table[:, y + reach, x + reach] = (here * there).mean((1, 2, 3))
-        # A triangle over the distances keeps what is made of the table positive.
-        fall = 1 - torch.arange(-reach, reach + 1).abs() / (reach + 1)
-        middle = table[:, reach : reach + 1, reach : reach + 1]
-        return table / middle.clamp(min=1e-9) * fall[:, None] * fall
+        # What is far apart is known less well.
+        fall = 1 - torch.arange(-reach, reach + 1).abs() / (_TAPER * (reach + 1))
+        return _positive(table * fall[:, None] * fall)
+
+
+def _positive(table: Tensor) -> Tensor:
+    """The nearest correlations, 1 in the middle, whose spectrum is nowhere below a floor.
+
+    Args:
+        table: (C, 2m + 1, 2m + 1), of any scale.
+    """
+    reach = table.shape[1] // 2
+    middle = table[:, reach : reach + 1, reach : reach + 1].clamp(min=1e-9)
+    wide = F.pad(table / middle, (0, _SPECTRUM - 2 * reach - 1) * 2).roll((-reach, -reach), (1, 2))
+    power = torch.fft.fft2(wide).real.clamp(min=_LEAST_POWER)
+    found = torch.fft.ifft2(power).real.roll((reach, reach), (1, 2))
+    found = found[:, : 2 * reach + 1, : 2 * reach + 1]
+    return found / found[:, reach : reach + 1, reach : reach + 1]
 
 
 def _plane(side: int) -> Tensor:
