@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from impasto.measure.noise import add_noise as add_noise
     from impasto.measure.quality import psnr as psnr
     from impasto.measure.quality import ssim as ssim
+    from impasto.notebook import Watch as Watch
     from impasto.painting import paint as paint
     from impasto.picture.read import open_picture as open_picture
     from impasto.picture.record import Carried as Carried
@@ -55,6 +56,7 @@ _DOOR = {
     "Style": "style.source",
     "StyleRecipe": "recipe",
     "TextureRecipe": "recipe",
+    "Watch": "notebook",
     "WeightsError": "errors",
     "add_noise": "measure.noise",
     "denoise": "denoising.denoise",

@@ -36,7 +36,7 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
         "default": Preset("strokes and colors of the style, the subject whole", {}),
         "gentle": Preset(
             "the photograph, touched with the style's brush; faces stay",
-            {"strength": 0.35, "structure": 0.6},
+            {"strength": 0.2, "structure": 0.5},
         ),
         "bold": Preset(
             "the style comes first, the subject is suggested",
@@ -60,11 +60,11 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
         ),
         "wash": Preset(
             "soft, flat surfaces without small strokes",
-            {"pooling": "average", "tv_weight": 20.0, "structure": 0.4},
+            {"pooling": "average", "tv_weight": 8.0, "strength": 0.4, "structure": 0.4},
         ),
         "dream": Preset(
-            "painted from nothing: the subject dissolves into the style",
-            {"init": "noise", "strength": 0.85, "structure": 0.8},
+            "the subject dissolves into large forms of the style",
+            {"style_layers": _DEEP, "strength": 0.85, "structure": 0.8, "init": "content"},
         ),
         # The notebook to the letter (docs/method.md): convolutions counted in order and read
         # before the ReLU, mean squared errors, torch's L-BFGS with the clamp inside.

@@ -280,6 +280,18 @@ class DenoiseResult:
         planes = self.pixels.reshape(-1, *self.noisy.shape[-3:])
         return write_stack(path, self.source, planes, recipe=record, overwrite=overwrite)
 
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        from impasto.picture.record import Carried
+        from impasto.picture.write import encode
+
+        pixels = self.pixels if self.pixels.ndim == 3 else self.pixels[0]
+        if len(pixels) not in (1, 3):  # channels that are no colors
+            pixels = pixels[:1]
+        if not isinstance(self.source, Carried):
+            pixels = pixels / pixels.abs().max().clamp(min=1e-12)
+        return encode(pixels.clamp(0, 1), ".png")
+
     def provenance(self, output: Output | None = None) -> Provenance:
         """The whole account of how the data was cleaned, as it is stored inside its file.
 
