@@ -124,10 +124,16 @@ class _Flat:
 
 
 def _positive(table: Tensor) -> Tensor:
-    """The nearest correlations, 1 in the middle, whose spectrum is nowhere below a floor.
+    """The correlations with a spectrum raised to a floor, so that they are those of some noise.
+
+    Cut to their reach again, which takes them a little off; what inverts them has a floor of its
+    own.
 
     Args:
-        table: (C, 2m + 1, 2m + 1), of any scale.
+        table: (C, 2m + 1, 2m + 1), of any scale; all zero where there is no noise.
+
+    Returns:
+        The same shape with 1 in the middle.
     """
     reach = table.shape[1] // 2
     middle = table[:, reach : reach + 1, reach : reach + 1].clamp(min=1e-9)
