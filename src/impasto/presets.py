@@ -144,6 +144,17 @@ def style_recipe(
     return checked(StyleRecipe, {**presets[preset].options, **options, "preset": preset})
 
 
+def thumbnail(name: str) -> Path | None:
+    """A small painting that shows a preset of impasto's; None for one of your own.
+
+    Example:
+        >>> thumbnail("gatys").name, thumbnail("mine")
+        ('gatys.jpg', None)
+    """
+    path = Path(__file__).parent / "thumbnails" / f"{name}.jpg"
+    return path if name in PRESETS else None
+
+
 def read_presets(path: str | Path) -> Mapping[str, Preset]:
     """The presets of a file of your own, beside those that impasto has.
 

@@ -100,6 +100,17 @@ class Provenance(BaseModel):
     maker: Maker | None = None
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of what is stored inside a picture and in its sidecar.
+
+    Example:
+        >>> schema()["title"]
+        'impasto recipe'
+    """
+    found = Provenance.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
 def method_of(recipe: Recipe) -> str:
     """What a recipe is for.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,25 @@ EPILOG = (
 )
 
 
+def _schema(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print the recipes' JSON Schema and end."""
+    if wanted:
+        from impasto.provenance import schema
+
+        click.echo(json.dumps(schema(), indent=2))
+        context.exit()
+
+
 @click.command(epilog=EPILOG)
 @click.argument("file")
 @click.option("--content", metavar="FILE", help="another content image, or where it is now")
 @click.option("--style", multiple=True, metavar="FILE", help="the same for the styles, in order")
 @click.option("--weights", metavar="FILE", help="VGG-19 weights, where the recipe names a file")
 @click.option("-o", "--output", metavar="OUT", help="where to  [default: FILE-again, here]")
+@click.option(
+    "--schema", is_flag=True, is_eager=True, expose_value=False, callback=_schema,
+    help="print the JSON Schema of recipes and end",
+)  # fmt: skip
 @sidecar_option
 @overwrite_option
 @json_option
