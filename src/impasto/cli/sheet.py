@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import click
 
@@ -24,7 +25,17 @@ from impasto.presets import PRESETS, read_presets
 from impasto.recipe import StyleRecipe
 from impasto.sheet import VALUES, Cell, cells
 
+
+class _Effort(NamedTuple):
+    """What a cell is painted with: pixels on its longer side, evaluations."""
+
+    size: int
+    steps: int
+
+
 MOST = 36  # paintings on a sheet
+FEW = 9  # of which more are painted smaller, so that either takes under two minutes
+_FEW, _MANY = _Effort(160, 40), _Effort(128, 20)
 # What a painting is asked for beside its recipe, where nothing is.
 _PLAIN = {
     **dict.fromkeys(("figure", "loss_curve", "timelapse", "save_every", "checkpoint", "quality")),
@@ -53,12 +64,14 @@ EPILOG = (
 )
 @click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="for all cells")
 @click.option(
-    "--cell", type=click.IntRange(64, 512), default=192, show_default=True, metavar="N",
-    help="longer side of a cell in pixels",
+    "--cell", type=click.IntRange(64, 512), metavar="N",
+    help=f"longer side of a cell in pixels  [default: {_FEW.size}; {_MANY.size} of more than "
+    f"{FEW} cells]",
 )  # fmt: skip
 @click.option(
-    "--cell-steps", type=click.IntRange(1, 1000), default=60, show_default=True, metavar="N",
-    help="evaluations of a cell; more shows finer strokes",
+    "--cell-steps", type=click.IntRange(1, 1000), metavar="N",
+    help="evaluations of a cell; more shows finer strokes  "
+    f"[default: {_FEW.steps}; {_MANY.steps} of more than {FEW}]",
 )  # fmt: skip
 @click.option("--pick", type=click.IntRange(1), metavar="N", help="paint this cell at full size")
 @click.option("-o", "--output", metavar="FILE", help="where to  [default: CONTENT-sheet.png here]")
@@ -69,7 +82,7 @@ EPILOG = (
 @progress_option
 @debug_option
 def sheet(content: str, style: tuple[str, ...], **options: Any) -> int:
-    """Show CONTENT painted in the style of STYLE in many ways at once.
+    """Show CONTENT in the style of STYLE in many ways at once.
 
     Small and quick, each with a number and what was varied.
     """
@@ -79,8 +92,9 @@ def sheet(content: str, style: tuple[str, ...], **options: Any) -> int:
     size = shared.pop("size", 512)
     if options["pick"]:
         return _picked(content, style, over, {**shared, "size": size, "presets": known}, options)
-    shared["steps"] = options["cell_steps"]
-    found = cells(over, options["cell"], presets=known, **shared)
+    effort = _MANY if math.prod(map(len, over.values())) > FEW else _FEW
+    shared["steps"] = options["cell_steps"] or effort.steps
+    found = cells(over, options["cell"] or effort.size, presets=known, **shared)
     if len(found) > MOST:
         raise ValueError(f"`over` must give at most {MOST} cells, got {len(found)}; name fewer")
     wanted = wishes(style, options)
@@ -103,8 +117,6 @@ def _drawn(
     found: list[Cell], pictures: dict[str, Any], saving: files.Saving, columns: int, options: Any
 ) -> int:
     """Paint every cell and draw the sheet."""
-    import math
-
     from impasto.measure.figures import contact_sheet, save_figure
     from impasto.style.stylize import stylize
 

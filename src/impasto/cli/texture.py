@@ -30,7 +30,10 @@ EPILOG = (
 @recipe_options(TextureRecipe)
 @saving_options
 def texture(style: tuple[str, ...], output: str | None, **options: Any) -> int:
-    """Make a texture out of STYLE: its strokes and colors, nothing of its arrangement."""
+    """Make a texture out of STYLE alone.
+
+    It has the strokes and colors of STYLE and nothing of its arrangement.
+    """
     from impasto.style.texture import texture as make
     from impasto.style.texture import texture_plan
 

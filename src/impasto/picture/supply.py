@@ -92,5 +92,5 @@ def input_of(source: Picture | Stack) -> Input:
             )
     found = hashlib.sha256(f"{source.axes} {source.shape} {source.dtype}".encode())
     for index in source.planes():
-        found.update(source.plane(index).numpy().data)
+        found.update(source.plane(index).contiguous().numpy().data)
     return Input(sha256=found.hexdigest())
