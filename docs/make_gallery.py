@@ -189,6 +189,8 @@ def main() -> None:
         "Made by `python docs/make_gallery.py`.",
     ]
     for name, (words, command, _, _) in SECTIONS.items():
+        if not (HERE / "gallery" / f"{name}.jpg").exists():
+            continue
         page += ["", f"## {name.capitalize()}", "", words]
         page += ["", f"    {command}"] if command else []
         page += ["", f"![{words}](gallery/{name}.jpg)"]

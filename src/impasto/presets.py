@@ -36,11 +36,11 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
         "default": Preset("strokes and colors of the style, the subject whole", {}),
         "gentle": Preset(
             "the photograph, touched with the style's brush; faces stay",
-            {"strength": 0.2, "structure": 0.5},
+            {"strength": 0.25, "structure": 0.5},
         ),
         "bold": Preset(
             "the style comes first, the subject is suggested",
-            {"strength": 0.75, "structure": 0.5},
+            {"strength": 0.85},
         ),
         "own-colors": Preset(
             "the style's strokes in the photograph's own colors",
@@ -60,7 +60,7 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
         ),
         "wash": Preset(
             "soft, flat surfaces without small strokes",
-            {"pooling": "average", "tv_weight": 8.0, "strength": 0.4, "structure": 0.4},
+            {"pooling": "average", "tv_weight": 2.0, "strength": 0.4, "structure": 0.5},
         ),
         "dream": Preset(
             "the subject dissolves into large forms of the style",
@@ -142,17 +142,6 @@ def style_recipe(
             f"{nearest(preset, presets)}"
         )
     return checked(StyleRecipe, {**presets[preset].options, **options, "preset": preset})
-
-
-def thumbnail(name: str) -> Path | None:
-    """A small painting that shows a preset of impasto's; None for one of your own.
-
-    Example:
-        >>> thumbnail("gatys").name, thumbnail("mine")
-        ('gatys.jpg', None)
-    """
-    path = Path(__file__).parent / "thumbnails" / f"{name}.jpg"
-    return path if name in PRESETS else None
 
 
 def read_presets(path: str | Path) -> Mapping[str, Preset]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from impasto.cli.options import debug_option, flag, json_option, shown
-from impasto.presets import PRESETS, Preset, read_presets, thumbnail
+from impasto.presets import PRESETS, Preset, read_presets
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,10 +48,8 @@ def presets(presets: str | None, as_json: bool) -> None:
 def _row(name: str, known: Mapping[str, Preset]) -> dict[str, Any]:
     """A preset as JSON."""
     preset = known[name]
-    own = PRESETS.get(name) is preset
     return {
         "name": name,
         "words": preset.words,
         "options": dict(preset.options),
-        "thumbnail": str(thumbnail(name)) if own else None,
     }

@@ -25,10 +25,19 @@ from impasto.style.objective import Evaluation, Objective, network
 from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
 from impasto.style.source import Style
-from impasto.style.styles import Opened, looks, open_styles, regions, sizes, style_inputs
+from impasto.style.styles import (
+    Opened,
+    looks,
+    open_styles,
+    recolored_content,
+    regions,
+    sizes,
+    style_inputs,
+)
 from impasto.vgg.trunk import Trunk
 
 _HALO = 96  # pixels of the opposite side that the network sees beyond a border that is to fit
+_CONTRAST = 0.3  # of the noise a texture starts from, beside the style's own
 _GRAIN = 16  # pixels a side that become one position of the deepest layer
 
 
@@ -42,9 +51,9 @@ def texture(
 ) -> Result:
     """Make a texture out of a style alone: its strokes and colors, nothing of its arrangement.
 
-    From noise, coarse to fine, a picture of any size is optimized until its feature statistics
-    are the style's. Where it is to be tileable, the network sees the opposite side beyond every
-    border, so that nothing tells where the texture begins again.
+    From faint noise in the style's colors, coarse to fine, a picture of any size is optimized
+    until its feature statistics are the style's. Where it is to be tileable, the network sees the
+    opposite side beyond every border, so that nothing tells where the texture begins again.
 
     Args:
         style: as for `stylize`; regions need a content image and are refused.
@@ -69,12 +78,13 @@ def texture(
         arXiv:1505.07376. Departures are listed in docs/method.md.
     """
     ready = _ready(style, _chosen(recipe, options))
+    recipe = ready.recipe
     run = Run(ready.inner, ready.plan.ladder, ready.plan.counts, on_step)
     size = ready.plan.ladder[-1]
     for scale in run.left():
         rung = ready.plan.rungs[scale]
         blank = torch.zeros(3, rung.size[1], rung.size[0], device=ready.trunk.device)
-        halo = _halo(ready.recipe, rung.size)
+        halo = _halo(recipe, rung.size)
         seen = looks(ready.styles, ready.inner, blank, size)
         mask = None if halo == (0, 0) else _inner(rung.size, halo).to(blank)
         layers = list(ready.inner.style_layers)
@@ -83,13 +93,16 @@ def texture(
         objective = Objective(
             ready.inner, ready.trunk, around, mask, wanted, rung.tile, warmup=rung.warmup
         )
-        begin = _grown(run.best, rung.size, halo) if scale else noise(blank.shape, run.recipe.seed)
+        if scale:
+            begin = _grown(run.best, rung.size, halo)
+        else:
+            begin = _faint(recolored_content(noise(blank.shape, recipe.seed), seen, wanted))
         release(ready.trunk.device)
         run.descend(_wrapped(objective, halo), begin.to(blank), scale, rung.evaluations)
         if run.stopped:
             break
     found = run.result(Carried(), ready.trunk.device, inputs=ready.inputs)
-    return replace(found, recipe=ready.recipe)
+    return replace(found, recipe=recipe)
 
 
 def texture_plan(
@@ -199,6 +212,11 @@ def _wrapped(objective: Evaluate, halo: tuple[int, int]) -> Evaluate:
         return found._replace(gradient=gradient)
 
     return evaluate
+
+
+def _faint(pixels: Tensor) -> Tensor:
+    """Noise in the style's colors, drawn together: at full contrast its grain would stay."""
+    return torch.lerp(pixels.mean(dim=(1, 2), keepdim=True), pixels, _CONTRAST)
 
 
 def _grown(pixels: Tensor, size: Size, halo: tuple[int, int]) -> Tensor:
