@@ -50,9 +50,10 @@ def _schema(context: click.Context, parameter: click.Parameter, wanted: bool) ->
 @progress_option
 @debug_option
 def rerun(file: str, output: str | None, **options: Any) -> int:
-    """Make the picture in FILE again: a picture that impasto made, or a recipe.
+    """Make the picture in FILE again.
 
-    With --content or --style, the same is made of other pictures.
+    FILE is a picture that impasto made, or a recipe. With --content or --style, the same is made
+    of other pictures.
     """
     from impasto.repetition import prepared, repeated
 

@@ -32,7 +32,7 @@ EPILOG = (
 def texture(style: tuple[str, ...], output: str | None, **options: Any) -> int:
     """Make a texture out of STYLE alone.
 
-    It has the strokes and colors of STYLE and nothing of its arrangement.
+    Its strokes and colors, arranged anew where the texture is larger than STYLE.
     """
     from impasto.style.texture import texture as make
     from impasto.style.texture import texture_plan

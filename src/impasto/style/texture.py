@@ -49,7 +49,7 @@ def texture(
     on_step: OnStep | None = None,
     **options: Any,
 ) -> Result:
-    """Make a texture out of a style alone: its strokes and colors, nothing of its arrangement.
+    """Make a texture out of a style alone: its strokes and colors.
 
     From faint noise in the style's colors, coarse to fine, a picture of any size is optimized
     until its feature statistics are the style's. Where it is to be tileable, the network sees the
