@@ -25,8 +25,11 @@ from impasto.picture.read import open_picture
 from impasto.picture.resize import fitted
 from impasto.presets import style_recipe
 from impasto.style.canvas import brush_size, sized, start
+from impasto.style.color import recolored
+from impasto.style.goal import Region
 from impasto.style.lbfgs import lbfgs
-from impasto.style.objective import Objective, network, style_targets
+from impasto.style.objective import Objective, network
+from impasto.style.targets import style_moments
 
 OBJECTIVES = {
     "default": {},
@@ -79,8 +82,10 @@ def problem(content: Path, style: Path, size: int, options: dict) -> tuple:
     picture, painting = open_picture(content), open_picture(style)
     here, _ = sized(picture, fitted(picture.size, size), device)
     seen = [sized(painting, brush_size(painting.size, here.shape[:0:-1]), device)]
-    targets = style_targets(trunk, seen, list(recipe.style_layers))
-    return Objective(recipe, trunk, here, None, targets), start(recipe, here, seen, None)
+    (style,) = seen
+    targets = style_moments(trunk, *style, list(recipe.style_layers))
+    begin = start(recipe, here, None, lambda: recolored(here, seen))
+    return Objective(recipe, trunk, here, None, [Region(None, 1.0, targets)]), begin
 
 
 def measured(objective: Objective, begin: torch.Tensor, steps: int) -> dict[str, float]:

@@ -21,8 +21,9 @@ from impasto.picture.read import open_picture
 from impasto.picture.resize import fitted, flattened, resize
 from impasto.presets import style_recipe
 from impasto.style.canvas import brush_size
+from impasto.style.goal import Region
 from impasto.style.objective import Objective, network
-from impasto.style.targets import style_targets
+from impasto.style.targets import style_moments
 
 OBJECTIVES = {
     "wasserstein": {},
@@ -91,9 +92,10 @@ def problem(
     brush = brush_size(painting.size, (here.shape[2], here.shape[1]))
     style = resize(flattened(painting), brush).to(device)
     trunk = network(recipe, device, torch.float32)
-    targets = style_targets(trunk, [(style, None)], list(recipe.style_layers), tile)
+    targets = style_moments(trunk, style, None, list(recipe.style_layers), tile)
     mask = torch.rand(here.shape[1:], generator=torch.Generator().manual_seed(0)).to(device)
-    objective = Objective(recipe, trunk, here, mask if masked else None, targets, tile)
+    where = mask if masked else None
+    objective = Objective(recipe, trunk, here, where, [Region(where, 1.0, targets)], tile)
     return objective, here.flip(2)
 
 

@@ -7,28 +7,25 @@ import pytest
 
 import impasto
 from impasto.law import checked
+from impasto.options import LAYERS
 from impasto.presets import PRESETS, style_recipe
-from impasto.recipe import (
-    LAYERS,
-    ReconstructRecipe,
-    StyleRecipe,
-    read_recipe,
-)
+from impasto.provenance import read_provenance
+from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_survives_json(preset):
     recipe = style_recipe(preset)
-    assert read_recipe(recipe.model_dump_json()) == recipe
+    assert read_provenance(recipe.model_dump_json()).recipe == recipe
 
 
 def test_a_reconstruction_recipe_survives_json():
     recipe = ReconstructRecipe(layer="conv2_1", kind="texture")
-    assert read_recipe(recipe.model_dump_json()) == recipe
+    assert read_provenance(recipe.model_dump_json()).recipe == recipe
 
 
 def test_every_option_says_what_it_does():
-    for model in (StyleRecipe, ReconstructRecipe):
+    for model in (StyleRecipe, TextureRecipe, ReconstructRecipe, DenoiseRecipe):
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name} has no description"
 
@@ -73,13 +70,13 @@ def test_a_wrong_option_gets_one_sentence(options, said):
 
 def test_a_recipe_of_a_later_version_is_refused():
     text = style_recipe().model_dump_json().replace('"version":1', '"version":2')
-    with pytest.raises(ValueError, match="`version` must be"):
-        read_recipe(text)
+    with pytest.raises(ValueError, match=r"`version` must be 1, got 2: .*later impasto"):
+        read_provenance(text)
 
 
 def test_text_that_is_no_recipe_is_refused():
-    with pytest.raises(ValueError, match="valid JSON"):
-        read_recipe("{")
+    with pytest.raises(ValueError, match=r"must be a JSON object, got '\{'"):
+        read_provenance("{")
 
 
 def test_a_recipe_cannot_be_changed():

@@ -10,8 +10,8 @@ import impasto
 ROOT = Path(impasto.__file__).parent
 # Top may not import bottom.
 ORDER = [
-    "errors", "law", "recipe", "presets", "picture", "result", "compute", "vgg", "style",
-    "denoising", "painting", "measure", "demo", "cli",
+    "errors", "law", "options", "recipe", "provenance", "presets", "picture", "result",
+    "compute", "vgg", "style", "denoising", "painting", "measure", "demo", "cli",
 ]  # fmt: skip
 # Only these rooms may import these.
 ONLY = {

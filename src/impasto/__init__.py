@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from impasto.measure.noise import add_noise as add_noise
     from impasto.measure.quality import psnr as psnr
     from impasto.measure.quality import ssim as ssim
+    from impasto.notebook import Watch as Watch
     from impasto.painting import paint as paint
     from impasto.picture.read import open_picture as open_picture
     from impasto.picture.record import Carried as Carried
@@ -25,13 +26,17 @@ if TYPE_CHECKING:
     from impasto.recipe import DenoiseRecipe as DenoiseRecipe
     from impasto.recipe import ReconstructRecipe as ReconstructRecipe
     from impasto.recipe import StyleRecipe as StyleRecipe
+    from impasto.recipe import TextureRecipe as TextureRecipe
+    from impasto.repetition import rerun as rerun
     from impasto.result import DenoiseResult as DenoiseResult
     from impasto.result import Diagnosis as Diagnosis
     from impasto.result import Losses as Losses
     from impasto.result import Result as Result
     from impasto.result import Step as Step
     from impasto.style.reconstruct import reconstruct as reconstruct
+    from impasto.style.source import Style as Style
     from impasto.style.stylize import stylize as stylize
+    from impasto.style.texture import texture as texture
 
 # Public name -> the module it lives in; loaded on first use, since torch takes seconds.
 _DOOR = {
@@ -48,7 +53,10 @@ _DOOR = {
     "ReconstructRecipe": "recipe",
     "Result": "result",
     "Step": "result",
+    "Style": "style.source",
     "StyleRecipe": "recipe",
+    "TextureRecipe": "recipe",
+    "Watch": "notebook",
     "WeightsError": "errors",
     "add_noise": "measure.noise",
     "denoise": "denoising.denoise",
@@ -58,9 +66,11 @@ _DOOR = {
     "paint": "painting",
     "psnr": "measure.quality",
     "reconstruct": "style.reconstruct",
+    "rerun": "repetition",
     "save": "picture.write",
     "ssim": "measure.quality",
     "stylize": "style.stylize",
+    "texture": "style.texture",
 }
 
 __all__ = sorted(_DOOR)

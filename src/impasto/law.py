@@ -95,6 +95,8 @@ def _kind(annotation: Any) -> str:
         return "one of " + ", ".join(options) if len(options) > 1 else f"`{options[0]}`"
     if get_origin(annotation) is dict:
         return "layer names with their weights"
+    if get_origin(annotation) is tuple:
+        return "one or more numbers, " + _kind(get_args(annotation)[0])
     return {int: "a whole number", float: "a number", str: "a text"}.get(annotation, "given")
 
 

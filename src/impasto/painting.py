@@ -7,24 +7,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from impasto.law import refuse_both, signed_by
+from impasto.picture.mask import mask_of, plane
 from impasto.picture.read import Source, open_picture
-from impasto.picture.record import Picture
+from impasto.picture.record import Picture, identity
 from impasto.presets import style_recipe
 from impasto.recipe import DenoiseRecipe, StyleRecipe
 from impasto.result import DenoiseResult, OnStep, Result
 
 if TYPE_CHECKING:
     from impasto.style.checkpoint import Checkpoints
+    from impasto.style.source import Style
 
 
 @signed_by(StyleRecipe)
 def paint(
     content: Source,
-    style: Source | Sequence[Source],
+    style: Source | Style | Sequence[Source | Style],
     *,
     recipe: StyleRecipe | None = None,
     init_picture: Source | None = None,
+    protect: Source | None = None,
+    keep: Source | None = None,
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     **options: Any,
@@ -37,6 +43,8 @@ def paint(
         recipe: every option at once; or give the ones to change as `options`. Its `denoise` says
             what is cleaned, with the recipe's seed, device and memory and `denoise`'s defaults.
         init_picture: as for `stylize`.
+        protect: as for `stylize`: neither painted nor, afterwards, cleaned.
+        keep: as for `stylize`.
         on_step: as for `stylize`; cleaning calls it not. A painting that it ends early is left as
             it is then, and the result's recipe says that.
         checkpoint: as for `stylize`, of the painting.
@@ -62,20 +70,31 @@ def paint(
         start = {} if init_picture is None else {"init": "picture"}
         recipe = style_recipe(**start | options)
     painted = recipe.model_copy(update={"denoise": "no"})
-    given = {"recipe": painted, "init_picture": init_picture}
+    given = {
+        "recipe": painted,
+        "init_picture": init_picture,
+        "protect": protect,
+        "keep": keep,
+    }
     seconds = 0.0
     done = []
     if recipe.denoise in ("before", "both"):
         content = open_picture(content, name="content")
         style_plan(content, style, **given)  # what is refused is refused before any work
         cleaned = _cleaned(content, recipe)
-        content, seconds = Picture(cleaned.pixels, content.carried), cleaned.seconds
+        carried = replace(content.carried, origin=identity(content))
+        content, seconds = Picture(cleaned.pixels, carried), cleaned.seconds
         done.append("before")
     result = stylize(content, style, **given, on_step=on_step, checkpoint=checkpoint)
     pixels = result.pixels
     if recipe.denoise in ("after", "both") and not result.stopped:
         cleaned = _cleaned(Picture(pixels, result.carried), recipe)
-        pixels, seconds = cleaned.pixels, seconds + cleaned.seconds
+        if protect is None:
+            pixels = cleaned.pixels
+        else:
+            kept = plane(mask_of(protect, "protect"), result.size)
+            pixels = torch.lerp(cleaned.pixels, pixels, kept)
+        seconds += cleaned.seconds
         done.append("after")
     said = {"denoise": "both" if len(done) == 2 else "".join(done) or "no"}
     return replace(

@@ -2,63 +2,125 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 import types
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from impasto.law import checked, nearest
 from impasto.recipe import StyleRecipe
 
+_MOST = 1_000_000  # bytes of a file of presets
+
+
+class Preset(NamedTuple):
+    """A named style of painting.
+
+    Attributes:
+        words: what it looks like, in a sentence.
+        options: what it changes of `StyleRecipe`.
+    """
+
+    words: str
+    options: Mapping[str, Any]
+
+
+_DEEP = {"relu2_1": 0.5, "relu3_1": 1.0, "relu4_1": 2.0, "relu5_1": 2.0}
+_GRAIN = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 0.5}
+
 # Each preset is only what it changes.
-PRESETS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
+PRESETS: Mapping[str, Preset] = types.MappingProxyType(
     {
-        "default": {},
+        "default": Preset("strokes and colors of the style, the subject whole", {}),
+        "gentle": Preset(
+            "the photograph, touched with the style's brush; faces stay",
+            {"strength": 0.25, "structure": 0.5},
+        ),
+        "bold": Preset(
+            "the style comes first, the subject is suggested",
+            {"strength": 0.85},
+        ),
+        "own-colors": Preset(
+            "the style's strokes in the photograph's own colors",
+            {"color": 0.0, "color_by": "luminance"},
+        ),
+        "palette": Preset(
+            "the style's strokes in the photograph's palette, mixed anew",
+            {"color": 0.0, "color_by": "statistics", "strength": 0.6},
+        ),
+        "shapes": Preset(
+            "large forms of the style, little of its grain",
+            {"style_layers": _DEEP, "strength": 0.6},
+        ),
+        "grain": Preset(
+            "the style's paper, pigment and grain over an exact drawing",
+            {"style_layers": _GRAIN, "strength": 0.5},
+        ),
+        "wash": Preset(
+            "soft, flat surfaces without small strokes",
+            {"pooling": "average", "tv_weight": 2.0, "strength": 0.4, "structure": 0.5},
+        ),
+        "dream": Preset(
+            "the subject dissolves into large forms of the style",
+            {"style_layers": _DEEP, "strength": 0.85, "structure": 0.8, "init": "content"},
+        ),
         # The notebook to the letter (docs/method.md): convolutions counted in order and read
         # before the ReLU, mean squared errors, torch's L-BFGS with the clamp inside.
-        "notebook": {
-            "init": "content",
-            "content_layers": {"conv2_2": 1.0},
-            "style_layers": dict.fromkeys(
-                ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"), 1.0
-            ),
-            "content_weight": 1.0,
-            "style_weight": 1e6,
-            "statistic": "gram",
-            "normalization": "notebook",
-            "padding": "zeros",
-            "optimizer": "lbfgs-clamped",
-            "history": 100,
-            "scales": 1,
-            "precision": "float32",
-            "warmup": 0.0,
-        },
+        "notebook": Preset(
+            "the student notebook that impasto grew from, to the letter",
+            {
+                "init": "content",
+                "content_layers": {"conv2_2": 1.0},
+                "style_layers": dict.fromkeys(
+                    ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"), 1.0
+                ),
+                "content_weight": 1.0,
+                "style_weight": 1e6,
+                "statistic": "gram",
+                "normalization": "notebook",
+                "padding": "zeros",
+                "optimizer": "lbfgs-clamped",
+                "history": 100,
+                "scales": 1,
+                "precision": "float32",
+                "warmup": 0.0,
+            },
+        ),
         # Gatys, Ecker, Bethge 2016. Its equations (2) and (6) have no gradient where a feature is
         # negative, so the features it calls conv1_1 … are read after the ReLU.
-        "gatys": {
-            "content_layers": {"relu4_2": 1.0},
-            "style_layers": dict.fromkeys(
-                ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 0.2
-            ),
-            "content_weight": 1.0,
-            "style_weight": 1e3,
-            "statistic": "gram",
-            "normalization": "paper",
-            "pooling": "average",
-            "padding": "zeros",
-            "init": "noise",
-            "scales": 1,
-            "warmup": 0.0,
-            "steps": 500,
-        },
+        "gatys": Preset(
+            "Gatys, Ecker and Bethge 2016: the paper's layers, losses and start",
+            {
+                "content_layers": {"relu4_2": 1.0},
+                "style_layers": dict.fromkeys(
+                    ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 0.2
+                ),
+                "content_weight": 1.0,
+                "style_weight": 1e3,
+                "statistic": "gram",
+                "normalization": "paper",
+                "pooling": "average",
+                "padding": "zeros",
+                "init": "noise",
+                "scales": 1,
+                "warmup": 0.0,
+                "steps": 500,
+            },
+        ),
     }
 )
 
 
-def style_recipe(preset: str = "default", **options: Any) -> StyleRecipe:
+def style_recipe(
+    preset: str = "default", *, presets: Mapping[str, Preset] = PRESETS, **options: Any
+) -> StyleRecipe:
     """The recipe of a named preset, with some of its options changed.
 
     Args:
-        preset: a name in `PRESETS`.
+        preset: a name in `presets`.
+        presets: the presets there are; `read_presets` gives those of a file too.
         options: any field of `StyleRecipe`; each replaces the preset's own.
 
     Returns:
@@ -74,9 +136,66 @@ def style_recipe(preset: str = "default", **options: Any) -> StyleRecipe:
         Traceback (most recent call last):
         ValueError: `strength` must be at most 1, got 2; see StyleRecipe for every option
     """
-    if preset not in PRESETS:
+    if preset not in presets:
         raise ValueError(
-            f"`preset` must be one of {', '.join(PRESETS)}, got {preset!r}"
-            f"{nearest(preset, PRESETS)}"
+            f"`preset` must be one of {', '.join(presets)}, got {preset!r}"
+            f"{nearest(preset, presets)}"
         )
-    return checked(StyleRecipe, {**PRESETS[preset], **options, "preset": preset})
+    return checked(StyleRecipe, {**presets[preset].options, **options, "preset": preset})
+
+
+def read_presets(path: str | Path) -> Mapping[str, Preset]:
+    """The presets of a file of your own, beside those that impasto has.
+
+    Args:
+        path: a .toml or .json file: a table for each preset, named after it, with the options it
+            changes, and `words` that describe it. A name that impasto has takes its place.
+
+    Returns:
+        Name to preset.
+
+    Raises:
+        ValueError: the file cannot be read, is no TOML or JSON, or an option is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "mine.toml"
+        ...     _ = file.write_text('[loud]\\nwords = "all style"\\nstrength = 0.9')
+        ...     style_recipe("loud", presets=read_presets(file)).strength
+        0.9
+    """
+    found = {}
+    for name, table in _tables(Path(path)).items():
+        if not isinstance(table, dict):
+            raise ValueError(
+                f"`presets` must hold a table for each preset, got {table!r} for {name} in {path}; "
+                f"write [{name}] and its options below"
+            )
+        options = {key: value for key, value in table.items() if key != "words"}
+        try:
+            checked(StyleRecipe, options)
+        except ValueError as error:
+            raise ValueError(f"{error}, in preset {name} of {path}") from None
+        found[name] = Preset(str(table.get("words", "")), options)
+    return types.MappingProxyType({**PRESETS, **found})
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    """What a TOML or JSON file holds."""
+    readers = {".toml": tomllib.loads, ".json": json.loads}
+    if path.suffix.lower() not in readers:
+        raise ValueError(f"`presets` must end in .toml or .json, got {str(path)!r}; rename it")
+    try:
+        if path.stat().st_size > _MOST:
+            raise ValueError(f"it is larger than {_MOST:,} bytes")
+        found = readers[path.suffix.lower()](path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no table")
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
+        raise ValueError(
+            f"`presets` must be a readable TOML or JSON file, got {path}: {why}; see "
+            "`impasto presets --help`"
+        ) from None
+    return found

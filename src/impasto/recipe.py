@@ -6,109 +6,38 @@ models. A recipe is frozen, refuses what it does not know, and survives JSON unc
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from impasto.law import sentence
-
-# VGG-19: how many convolutions each of its five blocks has (Simonyan, Zisserman 2014, column E).
-BLOCKS = (2, 2, 4, 4, 4)
-LAYERS = tuple(
-    f"{kind}{block}_{index}"
-    for block, count in enumerate(BLOCKS, 1)
-    for index in range(1, count + 1)
-    for kind in ("conv", "relu")
+from impasto.options import (
+    STYLE_LAYERS,
+    Device,
+    History,
+    Layer,
+    LayerWeights,
+    LearningRate,
+    Memory,
+    Optimizer,
+    Padding,
+    Pooling,
+    Precision,
+    Scales,
+    Seed,
+    Size,
+    Statistic,
+    Steps,
+    StyleLayers,
+    StyleScale,
+    Tiles,
+    TVWeight,
+    Warmup,
+    Weights,
 )
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-Layer = Literal[LAYERS]  # type: ignore[valid-type]
-LayerWeights = dict[Layer, Annotated[float, Field(ge=0)]]
-
-Size = Annotated[
-    Annotated[int, Field(ge=16, le=65_536)] | Literal["original"],
-    Field(
-        description="longer side of the output in pixels, or `original` for the content's own; "
-        "larger shows finer strokes and takes longer in proportion to the pixels"
-    ),
-]
-Steps = Annotated[
-    int,
-    Field(
-        ge=1,
-        le=100_000,
-        description="evaluations of the loss and its gradient in the whole run, shared over the "
-        "scales; more lowers the loss further and takes longer in proportion",
-    ),
-]
-Pooling = Annotated[
-    Literal["max", "average"],
-    Field(description="pooling in the network; average gives smoother, softer strokes"),
-]
-Padding = Annotated[
-    Literal["zeros", "replicate"],
-    Field(
-        description="what the first convolution sees beyond the border; zeros is the published "
-        "network and can leave a frame, replicate does not"
-    ),
-]
-Optimizer = Annotated[
-    Literal["lbfgs", "adam", "lbfgs-clamped"],
-    Field(
-        description="lbfgs is L-BFGS projected onto [0, 1]; lbfgs-clamped is the notebook's, "
-        "clamping pixels inside each evaluation; adam needs the least memory"
-    ),
-]
-LearningRate = Annotated[
-    float,
-    Field(gt=0, le=10, description="step length of adam; larger moves faster and less steadily"),
-]
-History = Annotated[
-    int,
-    Field(
-        ge=1,
-        le=1000,
-        description="curvature pairs L-BFGS remembers; each costs two pictures of memory",
-    ),
-]
-Weights = Annotated[
-    str,
-    Field(
-        min_length=1,
-        description="VGG-19 weights: `oxford` (the original network, offline), `torchvision` "
-        "(downloaded once), or a .safetensors or .pth file",
-    ),
-]
-Seed = Annotated[
-    int,
-    Field(ge=0, le=2**32 - 1, description="seed of everything random; same seed, same picture"),
-]
-Device = Annotated[
-    str,
-    Field(
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        examples=["auto", "cpu", "cuda", "cuda:N", "mps"],
-        description="where to compute: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`",
-    ),
-]
-Precision = Annotated[
-    Literal["auto", "float32", "bfloat16"],
-    Field(
-        description="number format of the convolutions; losses and optimiser are always float32; "
-        "`auto` takes bfloat16 where a short probe finds it faster"
-    ),
-]
-Memory = Annotated[
-    Annotated[float, Field(gt=0)] | Literal["auto"],
-    Field(
-        description="most memory the whole process may take, in GiB (2^30 bytes), on a GPU the "
-        "GPU's; `auto` is what is free, less a reserve; smaller paints in smaller tiles, which "
-        "takes up to twice as long and changes nothing but rounding, and where even that is too "
-        "much L-BFGS remembers less"
-    ),
-]
+Side = Annotated[int, Field(ge=64, le=65_536)]
 
 
 class StyleRecipe(BaseModel):
@@ -127,45 +56,48 @@ class StyleRecipe(BaseModel):
     )
     size: Size = 512
     steps: Steps = 300
-    scales: int = Field(
-        0,
-        ge=0,
-        le=16,
-        description="sizes the picture is painted at, each twice the last; 0 starts near 128 "
-        "pixels; more lays down larger shapes first",
-    )
+    scales: Scales = 0
     init: Literal["content", "recolored", "noise", "picture"] = Field(
         "recolored",
         description="what the picture starts as: the content image, the content image in the "
         "style's colors, random noise, or a picture of your own",
+    )
+    color: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="whose colors: 0 keeps the content image's, 1 takes the style's, between them "
+        "a mixture",
+    )
+    color_by: Literal["luminance", "statistics"] = Field(
+        "luminance",
+        description="how colors are kept where `color` is below 1: `luminance` paints the light "
+        "alone and keeps each place's own color, `statistics` paints with a style image that has "
+        "the content image's palette",
+    )
+    style_scale: StyleScale = "fit"
+    structure: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how much more the content counts where the picture has edges and details, "
+        "and less where it is plain; 0 counts all places alike, larger keeps faces and leaves "
+        "skies to the style",
     )
     content_layers: LayerWeights = Field(
         {"relu4_2": 1.0},
         description="layers whose features are kept, each with its share; deeper keeps meaning, "
         "shallower keeps pixels",
     )
-    style_layers: LayerWeights = Field(
-        {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
-        description="layers whose statistics are matched, each with its share; deeper matches "
-        "larger shapes, shallower matches color and grain",
-    )
+    style_layers: StyleLayers = STYLE_LAYERS
     content_weight: float = Field(
         0.2, ge=0, description="weight of the content loss; larger keeps more of the subject"
     )
     style_weight: float = Field(
         1.0, ge=0, description="weight of the style loss; larger takes more of the style"
     )
-    tv_weight: float = Field(
-        0.0,
-        ge=0,
-        description="weight of the total variation, the mean squared difference of neighbors; "
-        "larger gives a smoother surface",
-    )
-    statistic: Literal["gram", "gram+mean+std", "wasserstein"] = Field(
-        "wasserstein",
-        description="what of the style is matched: Gram matrices, Gram matrices with the means "
-        "and deviations of the channels, or the Wasserstein distance between feature Gaussians",
-    )
+    tv_weight: TVWeight = 0.0
+    statistic: Statistic = "wasserstein"
     normalization: Literal["relative", "paper", "notebook"] = Field(
         "relative",
         description="how losses are scaled: each by its target's own norm (one weight suits every "
@@ -177,14 +109,7 @@ class StyleRecipe(BaseModel):
         "painting after, or both; leaves smoother surfaces and takes longer",
         json_schema_extra={"alone": "after"},
     )
-    warmup: float = Field(
-        0.75,
-        ge=0,
-        le=1,
-        description="where Gram matrices are matched: share of the finest size's steps, beside all "
-        "at coarser ones, that minimize the better conditioned Wasserstein distance first; 0 "
-        "minimizes the Gram loss itself from the start, which falls more slowly",
-    )
+    warmup: Warmup = 0.75
     pooling: Pooling = "max"
     padding: Padding = "replicate"
     optimizer: Optimizer = "lbfgs"
@@ -195,6 +120,7 @@ class StyleRecipe(BaseModel):
     device: Device = "auto"
     precision: Precision = "auto"
     memory: Memory = "auto"
+    tiles: Tiles = "auto"
 
     @property
     def gives_content_back(self) -> bool:
@@ -218,9 +144,7 @@ class ReconstructRecipe(BaseModel):
     )
     size: Size = 256
     steps: Steps = 300
-    tv_weight: float = Field(
-        0.0, ge=0, description="weight of the total variation; larger gives a smoother surface"
-    )
+    tv_weight: TVWeight = 0.0
     pooling: Pooling = "max"
     padding: Padding = "replicate"
     optimizer: Optimizer = "lbfgs"
@@ -231,6 +155,40 @@ class ReconstructRecipe(BaseModel):
     device: Device = "auto"
     precision: Precision = "auto"
     memory: Memory = "auto"
+    tiles: Tiles = "auto"
+
+
+class TextureRecipe(BaseModel):
+    """How `texture` makes a picture out of a style alone."""
+
+    model_config = _FROZEN
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    width: Side = Field(512, description="width of the texture in pixels")
+    height: Side = Field(512, description="height of the texture in pixels")
+    tileable: bool = Field(
+        False,
+        description="make its borders fit each other, so that it can be laid side by side without "
+        "a seam",
+    )
+    steps: Steps = 300
+    scales: Scales = 0
+    style_layers: StyleLayers = STYLE_LAYERS
+    style_scale: StyleScale = "fit"
+    statistic: Statistic = "wasserstein"
+    tv_weight: TVWeight = 0.0
+    warmup: Warmup = 0.75
+    pooling: Pooling = "max"
+    padding: Padding = "replicate"
+    optimizer: Optimizer = "lbfgs"
+    learning_rate: LearningRate = 0.02
+    history: History = 10
+    weights: Weights = "oxford"
+    seed: Seed = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    memory: Memory = "auto"
+    tiles: Tiles = "auto"
 
 
 class DenoiseRecipe(BaseModel):
@@ -280,29 +238,3 @@ class DenoiseRecipe(BaseModel):
         description="most memory the whole process may take, in GiB (2^30 bytes); a method that "
         "needs more is refused before it starts; `auto` is what is free",
     )
-
-
-def read_recipe(text: str) -> StyleRecipe | ReconstructRecipe | DenoiseRecipe:
-    """Read a recipe back from the JSON that a result carries.
-
-    Raises:
-        ValueError: the text is no recipe of this version.
-
-    Example:
-        >>> read_recipe(DenoiseRecipe(strength=0.5).model_dump_json()).strength
-        0.5
-    """
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        found = None
-    model = StyleRecipe
-    if isinstance(found, dict):
-        # What only one of them has says which it is.
-        model = (
-            DenoiseRecipe if "method" in found else ReconstructRecipe if "layer" in found else model
-        )
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        raise ValueError(sentence(model, error)) from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from impasto.law import checked
+from impasto.provenance import Inputs, Output, Provenance, maker, method_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from impasto.picture.record import Carried
     from impasto.picture.stack import Stack
-    from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe
+    from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
 
 
 class Losses(NamedTuple):
@@ -76,11 +77,12 @@ class Result:
         device: where it ran, such as `cpu` or `cuda:0`.
         precision: number format of the convolutions, `float32` or `bfloat16`.
         stopped: whether `on_step` ended the run early.
+        inputs: what it was made from: names and hashes of files.
     """
 
     pixels: Tensor
     carried: Carried
-    recipe: StyleRecipe | ReconstructRecipe
+    recipe: StyleRecipe | ReconstructRecipe | TextureRecipe
     history: tuple[Losses, ...]
     scale_starts: tuple[int, ...]
     losses: Losses
@@ -89,6 +91,7 @@ class Result:
     device: str
     precision: str
     stopped: bool = False
+    inputs: Inputs = field(default_factory=Inputs)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -115,9 +118,29 @@ class Result:
             self.pixels,
             path,
             carried=self.carried,
-            recipe=self.recipe.model_dump_json(),
+            recipe=self.provenance().model_dump_json(),
             overwrite=overwrite,
         )
+
+    def provenance(self, output: Output | None = None) -> Provenance:
+        """The whole account of how the picture was made, as it is stored inside its file.
+
+        Args:
+            output: how the file is written; None leaves all to the writer.
+        """
+        return Provenance(
+            method=method_of(self.recipe),
+            recipe=self.recipe,
+            inputs=self.inputs,
+            output=output or Output(),
+            maker=maker(self.device),
+        )
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        from impasto.picture.write import encode
+
+        return encode(self.pixels, ".png", carried=self.carried)
 
 
 Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse"]
@@ -169,6 +192,7 @@ class DenoiseResult:
         seconds: wall time of the run.
         device: where it ran, such as `cpu` or `cuda:0`.
         stopped: whether `on_step` ended the run early.
+        inputs: what it was made from: name and hash of the file.
     """
 
     noisy: Tensor
@@ -180,11 +204,21 @@ class DenoiseResult:
     seconds: float
     device: str
     stopped: bool = False
+    inputs: Inputs = field(default_factory=Inputs)
 
     @property
     def pixels(self) -> Tensor:
         """The picture with the recipe's share of the noise taken away, like `noisy`."""
         return blended(self.noisy, self.clean, self.recipe)
+
+    @property
+    def carried(self) -> Carried:
+        """What goes into a picture's file besides the pixels; of measured data, its depth."""
+        from impasto.picture.record import Carried
+
+        if isinstance(self.source, Carried):
+            return self.source
+        return Carried(bits=8 * self.source.dtype.itemsize)
 
     @property
     def residual(self) -> Tensor:
@@ -240,11 +274,37 @@ class DenoiseResult:
         from impasto.picture.stack_write import write_stack
         from impasto.picture.write import save
 
-        record = self.recipe.model_dump_json()
+        record = self.provenance().model_dump_json()
         if isinstance(self.source, Carried):
             return save(self.pixels, path, carried=self.source, recipe=record, overwrite=overwrite)
         planes = self.pixels.reshape(-1, *self.noisy.shape[-3:])
         return write_stack(path, self.source, planes, recipe=record, overwrite=overwrite)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        from impasto.picture.record import Carried
+        from impasto.picture.write import encode
+
+        pixels = self.pixels if self.pixels.ndim == 3 else self.pixels[0]
+        if len(pixels) not in (1, 3):  # channels that are no colors
+            pixels = pixels[:1]
+        if not isinstance(self.source, Carried):
+            pixels = pixels / pixels.abs().max().clamp(min=1e-12)
+        return encode(pixels.clamp(0, 1), ".png")
+
+    def provenance(self, output: Output | None = None) -> Provenance:
+        """The whole account of how the data was cleaned, as it is stored inside its file.
+
+        Args:
+            output: how the file is written; None leaves all to the writer.
+        """
+        return Provenance(
+            method="denoise",
+            recipe=self.recipe,
+            inputs=self.inputs,
+            output=output or Output(),
+            maker=maker(self.device),
+        )
 
 
 def blended(noisy: Tensor, clean: Tensor, recipe: DenoiseRecipe) -> Tensor:

@@ -60,6 +60,7 @@ def run(picture, recipe, on_step):
 
 def stylize(content, style, *, recipe=None, on_step=None, init_picture=None, **options):
     CALLS.append({"content": content, "style": style, "recipe": recipe, "init": init_picture})
+    CALLS[-1] |= {name: options.get(name) for name in ("protect", "keep")}
     CALLS[-1]["checkpoint"] = options.get("checkpoint")
     if message := os.environ.get("FAKE_FAILURE"):
         raise {"memory": MemoryError, "torch": torch.OutOfMemoryError}.get(message, RuntimeError)(

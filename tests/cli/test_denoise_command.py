@@ -13,7 +13,8 @@ from PIL import Image
 import impasto
 from impasto.cli.main import main
 from impasto.picture.read import open_picture
-from impasto.recipe import DenoiseRecipe, read_recipe
+from impasto.provenance import read_provenance
+from impasto.recipe import DenoiseRecipe
 
 
 def noisy(*shape, seed=0):
@@ -70,7 +71,7 @@ def test_it_writes_what_the_library_returns_and_says_what_it_found(clean, here):
     with Image.open("gray-clean.png") as image:
         assert image.mode == "L"
         assert (np.array(image) == wanted.array()[..., 0]).all()
-    assert read_recipe(open_picture("gray-clean.png").carried.recipe) == DenoiseRecipe()
+    assert read_provenance(open_picture("gray-clean.png").carried.recipe).recipe == DenoiseRecipe()
 
 
 def test_quiet_says_nothing(clean):

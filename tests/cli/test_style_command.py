@@ -6,10 +6,13 @@ import math
 import numpy as np
 import pytest
 from fake_rooms import seen
+from PIL import Image
 
 from impasto import denoise
+from impasto.picture.read import open_picture
 from impasto.presets import PRESETS, style_recipe
-from impasto.recipe import StyleRecipe, read_recipe
+from impasto.provenance import read_provenance
+from impasto.recipe import StyleRecipe
 
 BASE = ("style", "photo.png", "paint.png", "-o", "out.png")
 
@@ -68,13 +71,16 @@ def test_every_option_of_the_recipe_arrives(impasto, calls):
         "tv_weight": 0.5, "statistic": "wasserstein", "normalization": "paper",
         "pooling": "average", "padding": "zeros", "optimizer": "adam", "learning_rate": 0.5,
         "history": 5, "weights": "torchvision", "seed": 9, "device": "cpu",
-        "precision": "bfloat16", "memory": 3.5, "warmup": 0.5, "denoise": "no",
+        "precision": "bfloat16", "memory": 3.5, "warmup": 0.5, "denoise": "no", "color": 0.5,
+        "color_by": "statistics", "style_scale": 1.5, "structure": 0.25, "tiles": (64, 0),
     }  # fmt: skip
     assert set(wanted) == set(StyleRecipe.model_fields) - {"version"}
     words = []
     for name, value in wanted.items():
         if isinstance(value, dict):
             value = ", ".join(f"{layer}:{weight}" for layer, weight in value.items())
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value))
         words += ["--" + name.replace("_", "-"), value]
     assert impasto(*BASE, *words)[0] == 0
     assert calls[-1]["recipe"].model_dump(exclude={"version"}) == wanted
@@ -84,7 +90,7 @@ def test_the_recipe_is_in_the_picture_and_info_shows_it(impasto, calls):
     impasto(*BASE, "--steps", 2, "--strength", "0.75")
     code, out, _ = impasto("info", "out.png", "--json")
     assert code == 0
-    assert read_recipe(json.dumps(json.loads(out)["recipe"])) == calls[-1]["recipe"]
+    assert read_provenance(json.dumps(json.loads(out)["recipe"])).recipe == calls[-1]["recipe"]
     code, out, _ = impasto("info", "out.png")
     lines = {line.split()[0]: line.split()[1:] for line in out.splitlines()}
     assert lines["strength"] == ["0.75"]
@@ -92,11 +98,11 @@ def test_the_recipe_is_in_the_picture_and_info_shows_it(impasto, calls):
     assert "24 × 16" in out
 
 
-def test_one_style_goes_alone_and_several_as_a_list(impasto, calls):
+def test_styles_go_in_their_order(impasto, calls):
     impasto(*BASE, "--steps", 1)
-    assert calls[-1]["style"].size == (20, 20)
+    assert [style.picture.size for style in calls[-1]["style"]] == [(20, 20)]
     impasto("style", "photo.png", "paint.png", "other.jpg", "--steps", 1)
-    assert [style.size for style in calls[-1]["style"]] == [(20, 20), (16, 24)]
+    assert [style.picture.size for style in calls[-1]["style"]] == [(20, 20), (16, 24)]
 
 
 def test_init_is_a_word_or_a_picture(impasto, calls):
@@ -111,7 +117,12 @@ def test_snapshots_stand_beside_the_output(impasto, folder):
     before = names(folder)
     code, out, _ = impasto(*BASE, "--steps", 7, "--save-every", 3)
     assert (code, out) == (0, "out.png\n")
-    assert set(names(folder)) - set(before) == {"out.png", "out-00003.png", "out-00006.png"}
+    assert set(names(folder)) - set(before) == {
+        "out.png",
+        "out.png.impasto.json",
+        "out-00003.png",
+        "out-00006.png",
+    }
 
 
 def test_figures_are_drawn(impasto, folder):
@@ -134,7 +145,7 @@ def test_figures_are_drawn(impasto, folder):
         (["--style-layers", "relu1_1:x"], 2, "the weight of relu1_1 must be a finite number"),
         (["--style-layers", "relu1_1,relu1_1"], 2, "must name each layer once"),
         (["--style-layers", ","], 2, "must name at least one layer"),
-        (["--preset", "gaty"], 2, "`preset` must be one of default, notebook, gatys, got 'gaty'"),
+        (["--preset", "gaty"], 2, "got 'gaty'; did you mean gatys?"),
         (["--size", "5"], 2, "`size` must be at least 16, got 5"),
         (["--steps", "2.5"], 2, "`steps` must be a whole number from 1 to 100000, got 2.5"),
         (["--device", "tpu"], 2, "`device` must be one of auto, cpu, cuda, cuda:N, mps, got 'tpu'"),
@@ -301,3 +312,84 @@ def test_it_cleans_only_in_words_it_knows(impasto, calls):
     code, out, err = impasto(*BASE, "--denoise", "twice")
     assert (code, out, err.count("\n"), calls) == (2, "", 1, [])
     assert "`denoise` must be one of no, before, after, both, got 'twice'" in err
+
+
+def test_weights_regions_and_masks_go_to_their_styles(impasto, calls, folder):
+    for name, size in (("sky.png", (24, 16)), ("part.png", (16, 24)), ("hold.png", (24, 16))):
+        Image.new("L", size, 200).save(folder / name)
+    styles = ("paint.png:0.7", "other.jpg:0.3")
+    masks = ("--region", "2=sky.png", "--style-mask", "2=part.png", "--protect", "hold.png")
+    code, _, err = impasto("style", "photo.png", *styles, *masks, "-o", "out.png", "--steps", 1)
+    assert (code, err) == (0, "")
+    first, second = calls[-1]["style"]
+    assert (first.weight, first.region, first.mask) == (0.7, None, None)
+    assert (second.weight, second.region.size, second.mask.size) == (0.3, (24, 16), (16, 24))
+    assert calls[-1]["protect"].size == (24, 16)
+    assert calls[-1]["keep"] is None
+
+
+def test_a_file_with_a_colon_in_its_name_is_a_file(impasto, calls, folder):
+    (folder / "paint.png").rename(folder / "paint:2")
+    assert impasto("style", "photo.png", "paint:2", "-o", "out.png", "--steps", 1)[0] == 0
+    assert calls[-1]["style"][0].weight == 1
+
+
+def test_a_folder_is_one_style(impasto, calls, folder):
+    (folder / "shelf").mkdir()
+    for name in ("paint.png", "other.jpg"):
+        (folder / name).rename(folder / "shelf" / name)
+    (folder / "shelf" / "notes.txt").write_text("no picture")
+    assert impasto("style", "photo.png", "shelf", "-o", "out.png", "--steps", 1)[0] == 0
+    (style,) = calls[-1]["style"]
+    assert [one.size for one in style.picture] == [(16, 24), (20, 20)]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--region", "3=photo.png"], "`--region` must go to one of 1 styles, got '3=photo.png'"),
+        (["--region", "1=photo.png", "--region", "1=paint.png"], "given once a style"),
+        (["--timelapse", "film.mp4"], "`timelapse` must end in .webp or .gif, got 'film.mp4'"),
+        (["--presets", "mine.yaml"], "`presets` must end in .toml or .json, got 'mine.yaml'"),
+        (["--presets", "mine.toml"], "mine.toml: no such file or directory"),
+        (["--tiles", "big"], "`tiles`"),
+        (["--style-scale", "0"], "`style_scale`"),
+    ],
+)
+def test_what_the_hand_cannot_do_is_one_sentence(impasto, calls, folder, words, says):
+    before = names(folder)
+    code, out, err = impasto(*BASE, "--steps", 1, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert (calls, names(folder)) == ([], before)
+
+
+def test_a_negative_weight_is_refused(impasto):
+    code, _, err = impasto("style", "photo.png", "paint.png:-1", "-o", "out.png")
+    assert code == 2
+    assert "weight of at least 0 behind its colon, got 'paint.png:-1'" in err
+
+
+def test_the_sidecar_holds_what_the_picture_holds(impasto, folder):
+    impasto(*BASE, "--steps", 1, "--seed", 4)
+    beside = json.loads((folder / "out.png.impasto.json").read_text())
+    account = read_provenance(json.dumps(beside))
+    assert account == read_provenance(open_picture(folder / "out.png").carried.recipe)
+    assert account.recipe.seed == 4
+    assert str(folder) not in json.dumps(beside)
+    (folder / "out.png").unlink()
+    assert impasto(*BASE, "--steps", 1)[0] == 1  # the sidecar of before would be replaced
+    assert impasto(*BASE, "--steps", 1, "--no-sidecar")[0] == 0
+
+
+def test_a_preset_of_ones_own_is_known(impasto, calls, folder):
+    (folder / "mine.toml").write_text('[loud]\nwords = "all style"\nstrength = 0.9\n')
+    assert impasto(*BASE, "--steps", 1, "--presets", "mine.toml", "--preset", "loud")[0] == 0
+    assert (calls[-1]["recipe"].strength, calls[-1]["recipe"].preset) == (0.9, "loud")
+
+
+def test_a_painting_coming_into_being_is_filmed(impasto, folder):
+    assert impasto(*BASE, "--steps", 5, "--timelapse", "film.gif")[0] == 0
+    with Image.open(folder / "film.gif") as film:
+        assert film.n_frames >= 1
+        assert film.size == (24, 16)

@@ -9,7 +9,8 @@ import impasto
 from impasto.measure.noise import add_noise
 from impasto.measure.quality import psnr
 from impasto.picture.record import Carried, Picture
-from impasto.recipe import DenoiseRecipe, read_recipe
+from impasto.provenance import read_provenance
+from impasto.recipe import DenoiseRecipe
 
 
 def drawing(channels=3, side=48):
@@ -174,7 +175,7 @@ def test_opacity_and_recipe_go_into_the_file(tmp_path):
     path = impasto.denoise(picture, sigma=0.1, strength=0.5).save(tmp_path / "out.png")
     back = impasto.open_picture(path)
     assert torch.allclose(back.carried.alpha, alpha, atol=1 / 255)
-    recipe = read_recipe(back.carried.recipe)
+    recipe = read_provenance(back.carried.recipe).recipe
     assert isinstance(recipe, DenoiseRecipe)
     assert recipe.strength == 0.5
 

@@ -418,7 +418,7 @@ class Kills:
         pictures = ["content.png", "style.png", "-o", output]
         options = [
             *("--size", "100", "--steps", "200", "--scales", "2", "--precision", "float32"),
-            *("--content-layers", "relu2_1", "--style-layers", "relu1_1,relu2_1"),
+            *("--content-layers", "relu2_1", "--style-layers", "relu1_1,relu2_1", "--no-sidecar"),
         ]
         return subprocess.Popen(
             [sys.executable, "-c", program, "style", *pictures, *options, *words],

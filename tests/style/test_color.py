@@ -1,8 +1,11 @@
 """Recoloring: the style's mean and covariance of color, by the gentlest linear map."""
 
+import pytest
 import torch
 
-from impasto.style.color import recolored
+from impasto.picture.lab import chroma, lab
+from impasto.recipe import StyleRecipe
+from impasto.style.color import colored, recolored, toned_content, toned_style
 
 
 def cloud(seed, mean, spread):
@@ -42,3 +45,46 @@ def test_one_flat_color_stays_finite():
         found = recolored(one, [(other, None)])
         assert torch.isfinite(found).all()
         torch.testing.assert_close(found.mean((1, 2)), other.mean((1, 2)), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("by", ["luminance", "statistics"])
+def test_the_dial_at_0_keeps_the_contents_chroma(by):
+    generator = torch.Generator().manual_seed(0)
+    content, painted = (torch.rand(3, 40, 50, generator=generator) for _ in range(2))
+    content = 0.3 * content + 0.5 * content.mean(0)
+    recipe = StyleRecipe(color=0, color_by=by)
+    found = colored(painted, content, recipe)
+    wanted = chroma(lab(content)).mean()
+    assert chroma(lab(found)).mean() == pytest.approx(wanted.item(), rel=0.01)
+    assert torch.equal(colored(painted, content, StyleRecipe(color=1, color_by=by)), painted)
+
+
+def test_by_luminance_each_place_keeps_its_own_color_under_the_paintings_light():
+    generator = torch.Generator().manual_seed(0)
+    content = 0.3 + 0.4 * torch.rand(3, 20, 30, generator=generator)
+    painted = (content + 0.03 * torch.randn(3, 20, 30, generator=generator)).clamp(0, 1)
+    found = lab(colored(painted, content, StyleRecipe(color=0)))
+    assert (found[1:] - lab(content)[1:]).abs().max() < 0.1
+    light = (found[0] - lab(painted)[0]).abs()
+    assert light.mean() < 1
+
+
+def test_a_gray_photograph_stays_gray():
+    gray = torch.rand(1, 20, 30).expand(3, -1, -1)
+    for by in ("luminance", "statistics"):
+        found = colored(torch.rand(3, 20, 30), gray, StyleRecipe(color=0, color_by=by))
+        assert chroma(lab(found)).max() < 0.1
+
+
+def test_a_style_is_learned_in_the_contents_tones():
+    generator = torch.Generator().manual_seed(0)
+    content = 0.2 + 0.3 * torch.rand(3, 20, 30, generator=generator)
+    style = torch.rand(3, 25, 25, generator=generator)
+    light = lab(toned_style(style, None, content, StyleRecipe(color=0)))
+    assert chroma(light).max() < 0.1
+    assert light[0].mean() == pytest.approx(lab(content)[0].mean().item(), abs=1)
+    palette = lab(toned_style(style, None, content, StyleRecipe(color=0, color_by="statistics")))
+    assert (palette.mean((1, 2)) - lab(content).mean((1, 2))).abs().max() < 3
+    assert toned_style(style, None, content, StyleRecipe()) is style
+    assert toned_content(content, StyleRecipe(color=0, color_by="statistics")) is content
+    assert chroma(lab(toned_content(content, StyleRecipe(color=0)))).max() < 0.1

@@ -5,10 +5,10 @@ import torch
 
 import impasto
 from impasto.presets import style_recipe
-from impasto.style.goal import warms_up
+from impasto.style.goal import Region, warms_up
 from impasto.style.objective import Objective, network
 from impasto.style.stylize import style_plan
-from impasto.style.targets import style_targets
+from impasto.style.targets import style_moments
 
 GENERATOR = torch.Generator().manual_seed(0)
 CONTENT, START, STYLE = (torch.rand(3, 70, 90, generator=GENERATOR) for _ in range(3))
@@ -24,8 +24,9 @@ def pair(options, style_mask=None):
     """A recipe's objective and its warm-up, in float64."""
     recipe = style_recipe(**options)
     trunk = network(recipe, torch.device("cpu"), torch.float64)
-    targets = style_targets(trunk, [(STYLE, style_mask)], list(recipe.style_layers))
-    both = (Objective(recipe, trunk, CONTENT, None, targets, warmup=w) for w in (False, True))
+    targets = style_moments(trunk, STYLE, style_mask, list(recipe.style_layers))
+    regions = [Region(None, 1.0, targets)]
+    both = (Objective(recipe, trunk, CONTENT, None, regions, warmup=w) for w in (False, True))
     return recipe, *both
 
 

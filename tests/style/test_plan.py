@@ -33,7 +33,7 @@ def machine(monkeypatch):
 
 def planned(size, **options):
     recipe = style_recipe(**options)
-    return plan(recipe, network(recipe, CPU, torch.float32), size, [(300, 200)])
+    return plan(recipe, network(recipe, CPU, torch.float32), size, lambda rung: [(300, 200)])
 
 
 def test_a_small_picture_is_painted_whole_and_the_sizes_are_the_pyramids(machine):
@@ -137,4 +137,4 @@ def test_a_reconstruction_of_features_has_one_size(machine):
     machine(8)
     recipe = ReconstructRecipe(layer="conv3_1")
     trunk = network(objective_recipe(recipe), CPU, torch.float32)
-    assert plan(recipe, trunk, (512, 384), []).ladder == [(512, 384)]
+    assert plan(recipe, trunk, (512, 384), lambda rung: []).ladder == [(512, 384)]

@@ -5,10 +5,10 @@ import torch
 
 from impasto.presets import style_recipe
 from impasto.style import targets as room
-from impasto.style.goal import layer_weights, style_losses
+from impasto.style.goal import Region, layer_weights, style_losses
 from impasto.style.moments import moments
 from impasto.style.objective import Objective, network
-from impasto.style.targets import style_targets
+from impasto.style.targets import style_moments
 
 OBJECTIVES = {
     "default": {},
@@ -38,8 +38,8 @@ MASK = picture(101, 119, 4)[0].clamp(0.1, 0.9) - 0.1
 
 def objective(recipe, mask, tile, dtype=torch.float32):
     trunk = network(recipe, torch.device("cpu"), dtype)
-    targets = style_targets(trunk, [(STYLE, None)], list(recipe.style_layers), tile)
-    return Objective(recipe, trunk, CONTENT, mask, targets, tile)
+    targets = style_moments(trunk, STYLE, None, list(recipe.style_layers), tile)
+    return Objective(recipe, trunk, CONTENT, mask, [Region(mask, 1.0, targets)], tile)
 
 
 @pytest.mark.parametrize("mask", [None, MASK], ids=["opaque", "masked"])

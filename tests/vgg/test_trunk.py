@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from impasto.recipe import LAYERS
+from impasto.options import LAYERS
 from impasto.vgg.trunk import Trunk, scaled_mask
 from impasto.vgg.weights import CONVS, VGGWeights, load
 

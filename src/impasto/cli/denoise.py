@@ -21,6 +21,7 @@ from impasto.cli.options import (
     json_option,
     progress_option,
     recipe_options,
+    sidecar_option,
 )
 from impasto.cli.progress import watching
 from impasto.errors import ImpastoError
@@ -58,6 +59,7 @@ RESIDUAL = (
 @click.option("--residual", metavar="FILE", help=RESIDUAL)
 @figure_options
 @file_options()
+@sidecar_option
 @dry_run_option("the noise found and what would be done")
 @json_option
 @progress_option
@@ -105,10 +107,7 @@ def _clean(
     with watching(options["progress"], part="plane") as bar:
         result = clean(source, recipe=recipe, on_step=obeying(asked, bar))
     _say(result.diagnosis, options)
-    carried = result.source
-    if not isinstance(carried, Carried):
-        carried = Carried(bits=8 * carried.dtype.itemsize)
-    written = files.put(saving, result.pixels, carried, recipe.model_dump_json())
+    written = files.put(saving, result)
     if residual:
         write_residual(residual, result, saving.overwrite)
     _draw(result, truth, options)
@@ -133,7 +132,7 @@ def _clean_stack(
 ) -> int:
     """Clean measured data into a TIFF, a plane at a time, and say where it is."""
     from impasto.cli.residual import write_difference
-    from impasto.denoising.denoise import denoise_stack
+    from impasto.denoising.denoise import account_of, denoise_stack
     from impasto.denoising.diagnosis import diagnose
     from impasto.picture.stack_file import open_stack
 
@@ -153,6 +152,7 @@ def _clean_stack(
             denoise_stack(
                 source, written, recipe=recipe, on_step=on_step, overwrite=saving.overwrite
             )
+            files.put_sidecar(saving, account_of(source, recipe).model_dump_json())
     except ImpastoError as error:
         # Its children tell of other things than a run that was ended.
         if not asked.is_set() or type(error) is not ImpastoError:

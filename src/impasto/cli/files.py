@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from impasto.picture.record import Carried, Picture
     from impasto.picture.stack import Stack
     from impasto.recipe import ReconstructRecipe, StyleRecipe
-    from impasto.result import Diagnosis, OnStep, Result, Step
+    from impasto.result import DenoiseResult, Diagnosis, OnStep, Result, Step
     from impasto.style.checkpoint import Checkpoints
 
     Recipe = StyleRecipe | ReconstructRecipe
 
 PIPE = "-"
+SIDECAR = ".impasto.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Saving:
         bits: bits a channel, 8 or 16; None for the writer's own choice.
         quality: quality of the formats that lose, 1 to 100; None for the writer's own choice.
         strip_gps: whether to leave out where a photograph was taken.
+        sidecar: whether to write the recipe into a file of its own, too.
     """
 
     output: str
@@ -45,6 +47,14 @@ class Saving:
     bits: int | None = None
     quality: int | None = None
     strip_gps: bool = False
+    sidecar: bool = False
+
+    @property
+    def beside(self) -> Path | None:
+        """Where the account of how the picture was made goes besides; None for nowhere."""
+        if not self.sidecar or self.output == PIPE:
+            return None
+        return Path(f"{self.output}{SIDECAR}")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -120,7 +130,7 @@ def check_places(
     Args:
         saving: where the picture goes.
         writes_picture: False where only figures are written.
-        figures: option name -> where its figure goes, or None.
+        figures: option name -> where its figure or animation goes, or None.
         save_every: how many evaluations lie between snapshots; None for no snapshots.
         steps: how many evaluations are planned.
 
@@ -129,6 +139,8 @@ def check_places(
         PictureError: a place cannot be written, or is taken.
     """
     from impasto.measure.figures import check_figure
+    from impasto.picture.animation import check_animation
+    from impasto.picture.output import check_place
     from impasto.picture.write import check_output
 
     rules = {"overwrite": saving.overwrite, "inputs": saving.inputs}
@@ -142,10 +154,13 @@ def check_places(
         taken[check_output(saving.output, **rules).resolve()] = "output"
         for evaluation in range(save_every, steps + 1, save_every) if save_every else ():
             taken[check_output(snapshot(saving, evaluation), **rules).resolve()] = "save_every"
+    if writes_picture and saving.beside:
+        beside = check_place(saving.beside, **rules, name="output")
+        taken[beside.resolve()] = "output"
     for name, place in figures.items():
         if place is None:
             continue
-        check_figure(place, **rules, name=name)
+        (check_animation if name == "timelapse" else check_figure)(place, **rules, name=name)
         other = taken.setdefault(Path(place).resolve(), name)
         if other != name:
             raise ValueError(
@@ -156,8 +171,27 @@ def check_places(
         _rehearse(saving)
 
 
-def put(saving: Saving, pixels: Tensor, carried: Carried, recipe: str | None) -> str:
-    """Write the finished picture; gives back its path, or `-`."""
+def put(saving: Saving, result: Result | DenoiseResult) -> str:
+    """Write a result's picture with the account of how it was made; gives its path, or `-`."""
+    from impasto.provenance import Output
+
+    account = result.provenance(Output(**saving.settings)).model_dump_json()
+    written = put_pixels(saving, result.pixels, result.carried, account)
+    put_sidecar(saving, account)
+    return written
+
+
+def put_sidecar(saving: Saving, account: str) -> None:
+    """Write an account into a file of its own, where one is wanted."""
+    from impasto.picture.output import placed
+
+    if saving.beside:
+        text = json.dumps(json.loads(account), indent=2, ensure_ascii=False) + "\n"
+        placed(text.encode(), saving.beside, overwrite=saving.overwrite)
+
+
+def put_pixels(saving: Saving, pixels: Tensor, carried: Carried, recipe: str | None) -> str:
+    """Write a picture; gives back its path, or `-`."""
     from impasto.picture.write import encode, save
 
     if saving.output == PIPE:
@@ -243,6 +277,15 @@ def plain(number: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def draw_losses(result: Result, options: Mapping[str, Any]) -> None:
+    """Draw the losses where that was asked for."""
+    if options["loss_curve"]:
+        from impasto.measure.figures import loss_curve, save_figure
+
+        curve = loss_curve(result.history, result.scale_starts)
+        save_figure(curve, options["loss_curve"], options["overwrite"])
+
+
 def tell(output: str, facts: Mapping[str, Any] | None) -> None:
     """Print a result's path, or its facts as JSON; on stderr where stdout carries the picture."""
     if facts is not None:
@@ -285,6 +328,7 @@ def saving_of(output: str, inputs: Sequence[str], options: Mapping[str, Any]) ->
         bits=int(options["bits"]) if options["bits"] else None,
         quality=options["quality"],
         strip_gps=options["strip_gps"],
+        sidecar=options.get("sidecar", False),
     )
 
 

@@ -77,7 +77,8 @@ def info(file: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts | {"noise": files.noise_facts(found)}, ensure_ascii=False))
         return
-    rows = list(_rows(facts | {"noise": found.words}))
+    made = _made(facts.pop("made", {}))
+    rows = list(_rows(facts | made | {"noise": found.words}))
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         click.echo(f"{click.style(name.ljust(width), bold=True)}  {value}".rstrip())
@@ -136,6 +137,19 @@ def _facts(source: str | bytes) -> tuple[dict[str, Any], Diagnosis]:
     if measured:
         facts |= {"axes": opened.axes, "shape": list(opened.shape), "dtype": opened.dtype.name}
     return facts, diagnose(opened)
+
+
+def _made(account: Mapping[str, Any]) -> dict[str, Any]:
+    """What a picture was made from and by, a name each."""
+    if not account:
+        return {}
+    inputs = account.get("inputs") or {}
+    styles = [one["name"] or "unnamed" for s in inputs.get("styles", ()) for one in s["pictures"]]
+    others = {name: one["name"] for name, one in inputs.items() if isinstance(one, Mapping)}
+    maker = account.get("maker") or {}
+    by = [f"{name} {maker[name]}" for name in ("impasto", "torch", "device") if name in maker]
+    found = {"method": account.get("method"), **others, "style": ", ".join(styles) or None}
+    return {name: value for name, value in found.items() if value} | {"made by": ", ".join(by)}
 
 
 def _rows(facts: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:

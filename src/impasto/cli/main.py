@@ -20,8 +20,12 @@ from impasto.cli.doctor import doctor
 from impasto.cli.look import compare, figure, info
 from impasto.cli.noise import noise
 from impasto.cli.options import debug_option, spoken
+from impasto.cli.presets import presets
 from impasto.cli.reconstruct import reconstruct
+from impasto.cli.rerun import rerun
+from impasto.cli.sheet import sheet
 from impasto.cli.style import style
+from impasto.cli.texture import texture
 from impasto.errors import ImpastoError
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
@@ -40,7 +44,11 @@ def impasto() -> None:
     """Paint any photograph in the style of any picture, and clean any noisy one."""
 
 
-for _command in (style, denoise, reconstruct, compare, noise, figure, demo, doctor, info):
+_COMMANDS = (
+    style, denoise, texture, reconstruct, sheet, presets, rerun, compare, noise, figure, demo,
+    doctor, info,
+)  # fmt: skip
+for _command in _COMMANDS:
     impasto.add_command(_command)
 
 

@@ -100,7 +100,7 @@ def _put(saving: files.Saving, noisy: Tensor, clean: Picture) -> str:
 
     floats = (saving.bits or clean.carried.bits) == 32
     if not floats or Path(saving.output).suffix.lower() not in (".tif", ".tiff"):
-        return files.put(saving, noisy, replace(clean.carried, recipe=None), None)
+        return files.put_pixels(saving, noisy, replace(clean.carried, recipe=None), None)
     values = noisy.permute(1, 2, 0).numpy()  # (C, H, W) -> (H, W, C)
     stack = array_stack(values, "YXS") if len(noisy) == 3 else array_stack(values[..., 0], "YX")
     rules = {"overwrite": saving.overwrite, "inputs": saving.inputs}

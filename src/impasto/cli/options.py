@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.law import choices, law
+from impasto.options import LAYERS
 from impasto.presets import PRESETS
-from impasto.recipe import LAYERS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -134,6 +134,15 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="print one JSON object")(command)
 
 
+def sidecar_option(command: F) -> F:
+    """`--sidecar/--no-sidecar`."""
+    return click.option(
+        "--sidecar/--no-sidecar",
+        default=True,
+        help="write the recipe to OUTPUT.impasto.json as well as into the picture  [default: do]",
+    )(command)
+
+
 def overwrite_option(command: F) -> F:
     """`--overwrite`."""
     return click.option("--overwrite", is_flag=True, help="replace files that are already there")(
@@ -161,12 +170,18 @@ def saving_options(command: F) -> F:
             help="write the picture each N evaluations, beside the output, as OUTPUT-00050.png",
         ),
         click.option(
+            "--timelapse",
+            metavar="FILE",
+            help="the painting coming into being, as an animated .webp or .gif",
+        ),
+        click.option(
             "--checkpoint",
             metavar="DIR",
             help="keep the run's state in this folder, so that the same command goes on after a "
             "crash or kill",
         ),
         file_options(),
+        sidecar_option,
         dry_run_option("sizes, tiles, memory and time"),
         json_option,
         progress_option,
@@ -230,7 +245,14 @@ def _metavar(field: FieldInfo) -> str:
     """The placeholder behind an option in `--help`."""
     if get_origin(field.annotation) is dict:
         return "LAYER[:WEIGHT],…"
+    if any(get_origin(part) is tuple for part in _parts(field.annotation)):
+        return "NUMBER,…"
     return "NUMBER" if _numeric(field.annotation) else "NAME"
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    """An annotation and everything that it is made of."""
+    return (annotation, *(inner for part in get_args(annotation) for inner in _parts(part)))
 
 
 def _numeric(annotation: Any) -> bool:
@@ -242,6 +264,8 @@ def _parsed(name: str, field: FieldInfo, text: str) -> Any:
     """One option's text as the value it means."""
     if get_origin(field.annotation) is dict:
         return _layers(name, text)
+    if name == "tiles" and text != "auto":
+        return [_number(part.strip()) for part in text.split(",")]
     return _number(text) if _numeric(field.annotation) else text
 
 

@@ -12,8 +12,10 @@ from impasto.cli.dry_run import tell_plans
 from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import given, recipe_options, saving_options
 from impasto.cli.progress import watching
+from impasto.cli.timelapse import filmed
 from impasto.law import checked
-from impasto.recipe import BLOCKS, ReconstructRecipe
+from impasto.options import BLOCKS
+from impasto.recipe import ReconstructRecipe
 
 if TYPE_CHECKING:
     from impasto.picture.record import Picture
@@ -48,7 +50,7 @@ def reconstruct(image: str, output: str | None, **options: Any) -> int:
     files.check_places(
         saving,
         writes_picture=wants_picture,
-        figures={name: options[name] for name in ("figure", "loss_curve")},
+        figures={name: options[name] for name in ("figure", "loss_curve", "timelapse")},
         save_every=options["save_every"],
         steps=recipe.steps,
     )
@@ -79,8 +81,7 @@ def _run(
     written = options["figure"]
     main = results[recipe.layer] if saving else next(iter(results.values()))
     if saving:
-        record = main.recipe.model_dump_json()
-        written = files.put(saving, main.pixels, main.carried, record)
+        written = files.put(saving, main)
     _draw(picture, results, main, options)
     facts = files.summary(main, written) if options["as_json"] else None
     if facts and options["figure"]:
@@ -127,9 +128,10 @@ def _rebuilt(
     """Rebuild one layer, drawing progress and writing snapshots on the way."""
     from impasto.style.reconstruct import reconstruct as rebuild
 
-    with watching(options["progress"], label) as draw:
+    film = filmed(options["timelapse"] if saving else None, recipe.steps, options["overwrite"])
+    with watching(options["progress"], label) as draw, film as frames:
         written = [files.snapshots(saving, options["save_every"], recipe)] if saving else []
-        on_step = obeying(asked, draw, *written)
+        on_step = obeying(asked, draw, frames, *written)
         return rebuild(picture, recipe=recipe, on_step=on_step, checkpoint=kept)
 
 

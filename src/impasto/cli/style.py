@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,12 +16,20 @@ from impasto.cli.options import (
     recipe_options,
     saving_options,
 )
+from impasto.cli.presets import presets_option
 from impasto.cli.progress import watching
+from impasto.cli.timelapse import filmed
+from impasto.cli.wishes import mask_options, named, opened, wishes
 from impasto.law import choices
-from impasto.presets import style_recipe
+from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.recipe import StyleRecipe
 
+if TYPE_CHECKING:
+    from impasto.result import Result
+
 EPILOG = (
+    "A STYLE is a picture, or a folder of pictures as one style; STYLE:0.7 gives it a weight. "
+    "--region and --style-mask go to the styles in their order, or to style N with N=FILE. "
     "CONTENT, one STYLE or --init may be `-` for stdin; -o - writes a PNG to stdout, and --json "
     "then goes to stderr. --init also takes the path of a picture. Ctrl-C keeps the best picture "
     "so far. --denoise without a NAME goes behind STYLE. Options not given are the preset's; the "
@@ -33,26 +41,58 @@ EPILOG = (
 @click.argument("content")
 @click.argument("style", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="FILE", help="where to  [default: CONTENT-STYLE.png here]")
+@mask_options
 @click.option("--figure", metavar="FILE", help="draw content, style, output: .png .jpg .pdf .svg")
+@presets_option
 @recipe_options(StyleRecipe)
 @saving_options
 def style(content: str, style: tuple[str, ...], output: str | None, **options: Any) -> int:
     """Paint CONTENT in the style of STYLE.
 
-    Several styles are blended.
+    Several styles are blended by their weights; each may have a region of its own.
     """
-    recipe, start = _recipe({name: options[name] for name in _FIELDS})
-    named = {"content": content, **_numbered(style)} | ({"init": start} if start else {})
-    files.one_pipe(named)
-    place = output or "-".join(map(files.stem, (content, *style))) + ".png"
-    saving = files.saving_of(place, files.files(*named.values(), files.weights_of(recipe)), options)
+    recipe, start = _recipe({name: options[name] for name in _FIELDS}, options["presets"])
+    return paint_files(content, style, output, recipe, start, options)
+
+
+def paint_files(
+    content: str,
+    style: tuple[str, ...],
+    output: str | None,
+    recipe: StyleRecipe,
+    start: str | None,
+    options: dict[str, Any],
+) -> int:
+    """Paint files as a recipe says, check every place first, and say where the picture is.
+
+    Args:
+        content: the content image's file.
+        style: the styles as they were typed.
+        output: where to; None names it after the inputs.
+        recipe: how.
+        start: file of the init picture, if there is one.
+        options: the command's other options.
+    """
+    wanted = wishes(style, options)
+    beside = {name: options[name] for name in ("protect", "keep") if options[name]}
+    beside |= {"init": start} if start else {}
+    inputs = {"content": content, **named(wanted), **beside}
+    files.one_pipe(inputs)
+    stems = [files.stem(source) for source in (content, *(wish.source for wish in wanted))]
+    place = output or "-".join(stems) + ".png"
+    taken = (*inputs.values(), files.weights_of(recipe))
+    saving = files.saving_of(place, files.files(*taken), options)
     files.check_places(
         saving,
-        figures={name: options[name] for name in ("figure", "loss_curve")},
+        figures={name: options[name] for name in ("figure", "loss_curve", "timelapse")},
         save_every=options["save_every"],
         steps=recipe.steps,
     )
-    pictures = {name: files.opened(source, name) for name, source in named.items()}
+    pictures = {
+        "content": files.opened(content, "content"),
+        "style": opened(wanted),
+        **{_ARGUMENTS[name]: files.opened(source, name) for name, source in beside.items()},
+    }
     if options["dry_run"]:
         return _rehearse(recipe, pictures, options["as_json"])
     return _run(recipe, pictures, saving, options)
@@ -61,23 +101,23 @@ def style(content: str, style: tuple[str, ...], output: str | None, **options: A
 def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, options: Any) -> int:
     """Paint, write everything, and say where it is."""
     kept = files.checkpoints(options["checkpoint"])
-    styles = _styles(pictures)
-    # Where no figure needs it at the end, the run may let go of the photograph.
-    content = pictures["content"] if options["figure"] else None
+    # Where no figure needs them at the end, the run may let go of the pictures.
+    shown = dict(pictures) if options["figure"] else {}
     with stoppable() as asked:
-        with watching(options["progress"]) as draw:
+        film = filmed(options["timelapse"], recipe.steps, options["overwrite"])
+        with watching(options["progress"]) as draw, film as frames:
             result = _painter(recipe)(
-                content or pictures.pop("content"),
-                styles if len(styles) > 1 else styles[0],
+                pictures.pop("content"),
+                pictures.pop("style"),
                 recipe=recipe,
                 on_step=obeying(
-                    asked, draw, files.snapshots(saving, options["save_every"], recipe)
+                    asked, draw, frames, files.snapshots(saving, options["save_every"], recipe)
                 ),
-                init_picture=pictures.get("init"),
                 checkpoint=kept,
+                **pictures,
             )
-        written = files.put(saving, result.pixels, result.carried, result.recipe.model_dump_json())
-        _draw(result, content, styles, options)
+        written = files.put(saving, result)
+        _draw(result, shown, options)
     files.tell(written, files.summary(result, written) if options["as_json"] else None)
     if asked.is_set():
         return files.tell_stopped(result.evaluations, written, options)
@@ -102,33 +142,24 @@ def _rehearse(recipe: StyleRecipe, pictures: dict[str, Any], as_json: bool) -> i
     from impasto.style.stylize import style_plan
 
     recipe = recipe.model_copy(update={"denoise": "no"})
-    first = pictures.get("init")
-    planned = style_plan(pictures["content"], _styles(pictures), recipe=recipe, init_picture=first)
-    tell_plans({"": planned}, as_json)
+    tell_plans({"": style_plan(**pictures, recipe=recipe)}, as_json)
     return 0
 
 
-def _styles(pictures: dict[str, Any]) -> list[Any]:
-    """The style images among the pictures."""
-    return [picture for name, picture in pictures.items() if name.startswith("style")]
-
-
-def _draw(result: Any, content: Any, styles: list[Any], options: Any) -> None:
+def _draw(result: Result, shown: dict[str, Any], options: Any) -> None:
     """Draw the figures that were asked for."""
-    if not (options["figure"] or options["loss_curve"]):
-        return
-    from impasto.measure.figures import loss_curve, save_figure, triptych
-    from impasto.picture.record import Picture
+    files.draw_losses(result, options)
+    if shown:
+        from impasto.measure.figures import save_figure, triptych
+        from impasto.picture.record import Picture
 
-    if options["figure"]:
-        row = triptych(content, styles, Picture(result.pixels, result.carried))
+        # Of a folder of styles there is no one picture to show.
+        styles = [one.picture for one in shown["style"] if isinstance(one.picture, Picture)]
+        row = triptych(shown["content"], styles, Picture(result.pixels, result.carried))
         save_figure(row, options["figure"], options["overwrite"])
-    if options["loss_curve"]:
-        curve = loss_curve(result.history, result.scale_starts)
-        save_figure(curve, options["loss_curve"], options["overwrite"])
 
 
-def _recipe(texts: dict[str, str | None]) -> tuple[StyleRecipe, str | None]:
+def _recipe(texts: dict[str, str | None], presets: str | None) -> tuple[StyleRecipe, str | None]:
     """The recipe, and the picture to start from where `--init` names one."""
     start = texts["init"]
     words = set(choices(StyleRecipe.model_fields["init"].annotation)) - {"picture"}
@@ -142,14 +173,10 @@ def _recipe(texts: dict[str, str | None]) -> tuple[StyleRecipe, str | None]:
             f"got {start!r}; there is no such file"
         )
     options = given(StyleRecipe, texts)
-    return style_recipe(options.pop("preset", "default"), **options), start
+    known = PRESETS if presets is None else read_presets(presets)
+    return style_recipe(options.pop("preset", "default"), presets=known, **options), start
 
 
-def _numbered(style: tuple[str, ...]) -> dict[str, str]:
-    """Names for the styles: `style`, or `style 1`, `style 2` …"""
-    if len(style) == 1:
-        return {"style": style[0]}
-    return {f"style {number}": source for number, source in enumerate(style, 1)}
-
-
+# What the command line calls a picture -> what the library does.
+_ARGUMENTS = {"init": "init_picture", "protect": "protect", "keep": "keep"}
 _FIELDS = tuple(name for name in StyleRecipe.model_fields if name != "version")

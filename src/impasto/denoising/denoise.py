@@ -17,7 +17,8 @@ from impasto.picture.read import Source
 from impasto.picture.record import Picture
 from impasto.picture.stack import Stack
 from impasto.picture.stack_write import write_stack
-from impasto.picture.supply import origin_of, planes_of, supply
+from impasto.picture.supply import input_of, origin_of, planes_of, supply
+from impasto.provenance import Inputs, Provenance, maker
 from impasto.recipe import DenoiseRecipe
 from impasto.result import DenoiseResult, Diagnosis, OnStep, blended
 
@@ -87,6 +88,7 @@ def denoise(
         run.watch.seconds,
         str(run.device),
         run.watch.stopped,
+        Inputs(content=input_of(source)),
     )
 
 
@@ -146,7 +148,7 @@ def denoise_stack(
                 )
             yield blended(plane, found, recipe)
 
-    record = recipe.model_dump_json()
+    record = account_of(source, recipe).model_dump_json()
     return write_stack(output, source, planes(), recipe=record, overwrite=overwrite)
 
 
@@ -179,6 +181,16 @@ class _Run:
         self.method = fit.method
         self.diagnosis = self.diagnosis or fit.diagnosis
         return fit
+
+
+def account_of(source: Picture | Stack, recipe: DenoiseRecipe) -> Provenance:
+    """How data is cleaned here, as it is stored with what comes of it."""
+    return Provenance(
+        method="denoise",
+        recipe=recipe,
+        inputs=Inputs(content=input_of(source)),
+        maker=maker(str(choose(recipe.device))),
+    )
 
 
 def _chosen(recipe: DenoiseRecipe | None, options: dict[str, Any]) -> DenoiseRecipe:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from impasto.measure.row import DPI, FAINT, INK, SOFT, canvas, image, row
+from impasto.measure.row import DPI, FAINT, INK, SOFT, canvas, grid, image, row
 from impasto.picture.output import check_place, placed
 
 if TYPE_CHECKING:
@@ -69,6 +69,26 @@ def reconstruction_row(original: Any, pictures: Mapping[str, Tensor]) -> Figure:
     """
     sources = [original, *pictures.values()]
     return row(["original", *pictures], [image(source) for source in sources])
+
+
+def contact_sheet(titles: Sequence[str], pictures: Sequence[Any], columns: int) -> Figure:
+    """Pictures of one shape in a grid, each under its title.
+
+    Args:
+        titles: what stands above each.
+        pictures: (C, H, W) in [0, 1] each, or anything that `open_picture` reads.
+        columns: how many stand side by side, at least 1.
+
+    Returns:
+        A matplotlib figure on white, tied to no window; write it with `save_figure`.
+
+    Example:
+        >>> import torch
+        >>> figure = contact_sheet(["1", "2", "3"], [torch.zeros(3, 8, 12)] * 3, columns=2)
+        >>> len(figure.axes)
+        3
+    """
+    return grid(titles, [image(picture) for picture in pictures], columns)
 
 
 def loss_curve(history: Sequence[Losses], scale_starts: Sequence[int] = ()) -> Figure:

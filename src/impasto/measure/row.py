@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DPI = 200
 INK, SOFT, FAINT = "#222222", "#666666", "#dddddd"
 _MARGIN, _GAP, _TITLE, _NOTE = 0.22, 0.14, 0.34, 0.24  # inches
+_CELL = 2.4  # inches: the least width of a cell in a grid
 _TALLEST, _WIDEST = 3.6, 15.0  # inches: a row's height and its width
 _NARROWEST = (0.9, 1.15)  # inches: one cell's width, without and with a note
 
@@ -69,6 +70,34 @@ def row(
             box = (left / wide, _MARGIN / tall, cell / wide, max(lower) / tall)
             _show(figure.add_axes(box), details[place], "nearest")
         left += cell + _GAP
+    return figure
+
+
+def grid(titles: Sequence[str], images: Sequence[NDArray[np.float32]], columns: int) -> Figure:
+    """Pictures of one shape in rows, each under its title.
+
+    Args:
+        titles: what stands above each.
+        images: each (H, W, 3) in [0, 1], drawn pixel by pixel.
+        columns: how many stand side by side.
+
+    Returns:
+        A matplotlib figure on white, tied to no window.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    cell = max(_CELL, (_WIDEST - 2 * _MARGIN - _GAP * (columns - 1)) / max(columns, 5))
+    high = cell / _aspect(images[0])
+    wide = columns * cell + (columns - 1) * _GAP + 2 * _MARGIN
+    tall = rows * (high + _TITLE) + 2 * _MARGIN
+    figure = canvas(wide, tall)
+    for place, (title, shown) in enumerate(zip(titles, images, strict=True)):
+        line, column = divmod(place, columns)
+        left = _MARGIN + column * (cell + _GAP)
+        below = tall - _MARGIN - (line + 1) * (high + _TITLE)
+        axes = figure.add_axes((left / wide, below / tall, cell / wide, high / tall))
+        _show(axes, shown, "lanczos")
+        axes.set_title(title, fontsize=9, color=INK, pad=5, loc="left")
     return figure
 
 

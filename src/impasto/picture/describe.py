@@ -56,7 +56,7 @@ def describe(path: str | Path | bytes | BinaryIO, *, name: str = "file") -> dict
         "exif": exif_block.facts(header.exif, header.orientation),
         "dpi": [round(value, 2) for value in header.dpi] if header.dpi else None,
         "frames": _frames(header),
-        "recipe": json.loads(recipe) if recipe else None,
+        **_account(recipe),
         "bytes": len(data),
     }
 
@@ -72,3 +72,12 @@ def _frames(header: Header) -> int:
         raise
     except Exception:
         return 1
+
+
+def _account(text: str | None) -> dict[str, Any]:
+    """The recipe of a picture, and apart from it what else its account says."""
+    found = json.loads(text) if text else None
+    if found is None or not isinstance(found.get("recipe"), dict):
+        return {"recipe": found}
+    made = {name: value for name, value in found.items() if name != "recipe"}
+    return {"recipe": found["recipe"], "made": made}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from impasto.picture.embed import recipe_in
 from impasto.picture.formats import MAX_PIXELS
 from impasto.picture.header import Unreadable, read_header
 from impasto.picture.hush import hushed
-from impasto.picture.record import Carried, Picture
+from impasto.picture.record import Carried, Origin, Picture
 from impasto.picture.samples import Samples, decoded, image_samples
 from impasto.picture.sources import file_bytes, refusal
 
@@ -74,12 +75,19 @@ def open_picture(source: Source, *, name: str = "picture", max_pixels: int = MAX
         )
     data, label = file_bytes(source, name)
     try:
-        return _picture(decoded(data, read_header(data, max_pixels)))
+        samples = decoded(data, read_header(data, max_pixels))
+        return _picture(samples, Origin(_name(source), sha256(data).hexdigest()))
     except Unreadable as error:
         raise PictureError(refusal(name, label, str(error))) from error
 
 
-def _picture(samples: Samples) -> Picture:
+def _name(source: Any) -> str | None:
+    """What a file is called, without its folder; None where it has no name."""
+    found = source if isinstance(source, str | Path) else getattr(source, "name", None)
+    return Path(found).name or None if isinstance(found, str | Path) else None
+
+
+def _picture(samples: Samples, origin: Origin | None = None) -> Picture:
     """Decoded samples as a picture: in sRGB, upright, with what they carry."""
     header = samples.header
     alpha = samples.alpha
@@ -93,6 +101,7 @@ def _picture(samples: Samples) -> Picture:
         dpi=header.dpi,
         format=header.format,
         recipe=recipe_in(header.xmp),
+        origin=origin,
     )
     return Picture(_tensor(colors.transpose(2, 0, 1)), carried)  # (H, W, C) -> (C, H, W)
 

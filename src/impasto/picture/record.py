@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which file a picture came from, without saying where it lies.
+
+    Attributes:
+        name: the file's name without its folder; None where it had none.
+        sha256: hash of the file's bytes, or of the pixels of arrays and tensors.
+    """
+
+    name: str | None
+    sha256: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +34,7 @@ class Carried:
         dpi: (horizontal, vertical) dots an inch; None where the file does not say.
         format: the source's format, such as `PNG` or `JPEG`; None for arrays and tensors.
         recipe: JSON of the impasto recipe found inside the file; None without one.
+        origin: the file it is from; None for arrays and tensors.
     """
 
     alpha: Tensor | None = None
@@ -28,6 +43,18 @@ class Carried:
     dpi: tuple[float, float] | None = None
     format: str | None = None
     recipe: str | None = None
+    origin: Origin | None = None
+
+
+def identity(picture: Picture) -> Origin:
+    """The file a picture is from, or, where it is from none, the hash of its values."""
+    if picture.carried.origin is not None:
+        return picture.carried.origin
+    found = hashlib.sha256(str(tuple(picture.pixels.shape)).encode())
+    for part in (picture.pixels, picture.carried.alpha):
+        if part is not None:
+            found.update(part.detach().cpu().contiguous().numpy().data)
+    return Origin(None, found.hexdigest())
 
 
 @dataclass(frozen=True, eq=False)

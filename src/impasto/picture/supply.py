@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from impasto.picture.read import Source, open_picture
-from impasto.picture.record import Carried, Picture
+from impasto.picture.record import Carried, Picture, identity
 from impasto.picture.stack import Stack, array_stack
 from impasto.picture.stack_file import is_measured, open_stack
+from impasto.provenance import Input
 
 
 def supply(source: Source | Stack, axes: str = "auto", name: str = "picture") -> Picture | Stack:
@@ -75,3 +77,20 @@ def planes_of(source: Picture | Stack, most: int | None = None) -> Tensor:
 def origin_of(source: Picture | Stack) -> Carried | Stack:
     """What results are put back into: what a picture carried, or the stack itself."""
     return source.carried if isinstance(source, Picture) else source
+
+
+def input_of(source: Picture | Stack) -> Input:
+    """What a result keeps of its input: the file's name and hash, or the hash of the values."""
+    if isinstance(source, Picture):
+        origin = identity(source)
+        return Input(name=origin.name, sha256=origin.sha256)
+    path = getattr(source.data, "path", None)
+    if path is not None:
+        with open(path, "rb") as file:
+            return Input(
+                name=Path(path).name, sha256=hashlib.file_digest(file, "sha256").hexdigest()
+            )
+    found = hashlib.sha256(f"{source.axes} {source.shape} {source.dtype}".encode())
+    for index in source.planes():
+        found.update(source.plane(index).contiguous().numpy().data)
+    return Input(sha256=found.hexdigest())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from impasto.picture.record import Picture
 from impasto.picture.resize import fitted, flattened, resize
 from impasto.recipe import ReconstructRecipe, StyleRecipe
-from impasto.style.color import recolored
 
 R = TypeVar("R", StyleRecipe, ReconstructRecipe)
 Size = tuple[int, int]
 Masked = tuple[Tensor, Tensor | None]  # pixels (3, H, W) and where they count, (H, W) or None
 
+_STROKES = 512  # pixels on a painting's longer side where `style_scale` 1 is the same as `fit`
 _LEAST = 16  # pixels a side: below it the network's fifth block sees nothing
 
 
@@ -55,6 +55,29 @@ def brush_size(size: Size, output: Size) -> Size:
     return max(_LEAST, round(size[0] * factor)), max(_LEAST, round(size[1] * factor))
 
 
+def style_size(size: Size, rung: Size, scale: float | str, output: Size) -> Size:
+    """The size a style image is read at for one scale of the pyramid.
+
+    Args:
+        size: (width, height) of the style image.
+        rung: (width, height) of the scale.
+        scale: the recipe's `style_scale`: `fit`, or how large the strokes are beside those of a
+            painting of 512 pixels.
+        output: (width, height) of the finished picture.
+
+    Example:
+        >>> style_size((2000, 1000), (512, 512), 2.0, (1024, 1024))  # half the painting's size
+        (724, 362)
+        >>> style_size((2000, 1000), (512, 512), "fit", (1024, 1024))
+        (724, 362)
+    """
+    if scale == "fit":
+        return brush_size(size, rung)
+    share = scale * _STROKES / max(output)
+    factor = share * (rung[0] * rung[1] / (size[0] * size[1])) ** 0.5
+    return max(_LEAST, round(size[0] * factor)), max(_LEAST, round(size[1] * factor))
+
+
 def sized(picture: Picture, size: Size, device: torch.device) -> Masked:
     """A picture's opaque pixels (3, H, W) and its alpha (H, W), if any, at one size."""
     alpha = picture.carried.alpha
@@ -75,30 +98,38 @@ def noise(shape: Sequence[int], seed: int) -> Tensor:
 def start(
     recipe: StyleRecipe,
     content: Tensor,
-    styles: Sequence[Masked],
     picture: Picture | None,
+    recolored: Callable[[], Tensor],
 ) -> Tensor:
-    """What the picture starts as, at the size of `content` (3, H, W)."""
+    """What the picture starts as, at the size of `content` (3, H, W).
+
+    Args:
+        recipe: `init` and the seed.
+        content: the content image.
+        picture: the init picture, where one is to be the start.
+        recolored: makes the content image in the styles' colors.
+    """
     if recipe.init == "noise":
         return noise(content.shape, recipe.seed).to(content.device)
     if recipe.init == "picture":
         return sized(picture, (content.shape[2], content.shape[1]), content.device)[0]
     if recipe.init == "recolored" and not recipe.gives_content_back:
-        return recolored(content, styles)
+        return recolored()
     return content
 
 
-def settled(recipe: R, dtype: torch.dtype, history: int) -> R:
+def settled(recipe: R, dtype: torch.dtype, history: int, tiles: tuple[int, ...]) -> R:
     """A recipe as it goes into the picture: what `auto` became, and no folder of its maker's.
 
     Example:
-        >>> settled(StyleRecipe(weights="/home/me/vgg.pth"), torch.float32, 10).weights
+        >>> settled(StyleRecipe(weights="/home/me/vgg.pth"), torch.float32, 10, (0,)).weights
         'vgg.pth'
     """
     return recipe.model_copy(
         update={
             "precision": str(dtype).removeprefix("torch."),
             "history": history,
+            "tiles": tiles,
             "weights": Path(recipe.weights).name,
         }
     )

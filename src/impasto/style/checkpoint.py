@@ -28,7 +28,9 @@ from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.style.canvas import R
 from impasto.style.descent import State
 
-FORMAT = 1
+Input = Picture | Tensor | float | None
+
+FORMAT = 2
 INTERVAL = 15.0  # seconds at least between two saves of a run
 SHARE = 20.0  # saving takes at most one part in so many of a run's time
 _DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}
@@ -64,11 +66,11 @@ class Checkpoints:
         self,
         recipe: StyleRecipe | ReconstructRecipe,
         weights: str,
-        pictures: Iterable[Picture],
+        inputs: Iterable[Input],
     ) -> Checkpoint:
         """The checkpoint of the run that these make."""
         checkpoint = Checkpoint(
-            self.folder, fingerprint(recipe, weights, pictures), outlive=self.outlive
+            self.folder, fingerprint(recipe, weights, inputs), outlive=self.outlive
         )
         self.runs.append(checkpoint)
         return checkpoint
@@ -166,7 +168,7 @@ def checkpoint_of(
     where: str | Path | Checkpoints | None,
     recipe: StyleRecipe | ReconstructRecipe,
     weights: str,
-    pictures: Iterable[Picture | None],
+    inputs: Iterable[Input],
 ) -> Checkpoint | None:
     """What the argument `checkpoint` of a run stands for; None where nothing is to be kept.
 
@@ -174,32 +176,35 @@ def checkpoint_of(
         where: the argument.
         recipe: the options as they were given.
         weights: hash of the network's weights.
-        pictures: content image, style images and start, in order; None is passed over.
+        inputs: pictures, masks and weights of styles, in order; None says that one is missing.
     """
     if where is None:
         return None
     folder = where if isinstance(where, Checkpoints) else Checkpoints(where)
-    given = [picture for picture in pictures if picture is not None]
-    return folder.of(recipe, weights, given)
+    return folder.of(recipe, weights, inputs)
 
 
 def decided(recipe: R, reached: State) -> R:
     """A recipe with what the run had decided before it was cut short, if it was."""
     if not reached:
         return recipe
-    found = {"precision": reached["precision"], "history": reached["curvature_pairs"]}
+    found = {
+        "precision": reached["precision"],
+        "history": reached["curvature_pairs"],
+        "tiles": tuple(reached["tiles"]),
+    }
     return recipe.model_copy(update=found)
 
 
 def fingerprint(
-    recipe: StyleRecipe | ReconstructRecipe, weights: str, pictures: Iterable[Picture]
+    recipe: StyleRecipe | ReconstructRecipe, weights: str, inputs: Iterable[Input]
 ) -> str:
     """A hash of everything that a run depends on.
 
     Args:
         recipe: the options as they were given: a run that goes on keeps what `auto` became.
         weights: hash of the network's weights; where they lie does not matter.
-        pictures: content image, style images and start, in order.
+        inputs: pictures, masks and weights of styles, in order; None says that one is missing.
 
     Returns:
         SHA-256 in hexadecimal digits.
@@ -207,11 +212,14 @@ def fingerprint(
     options = {**recipe.model_dump(), "weights": weights}
     head = [FORMAT, __version__, type(recipe).__name__, options]
     found = hashlib.sha256(json.dumps(head).encode())
-    for picture in pictures:
-        for tensor in (picture.pixels, picture.carried.alpha):
-            if tensor is not None:  # the shape tells pixels, three axes, from opacity, two
+    for part in inputs:
+        tensors = [part.pixels, part.carried.alpha] if isinstance(part, Picture) else [part]
+        for tensor in tensors:
+            if isinstance(tensor, Tensor):
                 found.update(str((tuple(tensor.shape), tensor.dtype)).encode())
                 found.update(_bytes(tensor))
+            else:
+                found.update(repr(tensor).encode())
     return found.hexdigest()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
 
-from impasto.recipe import LAYERS, StyleRecipe
+from impasto.options import LAYERS
+from impasto.recipe import StyleRecipe
 from impasto.style import losses
 from impasto.style.moments import Moments
 
@@ -42,29 +43,51 @@ _CONTENT_LOSSES = {
 }
 
 
+class Region(NamedTuple):
+    """A part of the picture, and the statistics wanted there.
+
+    Attributes:
+        mask: (H, W) in [0, 1], how much each position belongs to it; None for everywhere.
+        share: what its style loss counts; its part of the area, where all regions are equal, so
+            that a position is pulled alike wherever it lies.
+        targets: layer to the style's moments.
+    """
+
+    mask: Tensor | None
+    share: float
+    targets: dict[str, Moments]
+
+
+Terms = list[Callable[[Moments], Tensor]]
+
+
 class Goal(NamedTuple):
     """A weighted sum of losses.
 
     Attributes:
-        style: layer to the losses of its moments, added up.
+        style: layer to each region's losses of its moments, added up.
         weights: layer to the weight of that.
+        shares: what each region counts.
         factors: layer to what makes Σ w (F − P)² its weighted content loss.
         tv: the weight of the total variation.
     """
 
-    style: dict[str, list[Callable[[Moments], Tensor]]]
+    style: dict[str, list[Terms]]
     weights: dict[str, float]
+    shares: list[float]
     factors: dict[str, float]
     tv: float
 
-    def style_loss(self, layer: str, found: Moments) -> Tensor:
-        """The weighted style loss of one layer."""
-        return self.weights[layer] * sum(term(found) for term in self.style[layer])
+    def style_loss(self, layer: str, found: Sequence[Moments]) -> Tensor:
+        """The weighted style loss of one layer, from each region's moments."""
+        parts = zip(self.shares, self.style[layer], found, strict=True)
+        whole = sum(share * sum(term(own) for term in terms) for share, terms, own in parts)
+        return self.weights[layer] * whole
 
 
 def goal(
     recipe: StyleRecipe,
-    targets: dict[str, Moments],
+    regions: Sequence[Region],
     contents: dict[str, Tensor],
     masks: dict[str, Tensor | None],
 ) -> Goal:
@@ -72,7 +95,7 @@ def goal(
 
     Args:
         recipe: weights, layers, statistic, normalization.
-        targets: the style's statistics by layer.
+        regions: which statistics are wanted where.
         contents: the content image's features by layer.
         masks: by layer, where the picture counts.
     """
@@ -80,10 +103,14 @@ def goal(
     factor = _CONTENT_LOSSES[recipe.normalization]
     return Goal(
         {
-            layer: [_aimed(term, targets[layer]) for term in style_losses(recipe)]
+            layer: [
+                [_aimed(term, region.targets[layer]) for term in style_losses(recipe)]
+                for region in regions
+            ]
             for layer in weights.style
         },
         weights.style,
+        [region.share for region in regions],
         {
             layer: weight * factor(contents[layer], masks[layer])
             for layer, weight in weights.content.items()
@@ -92,7 +119,7 @@ def goal(
     )
 
 
-def warmed_up(own: Goal, targets: dict[str, Moments]) -> Goal:
+def warmed_up(own: Goal, regions: Sequence[Region]) -> Goal:
     """What leads to a goal faster than the goal itself: Wasserstein distances in place of Grams.
 
     The loss of Gram matrices is ill-conditioned: a few directions in which the features are large
@@ -102,13 +129,12 @@ def warmed_up(own: Goal, targets: dict[str, Moments]) -> Goal:
 
     Args:
         own: the goal.
-        targets: the style's statistics by layer.
+        regions: which statistics are wanted where.
     """
-    nothing = {
-        layer: Moments(target.weight, 0 * target.first, 0 * target.second)
-        for layer, target in targets.items()
+    energies = {
+        layer: own.style_loss(layer, [_nothing(one.targets[layer]) for one in regions]).item()
+        for layer in own.style
     }
-    energies = {layer: own.style_loss(layer, nothing[layer]).item() for layer in own.style}
     total = sum(energies.values()) or 1.0  # nothing to match: a style image that is transparent
     weights, deeper = {}, 0.0
     for layer in sorted(energies, key=LAYERS.index, reverse=True):
@@ -116,8 +142,12 @@ def warmed_up(own: Goal, targets: dict[str, Moments]) -> Goal:
         deeper = max(deeper, weights[layer])
     whole = sum(weights.values()) or 1.0
     return Goal(
-        {layer: [_aimed(losses.wasserstein_relative, targets[layer])] for layer in weights},
+        {
+            layer: [[_aimed(losses.wasserstein_relative, one.targets[layer])] for one in regions]
+            for layer in weights
+        },
         {layer: weight / whole for layer, weight in weights.items()},
+        own.shares,
         {layer: factor / total for layer, factor in own.factors.items()},
         own.tv / total,
     )
@@ -182,6 +212,11 @@ def _shared(recipe: StyleRecipe, layers: dict[str, float], weight: float) -> dic
     """A weight spread over layers; as an average where losses are relative."""
     whole = max(sum(layers.values()), 1e-12) if recipe.normalization == "relative" else 1.0
     return {layer: weight * share / whole for layer, share in layers.items() if share and weight}
+
+
+def _nothing(target: Moments) -> Moments:
+    """The moments of features that are all zero."""
+    return Moments(target.weight, 0 * target.first, 0 * target.second)
 
 
 def _aimed(term: StyleLoss, target: Moments) -> Callable[[Moments], Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from impasto.style.moments import Moments, exact
 
 _NOISE = 1e-6  # share of the largest eigenvalue that float32 features leave uncertain
+_EMPTY = 1e-7  # the same of a target, below which a direction has nothing in it
 _TINY = 1e-12  # keeps a division by the norm of an all-zero target finite
 
 
@@ -128,7 +129,7 @@ def wasserstein(m: Moments, target: Moments, root: Tensor | None = None) -> Tens
     Args:
         m: the picture's moments.
         target: the style's.
-        root: `covariance_root(target)`, where it is already known; half the work.
+        root: `covariance_root(target)`, where it is already known; half the work or less.
 
     Returns:
         A scalar of at least 0.
@@ -148,8 +149,15 @@ def wasserstein_relative(m: Moments, target: Moments, root: Tensor | None = None
 
 
 def covariance_root(m: Moments) -> Tensor:
-    """The symmetric square root of the covariance, shape (N, N)."""
-    return spectral(covariance(m), torch.sqrt)
+    """A root R of the covariance, R·Rᵀ = T, shape (N, r).
+
+    r is the rank: from fewer positions than channels, as on small pictures, there is nothing in
+    the other directions, and the distance has that much less to compute.
+    """
+    values, vectors = _eigh(covariance(m))
+    there = values > values[-1] * _EMPTY
+    there[-1] = True  # a picture of one color has no covariance, and one direction must stay
+    return vectors[:, there] * values[there].clamp(min=0).sqrt()
 
 
 def total_variation(pixels: Tensor) -> Tensor:
@@ -160,16 +168,17 @@ def total_variation(pixels: Tensor) -> Tensor:
 
 
 class _Fidelity(torch.autograd.Function):
-    """tr((T^½ Σ T^½)^½) with a gradient that stays finite where Σ loses rank.
+    """tr((Rᵀ Σ R)^½), R·Rᵀ = T, with a gradient that stays finite where Σ loses rank.
 
-    d/dΣ tr((R Σ R)^½) = ½ R (R Σ R)^-½ R with R = T^½; the inverse root is taken on the
+    d/dΣ tr((Rᵀ Σ R)^½) = ½ R (Rᵀ Σ R)^-½ Rᵀ; for R = T^½ the same as for any other root, which
+    differs by a rotation. The inverse root is taken on the
     eigenvalues that rounding has not swallowed and is zero on the rest: one that is only noise
     would have the steepest slope of all.
     """
 
     @staticmethod
     def forward(ctx, sigma: Tensor, root: Tensor) -> Tensor:
-        values, vectors = _eigh(root @ sigma @ root)
+        values, vectors = _eigh(root.mT @ sigma @ root)
         floor = values[-1].clamp(min=0) * _NOISE
         values = values.clamp(min=0)
         inverse = torch.where(values > floor, values.clamp(min=_TINY).rsqrt(), 0)

@@ -105,16 +105,21 @@ def descend(
     into += added if mask is None else added.mul_(mask[..., None])
 
 
-def pooled(parts: Sequence[Moments]) -> Moments:
-    """The moments of several pictures together, each counting alike whatever its size.
+def pooled(parts: Sequence[Moments], shares: Sequence[float] | None = None) -> Moments:
+    """The moments of several pictures together, whatever their sizes.
+
+    Args:
+        parts: the moments of each.
+        shares: what each counts, adding up to 1; None counts all alike.
 
     Example:
         >>> small, large = moments(torch.zeros(1, 2, 2)), moments(torch.ones(1, 20, 20))
         >>> pooled([small, large]).first.item()
         0.5
     """
-    shares = [part.normalized(1 / len(parts)) for part in parts]
-    return reduce(Moments.plus, shares)
+    shares = [1 / len(parts)] * len(parts) if shares is None else shares
+    scaled = [part.normalized(share) for part, share in zip(parts, shares, strict=True)]
+    return reduce(Moments.plus, scaled)
 
 
 def exact(device: torch.device) -> torch.dtype:

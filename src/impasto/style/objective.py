@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from impasto.compute.memory import release
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses
 from impasto.style import losses
-from impasto.style.goal import goal, layer_weights, warmed_up
+from impasto.style.goal import Region, goal, layer_weights, warmed_up
 from impasto.style.losses import pull
 from impasto.style.moments import Moments, descend, exact, moments
 from impasto.style.targets import content_targets
@@ -79,9 +80,10 @@ class Objective:
         recipe: weights, layers, statistic, normalization.
         trunk: the network, reading at least the recipe's layers.
         content: the content image, (3, H, W), at this size.
-        mask: (H, W), where the picture counts; None for everywhere.
-        targets: the style's statistics by layer.
+        mask: (H, W), where the content counts; None for everywhere.
+        regions: which style statistics are wanted where; a region's mask has `mask` in it.
         tile: side of the tiles, in pixels; None computes the picture whole.
+        keep: (H, W), what the content loss counts at each position beside `mask`; None for 1.
         warmup: whether to minimize what leads to the recipe's losses instead of them; the losses
             reported are the recipe's own.
     """
@@ -92,20 +94,26 @@ class Objective:
         trunk: Trunk,
         content: Tensor,
         mask: Tensor | None,
-        targets: dict[str, Moments],
+        regions: Sequence[Region],
         tile: int | None = None,
         *,
+        keep: Tensor | None = None,
         warmup: bool = False,
     ) -> None:
         self.sweep = Sweep(trunk, (content.shape[2], content.shape[1]), tile)
         self.precision = exact(trunk.device)
-        self.masks = {layer: scaled_mask(mask, layer) for layer in trunk.layers}
         weights = layer_weights(recipe)
         self.contents = content_targets(self.sweep, content, list(weights.content))
-        aims = {layer: targets[layer].to(self.precision) for layer in weights.style}
-        self.own = self.goal = goal(recipe, aims, self.contents, self.masks)
+        aims = [_aim(region, list(weights.style), self.precision) for region in regions]
+        self.masks = {
+            layer: [scaled_mask(aim.mask, layer) for aim in aims] for layer in weights.style
+        }
+        held = {layer: scaled_mask(mask, layer) for layer in weights.content}
+        self.own = self.goal = goal(recipe, aims, self.contents, held)
         if warmup:
             self.goal = warmed_up(self.own, aims)
+        kept = mask if keep is None else keep if mask is None else keep * mask
+        self.held = {layer: scaled_mask(kept, layer) for layer in weights.content}
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Evaluation:
@@ -123,12 +131,16 @@ class Objective:
 
     def _swept(self, pixels: Tensor) -> tuple[float, float, float, Tensor]:
         """Content loss, style loss, what is minimized of both, its gradient (3, H, W)."""
-        sums: dict[str, Moments] = {}
+        sums: dict[str, list[Moments | None]] = {
+            layer: [None] * len(masks) for layer, masks in self.masks.items()
+        }
 
         def visit(layer: str, features: Tensor, place: Place) -> None:
-            if layer in self.goal.style:
-                found = moments(features, self._mask(layer, place))
-                sums[layer] = sums[layer].plus(found) if layer in sums else found
+            for region, mask in enumerate(self.masks.get(layer, ())):
+                before = sums[layer][region]
+                if before is None or _reaches(mask, place):
+                    found = moments(features, _part(mask, place))
+                    sums[layer][region] = found if before is None else before.plus(found)
 
         swept = self.sweep.forward(pixels, visit, keep=True)
         style, value, slopes = self._style(sums)
@@ -136,12 +148,13 @@ class Objective:
 
         def inject(layer: str, features: Tensor, gradient: Tensor, place: Place) -> None:
             nonlocal content, value
-            mask = self._mask(layer, place)
-            if layer in slopes:
-                descend(features, mask, slopes[layer], gradient)
+            for mask, slope in zip(self.masks.get(layer, ()), slopes.get(layer, ()), strict=True):
+                if _reaches(mask, place):
+                    descend(features, _part(mask, place), slope, gradient)
             if factor := self.goal.factors.get(layer):
                 target = self.contents[layer][:, *place]
-                found = pull(features, target, mask, factor, gradient)
+                held = _part(self.held[layer], place)
+                found = pull(features, target, held, factor, gradient)
                 content += found * self.own.factors[layer] / factor
                 value += found
 
@@ -149,29 +162,40 @@ class Objective:
         return content, style, value, gradient
 
     def _style(
-        self, sums: dict[str, Moments]
-    ) -> tuple[float, float, dict[str, tuple[Tensor, Tensor]]]:
-        """The style loss, what is minimized, its gradient in each layer's Σw·f and Σw·f·fᵀ."""
+        self, sums: dict[str, list[Moments]]
+    ) -> tuple[float, float, dict[str, list[tuple[Tensor, Tensor]]]]:
+        """The style loss, what is minimized, its gradient in each region's Σw·f and Σw·f·fᵀ."""
         total, value, slopes = 0.0, 0.0, {}
         for layer in self.goal.style:
             # Means of float64 sums need no more than float32, and the gradient of a mean is that
             # of the sum over Σw.
-            per_position = sums[layer].normalized().to(self.precision)
+            per_position = [own.normalized().to(self.precision) for own in sums[layer]]
             if self.goal is not self.own:
                 total += self.own.style_loss(layer, per_position).item()
-            leaves = [part.requires_grad_() for part in per_position[1:]]
+            leaves = [part.requires_grad_() for own in per_position for part in own[1:]]
             with torch.enable_grad():
                 loss = self.goal.style_loss(layer, per_position)
                 found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-            scale = 1 / sums[layer].weight.item() if sums[layer].weight else 0.0
-            slopes[layer] = (found[0] * scale, found[1] * scale)
+            scales = [1 / own.weight.item() if own.weight else 0.0 for own in sums[layer]]
+            pairs = zip(found[::2], found[1::2], scales, strict=True)
+            slopes[layer] = [(first * scale, second * scale) for first, second, scale in pairs]
             value += loss.item()
         return (value if self.goal is self.own else total), value, slopes
 
-    def _mask(self, layer: str, place: Place) -> Tensor | None:
-        """The mask of some of a layer's positions."""
-        mask = self.masks[layer]
-        return None if mask is None else mask[place]
+
+def _aim(region: Region, layers: Sequence[str], precision: torch.dtype) -> Region:
+    """A region with only the layers that count, in the number format of losses."""
+    return region._replace(targets={layer: region.targets[layer].to(precision) for layer in layers})
+
+
+def _part(mask: Tensor | None, place: Place) -> Tensor | None:
+    """The mask of some of a layer's positions."""
+    return None if mask is None else mask[place]
+
+
+def _reaches(mask: Tensor | None, place: Place) -> bool:
+    """Whether a region has anything among some of a layer's positions."""
+    return mask is None or bool(mask[place].any())
 
 
 def _roughness(pixels: Tensor) -> tuple[float, Tensor]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,13 +16,13 @@ import torch
 from impasto.compute.memory import GIB, free, held, release
 from impasto.errors import MemoryShortageError
 from impasto.recipe import ReconstructRecipe, StyleRecipe
-from impasto.style.canvas import Size, brush_size
-from impasto.style.goal import layer_weights, warms_up
+from impasto.style.canvas import Size
+from impasto.style.goal import Region, layer_weights, warms_up
 from impasto.style.objective import Objective, objective_recipe
 from impasto.style.pyramid import shares, sizes
-from impasto.style.targets import style_targets
+from impasto.style.targets import style_moments
 from impasto.vgg.cost import peak, tape, work
-from impasto.vgg.sweep import Sweep
+from impasto.vgg.sweep import LEAST, Sweep
 from impasto.vgg.trunk import Trunk
 
 Recipe = StyleRecipe | ReconstructRecipe
@@ -35,6 +35,7 @@ _MOST_WHOLE, _MOST_TILED = 4 * GIB, 1 * GIB
 _INDEXED = 2**31 - 1  # values in one tensor that every GPU kernel can count
 # Pictures of float32 that live while the network runs, curvature pairs left out. Measured.
 _PICTURES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
+_AROUND = 130  # numbers a pixel of the network's own where a picture is seen whole: its tape
 _STILL = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
 _PROBED = (64, 160)  # pixels a side
@@ -95,6 +96,11 @@ class Plan:
         return [rung.evaluations for rung in self.rungs]
 
     @property
+    def tiles(self) -> tuple[int, ...]:
+        """Side of each scale's tiles in pixels, 0 where it is painted whole."""
+        return tuple(rung.tile or 0 for rung in self.rungs)
+
+    @property
     def memory(self) -> int:
         """Bytes the process takes at its peak."""
         return max(rung.memory for rung in self.rungs)
@@ -110,8 +116,10 @@ def plan(
     recipe: Recipe,
     trunk: Trunk,
     size: Size,
-    styles: Sequence[Size],
+    brushes: Callable[[Size], Sequence[Size]],
     *,
+    planes: int = 0,
+    around: float = 1.0,
     released: int = 0,
     timed: bool = False,
 ) -> Plan:
@@ -121,7 +129,10 @@ def plan(
         recipe: the options.
         trunk: the network that will run; its device and number format are the run's.
         size: (width, height) of the finished picture.
-        styles: (width, height) of the style images, at their own size.
+        brushes: from the size of a scale to the sizes at which style images are read there.
+        planes: numbers a pixel that live while the network runs beside the usual ones, such as
+            masks.
+        around: how many times the picture's pixels the network sees.
         released: bytes of pictures that the run lets go before its finest size.
         timed: estimate seconds too, from a probe that takes about one.
 
@@ -133,18 +144,20 @@ def plan(
     budget = round(base + (1 - _RESERVE) * left)
     if recipe.memory != "auto":
         budget = min(round(recipe.memory * GIB), base + left)
+    extra = math.ceil((around - 1) * _AROUND)
     stages = _stages(recipe, size)
     most = max(stage.evaluations for stage in stages if stage.size == size)
     last = max(0, base - released)
-    history = _Room(recipe, trunk, size, most, last).history(budget)
+    history = _Room(recipe, trunk, size, most, last, planes + extra).history(budget)
     pace = _pace(recipe, trunk) if timed else None
+    wanted = _tiles(recipe, len(stages))
     rungs = []
     for stage in reversed(stages):
         taken = last if stage is stages[-1] else base
-        room = _Room(recipe, trunk, stage.size, stage.evaluations, taken)
-        sweep, memory = room.fitted(budget, history)
-        brushes = [brush_size(one, stage.size) for one in styles]
-        seconds = None if pace is None else pace.seconds(sweep, stage.evaluations, brushes)
+        room = _Room(recipe, trunk, stage.size, stage.evaluations, taken, planes + extra)
+        sweep, memory = room.fitted(budget, history, wanted.pop())
+        looks = brushes(stage.size)
+        seconds = None if pace is None else pace.seconds(sweep, stage.evaluations, looks)
         count = len(sweep.parts[0].tiles)
         rungs.append(
             Rung(stage.size, stage.evaluations, sweep.tile, count, memory, seconds, stage.warmup)
@@ -180,6 +193,18 @@ def _stages(recipe: Recipe, size: Size) -> list[_Stage]:
     return [*coarse, *[_Stage(size, led, True)] * bool(led), _Stage(size, finest - led)]
 
 
+def _tiles(recipe: Recipe, stages: int) -> list[int | None]:
+    """The side of each stage's tiles as the recipe has them, None where it leaves that open."""
+    if recipe.tiles == "auto":
+        return [None] * stages
+    if len(recipe.tiles) not in (1, stages):
+        raise ValueError(
+            f"`tiles` must be one number or {stages}, one a scale, got {len(recipe.tiles)}; give "
+            "one, or leave it auto"
+        )
+    return list(recipe.tiles) * (stages if len(recipe.tiles) == 1 else 1)
+
+
 @dataclass(frozen=True)
 class _Room:
     """What one size needs, and what fits."""
@@ -189,6 +214,7 @@ class _Room:
     size: Size
     evaluations: int
     base: int
+    planes: int = 0
 
     def needed(self, sweep: Sweep, history: int) -> int:
         """Bytes the process takes at its peak."""
@@ -201,6 +227,7 @@ class _Room:
         return round(
             self.base
             + 12 * pixels * (pictures + 2 * self._pairs(history))
+            + 4 * pixels * self.planes
             + pixels * features * self.trunk.dtype.itemsize
             + peak(sweep, self._pulled)
         )
@@ -213,12 +240,27 @@ class _Room:
         wanted = self.recipe.history
         return wanted if self._pairs(wanted) <= fits else max(1, fits)
 
-    def fitted(self, budget: int, history: int) -> tuple[Sweep, int]:
+    def fitted(self, budget: int, history: int, wanted: int | None) -> tuple[Sweep, int]:
         """The largest tiles that fit and are worth it, and the bytes the process then takes.
 
+        Args:
+            budget: bytes that it may take.
+            history: curvature pairs.
+            wanted: side of the tiles where it is given, 0 for whole.
+
         Raises:
-            MemoryShortageError: not even the smallest fits.
+            MemoryShortageError: not even the smallest fits, or those given do not.
         """
+        if wanted is not None:
+            sweep = Sweep(self.trunk, self.size, max(LEAST, wanted) if wanted else None)
+            memory = self.needed(sweep, history)
+            if memory > budget:
+                raise MemoryShortageError(
+                    f"`tiles` must fit into memory, got {wanted or 'whole pictures'}, which at "
+                    f"{self.size[0]} × {self.size[1]} take {memory / GIB:.1f} GiB where "
+                    f"{budget / GIB:.1f} may be taken; give smaller ones, or leave it auto"
+                )
+            return sweep, memory
         for tile in (None, *(tile for tile in _TILES if tile < max(self.size))):
             sweep = Sweep(self.trunk, self.size, tile)
             memory = self.needed(sweep, history)
@@ -284,8 +326,8 @@ def _pace(recipe: Recipe, trunk: Trunk) -> _Pace:
     found = []
     for side in _PROBED:
         pixels = torch.rand(3, side, side, generator=generator).to(trunk.device)
-        targets = style_targets(trunk, [(pixels, None)], list(inner.style_layers))
-        objective = Objective(inner, trunk, pixels, None, targets)
+        targets = style_moments(trunk, pixels, None, list(inner.style_layers))
+        objective = Objective(inner, trunk, pixels, None, [Region(None, 1.0, targets)])
         found.append((work(objective.sweep), min(_timed(objective, pixels) for _ in range(2))))
     (less, quick), (more, slow) = found
     each = max(slow - quick, 0.1 * slow) / (more - less)

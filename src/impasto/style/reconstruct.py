@@ -10,15 +10,18 @@ from impasto.compute.memory import release
 from impasto.law import checked, refuse_both, signed_by
 from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Picture
+from impasto.picture.supply import input_of
+from impasto.provenance import Inputs
 from impasto.recipe import ReconstructRecipe
 from impasto.result import OnStep, Result
 from impasto.style.canvas import noise, output_size, released, settled, sized
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
 from impasto.style.descent import State
+from impasto.style.goal import Region
 from impasto.style.objective import Objective, network, objective_recipe
 from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
-from impasto.style.targets import style_targets
+from impasto.style.targets import style_moments
 from impasto.vgg.trunk import Trunk
 from impasto.vgg.weights import load
 
@@ -68,6 +71,7 @@ def reconstruct(
     recipe, trunk, picture, planned, kept, reached = ready
     del ready
     inner, carried = objective_recipe(recipe), picture.carried
+    inputs = Inputs(content=input_of(picture))
     run = Run(recipe, planned.ladder, planned.counts, on_step, kept)
     run.go_on(reached)
     for scale in run.left():
@@ -75,8 +79,9 @@ def reconstruct(
         here, mask = sized(picture, rung.size, trunk.device)
         if rung is planned.rungs[-1]:
             del picture
-        targets = style_targets(trunk, [(here, mask)], list(inner.style_layers), rung.tile)
-        objective = Objective(inner, trunk, here, mask, targets, rung.tile)
+        targets = style_moments(trunk, here, mask, list(inner.style_layers), rung.tile)
+        regions = [Region(mask, 1.0, targets)]
+        objective = Objective(inner, trunk, here, mask, regions, rung.tile)
         begin = run.resized(scale) if scale else noise(here.shape, recipe.seed)
         del here
         release(trunk.device)
@@ -84,7 +89,7 @@ def reconstruct(
         del objective, begin
         if run.stopped:
             break
-    return run.result(carried, trunk.device)
+    return run.result(carried, trunk.device, inputs=inputs)
 
 
 def reconstruct_plan(
@@ -122,9 +127,10 @@ def _ready(
     dtype = precision(device, recipe.precision)
     trunk = network(objective_recipe(recipe), device, dtype)
     texture = recipe.kind == "texture"
-    brushes, spare = [picture.size] if texture else [], released(device, picture)
+    spare = released(device, picture)
+    brushes = lambda rung: [rung] if texture else []  # noqa: E731
     planned = plan(recipe, trunk, size, brushes, released=spare, timed=timed)
-    recipe = settled(recipe, dtype, planned.history)
+    recipe = settled(recipe, dtype, planned.history, planned.tiles)
     return _Ready(recipe, trunk, picture, planned, kept, reached)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from impasto.errors import ImpastoError
 from impasto.picture.record import Carried
 from impasto.picture.resize import resize
+from impasto.provenance import Inputs
 from impasto.recipe import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses, OnStep, Result, Step
 from impasto.style.canvas import Size
@@ -54,6 +55,7 @@ class Run:
     losses: Losses = _NONE
     least: float = math.inf
     stopped: bool = False
+    finish: Callable[[Tensor], Tensor] | None = None
     began: float = field(default_factory=time.perf_counter)
 
     def go_on(self, state: State) -> None:
@@ -77,8 +79,19 @@ class Run:
         start: Tensor,
         scale: int,
         evaluations: int,
+        finish: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """Spend some evaluations at one scale, keeping the picture of least loss."""
+        """Spend some evaluations at one scale, keeping the picture of least loss.
+
+        Args:
+            objective: pixels to losses and gradient.
+            start: (3, H, W), where to begin.
+            scale: which one, from 0.
+            evaluations: how many.
+            finish: makes what whoever watches is shown, (3, H, W) on the CPU; None shows the
+                picture as it is.
+        """
+        self.finish = finish
         if scale != self.scale:  # else it goes on in the middle of it
             self.scale, self.descent = scale, {}
             self.starts.append(len(self.history))
@@ -112,13 +125,20 @@ class Run:
         # Not every device can resample; the picture is small beside the network.
         return resize(self.best.cpu(), self.ladder[scale])
 
-    def result(self, carried: Carried, device: torch.device) -> Result:
+    def result(
+        self,
+        carried: Carried,
+        device: torch.device,
+        finish: Callable[[Tensor], Tensor] | None = None,
+        inputs: Inputs | None = None,
+    ) -> Result:
         """The finished picture at the size asked for, whatever scale the run ended at."""
         self._finish()
         size = self.ladder[-1]
         alpha = None if carried.alpha is None else resize(carried.alpha, size)
+        pixels = resize(self.best.cpu(), size)
         return Result(
-            pixels=resize(self.best.cpu(), size),
+            pixels=pixels if finish is None else finish(pixels),
             carried=replace(carried, recipe=None, alpha=alpha),
             recipe=self.recipe,
             history=tuple(self.history),
@@ -129,6 +149,7 @@ class Run:
             device=str(device),
             precision=self.recipe.precision,
             stopped=self.stopped,
+            inputs=inputs or Inputs(),
         )
 
     def _keep(self) -> None:
@@ -163,6 +184,7 @@ class Run:
             "seconds": time.perf_counter() - self.began,
             "precision": self.recipe.precision,
             "curvature_pairs": self.recipe.history,
+            "tiles": self.recipe.tiles,
         }
 
     def _left(self) -> float:
@@ -185,12 +207,17 @@ class Run:
             losses=losses,
             seconds=time.perf_counter() - self.began,
             left=self._left(),
-            picture=lambda: pixels.detach().clamp(0, 1).float().cpu().clone(),
+            picture=lambda: self._shown(pixels),
         )
         try:
             self.on_step(step)
         except StopIteration:
             self.stopped = True
+
+    def _shown(self, pixels: Tensor) -> Tensor:
+        """A picture as whoever watches is to see it."""
+        copied = pixels.detach().clamp(0, 1).float().cpu().clone()
+        return copied if self.finish is None else self.finish(copied)
 
 
 def _descent(

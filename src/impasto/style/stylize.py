@@ -6,22 +6,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
 from impasto.compute.device import choose, precision
 from impasto.compute.memory import release
 from impasto.law import refuse_both, signed_by
+from impasto.picture.mask import check_shape, is_white, mask_of, plane
 from impasto.picture.read import Source, open_picture
-from impasto.picture.record import Picture
+from impasto.picture.record import Carried, Picture
+from impasto.picture.supply import input_of
 from impasto.presets import style_recipe
+from impasto.provenance import Inputs
 from impasto.recipe import StyleRecipe
 from impasto.result import OnStep, Result
-from impasto.style.canvas import brush_size, output_size, released, settled, sized, start
+from impasto.style.canvas import output_size, released, settled, sized, start
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
+from impasto.style.color import toned_content
 from impasto.style.descent import State
+from impasto.style.finish import Evaluate, finish, finishes, protected
 from impasto.style.goal import style_losses
+from impasto.style.keep import keep_map
 from impasto.style.objective import Objective, network
 from impasto.style.plan import Plan, plan
 from impasto.style.run import Run
-from impasto.style.targets import style_targets
+from impasto.style.source import Style
+from impasto.style.styles import (
+    Opened,
+    looks,
+    open_styles,
+    parts,
+    recolored_content,
+    regions,
+    sizes,
+    style_inputs,
+)
 from impasto.vgg.trunk import Trunk
 from impasto.vgg.weights import load
 
@@ -29,10 +48,12 @@ from impasto.vgg.weights import load
 @signed_by(StyleRecipe)
 def stylize(
     content: Source,
-    style: Source | Sequence[Source],
+    style: Source | Style | Sequence[Source | Style],
     *,
     recipe: StyleRecipe | None = None,
     init_picture: Source | None = None,
+    protect: Source | None = None,
+    keep: Source | None = None,
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     **options: Any,
@@ -46,9 +67,14 @@ def stylize(
     Args:
         content: the picture to paint: a path, bytes, PIL image, NumPy array (H, W[, C]) or tensor
             (C, H, W), at least 16 pixels a side; floats in [0, 1].
-        style: the picture to learn from, or a list of them whose statistics are pooled alike.
+        style: the picture or the folder of pictures to learn from, or a list of them whose
+            statistics are pooled; a `Style` says besides how much it counts, where it goes, and
+            which part of it is meant.
         recipe: every option at once; or give the ones to change as `options`.
         init_picture: the start, resized to fit, where `init` is `picture`.
+        protect: a mask, white where the content image stays as it is; any size in its shape.
+        keep: a mask, white where the content loss counts in full and black where it does not: what
+            stays recognizable; any size in the content image's shape.
         on_step: called after each evaluation with a `Step`; raising `StopIteration` in it ends the
             run and keeps the best picture so far.
         checkpoint: a folder that keeps what the run has reached, made if it is missing. After a
@@ -76,39 +102,35 @@ def stylize(
         arXiv:1508.06576. Departures are listed in docs/method.md.
     """
     recipe = _chosen(recipe, options, init_picture)
-    ready = _ready(content, style, recipe, init_picture, checkpoint)
+    ready = _ready(content, style, recipe, _Beside(init_picture, protect, keep), checkpoint)
     # From here on nothing here holds on to a picture that is no longer wanted.
-    del content, style, init_picture
-    recipe, trunk, picture, styles, first, planned, kept, reached = ready
-    del ready
-    carried = picture.carried
-    run = Run(recipe, planned.ladder, planned.counts, on_step, kept)
-    run.go_on(reached)
+    del content, style, init_picture, protect, keep
+    recipe, planned = ready.recipe, ready.plan
+    run = Run(recipe, planned.ladder, planned.counts, on_step, ready.checkpoint)
+    run.go_on(ready.reached)
+    last = finish(recipe, ready.picture, ready.beside.protect, planned.ladder[-1])
     for scale in run.left():
         rung = planned.rungs[scale]
-        here, mask = sized(picture, rung.size, trunk.device)
-        seen = [sized(one, brush_size(one.size, rung.size), trunk.device) for one in styles]
+        watched = finish(recipe, ready.picture, ready.beside.protect, rung.size)
+        begin, objective = _prepared(ready, run, scale)
         if rung is planned.rungs[-1]:
-            del picture, styles
-        begin = run.resized(scale) if scale else start(recipe, here, seen, first)
-        targets = style_targets(trunk, seen, list(recipe.style_layers), rung.tile)
-        del seen
-        objective = Objective(recipe, trunk, here, mask, targets, rung.tile, warmup=rung.warmup)
-        del here
-        release(trunk.device)
-        run.descend(objective, begin.to(trunk.device), scale, rung.evaluations)
+            ready = ready._replace(picture=None, styles=[])
+        release(ready.trunk.device)
+        run.descend(objective, begin, scale, rung.evaluations, watched)
         del objective, begin
         if run.stopped:
             break
-    return run.result(carried, trunk.device)
+    return run.result(ready.carried, ready.trunk.device, last, ready.inputs)
 
 
 def style_plan(
     content: Source,
-    style: Source | Sequence[Source],
+    style: Source | Style | Sequence[Source | Style],
     *,
     recipe: StyleRecipe | None = None,
     init_picture: Source | None = None,
+    protect: Source | None = None,
+    keep: Source | None = None,
     **options: Any,
 ) -> Plan:
     """What `stylize` would do with the same arguments: sizes, tiles, memory, seconds.
@@ -122,7 +144,15 @@ def style_plan(
         ([(48, 32)], 2)
     """
     recipe = _chosen(recipe, options, init_picture)
-    return _ready(content, style, recipe, init_picture, timed=True).plan
+    return _ready(content, style, recipe, _Beside(init_picture, protect, keep), timed=True).plan
+
+
+class _Beside(NamedTuple):
+    """What else a run may be given: sources first, then pictures and masks."""
+
+    first: Source | None
+    protect: Source | None
+    keep: Source | None
 
 
 class _Ready(NamedTuple):
@@ -130,9 +160,11 @@ class _Ready(NamedTuple):
 
     recipe: StyleRecipe
     trunk: Trunk
-    picture: Picture
-    styles: list[Picture]
-    first: Picture | None
+    picture: Picture | None
+    carried: Carried
+    styles: list[Opened]
+    beside: _Beside
+    inputs: Inputs
     plan: Plan
     checkpoint: Checkpoint | None
     reached: State
@@ -140,9 +172,9 @@ class _Ready(NamedTuple):
 
 def _ready(
     content: Source,
-    style: Source | Sequence[Source],
+    style: Source | Style | Sequence[Source | Style],
     recipe: StyleRecipe,
-    init_picture: Source | None,
+    beside: _Beside,
     checkpoint: str | Path | Checkpoints | None = None,
     *,
     timed: bool = False,
@@ -150,26 +182,87 @@ def _ready(
     """Check recipe, pictures, network and memory, and plan the run."""
     style_losses(recipe)  # a statistic its normalization does not define is refused here
     device = choose(recipe.device)
-    sources = list(style) if isinstance(style, (list, tuple)) else [style]
-    if not sources:
-        raise ValueError("`style` must be at least one picture, got an empty list; give one")
     picture = open_picture(content, name="content")
-    styles = [open_picture(source, name="style") for source in sources]
     size = output_size(picture, recipe.size, "content")
-    for one in styles:
-        output_size(one, "original", "style")
-    first = None if init_picture is None else open_picture(init_picture, name="init")
+    styles = open_styles(style, picture)
+    beside = _opened(beside, picture)
     weights = load(recipe.weights).sha256
-    kept = checkpoint_of(checkpoint, recipe, weights, [picture, *styles, first])
+    kept = checkpoint_of(checkpoint, recipe, weights, [picture, *parts(styles), *beside])
     reached = kept.load() if kept else {}
     recipe = decided(recipe, reached)
     dtype = precision(device, recipe.precision)
     trunk = network(recipe, device, dtype)
-    brushes = [one.size for one in styles]
-    spare = released(device, picture, *styles)
-    planned = plan(recipe, trunk, size, brushes, released=spare, timed=timed)
-    recipe = settled(recipe, dtype, planned.history)
-    return _Ready(recipe, trunk, picture, styles, first, planned, kept, reached)
+    planned = plan(
+        recipe,
+        trunk,
+        size,
+        lambda rung: sizes(styles, rung, recipe.style_scale, size),
+        planes=_planes(recipe, styles, beside),
+        released=released(device, picture, *(one for s in styles for one in s.pictures)),
+        timed=timed,
+    )
+    recipe = settled(recipe, dtype, planned.history, planned.tiles)
+    carried = picture.carried
+    inputs = Inputs(
+        content=input_of(picture),
+        styles=style_inputs(styles),
+        init=beside.first and input_of(beside.first),
+        protect=beside.protect and input_of(beside.protect),
+        keep=beside.keep and input_of(beside.keep),
+    )
+    return _Ready(recipe, trunk, picture, carried, styles, beside, inputs, planned, kept, reached)
+
+
+def _opened(beside: _Beside, picture: Picture) -> _Beside:
+    """The init picture opened, the masks read and held against the content image."""
+    first = None if beside.first is None else open_picture(beside.first, name="init")
+    masks = {}
+    for name in ("protect", "keep"):
+        source = getattr(beside, name)
+        masks[name] = None if source is None else mask_of(source, name)
+        if source is not None:
+            check_shape(masks[name], picture.size, name, "the content image")
+    if masks["protect"] is not None and is_white(masks["protect"]):
+        raise ValueError(
+            "`protect` must leave something to paint, got a mask that is white all over; paint "
+            "black where the style may go"
+        )
+    if masks["keep"] is not None and is_white(masks["keep"]):
+        masks["keep"] = None
+    return _Beside(first, **masks)
+
+
+def _planes(recipe: StyleRecipe, styles: Sequence[Opened], beside: _Beside) -> int:
+    """Numbers a pixel that masks and colors take while the network runs."""
+    regional = sum(one.region is not None for one in styles)
+    colors = 6 if finishes(recipe, beside.protect) else 0
+    return 2 * regional + colors + 2 * (recipe.structure > 0 or beside.keep is not None)
+
+
+def _prepared(ready: _Ready, run: Run, scale: int) -> tuple[Tensor, Evaluate]:
+    """Where one scale begins, (3, H, W), and what is minimized there."""
+    recipe, trunk, rung = ready.recipe, ready.trunk, ready.plan.rungs[scale]
+    original, mask = sized(ready.picture, rung.size, trunk.device)
+    here = toned_content(original, recipe)
+    protect = ready.beside.protect
+    kept = None if protect is None else plane(protect, rung.size, trunk.device)
+    painted = mask if kept is None else 1 - kept if mask is None else mask * (1 - kept)
+    seen = looks(ready.styles, recipe, original, ready.plan.ladder[-1])
+    layers = list(recipe.style_layers)
+    wanted = regions(ready.styles, seen, trunk, layers, painted, rung)
+    if scale:
+        begin = run.resized(scale).to(trunk.device)
+    else:
+        begin = start(
+            recipe, here, ready.beside.first, lambda: recolored_content(here, seen, wanted)
+        ).to(trunk.device)
+    keep = keep_map(original, recipe.structure, ready.beside.keep)
+    objective = Objective(
+        recipe, trunk, here, mask, wanted, rung.tile, keep=keep, warmup=rung.warmup
+    )
+    if kept is None:
+        return begin, objective
+    return torch.lerp(begin, here, kept), protected(objective, here, kept)
 
 
 def _chosen(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.style.moments import Moments, moments, pooled
+from impasto.style.moments import Moments, moments
 from impasto.vgg.sweep import Place, Sweep
 from impasto.vgg.trunk import Trunk, scaled_mask
 
@@ -23,25 +23,43 @@ _MOST = 256 * 2**20  # bytes kept for later runs
 _LARGEST = _MOST // 8  # bytes of one entry worth keeping
 
 
-def style_targets(
+def style_moments(
     trunk: Trunk,
-    styles: Sequence[tuple[Tensor, Tensor | None]],
+    pixels: Tensor,
+    mask: Tensor | None,
     layers: Sequence[str],
     tile: int | None = None,
 ) -> dict[str, Moments]:
-    """The pooled statistics of some style images, each image counting alike whatever its size.
+    """The statistics of one style image.
 
     Args:
         trunk: the network.
-        styles: pixels (3, H, W) and mask (H, W) or None, each.
+        pixels: (3, H, W).
+        mask: (H, W), where it counts; None for everywhere.
         layers: which layers to read.
-        tile: side of the tiles, in pixels; None computes each image whole.
+        tile: side of the tiles, in pixels; None computes the image whole.
 
     Returns:
-        Layer name to the mean of the images' per-position moments.
+        Layer name to the image's moments.
     """
-    found = [_style(trunk, pixels, mask, layers, tile) for pixels, mask in styles]
-    return {layer: pooled([one[layer] for one in found]) for layer in layers}
+    sweep = Sweep(trunk, (pixels.shape[2], pixels.shape[1]), tile)
+    masks = {layer: scaled_mask(mask, layer) for layer in layers}
+
+    def swept() -> dict[str, Moments]:
+        found: dict[str, Moments] = {}
+
+        def visit(layer: str, features: Tensor, place: Place) -> None:
+            if layer in masks:
+                whole = masks[layer]
+                own = moments(features, None if whole is None else whole[place])
+                found[layer] = found[layer].plus(own) if layer in found else own
+
+        with torch.no_grad():
+            sweep.forward(pixels, visit)
+        return found
+
+    key = ("style", *_network(trunk), tuple(layers), _digest(pixels), _digest(mask))
+    return _kept(key, lambda: sweep.within_memory(swept)) if layers else {}
 
 
 def content_targets(sweep: Sweep, content: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -73,30 +91,6 @@ def content_targets(sweep: Sweep, content: Tensor, layers: Sequence[str]) -> dic
 
     key = ("content", *_network(sweep.trunk), tuple(layers), _digest(content))
     return _kept(key, swept) if layers else {}
-
-
-def _style(
-    trunk: Trunk, pixels: Tensor, mask: Tensor | None, layers: Sequence[str], tile: int | None
-) -> dict[str, Moments]:
-    """The moments of one style image."""
-    sweep = Sweep(trunk, (pixels.shape[2], pixels.shape[1]), tile)
-    masks = {layer: scaled_mask(mask, layer) for layer in layers}
-
-    def swept() -> dict[str, Moments]:
-        found: dict[str, Moments] = {}
-
-        def visit(layer: str, features: Tensor, place: Place) -> None:
-            if layer in masks:
-                whole = masks[layer]
-                own = moments(features, None if whole is None else whole[place])
-                found[layer] = found[layer].plus(own) if layer in found else own
-
-        with torch.no_grad():
-            sweep.forward(pixels, visit)
-        return found
-
-    key = ("style", *_network(trunk), tuple(layers), _digest(pixels), _digest(mask))
-    return _kept(key, lambda: sweep.within_memory(swept)) if layers else {}
 
 
 _shelf: OrderedDict[Hashable, Any] = OrderedDict()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.recipe import LAYERS
+from impasto.options import LAYERS
 from impasto.vgg.convolution import Convolution
 from impasto.vgg.weights import CONVS, VGGWeights
 

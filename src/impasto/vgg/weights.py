@@ -25,7 +25,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from impasto.errors import WeightsError
-from impasto.recipe import BLOCKS
+from impasto.options import BLOCKS
 
 OXFORD_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 OXFORD_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"

@@ -1,0 +1,207 @@
+"""`impasto sheet`: the same painting in many ways, small and labelled; then one of them, large."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import click
+
+from impasto.cli import files
+from impasto.cli.interrupt import stoppable
+from impasto.cli.options import (
+    debug_option,
+    flag,
+    given,
+    json_option,
+    overwrite_option,
+    progress_option,
+)
+from impasto.cli.presets import presets_option
+from impasto.cli.style import paint_files
+from impasto.cli.wishes import mask_options, opened, wishes
+from impasto.cli.wishes import named as named_files
+from impasto.presets import PRESETS, read_presets
+from impasto.recipe import StyleRecipe
+from impasto.sheet import VALUES, Cell, cells
+
+
+class _Effort(NamedTuple):
+    """What a cell is painted with: pixels on its longer side, evaluations."""
+
+    size: int
+    steps: int
+
+
+MOST = 36  # paintings on a sheet
+FEW = 9  # of which more are painted smaller, so that either takes under two minutes
+_FEW, _MANY = _Effort(160, 40), _Effort(128, 20)
+# What a painting is asked for beside its recipe, where nothing is.
+_PLAIN = {
+    **dict.fromkeys(("figure", "loss_curve", "timelapse", "save_every", "checkpoint", "quality")),
+    "bits": None,
+    "strip_gps": False,
+    "sidecar": True,
+    "dry_run": False,
+}
+
+EPILOG = (
+    "The same command with --pick N paints the cell of that number at full size. Any other option "
+    "of `impasto style` is given with --set, as --set seed=3; it holds for all cells."
+)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("content")
+@click.argument("style", nargs=-1, required=True)
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="OPTION[=A,B,…]",
+    help=f"what to vary: one or two of {', '.join(flag(name)[2:] for name in VALUES)}, with "
+    "values of your own or the usual ones; style-scale counts in shares of the usual brush  "
+    "[default: preset]",
+)
+@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="for all cells")
+@click.option(
+    "--cell", type=click.IntRange(64, 512), metavar="N",
+    help=f"longer side of a cell in pixels  [default: {_FEW.size}; {_MANY.size} of more than "
+    f"{FEW} cells]",
+)  # fmt: skip
+@click.option(
+    "--cell-steps", type=click.IntRange(1, 1000), metavar="N",
+    help="evaluations of a cell; more shows finer strokes  "
+    f"[default: {_FEW.steps}; {_MANY.steps} of more than {FEW}]",
+)  # fmt: skip
+@click.option("--pick", type=click.IntRange(1), metavar="N", help="paint this cell at full size")
+@click.option("-o", "--output", metavar="FILE", help="where to  [default: CONTENT-sheet.png here]")
+@mask_options
+@presets_option
+@overwrite_option
+@json_option
+@progress_option
+@debug_option
+def sheet(content: str, style: tuple[str, ...], **options: Any) -> int:
+    """Show CONTENT in the style of STYLE in many ways at once.
+
+    Small and quick, each with a number and what was varied.
+    """
+    known = PRESETS if options["presets"] is None else read_presets(options["presets"])
+    over = _over(options["over"] or ("preset",), known)
+    shared = _settings(options["settings"])
+    size = shared.pop("size", 512)
+    if options["pick"]:
+        return _picked(content, style, over, {**shared, "size": size, "presets": known}, options)
+    effort = _MANY if math.prod(map(len, over.values())) > FEW else _FEW
+    shared["steps"] = options["cell_steps"] or effort.steps
+    found = cells(over, options["cell"] or effort.size, presets=known, **shared)
+    if len(found) > MOST:
+        raise ValueError(f"`over` must give at most {MOST} cells, got {len(found)}; name fewer")
+    wanted = wishes(style, options)
+    beside = {name: options[name] for name in ("protect", "keep") if options[name]}
+    inputs = {"content": content, **named_files(wanted), **beside}
+    files.one_pipe(inputs)
+    place = options["output"] or f"{files.stem(content)}-sheet.png"
+    saving = files.Saving(place, options["overwrite"], files.files(*inputs.values()))
+    files.check_places(saving, writes_picture=False, figures={"output": place})
+    pictures = {
+        "content": files.opened(content, "content"),
+        "style": opened(wanted),
+        **{name: files.opened(source, name) for name, source in beside.items()},
+    }
+    columns = len(list(over.values())[-1]) if len(over) == 2 else 0
+    return _drawn(found, pictures, saving, columns, options)
+
+
+def _drawn(
+    found: list[Cell], pictures: dict[str, Any], saving: files.Saving, columns: int, options: Any
+) -> int:
+    """Paint every cell and draw the sheet."""
+    from impasto.measure.figures import contact_sheet, save_figure
+    from impasto.style.stylize import stylize
+
+    painted = []
+    with stoppable() as asked:
+        for cell in found:
+            if asked.is_set():
+                break
+            if options["progress"] is not False:
+                click.echo(f"{cell.number} of {len(found)}: {cell.label}", err=True)
+            recipe = cell.recipe.model_copy(update={"denoise": "no"})
+            painted.append(stylize(**pictures, recipe=recipe).pixels)
+        titles = [f"{cell.number}   {cell.label}" for cell in found[: len(painted)]]
+        columns = columns or math.ceil(math.sqrt(len(found)))
+        if painted:
+            drawing = contact_sheet(titles, painted, columns)
+            save_figure(drawing, saving.output, saving.overwrite)
+    facts = {
+        "output": saving.output,
+        "cells": [{"number": cell.number, "label": cell.label} for cell in found[: len(painted)]],
+    }
+    if painted:
+        files.tell(saving.output, facts if options["as_json"] else None)
+    return 130 if asked.is_set() else 0
+
+
+def _picked(
+    content: str, style: tuple[str, ...], over: Any, shared: dict[str, Any], options: dict[str, Any]
+) -> int:
+    """Paint one cell at full size, as `impasto style` would."""
+    size = shared.pop("size")
+    if size == "original":
+        size = max(files.opened(content, "content").size)
+    found = cells(over, size, **shared)
+    if options["pick"] > len(found):
+        raise ValueError(
+            f"`pick` must be a cell from 1 to {len(found)}, got {options['pick']}; look at the "
+            "sheet again"
+        )
+    recipe = found[options["pick"] - 1].recipe
+    place = options["output"] or f"{files.stem(content)}-{options['pick']}.png"
+    return paint_files(content, style, place, recipe, None, {**_PLAIN, **options})
+
+
+def _over(texts: tuple[str, ...], known: Any) -> dict[str, list[Any]]:
+    """What is varied, with its values."""
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, _, listed = text.partition("=")
+        name = name.removeprefix("--").replace("-", "_")
+        if name not in VALUES:
+            raise ValueError(
+                f"`over` must be one of {', '.join(flag(one)[2:] for one in VALUES)}, got {text!r}"
+            )
+        usual = [one for one in known if one not in ("notebook", "gatys")]
+        values = listed.split(",") if listed else usual if name == "preset" else VALUES[name]
+        found[name] = [_value(name, value) for value in values]
+    if len(found) > 2:
+        raise ValueError(f"`over` must be one option or two, got {len(found)}; drop some")
+    return found
+
+
+def _value(name: str, value: Any) -> Any:
+    """A value as the recipe takes it."""
+    if name == "preset" or not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(
+            f"`over` must give numbers for {flag(name)[2:]}, got {value!r}; for example "
+            f"{flag(name)[2:]}=0.2,0.8"
+        ) from None
+
+
+def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Options of `impasto style` for all cells."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.removeprefix("--").replace("-", "_")
+        if not equals or name not in StyleRecipe.model_fields or name == "version":
+            raise ValueError(
+                f"`set` must be OPTION=VALUE with an option of `impasto style`, got {text!r}; for "
+                "example seed=3"
+            )
+        found[name] = value
+    return given(StyleRecipe, found)

@@ -1,0 +1,46 @@
+"""A style as it is given: what to learn from, how much, where it goes, and which part is meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from impasto.picture.read import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A style image, or a folder of them as one style, and what is done with it.
+
+    Attributes:
+        picture: the picture to learn from, as `stylize` takes it; or a folder or a list, whose
+            pictures then count alike.
+        weight: how much it counts beside the other styles, at least 0. Only the proportions
+            matter: twice the weight counts twice as much.
+        region: a mask that says where on the content image this style goes: white is all of it,
+            gray a part, black nothing. Of any size in the content image's shape. A style without
+            one goes where the regions of the others leave room.
+        mask: a mask that says which part of the style image to learn from, in its shape; None
+            learns from all of it.
+
+    Raises:
+        ValueError: a weight below 0, or one that is no number.
+
+    Example:
+        >>> import torch
+        >>> Style(torch.rand(3, 32, 32), weight=0.7).weight
+        0.7
+    """
+
+    picture: Source | Sequence[Source]
+    weight: float = 1.0
+    region: Source | None = None
+    mask: Source | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.weight, (int, float)) and 0 <= self.weight < math.inf):
+            raise ValueError(
+                f"`weight` of a style must be a number of at least 0, got {self.weight!r}; 1 is "
+                "usual"
+            )

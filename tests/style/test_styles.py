@@ -1,0 +1,205 @@
+"""Several styles, where they go, and what stays: laws of the painter's hand."""
+
+import pytest
+import torch
+
+import impasto
+from impasto import Style
+from impasto.picture.record import Picture
+from impasto.picture.resize import resize
+from impasto.presets import style_recipe
+from impasto.style.keep import edges, keep_map
+from impasto.style.objective import Objective, network
+from impasto.style.plan import Rung
+from impasto.style.styles import looks, open_styles, regions
+
+GENERATOR = torch.Generator().manual_seed(0)
+CONTENT = torch.rand(3, 40, 56, generator=GENERATOR)
+STYLE, OTHER = (torch.rand(3, 40, 32, generator=GENERATOR) for _ in range(2))
+LEFT = torch.zeros(40, 56)
+LEFT[:, :28] = 1
+QUICK = {"size": 56, "steps": 3, "scales": 1, "precision": "float32", "device": "cpu"}
+
+
+def painted(style, **options):
+    return impasto.stylize(CONTENT, style, **{**QUICK, **options}).pixels
+
+
+def test_a_style_twice_at_half_its_weight_is_the_style_once():
+    twice = painted([Style(STYLE, 0.5), Style(STYLE, 0.5)])
+    assert torch.equal(twice, painted(STYLE))
+
+
+def test_only_the_proportions_of_weights_matter_and_0_leaves_a_style_out():
+    mixed = painted([Style(STYLE, 2), Style(OTHER, 6)])
+    assert torch.equal(mixed, painted([Style(STYLE, 0.25), Style(OTHER, 0.75)]))
+    assert not torch.equal(mixed, painted([STYLE, OTHER]))
+    assert torch.equal(painted([STYLE, Style(OTHER, 0)]), painted(STYLE))
+
+
+def test_the_statistics_are_the_weighted_mean_of_the_styles():
+    recipe = style_recipe(style_layers={"relu1_1": 1, "relu2_1": 1})
+    trunk = network(recipe, torch.device("cpu"), torch.float32)
+    rung = Rung((56, 40), 1, None, 1, 0)
+
+    def statistics(*styles):
+        found = open_styles(list(styles), Picture(CONTENT))
+        seen = looks(found, recipe, CONTENT, (56, 40))
+        (region,) = regions(found, seen, trunk, ["relu1_1", "relu2_1"], None, rung)
+        assert (region.mask, region.share) == (None, 1)
+        return region.targets["relu2_1"].normalized()
+
+    one, two = statistics(STYLE), statistics(OTHER)
+    both = statistics(Style(STYLE, 3), Style(OTHER, 1))
+    assert torch.allclose(both.second, 0.75 * one.second + 0.25 * two.second, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["region", "mask"])
+def test_a_mask_of_ones_is_no_mask(name):
+    ones = torch.ones(40, 56) if name == "region" else torch.ones(40, 32)
+    assert torch.equal(painted(Style(STYLE, **{name: ones})), painted(STYLE))
+
+
+def test_keeping_everything_is_keeping_nothing_apart():
+    assert torch.equal(painted(STYLE, keep=torch.ones(40, 56)), painted(STYLE))
+
+
+def test_what_is_protected_is_the_content_and_the_rest_is_painted():
+    found = painted(STYLE, protect=LEFT)
+    assert torch.equal(found[:, :, :28], CONTENT[:, :, :28])
+    assert (found - CONTENT)[:, :, 30:].abs().mean() > 0.01
+
+
+def test_a_style_goes_where_its_region_is():
+    red, blue = torch.zeros(3, 40, 32), torch.zeros(3, 40, 32)
+    red[0], blue[2] = 0.9, 0.9
+    both = [Style(red, region=LEFT), Style(blue)]
+    found = painted(both, strength=0.9, steps=12)
+    left, right = found[:, :, 4:24].mean((1, 2)), found[:, :, 32:52].mean((1, 2))
+    assert left[0] > 2 * left[2]
+    assert right[2] > 2 * right[0]
+
+
+def test_a_region_counts_by_its_area_and_its_gray():
+    recipe = style_recipe(style_layers={"relu1_1": 1}, content_layers={"relu1_2": 1})
+    trunk = network(recipe, torch.device("cpu"), torch.float32)
+    rung = Rung((56, 40), 1, None, 1, 0)
+
+    def shares(*styles):
+        found = open_styles(list(styles), Picture(CONTENT))
+        seen = looks(found, recipe, CONTENT, (56, 40))
+        return [one.share for one in regions(found, seen, trunk, ["relu1_1"], None, rung)]
+
+    assert shares(Style(STYLE, region=LEFT), Style(OTHER)) == pytest.approx([0.5, 0.5])
+    assert shares(Style(STYLE, region=0.25 * LEFT + 0.25)) == pytest.approx([0.375])
+    assert shares(Style(STYLE, 1, region=LEFT), Style(OTHER, 0.5)) == pytest.approx([0.5, 0.25])
+    ones = torch.ones(40, 56)
+    assert shares(Style(STYLE, region=LEFT), Style(OTHER, region=ones)) == pytest.approx(
+        [0.25, 0.75]
+    )
+
+
+def test_regions_in_tiles_are_regions_whole():
+    content = torch.rand(3, 101, 119, generator=GENERATOR)
+    soft = torch.linspace(0, 1, 119).expand(101, -1)
+    recipe = style_recipe()
+    trunk = network(recipe, torch.device("cpu"), torch.float32)
+    rung = Rung((119, 101), 1, None, 1, 0)
+    found = open_styles([Style(STYLE, region=soft), Style(OTHER)], Picture(content))
+    seen = looks(found, recipe, content, (119, 101))
+    wanted = regions(found, seen, trunk, list(recipe.style_layers), None, rung)
+    whole, tiled = (Objective(recipe, trunk, content, None, wanted, t) for t in (None, 64))
+    start = torch.rand(3, 101, 119, generator=GENERATOR)
+    one, two = whole(start), tiled(start)
+    assert two.losses == pytest.approx(one.losses, rel=1e-5)
+    assert (two.gradient - one.gradient).abs().max() < 1e-4 * one.gradient.abs().max()
+
+
+def test_a_style_mask_leaves_the_rest_of_the_style_unseen():
+    halves = torch.cat([STYLE, torch.zeros(3, 40, 32)], 2)
+    mask = torch.cat([torch.ones(40, 24), torch.zeros(40, 40)], 1)
+    recipe = style_recipe(style_layers={"relu1_1": 1})
+    trunk = network(recipe, torch.device("cpu"), torch.float32)
+    rung = Rung((56, 40), 1, None, 1, 0)
+
+    def mean_of(style):
+        found = open_styles(style, Picture(CONTENT))
+        seen = looks(found, recipe, CONTENT, (56, 40))
+        (region,) = regions(found, seen, trunk, ["relu1_1"], None, rung)
+        return region.targets["relu1_1"].normalized().first
+
+    wanted = mean_of(STYLE)
+    masked, whole = mean_of(Style(halves, mask=mask)), mean_of(halves)
+    assert (masked - wanted).norm() < 0.3 * (whole - wanted).norm()
+
+
+def test_structure_counts_where_there_are_edges():
+    flat = torch.full((3, 80, 120), 0.5)
+    flat[:, 20:60, 60:100] = (
+        torch.rand(3, 5, 5, generator=GENERATOR).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    )
+    found = keep_map(flat, 1.0, None)
+    assert found.mean() == pytest.approx(1, abs=0.05)
+    assert found[30:50, 70:90].mean() > 3 * found[:, :40].mean()
+    half = keep_map(flat, 0.5, None)
+    assert torch.allclose(half, 0.5 + 0.5 * found)
+    assert keep_map(flat, 0.0, None) is None
+    assert torch.allclose(edges(torch.full((3, 32, 32), 0.3)), torch.ones(32, 32))
+    kept = keep_map(flat, 0.0, Picture(torch.full((1, 40, 60), 0.25)))
+    assert torch.allclose(kept, torch.full((80, 120), 0.25))
+
+
+def test_what_is_kept_less_pulls_less():
+    recipe = style_recipe(style_layers={})
+    trunk = network(recipe, torch.device("cpu"), torch.float32)
+    start = torch.rand(3, 40, 56, generator=GENERATOR)
+    whole = Objective(recipe, trunk, CONTENT, None, [])(start).losses.content
+    half = Objective(recipe, trunk, CONTENT, None, [], keep=torch.full((40, 56), 0.5))(start)
+    assert half.losses.content == pytest.approx(0.5 * whole, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("style", "options", "said"),
+    [
+        ([Style(STYLE, 0)], {}, "`style` must have weights that add up to more than 0, got 0"),
+        (Style(STYLE, region=torch.zeros(40, 56)), {}, "`region` must be white or gray somewhere"),
+        (Style(STYLE, region=torch.ones(40, 40)), {}, "`region` must have the shape of the cont"),
+        (Style(STYLE, mask=torch.ones(40, 56)), {}, "`mask` must have the shape of the style im"),
+        (Style([STYLE, OTHER], mask=torch.ones(40, 32)), {}, "must go with one picture, got 2"),
+        (
+            [Style(STYLE, region=LEFT), Style(OTHER, region=1 - LEFT), OTHER],
+            {},
+            "none for number 3",
+        ),
+        (STYLE, {"protect": torch.ones(40, 56)}, "`protect` must leave something to paint"),
+        (STYLE, {"protect": torch.zeros(40, 56)}, "`protect` must be white or gray somewhere"),
+        (STYLE, {"keep": torch.zeros(40, 56)}, "`keep` must be white or gray somewhere"),
+        (STYLE, {"keep": torch.ones(10, 56)}, "`keep` must have the shape of the content image"),
+        ([], {}, "`style` must be at least one picture"),
+    ],
+)
+def test_what_cannot_be_painted_is_one_sentence(style, options, said):
+    with pytest.raises(ValueError, match="must") as caught:
+        painted(style, **options)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_weight_below_0_is_refused():
+    with pytest.raises(ValueError, match="number of at least 0, got -1"):
+        Style(STYLE, -1)
+
+
+def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes():
+    recipe = style_recipe(style_layers={"relu1_1": 1}, style_scale=0.1)
+    large = recipe.model_copy(update={"style_scale": 0.2})
+    style = open_styles(torch.rand(3, 30, 30).repeat_interleave(8, 1).repeat_interleave(8, 2),
+                        Picture(CONTENT))  # fmt: skip
+    small = looks(style, recipe, CONTENT, (56, 40))[0].pictures[0][0]
+    double = torch.rand(3, 80, 112)
+    twice = looks(style, large, double, (112, 80))[0].pictures[0][0]
+    assert all(abs(a - 2 * b) <= 1 for a, b in zip(twice.shape[1:], small.shape[1:], strict=True))
+    halved = resize(twice, (small.shape[2], small.shape[1]))
+    assert (halved - small).abs().mean() < 0.01
+    coarse = looks(style, large, CONTENT, (112, 80))[0].pictures[0][0]
+    assert coarse.shape == small.shape  # the pyramid's coarser scale sees them smaller in step

@@ -1,0 +1,161 @@
+"""Making a picture again from what it says of itself."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import impasto
+from impasto.cli.main import main
+from impasto.provenance import MAX_BYTES, Provenance, read_provenance
+
+QUICK = {"size": 48, "steps": 2, "device": "cpu"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with a photograph, a painting and a mask."""
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    for name in ("photo.png", "paint.png", "other.png"):
+        values = draw.integers(0, 256, (40, 48, 3), np.uint8)
+        Image.fromarray(values).save(tmp_path / name)
+    half = np.zeros((20, 24), np.uint8)
+    half[:, :12] = 255
+    Image.fromarray(half).save(tmp_path / "half.png")
+    return tmp_path
+
+
+def made(name="out.png", **options):
+    """A painting of the two, with two regions and a protected part."""
+    styles = [impasto.Style("paint.png", 0.7, region="half.png"), impasto.Style("other.png", 0.3)]
+    result = impasto.stylize("photo.png", styles, keep="half.png", **{**QUICK, **options})
+    return result.save(name)
+
+
+def test_the_same_bytes_come_again(folder):
+    first = made(color=0.3, structure=0.4).read_bytes()
+    again = impasto.rerun("out.png").save("again.png").read_bytes()
+    assert again == first
+
+
+def test_a_folder_of_styles_comes_again(folder):
+    (folder / "shelf").mkdir()
+    for name in ("paint.png", "other.png"):
+        (folder / "shelf" / name).write_bytes((folder / name).read_bytes())
+    first = impasto.stylize("photo.png", "shelf", **QUICK)
+    first.save("out.png")
+    assert len(first.inputs.styles[0].pictures) == 2
+    assert torch.equal(impasto.rerun("out.png").pixels, first.pixels)
+
+
+def test_a_texture_a_reconstruction_and_a_cleaning_come_again(folder):
+    results = {
+        "texture": impasto.texture("paint.png", width=64, height=64, steps=2, device="cpu"),
+        "layer": impasto.reconstruct("photo.png", size=32, steps=2, device="cpu"),
+        "clean": impasto.denoise("photo.png", sigma=0.05),
+        "chain": impasto.paint("photo.png", "paint.png", **QUICK, denoise="both"),
+    }
+    for name, result in results.items():
+        first = result.save(f"{name}.png").read_bytes()
+        again = impasto.rerun(f"{name}.png").save(f"{name}-again.png").read_bytes()
+        assert again == first, name
+
+
+def test_no_folder_is_told(folder):
+    assert str(folder) not in made().read_bytes().decode("latin-1")
+    result = impasto.stylize(folder / "photo.png", str(folder / "paint.png"), **QUICK)
+    assert str(folder) not in result.provenance().model_dump_json()
+
+
+def test_a_changed_input_is_said_and_others_may_be_given(folder):
+    made()
+    Image.fromarray(np.zeros((40, 48, 3), np.uint8) + 99).save("photo.png")
+    with pytest.raises(ValueError, match=r"be photo.png as it was, got .*photo.png, which"):
+        impasto.rerun("out.png")
+    other = impasto.rerun("out.png", content="photo.png")
+    assert other.recipe == read_provenance(impasto.open_picture("out.png").carried.recipe).recipe
+
+
+def test_a_missing_input_is_said(folder):
+    made()
+    (folder / "other.png").unlink()
+    with pytest.raises(ValueError, match=r"`style` must be there, got no other.png"):
+        impasto.rerun("out.png")
+    with pytest.raises(ValueError, match="`style` must be 2 as in the recipe, got 1"):
+        impasto.rerun("out.png", style="paint.png")
+
+
+def test_inputs_are_found_beside_the_recipe(folder, monkeypatch):
+    first = made().read_bytes()
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert impasto.rerun(folder / "out.png").save("again.png").read_bytes() == first
+
+
+def test_a_recipe_opens_no_file_that_was_not_asked_for(folder):
+    account = json.loads(impasto.open_picture(made()).carried.recipe)
+    account["recipe"]["weights"] = "/etc/hostname"
+    (folder / "evil.json").write_text(json.dumps(account))
+    with pytest.raises(ValueError, match="`weights` must be given where a recipe names a file"):
+        impasto.rerun("evil.json")
+    account["recipe"]["weights"] = "oxford"
+    for name in ("../photo.png", "/etc/hostname", "a\\b"):
+        account["inputs"]["content"]["name"] = name
+        (folder / "evil.json").write_text(json.dumps(account))
+        with pytest.raises(ValueError, match=r"inputs.content.name"):
+            impasto.rerun("evil.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"strength": 0.5, "sterngth": 1}', "`sterngth` must be an option of StyleRecipe"),
+        ('{"version": 2, "strength": 0.5}', "`version` must be 1, got 2: this recipe was written"),
+        ('{"version": 9, "method": "style", "recipe": {}}', "by a later impasto; update impasto"),
+        ('{"method": "stile", "recipe": {}}', "did you mean style?"),
+        ('{"method": "style", "recipe": {}, "run": "rm"}', "`run` must be one of version, method"),
+        ('{"method": "style", "recipe": {"steps": 0}}', "`steps` must be at least 1, got 0"),
+        ('{"method": "style", "recipe": {}, "inputs": {"path": 1}}', "inputs.path"),
+        ("{" + "x" * MAX_BYTES, "`file` must be at most 1,000,000 characters long"),
+        ("{" * 5000, "`file` must be a JSON object, got"),
+        ("hello", "`file` must be a readable picture"),
+    ],
+)
+def test_what_is_no_recipe_is_one_sentence(folder, text, said):
+    (folder / "bad.json").write_text(text)
+    with pytest.raises(Exception, match="must") as caught:
+        impasto.rerun("bad.json")
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 1500
+    assert "\n" not in str(caught.value)
+
+
+def test_a_picture_without_a_recipe_is_refused(folder):
+    with pytest.raises(ValueError, match=r"must be a picture with a recipe inside, got photo.png"):
+        impasto.rerun("photo.png")
+
+
+def test_an_account_survives_json_and_its_schema_is_strict():
+    account = Provenance(method="style", recipe=impasto.StyleRecipe(strength=0.3))
+    assert read_provenance(account.model_dump_json()) == account
+    schema = Provenance.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert all(part["additionalProperties"] is False for part in schema["$defs"].values())
+
+
+def test_the_command_gives_the_same_file(folder, capsys):
+    words = ["style", "photo.png", "paint.png", "-o", "out.png", "--size", "48", "--steps", "2"]
+    assert main([*words, "--bits", "16", "--quiet"]) == 0
+    assert main(["rerun", "out.png", "-o", "again.png"]) == 0
+    assert main(["rerun", "out.png.impasto.json", "-o", "third.png", "--json"]) == 0
+    first = (folder / "out.png").read_bytes()
+    assert (folder / "again.png").read_bytes() == first
+    assert (folder / "third.png").read_bytes() == first
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (facts["output"], facts["method"], facts["changes"]) == ("third.png", "style", [])
+    assert main(["rerun", "out.png", "-o", "out.png"]) == 1
+    assert main(["rerun", "out.png", "--content", "other.png", "-o", "new.png"]) == 0
+    assert "not what the recipe names" in capsys.readouterr().err
