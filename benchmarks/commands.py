@@ -27,6 +27,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         report["help"] = timed(["--help"])
         report["demo"] = timed(["demo", "-o", str(Path(folder) / "demo")])
+        sheet = str(Path(folder) / "sheet.png")
+        report["sheet"] = timed(["sheet", arguments.content, arguments.style, "-o", sheet])
         for size in arguments.sizes.split(","):
             output = str(Path(folder) / f"{size}.png")
             words = ["style", arguments.content, arguments.style, "-o", output, "--size", size]

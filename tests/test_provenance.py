@@ -15,8 +15,6 @@ def test_the_published_schema_is_the_one_that_is_checked_against(capsys):
     assert json.loads(capsys.readouterr().out) == schema()
 
 
-def test_the_schema_knows_every_method_and_refuses_what_it_does_not_know():
-    found = schema()
-    assert found["properties"]["method"]["enum"] == ["style", "texture", "reconstruct", "denoise"]
-    assert found["additionalProperties"] is False
-    assert all(not one["additionalProperties"] for one in found["$defs"].values())
+def test_the_schema_knows_every_method():
+    methods = schema()["properties"]["method"]["enum"]
+    assert methods == ["style", "texture", "reconstruct", "denoise"]

@@ -157,5 +157,9 @@ def test_the_command_gives_the_same_file(folder, capsys):
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (facts["output"], facts["method"], facts["changes"]) == ("third.png", "style", [])
     assert main(["rerun", "out.png", "-o", "out.png"]) == 1
+    before = (folder / "photo.png").read_bytes()
+    assert main(["rerun", "out.png", "-o", "photo.png", "--overwrite"]) == 1
+    assert "`output` must not be one of the inputs, got photo.png" in capsys.readouterr().err
+    assert (folder / "photo.png").read_bytes() == before
     assert main(["rerun", "out.png", "--content", "other.png", "-o", "new.png"]) == 0
     assert "not what the recipe names" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from impasto.cli.main import main
+from impasto.errors import ImpastoError
 from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.sheet import VALUES, cells
 
@@ -49,6 +50,21 @@ def test_every_preset_differs_from_every_other():
     assert all(preset.words for preset in PRESETS.values())
 
 
+def test_more_cells_are_painted_smaller(folder, monkeypatch):
+    painted = []
+
+    def stylize(content, style, *, recipe):
+        painted.append((recipe.size, recipe.steps))
+        raise ImpastoError("seen enough")
+
+    monkeypatch.setattr("impasto.style.stylize.stylize", stylize)
+    for over in ("strength=0.2,0.8", "strength=" + ",".join(f"0.{n}" for n in range(1, 11))):
+        assert main(["sheet", "photo.png", "paint.png", "--over", over, "--quiet"]) == 1
+    (few, few_steps), (many, many_steps) = painted
+    assert few > many
+    assert few_steps > many_steps
+
+
 def test_a_sheet_is_drawn_and_a_cell_painted(folder, capsys):
     words = ["sheet", "photo.png", "paint.png", "--over", "strength=0.2,0.8", "--over", "color=0,1"]
     small = ["--cell", "64", "--cell-steps", "1", "--quiet"]
@@ -75,6 +91,7 @@ def test_a_sheet_is_drawn_and_a_cell_painted(folder, capsys):
         (["--over", "strength=2"], "`strength` must be at most 1, got 2.0"),
         (["--over", "preset=gatis"], "did you mean gatys?"),
         (["--set", "size"], "`set` must be OPTION=VALUE"),
+        (["--over", "strength=" + ",".join(["0.5"] * 37)], "at most 36 cells, got 37"),
         (["--pick", "99"], "`pick` must be a cell from 1 to 9, got 99"),
         (["--over", "color", "--over", "strength", "--over", "preset"], "one option or two, got 3"),
     ],

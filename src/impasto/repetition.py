@@ -24,11 +24,13 @@ class Prepared(NamedTuple):
         account: what is repeated.
         pictures: the method's arguments, opened.
         changes: one sentence for everything that will not be as it was.
+        files: the inputs that were found beside the recipe or in the current folder.
     """
 
     account: Provenance
     pictures: dict[str, Any]
     changes: tuple[str, ...]
+    files: tuple[Path, ...]
 
 
 def rerun(
@@ -87,7 +89,7 @@ def prepared(
         account, folder = _account(source), Path(source).parent
     account = _weighed(account, weights)
     changes = list(_changes(account))
-    search = _Search((folder, Path()), changes)
+    search = _Search((folder, Path()), changes, [])
     inputs = account.inputs
     pictures: dict[str, Any] = {}
     if account.method != "texture":
@@ -102,7 +104,7 @@ def prepared(
         one = getattr(inputs, name)
         if one is not None:
             pictures[name] = open_picture(search.found(one, name, None), name=name)
-    return Prepared(account, pictures, tuple(changes))
+    return Prepared(account, pictures, tuple(changes), tuple(search.files))
 
 
 def repeated(found: Prepared, on_step: OnStep | None = None) -> Result | DenoiseResult:
@@ -168,10 +170,11 @@ def _first(path: Path, count: int) -> bytes:
 
 
 class _Search(NamedTuple):
-    """Where inputs are looked for, and what is said of those that are others."""
+    """Where inputs are looked for, what is said of those that are others, which were found."""
 
     folders: tuple[Path, ...]
     changes: list[str]
+    files: list[Path]
 
     def found(self, wanted: Input | None, name: str, given: Source | None) -> Any:
         """An input's path, or what was given in its place.
@@ -201,6 +204,7 @@ class _Search(NamedTuple):
         ]
         for path in there:
             if _hash(path) == wanted.sha256:
+                self.files.append(path)
                 return path
         where = "beside the recipe or in the current folder"
         if there:

@@ -124,6 +124,23 @@ def test_wasserstein_between_gaussians_of_one_axis_is_the_textbooks():
     torch.testing.assert_close(losses.wasserstein(moments(a), moments(b)), expected)
 
 
+def test_a_target_of_few_positions_has_a_slim_root_and_the_same_distance():
+    """The textbook's formula with the symmetric root, for a target with less rank than channels."""
+    few, many = features(3, n=12)[:, :2, :3], features(4, n=12)
+    target = moments(few)
+    root = losses.covariance_root(target)
+    assert root.shape == (12, 5)  # six positions less their mean
+    torch.testing.assert_close(root @ root.mT, losses.covariance(target))
+    sigma, tau = losses.covariance(moments(many)), losses.covariance(target)
+    square = losses.spectral(tau, torch.sqrt)
+    cross = losses.spectral(square @ sigma @ square, torch.sqrt).trace()
+    bias = (losses.mean(moments(many)) - losses.mean(target)).square().sum()
+    expected = bias + sigma.trace() + tau.trace() - 2 * cross
+    torch.testing.assert_close(
+        losses.wasserstein(moments(many), target), expected, rtol=1e-6, atol=0
+    )
+
+
 def test_wasserstein_stays_finite_where_a_covariance_has_no_rank():
     flat = torch.ones(4, 5, 6, dtype=torch.float64)
     for one, other in ((flat, features()), (features(), flat), (flat, flat)):

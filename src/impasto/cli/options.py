@@ -114,6 +114,7 @@ def spoken(sentence: str) -> str:
     """
     commands = {
         "StyleRecipe": "style",
+        "TextureRecipe": "texture",
         "ReconstructRecipe": "reconstruct",
         "DenoiseRecipe": "denoise",
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from impasto.cli.options import debug_option, flag, json_option, shown
-from impasto.presets import PRESETS, Preset, read_presets
+from impasto.presets import PRESETS, read_presets
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +35,11 @@ def presets(presets: str | None, as_json: bool) -> None:
     """List the presets: what each looks like and what it changes."""
     known = PRESETS if presets is None else read_presets(presets)
     if as_json:
-        click.echo(json.dumps([_row(name, known) for name in known], ensure_ascii=False))
+        rows = [
+            {"name": name, "words": preset.words, "options": dict(preset.options)}
+            for name, preset in known.items()
+        ]
+        click.echo(json.dumps(rows, ensure_ascii=False))
         return
     width = max(map(len, known))
     for name, preset in known.items():
@@ -43,13 +47,3 @@ def presets(presets: str | None, as_json: bool) -> None:
         changed = "  ".join(f"{flag(key)} {shown(value)}" for key, value in preset.options.items())
         if changed:
             click.echo(f"{'':{width}}  {click.style(changed, dim=True)}")
-
-
-def _row(name: str, known: Mapping[str, Preset]) -> dict[str, Any]:
-    """A preset as JSON."""
-    preset = known[name]
-    return {
-        "name": name,
-        "words": preset.words,
-        "options": dict(preset.options),
-    }

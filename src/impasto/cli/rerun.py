@@ -73,7 +73,7 @@ def rerun(file: str, output: str | None, **options: Any) -> int:
     saving = files.Saving(
         place,
         options["overwrite"],
-        files.files(*inputs),
+        files.files(*inputs, *map(str, found.files)),
         wished.bits,
         wished.quality,
         wished.strip_gps,

@@ -34,8 +34,8 @@ class _Effort(NamedTuple):
 
 
 MOST = 36  # paintings on a sheet
-FEW = 9  # of which more are painted smaller, so that either takes under two minutes
-_FEW, _MANY = _Effort(160, 40), _Effort(128, 20)
+FEW = 9  # more than these are painted smaller, so that it takes about as long
+_LARGE, _SMALL = _Effort(160, 40), _Effort(128, 20)
 # What a painting is asked for beside its recipe, where nothing is.
 _PLAIN = {
     **dict.fromkeys(("figure", "loss_curve", "timelapse", "save_every", "checkpoint", "quality")),
@@ -65,13 +65,13 @@ EPILOG = (
 @click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="for all cells")
 @click.option(
     "--cell", type=click.IntRange(64, 512), metavar="N",
-    help=f"longer side of a cell in pixels  [default: {_FEW.size}; {_MANY.size} of more than "
-    f"{FEW} cells]",
+    help=f"longer side of a cell in pixels  [default: {_LARGE.size}; {_SMALL.size} of more "
+    f"than {FEW} cells]",
 )  # fmt: skip
 @click.option(
     "--cell-steps", type=click.IntRange(1, 1000), metavar="N",
     help="evaluations of a cell; more shows finer strokes  "
-    f"[default: {_FEW.steps}; {_MANY.steps} of more than {FEW}]",
+    f"[default: {_LARGE.steps}; {_SMALL.steps} of more than {FEW}]",
 )  # fmt: skip
 @click.option("--pick", type=click.IntRange(1), metavar="N", help="paint this cell at full size")
 @click.option("-o", "--output", metavar="FILE", help="where to  [default: CONTENT-sheet.png here]")
@@ -92,11 +92,12 @@ def sheet(content: str, style: tuple[str, ...], **options: Any) -> int:
     size = shared.pop("size", 512)
     if options["pick"]:
         return _picked(content, style, over, {**shared, "size": size, "presets": known}, options)
-    effort = _MANY if math.prod(map(len, over.values())) > FEW else _FEW
+    count = math.prod(map(len, over.values()))
+    if count > MOST:
+        raise ValueError(f"`over` must give at most {MOST} cells, got {count}; name fewer")
+    effort = _SMALL if count > FEW else _LARGE
     shared["steps"] = options["cell_steps"] or effort.steps
     found = cells(over, options["cell"] or effort.size, presets=known, **shared)
-    if len(found) > MOST:
-        raise ValueError(f"`over` must give at most {MOST} cells, got {len(found)}; name fewer")
     wanted = wishes(style, options)
     beside = {name: options[name] for name in ("protect", "keep") if options[name]}
     inputs = {"content": content, **named_files(wanted), **beside}

@@ -32,7 +32,7 @@ EPILOG = (
 def texture(style: tuple[str, ...], output: str | None, **options: Any) -> int:
     """Make a texture out of STYLE alone.
 
-    Its strokes and colors, arranged anew where the texture is larger than STYLE.
+    Its strokes and colors, in a picture of any size.
     """
     from impasto.style.texture import texture as make
     from impasto.style.texture import texture_plan

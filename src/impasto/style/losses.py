@@ -171,9 +171,8 @@ class _Fidelity(torch.autograd.Function):
     """tr((Rᵀ Σ R)^½), R·Rᵀ = T, with a gradient that stays finite where Σ loses rank.
 
     d/dΣ tr((Rᵀ Σ R)^½) = ½ R (Rᵀ Σ R)^-½ Rᵀ; for R = T^½ the same as for any other root, which
-    differs by a rotation. The inverse root is taken on the
-    eigenvalues that rounding has not swallowed and is zero on the rest: one that is only noise
-    would have the steepest slope of all.
+    differs by a rotation. The inverse root is taken on the eigenvalues that rounding has not
+    swallowed and is zero on the rest: one that is only noise would have the steepest slope of all.
     """
 
     @staticmethod

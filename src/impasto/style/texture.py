@@ -94,11 +94,12 @@ def texture(
             ready.inner, ready.trunk, around, mask, wanted, rung.tile, warmup=rung.warmup
         )
         if scale:
-            begin = _grown(run.best, rung.size, halo)
+            begin = _grown(run.best, rung.size, halo).to(blank)
         else:
-            begin = _faint(recolored_content(noise(blank.shape, recipe.seed), seen, wanted))
+            grain = noise(blank.shape, recipe.seed).to(blank)
+            begin = _faint(recolored_content(grain, seen, wanted))
         release(ready.trunk.device)
-        run.descend(_wrapped(objective, halo), begin.to(blank), scale, rung.evaluations)
+        run.descend(_wrapped(objective, halo), begin, scale, rung.evaluations)
         if run.stopped:
             break
     found = run.result(Carried(), ready.trunk.device, inputs=ready.inputs)
