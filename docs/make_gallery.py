@@ -22,7 +22,7 @@ from impasto.picture.resize import fitted, resize
 from impasto.presets import PRESETS
 
 HERE = Path(__file__).parent
-SIZE, STEPS = 320, 120  # of every painting: pixels on the longer side, evaluations
+SIZE, STEPS = 256, 80  # of every painting: pixels on the longer side, evaluations
 NAMES = ("chelsea.png", "coffee.png", "astronaut.png")
 Cells = Iterable[tuple[str, Tensor]]
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from impasto.cli.main import main
 from impasto.errors import ImpastoError
+from impasto.picture.read import open_picture
 from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.sheet import VALUES, cells
 
@@ -107,9 +108,14 @@ def test_presets_are_listed(folder, capsys):
     assert main(["presets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(PRESETS)
-    (folder / "mine.json").write_text('{"loud": {"words": "all style", "strength": 0.9}}')
+    seen = {open_picture(row["thumbnail"]).pixels.sum().item() for row in rows}
+    assert len(seen) == len(PRESETS)
+    (folder / "mine.json").write_text('{"bold": {"words": "all style", "strength": 0.9}}')
     assert main(["presets", "--presets", "mine.json"]) == 0
-    assert "loud" in capsys.readouterr().out
+    assert "all style" in capsys.readouterr().out
+    assert main(["presets", "--presets", "mine.json", "--json"]) == 0
+    shown = {row["name"]: row["thumbnail"] for row in json.loads(capsys.readouterr().out)}
+    assert [name for name, place in shown.items() if place is None] == ["bold"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from impasto.law import checked, nearest
 from impasto.recipe import StyleRecipe
 
 _MOST = 1_000_000  # bytes of a file of presets
+THUMBNAILS = Path(__file__).parent / "thumbnails"  # made by docs/make_thumbnails.py
 
 
 class Preset(NamedTuple):
@@ -179,6 +180,17 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
             raise ValueError(f"{error}, in preset {name} of {path}") from None
         found[name] = Preset(str(table.get("words", "")), options)
     return types.MappingProxyType({**PRESETS, **found})
+
+
+def thumbnail(name: str, presets: Mapping[str, Preset] = PRESETS) -> Path | None:
+    """A small painting by a preset of impasto's own; None of others, or where it has been replaced.
+
+    Example:
+        >>> thumbnail("default").name
+        'default.jpg'
+    """
+    own = name in PRESETS and presets.get(name) is PRESETS[name]
+    return THUMBNAILS / f"{name}.jpg" if own else None
 
 
 def _tables(path: Path) -> dict[str, Any]:

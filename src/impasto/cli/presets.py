@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from impasto.cli.options import debug_option, flag, json_option, shown
-from impasto.presets import PRESETS, read_presets
+from impasto.presets import PRESETS, read_presets, thumbnail
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +37,12 @@ def presets(presets: str | None, as_json: bool) -> None:
     known = PRESETS if presets is None else read_presets(presets)
     if as_json:
         rows = [
-            {"name": name, "words": preset.words, "options": dict(preset.options)}
+            {
+                "name": name,
+                "words": preset.words,
+                "options": dict(preset.options),
+                "thumbnail": _path(thumbnail(name, known)),
+            }
             for name, preset in known.items()
         ]
         click.echo(json.dumps(rows, ensure_ascii=False))
@@ -47,3 +53,8 @@ def presets(presets: str | None, as_json: bool) -> None:
         changed = "  ".join(f"{flag(key)} {shown(value)}" for key, value in preset.options.items())
         if changed:
             click.echo(f"{'':{width}}  {click.style(changed, dim=True)}")
+
+
+def _path(place: Path | None) -> str | None:
+    """A path as JSON has it."""
+    return place and str(place)

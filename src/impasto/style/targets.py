@@ -58,7 +58,7 @@ def style_moments(
             sweep.forward(pixels, visit)
         return found
 
-    key = ("style", *_network(trunk), tuple(layers), _digest(pixels), _digest(mask))
+    key = ("style", *_network(trunk), tuple(layers), tile, _digest(pixels), _digest(mask))
     return _kept(key, lambda: sweep.within_memory(swept)) if layers else {}
 
 
