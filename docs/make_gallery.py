@@ -117,9 +117,9 @@ SECTIONS: dict[str, tuple[str, str, int, Callable[[], Cells]]] = {
     "sources": ("What everything below is made from.", "", 6, sources),
     "strength": (
         "The main dial, from content to style.",
-        "impasto style photo.png painting.png --strength 0.65",
-        5,
-        over("strength", (0.2, 0.35, 0.5, 0.65, 0.8)),
+        "impasto style photo.png painting.png --strength 0.75",
+        3,
+        over("strength", (0.25, 0.5, 0.75)),
     ),
     "presets": (
         "Nine ways to paint.",

@@ -14,7 +14,7 @@ from impasto.demo.photograph import photograph
 from impasto.picture.resize import fitted, resize
 from impasto.presets import PRESETS, THUMBNAILS
 
-SIZE, STEPS, SHOWN = 320, 150, 240  # painted at, evaluations, pixels on the thumbnail's longer side
+SIZE, STEPS, SHOWN = 256, 100, 240  # painted at, evaluations, pixels on the thumbnail's longer side
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ class Preset(NamedTuple):
     options: Mapping[str, Any]
 
 
-_DEEP = {"relu2_1": 0.5, "relu3_1": 1.0, "relu4_1": 2.0, "relu5_1": 2.0}
+_LARGE = {"relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 _GRAIN = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 0.5}
 
 # Each preset is only what it changes.
@@ -52,8 +52,8 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
             {"color": 0.0, "color_by": "statistics", "strength": 0.6},
         ),
         "shapes": Preset(
-            "large forms of the style, little of its grain",
-            {"style_layers": _DEEP, "strength": 0.6},
+            "large, smooth forms of the style without its grain",
+            {"style_layers": _LARGE, "strength": 0.6, "pooling": "average", "tv_weight": 3.0},
         ),
         "grain": Preset(
             "the style's paper, pigment and grain over an exact drawing",
@@ -63,9 +63,9 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
             "soft, flat surfaces without small strokes",
             {"pooling": "average", "tv_weight": 2.0, "strength": 0.4, "structure": 0.5},
         ),
-        "dream": Preset(
-            "the subject dissolves into large forms of the style",
-            {"style_layers": _DEEP, "strength": 0.85, "structure": 0.8, "init": "content"},
+        "tint": Preset(
+            "the photograph in the style's colors, with hardly a stroke",
+            {"style_layers": {"relu1_1": 1.0}, "strength": 0.2},
         ),
         # The notebook to the letter (docs/method.md): convolutions counted in order and read
         # before the ReLU, mean squared errors, torch's L-BFGS with the clamp inside.
