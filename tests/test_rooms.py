@@ -11,7 +11,7 @@ ROOT = Path(impasto.__file__).parent
 # Top may not import bottom.
 ORDER = [
     "errors", "law", "options", "recipe", "provenance", "presets", "picture", "result",
-    "compute", "vgg", "style", "denoising", "painting", "measure", "demo", "cli",
+    "compute", "vgg", "style", "denoising", "painting", "measure", "demo", "batch", "cli",
 ]  # fmt: skip
 # Only these rooms may import these.
 ONLY = {

@@ -98,6 +98,9 @@ class Provenance(BaseModel):
     inputs: Inputs = Inputs()
     output: Output = Output()
     maker: Maker | None = None
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        None, description="SHA-256 of all that the bytes depend on; pictures of a batch have it"
+    )
 
 
 def schema() -> dict[str, Any]:

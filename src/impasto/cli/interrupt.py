@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def stoppable() -> Iterator[threading.Event]:
+def stoppable(
+    said: str = "stopping after this step; once more to stop at once",
+) -> Iterator[threading.Event]:
     """Turn the first SIGINT or SIGTERM into a flag, and the second into KeyboardInterrupt.
+
+    Args:
+        said: what the first one is answered.
 
     Returns:
         A context manager that gives the flag; the handlers of before come back at its end.
@@ -34,7 +39,7 @@ def stoppable() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         asked.set()
         # Not through sys.stderr: the signal may have come in the middle of a write to it.
-        os.write(2, b"\nimpasto: stopping after this step; once more to stop at once\n")
+        os.write(2, f"\nimpasto: {said}\n".encode())
 
     if threading.current_thread() is not threading.main_thread():
         yield asked  # only the main thread may set handlers

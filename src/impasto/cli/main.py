@@ -1,7 +1,7 @@
 """The command `impasto`: gathers the subcommands and turns whatever happens into an exit code.
 
-0 done, 1 the world said no, 2 wrong usage, 130 interrupted. Nothing here imports torch, so that
-`--help` answers at once; each command imports what it needs when it runs.
+0 done, 1 the world said no, 2 wrong usage, 3 some of a batch failed, 130 interrupted. Nothing here
+imports torch, so that `--help` answers at once; each command imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import click
 
 from impasto import __version__
+from impasto.cli.batch import batch
 from impasto.cli.demo import demo
 from impasto.cli.denoise import denoise
 from impasto.cli.doctor import doctor
@@ -45,8 +46,8 @@ def impasto() -> None:
 
 
 _COMMANDS = (
-    style, denoise, texture, reconstruct, sheet, presets, rerun, compare, noise, figure, demo,
-    doctor, info,
+    style, denoise, texture, reconstruct, sheet, batch, presets, rerun, compare, noise, figure,
+    demo, doctor, info,
 )  # fmt: skip
 for _command in _COMMANDS:
     impasto.add_command(_command)
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `impasto`; those of this process where None.
 
     Returns:
-        The exit code: 0, 1, 2 or 130.
+        The exit code: 0, 1, 2, 3 or 130.
 
     Example:
         >>> main(["--version"])

@@ -100,6 +100,7 @@ def denoise_stack(
     recipe: DenoiseRecipe | None = None,
     on_step: OnStep | None = None,
     overwrite: bool = False,
+    fingerprint: str | None = None,
     **options: Any,
 ) -> Path:
     """Clean measured data of any size into a TIFF like the one it came from, a plane at a time.
@@ -110,6 +111,7 @@ def denoise_stack(
         recipe: every option at once; or give the ones to change as `options`.
         on_step: as for `denoise`; raising `StopIteration` ends the run with nothing written.
         overwrite: replace a file that is already there.
+        fingerprint: of a batch, kept inside the file.
         options: any field of `DenoiseRecipe`.
 
     Returns:
@@ -148,7 +150,7 @@ def denoise_stack(
                 )
             yield blended(plane, found, recipe)
 
-    record = account_of(source, recipe).model_dump_json()
+    record = account_of(source, recipe, fingerprint).model_dump_json()
     return write_stack(output, source, planes(), recipe=record, overwrite=overwrite)
 
 
@@ -183,13 +185,16 @@ class _Run:
         return fit
 
 
-def account_of(source: Picture | Stack, recipe: DenoiseRecipe) -> Provenance:
+def account_of(
+    source: Picture | Stack, recipe: DenoiseRecipe, fingerprint: str | None = None
+) -> Provenance:
     """How data is cleaned here, as it is stored with what comes of it."""
     return Provenance(
         method="denoise",
         recipe=recipe,
         inputs=Inputs(content=input_of(source)),
         maker=maker(str(choose(recipe.device))),
+        fingerprint=fingerprint,
     )
 
 
