@@ -1,9 +1,11 @@
 """Making a picture again from what it says of itself."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -62,6 +64,19 @@ def test_a_texture_a_reconstruction_and_a_cleaning_come_again(folder):
         first = result.save(f"{name}.png").read_bytes()
         again = impasto.rerun(f"{name}.png").save(f"{name}-again.png").read_bytes()
         assert again == first, name
+
+
+def test_a_stack_comes_again(folder, capsys):
+    noise = np.random.default_rng(0).integers(900, 1300, (2, 32, 40)).astype(np.uint16)
+    tifffile.imwrite("cells.tif", noise, imagej=True, metadata={"axes": "ZYX"})
+    assert main(["denoise", "cells.tif", "--sigma", "0.01"]) == 0
+    assert main(["rerun", "cells-clean.tif", "-o", "again.tif"]) == 0
+    assert Path("again.tif").read_bytes() == Path("cells-clean.tif").read_bytes()
+    assert Path("again.tif.impasto.json").exists()
+    capsys.readouterr()
+    assert main(["rerun", "cells-clean.tif", "-o", "again.png"]) == 2
+    assert "`output` must end in .tif or .tiff for a stack" in capsys.readouterr().err
+    assert main(["rerun", "cells-clean.tif", "-o", "again.tif"]) == 1
 
 
 def test_no_folder_is_told(folder):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,11 @@ from impasto.cli.options import (
     sidecar_option,
 )
 from impasto.cli.progress import watching
+from impasto.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from impasto.repetition import Prepared
+    from impasto.result import OnStep
 
 EPILOG = (
     "Inputs are looked for by name and content beside FILE and in the current folder, nowhere "
@@ -80,17 +86,52 @@ def rerun(file: str, output: str | None, **options: Any) -> int:
         sidecar=options["sidecar"],
     )
     files.check_places(saving, figures={})
+    measured = _measured(found, place)
+    began = time.monotonic()
     with stoppable() as asked:
-        with watching(options["progress"]) as draw:
-            result = repeated(found, obeying(asked, draw))
-        written = files.put(saving, result)
-    files.tell(written, {"output": written, "method": found.account.method} | {
-        "seconds": round(result.seconds, 3), "changes": list(found.changes)
-    } if options["as_json"] else None)  # fmt: skip
+        with watching(options["progress"], part="plane" if measured else "scale") as draw:
+            watch = obeying(asked, draw)
+            result = _cleaned(found, saving, watch) if measured else repeated(found, watch)
+        written = place if measured else files.put(saving, result)
+    facts = {
+        "output": written,
+        "method": found.account.method,
+        "seconds": round(time.monotonic() - began, 3),
+        "changes": list(found.changes),
+    }
+    files.tell(written, facts if options["as_json"] else None)
     if not asked.is_set():
         return 0
     click.echo(f"impasto: stopped; what was made by then is in {written}", err=True)
     return 130
+
+
+def _measured(found: Prepared, place: str) -> bool:
+    """Whether measured data is to be cleaned into a TIFF; refuses any other kind of file."""
+    from impasto.picture.stack import Stack
+
+    source = found.pictures.get("content")
+    tiff = Path(place).suffix.lower() in (".tif", ".tiff")
+    if isinstance(source, Stack) and not tiff and not source.single:
+        raise ValueError(
+            f"`output` must end in .tif or .tiff for a stack, got {place}; choose another name"
+        )
+    return isinstance(source, Stack) and tiff
+
+
+def _cleaned(found: Prepared, saving: files.Saving, on_step: OnStep) -> None:
+    """Clean measured data once more, a plane at a time."""
+    from impasto.denoising.denoise import account_of, denoise_stack
+
+    source, recipe = found.pictures["content"], found.account.recipe
+    rules = {"on_step": on_step, "overwrite": saving.overwrite}
+    try:
+        denoise_stack(source, saving.output, recipe=recipe, **rules)
+    except ImpastoError as error:
+        if type(error) is not ImpastoError:  # its children tell of other things than Ctrl-C
+            raise
+        raise click.Abort from None
+    files.put_sidecar(saving, account_of(source, recipe).model_dump_json())
 
 
 def _named(file: str) -> tuple[str, str]:

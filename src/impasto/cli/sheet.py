@@ -119,8 +119,9 @@ def _drawn(
 ) -> int:
     """Paint every cell and draw the sheet."""
     from impasto.measure.figures import contact_sheet, save_figure
-    from impasto.style.stylize import stylize
+    from impasto.style.stylize import style_plan, stylize
 
+    style_plan(**pictures, recipe=_only_painted(found[0]))  # refused before anything is said
     painted = []
     with stoppable() as asked:
         for cell in found:
@@ -128,8 +129,7 @@ def _drawn(
                 break
             if options["progress"] is not False:
                 click.echo(f"{cell.number} of {len(found)}: {cell.label}", err=True)
-            recipe = cell.recipe.model_copy(update={"denoise": "no"})
-            painted.append(stylize(**pictures, recipe=recipe).pixels)
+            painted.append(stylize(**pictures, recipe=_only_painted(cell)).pixels)
         titles = [f"{cell.number}   {cell.label}" for cell in found[: len(painted)]]
         columns = columns or math.ceil(math.sqrt(len(found)))
         if painted:
@@ -142,6 +142,11 @@ def _drawn(
     if painted:
         files.tell(saving.output, facts if options["as_json"] else None)
     return 130 if asked.is_set() else 0
+
+
+def _only_painted(cell: Cell) -> StyleRecipe:
+    """A cell's recipe without what cleans: a sheet is to be quick."""
+    return cell.recipe.model_copy(update={"denoise": "no"})
 
 
 def _picked(

@@ -35,7 +35,7 @@ _MOST_WHOLE, _MOST_TILED = 4 * GIB, 1 * GIB
 _INDEXED = 2**31 - 1  # values in one tensor that every GPU kernel can count
 # Pictures of float32 that live while the network runs, curvature pairs left out. Measured.
 _PICTURES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
-_AROUND = 130  # numbers a pixel of the network's own where a picture is seen whole: its tape
+_AROUND = 300  # numbers a pixel beyond the picture's own that the network sees. Measured.
 _STILL = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
 _PROBED = (64, 160)  # pixels a side

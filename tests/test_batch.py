@@ -1,0 +1,336 @@
+"""Batches: what is to be done, what is done, and what is left when something dies."""
+
+import json
+import os
+import sqlite3
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.batch import storage
+from impasto.batch.job import fingerprint
+from impasto.batch.manifest import NAME, Manifest
+from impasto.batch.plan import Plan, jobs, read_plan
+from impasto.batch.run import batch
+from impasto.cli.main import main
+from impasto.errors import ImpastoError, PictureError
+from impasto.picture.read import open_picture
+from impasto.presets import style_recipe
+from impasto.provenance import read_provenance
+from impasto.recipe import DenoiseRecipe
+
+
+def draw(path, seed=0, size=(40, 32)):
+    """A small noisy picture in a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(90, 166, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(values).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with three pictures in two folders, and two styles."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("in/a.png", "in/b.png", "in/deep/a.png")):
+        draw(tmp_path / name, number)
+    for number, name in enumerate(("one.png", "two.png")):
+        draw(tmp_path / name, 7 + number)
+    return tmp_path
+
+
+def cleaning(**options):
+    """A plan that cleans the folder `in`."""
+    fixed = {"contents": ("in",), "styles": (), "output": "out", "recipe": DenoiseRecipe()}
+    return Plan("denoise", **{**fixed, **options})
+
+
+def painting(**options):
+    """A plan that paints it, in a moment."""
+    recipe = style_recipe(size=32, steps=1)
+    fixed = {"contents": ("in",), "styles": ("one.png",), "output": "out", "recipe": recipe}
+    return Plan("style", **{**fixed, **options})
+
+
+def files(folder):
+    """Every file below a folder, with its bytes, the manifest's left out."""
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if NAME not in name}
+
+
+def test_every_content_is_paired_with_every_style_and_the_tree_is_kept(folder):
+    found = jobs(painting(styles=("one.png", "two.png")))
+    assert [job.output for job in found] == [
+        "out/a-one.png", "out/a-two.png", "out/b-one.png", "out/b-two.png",
+        "out/deep/a-one.png", "out/deep/a-two.png",
+    ]  # fmt: skip
+    assert found[1].content == "in/a.png"
+    assert found[1].style == "two.png"
+
+
+@pytest.mark.parametrize(
+    ("source", "below"),
+    [
+        ("in", ["a.png", "b.png", "deep/a.png"]),
+        ("in/*.png", ["a.png", "b.png"]),
+        ("in/**/a.png", ["a.png", "deep/a.png"]),
+        ("in/b.png", ["b.png"]),
+    ],
+)
+def test_files_folders_and_patterns(folder, source, below):
+    assert [found.below for found in storage.pictures(source, "contents")] == below
+    absolute = storage.pictures(f"file://{folder}/{source}", "contents")
+    assert [found.below for found in absolute] == below
+
+
+def test_one_picture_named_twice_is_made_once(folder):
+    assert len(jobs(cleaning(contents=("in", "in/a.png", str(folder / "in" / "b.png"))))) == 3
+
+
+def test_two_pictures_of_one_name_are_refused(folder):
+    draw(folder / "other" / "a.jpg")
+    with pytest.raises(ValueError, match=r"out/a\.png for in/a\.png and other/a\.jpg"):
+        jobs(cleaning(contents=("in", "other")))
+
+
+def test_an_output_that_would_replace_an_input_is_refused(folder):
+    with pytest.raises(PictureError, match="`output` must not replace an input, got"):
+        jobs(cleaning(output="in"))
+
+
+def test_every_picture_is_made_with_its_account_inside(folder):
+    found = batch(painting(), executor="inline", threads=1)
+    assert (found.total, found.done, found.made, found.failed) == (3, 3, 3, {})
+    account = read_provenance(open_picture("out/deep/a.png").carried.recipe)
+    assert account.inputs.content.name == "a.png"
+    wanted = fingerprint(
+        "style",
+        painting().recipe.model_dump_json(),
+        [account.inputs.content.sha256, account.inputs.styles[0].pictures[0].sha256],
+        _weights(),
+    )
+    assert account.fingerprint == wanted
+    assert set(files(folder / "out")) == {"a.png", "b.png", "deep/a.png"}
+
+
+def _weights():
+    from impasto.vgg.weights import load
+
+    return load().sha256
+
+
+def test_a_finished_batch_does_no_work(folder):
+    batch(cleaning(), executor="inline", threads=1)
+    before = files(folder / "out")
+    times = {p: p.stat().st_mtime_ns for p in (folder / "out").rglob("*.png")}
+    again = batch(cleaning(), executor="inline", threads=1)
+    assert (again.done, again.made) == (3, 0)
+    assert files(folder / "out") == before
+    assert times == {p: p.stat().st_mtime_ns for p in times}
+
+
+def test_a_folder_alone_tells_what_is_done(folder):
+    batch(cleaning(), executor="inline", threads=1)
+    (folder / "out" / NAME).unlink()
+    again = batch(cleaning(), executor="inline", threads=1)
+    assert (again.done, again.made) == (3, 0)
+
+
+def test_what_has_changed_is_made_again(folder):
+    batch(cleaning(), executor="inline", threads=1)
+    draw(folder / "in" / "b.png", seed=99)
+    (folder / "out" / "deep" / "a.png").unlink()
+    before = files(folder / "out")
+    again = batch(cleaning(), executor="inline", threads=1)
+    assert (again.done, again.made) == (3, 2)
+    after = files(folder / "out")
+    assert after["a.png"] == before["a.png"]
+    assert after["b.png"] != before["b.png"]
+    assert batch(cleaning(recipe=DenoiseRecipe(strength=0.5)), executor="inline").made == 3
+
+
+def test_what_is_not_of_the_batch_is_never_replaced_unasked(folder):
+    draw(folder / "out" / "b.png", seed=5)
+    foreign = (folder / "out" / "b.png").read_bytes()
+    with pytest.raises(PictureError, match=r"must not hold what would be written, got out/b\.png"):
+        batch(cleaning(), executor="inline")
+    assert set(files(folder / "out")) == {"b.png"}
+    with pytest.raises(PictureError, match="than fail"):
+        batch(cleaning(), executor="inline", existing="fail")
+    found = batch(cleaning(), executor="inline", existing="skip", threads=1)
+    assert (found.made, found.skipped) == (2, 1)
+    assert (folder / "out" / "b.png").read_bytes() == foreign
+    assert batch(cleaning(), executor="inline", existing="overwrite", threads=1).made == 3
+    assert (folder / "out" / "b.png").read_bytes() != foreign
+
+
+def test_a_picture_that_was_edited_afterwards_is_not_replaced(folder):
+    batch(cleaning(), executor="inline", threads=1)
+    draw(folder / "out" / "a.png", seed=77)
+    with pytest.raises(PictureError, match=r"got out/a\.png"):
+        batch(cleaning(), executor="inline")
+
+
+def test_bad_pictures_cost_only_themselves(folder, capsys):
+    (folder / "in" / "bad.png").write_text("no picture")
+    (folder / "in" / "empty.jpg").write_bytes(b"")
+    assert main(["batch", "denoise", "in", "-o", "out", "--executor", "inline", "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["total"], told["done"], told["left"]) == (5, 3, 0)
+    assert set(told["failed"]) == {"out/bad.png", "out/empty.png"}
+    assert "must be a readable picture" in told["failed"]["out/bad.png"]
+    assert main(["batch", "denoise", "in/bad.png", "-o", "no", "--executor", "inline"]) == 1
+
+
+def test_processes_give_the_same_bytes(folder):
+    batch(painting(), executor="inline", threads=1)
+    found = batch(painting(output="other"), workers=2, threads=1)
+    assert found.made == 3
+    assert files(folder / "other") == files(folder / "out")
+
+
+def test_a_batch_that_was_killed_goes_on(folder):
+    plan = cleaning()
+    batch(plan, executor="inline", threads=1)
+    whole = files(folder / "out")
+    with sqlite3.connect(folder / "out" / NAME) as base:
+        base.execute("UPDATE pictures SET status='running', attempts=1, written=''")
+    base.close()
+    (folder / "out" / "b.png").unlink()
+    (folder / "out" / ".impasto-work" / "picture-x").mkdir(parents=True)
+    (folder / "out" / ".impasto-work" / "picture-x" / "b.png").write_bytes(b"half")
+    found = batch(plan, executor="inline", threads=1)
+    assert (found.done, found.made) == (3, 1)
+    assert files(folder / "out") == whole
+
+
+def test_a_worker_that_dies_costs_that_picture_an_attempt(folder, monkeypatch):
+    # Whoever opens b.png dies, as if the system had killed it.
+    (folder / "sitecustomize.py").write_text(
+        "import os\n"
+        "import impasto.batch.work as work\n"
+        "before = work._made\n"
+        "def made(job, *rest):\n"
+        "    if job.content.endswith('b.png'):\n"
+        "        os._exit(9)\n"
+        "    return before(job, *rest)\n"
+        "work._made = made\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *_path()]))
+    found = batch(cleaning(), workers=1, threads=1, tries=2)
+    assert (found.done, list(found.failed)) == (2, ["out/b.png"])
+    assert found.failed["out/b.png"].startswith("quarantined after 2 tries: its worker was lost")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(_path()))
+    assert list(batch(cleaning(), workers=1, threads=1).failed) == ["out/b.png"]
+    assert batch(cleaning(), workers=1, threads=1, existing="overwrite").made == 3
+
+
+def _path():
+    """Where this process finds modules."""
+    import sys
+
+    return [place for place in sys.path if place]
+
+
+def test_the_manifest_belongs_to_one_run(folder):
+    account = Manifest("out/x.sqlite")
+    with pytest.raises(ImpastoError, match="must belong to one run at a time"):
+        Manifest("out/x.sqlite")
+    account.close()
+    Manifest("out/x.sqlite").close()
+
+
+def test_a_file_that_is_no_manifest_is_refused_and_kept(folder):
+    (folder / "x.sqlite").write_text("something else entirely, and long enough to be no database")
+    with pytest.raises(PictureError, match="the manifest must be a file that can be written"):
+        Manifest("x.sqlite")
+    assert (folder / "x.sqlite").read_text().startswith("something else")
+
+
+def test_ending_a_run_keeps_what_is_done(folder):
+    import threading
+
+    asked = threading.Event()
+
+    def watch(progress):
+        if progress.made:
+            asked.set()
+
+    found = batch(cleaning(), executor="inline", threads=1, on_progress=watch, asked=asked)
+    assert (found.made, found.left, found.stopped) == (1, 2, True)
+    assert batch(cleaning(), executor="inline", threads=1).made == 2
+
+
+def test_remote_places_work_as_folders_do(folder):
+    import fsspec
+
+    there = fsspec.filesystem("memory")
+    for name in ("a.png", "deep/b.png"):
+        there.pipe_file(f"/bucket/in/{name}", (folder / "in" / "a.png").read_bytes())
+    plan = cleaning(contents=("memory://bucket/in",), output="memory://bucket/out")
+    found = batch(plan, executor="inline", threads=1, manifest="here.sqlite")
+    assert (found.made, found.failed) == (2, {})
+    assert sorted(there.find("/bucket/out")) == ["/bucket/out/a.png", "/bucket/out/deep/b.png"]
+    batch(cleaning(contents=("in/a.png",)), executor="inline", threads=1)
+    assert there.cat("/bucket/out/a.png") == (folder / "out" / "a.png").read_bytes()
+    assert batch(plan, executor="inline", manifest="here.sqlite").made == 0
+    there.rm("/bucket", recursive=True)
+
+
+def test_a_plan_from_a_file(folder, capsys):
+    (folder / "plan.toml").write_text(
+        'contents = "in"\nstyles = ["one.png"]\noutput = "out"\nformat = "jpg"\n'
+        "[recipe]\nsize = 32\nsteps = 1\n"
+    )
+    assert read_plan("plan.toml") == painting(format=".jpg")
+    assert main(["batch", "run", "plan.toml", "--executor", "inline", "--quiet"]) == 0
+    assert set(files(folder / "out")) == {"a.jpg", "b.jpg", "deep/a.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('contents = "in"', "`output` must be a folder, got None"),
+        ('contens = "in"\noutput = "o"', "did you mean contents?"),
+        ('contents = 3\noutput = "o"', "`contents` must be a list of places, got 3"),
+        ('contents = "in"\noutput = "o"\nmethod = "frame"', "`method` must be style or denoise"),
+        ('contents = "in"\noutput = "o"\n[recipe]\nstrength = 3', "`strength` must be at most 1"),
+        ('contents = "in"\noutput = "o"\nformat = "gif"', "`format` must be one of .png"),
+        ('output = "o"', "`contents` must be at least one picture, got none"),
+        ("contents = [", "`plan` must be a readable TOML file"),
+    ],
+)
+def test_what_cannot_be_a_plan_is_one_sentence(folder, capsys, text, said):
+    (folder / "plan.toml").write_text(text)
+    assert main(["batch", "run", "plan.toml"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err
+    assert not (folder / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--executor", "cloud"], "`executor` must be one of processes, inline, got 'cloud'"),
+        (["--workers", "0"], "`workers` must be at least 1, got 0"),
+        (["--existing", "ask"], "`existing` must be one of resume, skip, overwrite, fail"),
+        (["--executor", "inline", "--workers", "2"], "`workers` must be 1 inline, got 2"),
+        (["--format", "gif"], "`format` must be one of .png"),
+        (["--sigma", "-1"], "`sigma` must be"),
+    ],
+)
+def test_wrong_options_are_one_sentence_before_any_work(folder, capsys, words, said):
+    assert main(["batch", "denoise", "in", "-o", "out", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+def test_a_dry_run_counts_and_writes_nothing(folder, capsys):
+    words = ["-s", "one.png", "-o", "out", "--size", "32", "--steps", "2", "--dry-run", "--json"]
+    assert main(["batch", "style", "in", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["pictures"], told["there_already"]) == (3, 0)
+    assert told["seconds"] > 0
+    assert told["memory_gib"] > 0
+    assert not (folder / "out").exists()
