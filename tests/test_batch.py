@@ -312,7 +312,8 @@ def test_what_cannot_be_a_plan_is_one_sentence(folder, capsys, text, said):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--executor", "cloud"], "`executor` must be one of processes, inline, got 'cloud'"),
+        (["--executor", "cloud"], "`executor` must be one of processes, inline, ray, got 'cloud'"),
+        (["--address", "auto"], "`address` must go with executor ray, got 'auto' with processes"),
         (["--workers", "0"], "`workers` must be at least 1, got 0"),
         (["--existing", "ask"], "`existing` must be one of resume, skip, overwrite, fail"),
         (["--executor", "inline", "--workers", "2"], "`workers` must be 1 inline, got 2"),

@@ -21,6 +21,7 @@ ONLY = {
     "urllib": {"vgg", "batch"},
     "fsspec": {"batch"},
     "sqlite3": {"batch"},
+    "ray": {"batch"},
     "click": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"measure"},

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
@@ -24,8 +24,11 @@ class Worker(Protocol):
     def start(self, job: Job) -> Future[Outcome]:
         """Begin a picture; the future raises where the worker itself was lost."""
 
-    def renew(self) -> None:
-        """Put a new worker in the place of one that was lost."""
+    def renew(self) -> Future[object]:
+        """Start the worker, or a new one in its place; the future ends when it can be given work.
+
+        It raises where the worker cannot be started.
+        """
 
     def stop(self, *, now: bool) -> None:
         """Let the worker go, in the middle of a picture where `now`."""
@@ -50,8 +53,11 @@ class Inline:
             torch.set_num_threads(before)
         return done
 
-    def renew(self) -> None:
-        """Nothing: it cannot be lost without the run."""
+    def renew(self) -> Future[object]:
+        """It is there, and cannot be lost without the run."""
+        there: Future[object] = Future()
+        there.set_result(None)
+        return there
 
     def stop(self, *, now: bool) -> None:
         """Nothing."""
@@ -63,14 +69,16 @@ class Process:
     def __init__(self, output: str, threads: int, workers: int) -> None:
         self._output, self._share = output, 1 / workers
         self._threads = threads
-        self.renew()
+        self._pool: ProcessPoolExecutor | None = None
 
     def start(self, job: Job) -> Future[Outcome]:
         """Hand a picture over."""
         return self._pool.submit(perform, job, self._output, self._share)
 
-    def renew(self) -> None:
+    def renew(self) -> Future[object]:
         """Start the process; it loads what it needs with its first picture."""
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
         # A fork would carry torch's threads in a state that nobody knows.
         self._pool = ProcessPoolExecutor(
             1,
@@ -78,9 +86,12 @@ class Process:
             initializer=_settled,
             initargs=(self._threads,),
         )
+        return self._pool.submit(os.getpid)
 
     def stop(self, *, now: bool) -> None:
         """End the process."""
+        if self._pool is None:
+            return
         if now:
             for process in list((self._pool._processes or {}).values()):
                 process.kill()
@@ -102,13 +113,8 @@ def _settled(threads: int) -> None:
 
 
 @contextmanager
-def staff(hired: Callable[[], list[Worker]]) -> Iterator[list[Worker]]:
-    """Workers for the length of a batch.
-
-    Args:
-        hired: starts them.
-    """
-    workers = hired()
+def staff(workers: list[Worker]) -> Iterator[list[Worker]]:
+    """Workers for the length of a batch; in the middle of their pictures where it goes wrong."""
     now = True
     try:
         yield workers

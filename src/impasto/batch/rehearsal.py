@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from impasto.batch import storage
+from impasto.batch.job import Job
 from impasto.batch.plan import Plan, jobs
 from impasto.batch.run import counts
+from impasto.errors import PictureError
+
+if TYPE_CHECKING:
+    from impasto.style.plan import Plan as StylePlan
 
 _GIB = 2**30
+_TRIED = 20  # pictures, of which the first that can be read stands for all
 
 
 def rehearsal(
@@ -19,18 +27,17 @@ def rehearsal(
     threads: int | None = None,
     existing: str = "resume",
     tries: int = 3,
-    manifest: str | None = None,
+    **_: object,
 ) -> dict[str, Any]:
     """Count the pictures of a plan, and estimate memory and time from the first of them.
 
     Args:
         plan: what would be made.
-        executor: as for `batch`; so the others.
+        executor: as for `batch`; so the others, and those not named here.
         workers: how many pictures at a time.
         threads: threads a picture.
         existing: what is done where something is there.
         tries: how often a picture is begun.
-        manifest: file of the account.
 
     Returns:
         Pictures, those whose output is there, workers, threads, and of painting the bytes all
@@ -39,7 +46,6 @@ def rehearsal(
     Raises:
         ValueError: as `batch`; so the other errors.
     """
-    del manifest
     count, each = counts(executor, workers, threads, existing, tries)
     wanted = jobs(plan)
     there = sum(storage.stamp(job.output) is not None for job in wanted)
@@ -52,13 +58,23 @@ def rehearsal(
         "seconds": None,
     }
     left = len(wanted) - there
-    first = next((job for job in wanted if storage.stamp(job.content)), None)
-    if plan.method == "style" and first is not None:
-        from impasto.style.stylize import style_plan
-
-        recipe = plan.recipe.model_copy(update={"denoise": "no"})
-        with storage.fetched(first.content) as content, storage.fetched(first.style) as style:
-            found = style_plan(content, style, recipe=recipe)
+    found = _planned(wanted[:_TRIED], plan) if plan.method == "style" else None
+    if found is not None:
         facts["memory_gib"] = round(min(count, max(left, 1)) * found.memory / _GIB, 2)
         facts["seconds"] = found.seconds and round(found.seconds * left / count, 1)
     return facts
+
+
+def _planned(wanted: Sequence[Job], plan: Plan) -> StylePlan | None:
+    """The plan of the first picture that can be read."""
+    from impasto.style.stylize import style_plan
+
+    recipe = plan.recipe.model_copy(update={"denoise": "no"})
+    for job in wanted:
+        with (
+            suppress(PictureError),
+            storage.fetched(job.content) as content,
+            storage.fetched(job.style) as style,
+        ):
+            return style_plan(content, style, recipe=recipe)
+    return None

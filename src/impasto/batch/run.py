@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,7 +23,7 @@ from impasto.errors import ImpastoError, PictureError
 
 Existing = Literal["resume", "skip", "overwrite", "fail"]
 EXISTING: tuple[str, ...] = ("resume", "skip", "overwrite", "fail")
-EXECUTORS = ("processes", "inline")
+EXECUTORS = ("processes", "inline", "ray")
 TRIES = 3  # how often a picture is begun that takes its worker down with it
 _BEAT = 0.2  # seconds between looks at whether to stop
 
@@ -80,6 +81,8 @@ def batch(
     executor: str = "processes",
     workers: int | None = None,
     threads: int | None = None,
+    address: str | None = None,
+    gpus: float | None = None,
     existing: str = "resume",
     tries: int = TRIES,
     manifest: str | None = None,
@@ -94,10 +97,12 @@ def batch(
 
     Args:
         plan: what to make.
-        executor: `processes`, several beside this one, or `inline`, this one.
+        executor: `processes`, several beside this one; `inline`, this one; or `ray`, a cluster.
         workers: how many pictures at a time; None for one a core, inline always 1.
         threads: threads a picture; None for the cores shared evenly, or what the batch began with.
             Other threads round otherwise.
+        address: of the Ray cluster; None starts one on this machine.
+        gpus: GPUs, or part of one, that each of Ray's workers holds.
         existing: where something is there already: `resume` leaves what this plan would make and
             makes anew what the manifest knows of an earlier one, and refuses what is not known;
             `skip` leaves everything; `overwrite` replaces everything; `fail` refuses.
@@ -126,6 +131,7 @@ def batch(
         1
     """
     count, each = counts(executor, workers, threads, existing, tries)
+    _check_ray(executor, address, gpus)
     wanted = jobs(plan)
     output = storage.local(plan.output)
     place = rows.path_for(output, manifest)
@@ -139,7 +145,8 @@ def batch(
             each = account.fact("threads", each)
         run.sort(existing)
         if run.queue:
-            with staff(lambda: _hired(executor, output, each, min(count, len(run.queue)))) as all_:
+            with _staff(executor, output, each, workers, len(run.queue), address, gpus) as all_:
+                run.progress.workers = len(all_)
                 run.go(all_, asked or threading.Event())
     finally:
         storage.swept(output)
@@ -162,16 +169,53 @@ def counts(
             raise ValueError(f"`{name}` must be at least 1, got {number}; leave it out")
     if executor == "inline" and workers not in (None, 1):
         raise ValueError(f"`workers` must be 1 inline, got {workers}; use processes")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = 1 if executor == "inline" else workers or cores or 1
-    return count, threads or max(1, (cores or 1) // count)
+    cores = _cores()
+    count = 1 if executor == "inline" else workers or cores
+    return count, threads or max(1, cores // count)
 
 
-def _hired(executor: str, output: str, threads: int, count: int) -> list[Worker]:
-    """The workers of an executor."""
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_ray(executor: str, address: str | None, gpus: float | None) -> None:
+    """Refuse what only Ray has a use for."""
+    if gpus is not None and not 0 <= gpus <= 64:
+        raise ValueError(f"`gpus` must be from 0 to 64, got {gpus:g}; leave it out")
+    for name, value in (("address", address), ("gpus", gpus)):
+        if value is not None and executor != "ray":
+            raise ValueError(
+                f"`{name}` must go with executor ray, got {value!r} with {executor}; leave it out"
+            )
+
+
+@contextmanager
+def _staff(
+    executor: str,
+    output: str,
+    threads: int,
+    workers: int | None,
+    most: int,
+    address: str | None,
+    gpus: float | None,
+) -> Iterator[list[Worker]]:
+    """The workers of an executor, no more than there are pictures, for the length of a batch."""
     if executor == "inline":
-        return [Inline(output, threads)]
-    return [Process(output, threads, count) for _ in range(count)]
+        yield [Inline(output, threads)]
+    elif executor == "processes":
+        count = min(workers or max(1, _cores() // threads), most)
+        with staff([Process(output, threads, count) for _ in range(count)]) as all_:
+            yield all_
+    else:
+        from impasto.batch.on_ray import OnRay, cluster
+
+        with cluster(address) as cores:
+            count = min(workers or max(1, int(cores) // threads), most)
+            with staff([OnRay(output, threads, gpus or 0) for _ in range(count)]) as all_:
+                yield all_
 
 
 def _refuse(places: Sequence[str], why: str) -> None:
@@ -195,6 +239,7 @@ class _Run:
         self.progress = Progress(len(wanted), workers)
         self.queue: deque[Job] = deque()
         self._rows: dict[str, Row] = {}
+        self._starts: dict[int, int] = {}
         self._began = time.monotonic()
 
     def sort(self, existing: str) -> None:
@@ -242,20 +287,46 @@ class _Run:
 
     def go(self, workers: Sequence[Worker], asked: threading.Event) -> None:
         """Give out the work until there is none, or until that is asked for."""
-        idle = deque(workers)
+        idle: deque[Worker] = deque()
+        starting = {worker.renew(): worker for worker in workers}
         busy: dict[Future[Outcome], tuple[Worker, Job]] = {}
         while (self.queue and not asked.is_set()) or busy:
             while idle and self.queue and not asked.is_set():
                 worker, job = idle.popleft(), self.queue.popleft()
                 self._begin(job)
                 busy[worker.start(job)] = worker, job
-            finished, _ = wait(busy, _BEAT, FIRST_COMPLETED)
+            finished, _ = wait([*busy, *starting], _BEAT, FIRST_COMPLETED)
             for future in finished:
-                worker, job = busy.pop(future)
-                self._end(worker, job, future)
-                idle.append(worker)
+                if future in starting:
+                    worker = starting.pop(future)
+                    lost = self._failed_to_start(worker, future)
+                else:
+                    worker, job = busy.pop(future)
+                    lost = self._end(job, future)
+                if lost:
+                    starting[worker.renew()] = worker
+                else:
+                    idle.append(worker)
             self._tell()
         self.progress.stopped = asked.is_set() and bool(self.queue)
+
+    def _failed_to_start(self, worker: Worker, future: Future[object]) -> bool:
+        """Whether a worker could not be started; after some tries that ends the run.
+
+        Raises:
+            ImpastoError: it will not start.
+        """
+        error = future.exception()
+        if error is None:
+            self._starts.pop(id(worker), None)
+            return False
+        count = self._starts[id(worker)] = self._starts.get(id(worker), 0) + 1
+        if count >= TRIES:
+            raise ImpastoError(
+                f"a worker must start, got {type(error).__name__}: {error}; in a program, call "
+                'this under `if __name__ == "__main__":`, or choose inline'
+            )
+        return True
 
     def _begin(self, job: Job) -> None:
         """Write down that a picture is begun."""
@@ -264,23 +335,22 @@ class _Run:
         self.progress.running.append(job.output)
         self._tell()
 
-    def _end(self, worker: Worker, job: Job, future: Future[Outcome]) -> None:
-        """Write down what became of a picture."""
+    def _end(self, job: Job, future: Future[Outcome]) -> bool:
+        """Write down what became of a picture; gives back whether its worker was lost."""
         self.progress.running.remove(job.output)
         error = future.exception()
         if error is not None:
-            worker.renew()
             self._again(job, f"its worker was lost: {error or type(error).__name__}")
-            return
+            return True
         outcome = future.result()
         if outcome.fingerprint is None and not outcome.lasting:
             self._again(job, outcome.reason or "")
-            return
+            return False
         row = self._rows[job.output]._replace(seconds=round(outcome.seconds, 3))
         if outcome.fingerprint is None:
             self._put(job, row._replace(status=rows.FAILED, attempts=0, reason=outcome.reason))
             self.progress.failed[job.output] = outcome.reason or ""
-            return
+            return False
         written = storage.stamp(job.output)
         self._put(
             job,
@@ -294,6 +364,7 @@ class _Run:
         self.progress.done += 1
         self.progress.made += 1
         self.progress.each.append(outcome.seconds)
+        return False
 
     def _again(self, job: Job, reason: str) -> None:
         """Try a picture again at the end of the queue, or put it aside."""

@@ -34,8 +34,8 @@ SOME, NONE, INTERRUPTED = 3, 1, 130
 
 EPILOG = (
     "A folder stands for its pictures and those of its folders, whose tree is kept; a pattern such "
-    "as 'photos/**/*.jpg' for what matches it; s3://, gs:// and other URLs work where fsspec's back "
-    "end for them is installed. The folder keeps an account of every picture in "
+    "as 'photos/**/*.jpg' for what matches it; s3://, gs:// and other URLs work where fsspec's "
+    "back end for them is installed. The folder keeps an account of every picture in "
     "impasto-batch.sqlite: the same command goes on where it was, whatever happened. Exit codes: "
     "0 all done, 3 some failed, 1 none done, 2 wrong usage, 130 interrupted."
 )
@@ -54,8 +54,8 @@ def batch_options(command: F) -> F:
             "--executor",
             metavar="NAME",
             default="processes",
-            help="who does the work: processes, or inline, one picture after the other here  "
-            "[default: processes]",
+            help="who does the work: processes; inline, one picture after the other here; or ray, "
+            "a cluster  [default: processes]",
         ),
         click.option(
             "--workers", type=int, metavar="N", help="pictures at a time  [default: one a core]"
@@ -65,6 +65,18 @@ def batch_options(command: F) -> F:
             type=int,
             metavar="N",
             help="threads a picture; the same bytes need the same  [default: cores by workers]",
+        ),
+        click.option(
+            "--address",
+            metavar="A",
+            help="of the Ray cluster  [default: one started here]",
+        ),
+        click.option(
+            "--gpus-per-task",
+            "gpus",
+            type=float,
+            metavar="F",
+            help="GPUs, or part of one, that each of Ray's workers holds  [default: 0]",
         ),
         click.option(
             "--existing",
@@ -173,7 +185,7 @@ def _run(plan: Plan, options: dict[str, Any]) -> int:
     """Run a plan, draw how far it is, and report."""
     from impasto.batch.run import batch as run_batch
 
-    names = ("executor", "workers", "threads", "existing", "tries", "manifest")
+    names = ("executor", "workers", "threads", "address", "gpus", "existing", "tries", "manifest")
     chosen = {name: options[name] for name in names}
     if options["dry_run"]:
         return _rehearse(plan, chosen, options["as_json"])
