@@ -99,8 +99,8 @@ def regions() -> Cells:
         both = [Style(EVENING, region=soft), Style(THIRD)]
         yield "a region each", painted(content, both)
         yield "the middle protected", painted(content, EVENING, protect=middle)
-        yield "the middle kept", painted(content, EVENING, keep=middle)
-        yield "none of it", painted(content, EVENING)
+        yield "the middle kept", painted(content, EVENING, keep=middle, strength=0.75)
+        yield "none of it", painted(content, EVENING, strength=0.75)
 
 
 def textures() -> Cells:

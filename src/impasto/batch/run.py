@@ -141,8 +141,8 @@ def batch(
     try:
         storage.swept(output)
         run = _Run(account, wanted, count, tries, on_progress or (lambda _: None))
-        if threads is None:
-            each = account.fact("threads", each)
+        begun_with = account.fact("threads", each)
+        each = begun_with if threads is None else each
         run.sort(existing)
         if run.queue:
             with _staff(executor, output, each, workers, len(run.queue), address, gpus) as all_:
