@@ -27,7 +27,8 @@ from impasto.batch import storage
 from impasto.batch.job import algorithm
 from impasto.batch.manifest import DONE, Manifest, Row, glance, path_for, told
 from impasto.batch.plan import Plan, jobs
-from impasto.batch.run import Progress, batch
+from impasto.batch.progress import Progress
+from impasto.batch.run import batch
 from impasto.presets import style_recipe
 from impasto.recipe import DenoiseRecipe
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from impasto.law import checked, nearest
 from impasto.recipe import StyleRecipe
 
-_MOST = 1_000_000  # bytes of a file of presets
+_MOST = 1_000_000  # bytes of a file of options
 THUMBNAILS = Path(__file__).parent / "thumbnails"  # made by docs/make_thumbnails.py
 
 
@@ -198,16 +198,34 @@ def _tables(path: Path) -> dict[str, Any]:
     readers = {".toml": tomllib.loads, ".json": json.loads}
     if path.suffix.lower() not in readers:
         raise ValueError(f"`presets` must end in .toml or .json, got {str(path)!r}; rename it")
+    words = {"kind": "TOML or JSON", "see": "impasto presets --help"}
+    return read_table(path, "presets", readers[path.suffix.lower()], **words)
+
+
+def read_table(
+    path: Path, name: str, parse: Callable[[str], Any], *, kind: str, see: str
+) -> dict[str, Any]:
+    """What a file of options holds.
+
+    Args:
+        path: the file.
+        name: what errors call it.
+        parse: its text to a dictionary.
+        kind: what errors call its format.
+        see: the command that tells more.
+
+    Raises:
+        ValueError: it cannot be read, is too large, or holds something else.
+    """
     try:
         if path.stat().st_size > _MOST:
             raise ValueError(f"it is larger than {_MOST:,} bytes")
-        found = readers[path.suffix.lower()](path.read_text(encoding="utf-8"))
+        found = parse(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it is no table")
     except (OSError, ValueError, RecursionError) as error:
         why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
         raise ValueError(
-            f"`presets` must be a readable TOML or JSON file, got {path}: {why}; see "
-            "`impasto presets --help`"
+            f"`{name}` must be a readable {kind} file, got {path}: {why}; see `{see}`"
         ) from None
     return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from impasto.picture.read import Source, open_picture
-from impasto.picture.sources import from_path
+from impasto.picture.sources import file_sha256, from_path
 from impasto.picture.supply import supply
 from impasto.provenance import MAX_BYTES, Input, Provenance, StyleInput, maker, read_provenance
 from impasto.result import DenoiseResult, OnStep, Result
@@ -252,8 +251,7 @@ class _Search(NamedTuple):
 def _hash(path: str | Path) -> str | None:
     """SHA-256 of a file; None where it cannot be read, which opening it will say."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError:
         return None
 

@@ -17,6 +17,9 @@ from typing import Protocol
 from impasto.batch.job import Job
 from impasto.batch.work import Outcome, perform, ready
 
+EXISTING = ("resume", "skip", "overwrite", "fail")
+EXECUTORS = ("processes", "inline", "ray")
+
 
 class Worker(Protocol):
     """One worker."""
@@ -122,3 +125,67 @@ def staff(workers: list[Worker]) -> Iterator[list[Worker]]:
     finally:
         for worker in workers:
             worker.stop(now=now)
+
+
+def counts(
+    executor: str, workers: int | None, threads: int | None, existing: str, tries: int
+) -> tuple[int, int]:
+    """How many workers there are, and the threads of each; refuses what makes no sense."""
+    for name, value, known in (
+        ("executor", executor, EXECUTORS),
+        ("existing", existing, EXISTING),
+    ):
+        if value not in known:
+            raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}")
+    for name, number in (("workers", workers), ("threads", threads), ("tries", tries)):
+        if number is not None and number < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {number}; leave it out")
+    if executor == "inline" and workers not in (None, 1):
+        raise ValueError(f"`workers` must be 1 inline, got {workers}; use processes")
+    cores = _cores()
+    count = 1 if executor == "inline" else workers or cores
+    return count, threads or max(1, cores // count)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_ray(executor: str, address: str | None, gpus: float | None) -> None:
+    """Refuse what only Ray has a use for."""
+    if gpus is not None and not 0 <= gpus <= 64:
+        raise ValueError(f"`gpus` must be from 0 to 64, got {gpus:g}; leave it out")
+    for name, value in (("address", address), ("gpus", gpus)):
+        if value is not None and executor != "ray":
+            raise ValueError(
+                f"`{name}` must go with executor ray, got {value!r} with {executor}; leave it out"
+            )
+
+
+@contextmanager
+def hired(
+    executor: str,
+    output: str,
+    threads: int,
+    workers: int | None,
+    most: int,
+    address: str | None,
+    gpus: float | None,
+) -> Iterator[list[Worker]]:
+    """The workers of an executor, no more than there are pictures, for the length of a batch."""
+    if executor == "inline":
+        yield [Inline(output, threads)]
+    elif executor == "processes":
+        count = min(workers or max(1, _cores() // threads), most)
+        with staff([Process(output, threads, count) for _ in range(count)]) as all_:
+            yield all_
+    else:
+        from impasto.batch.on_ray import OnRay, cluster
+
+        with cluster(address) as cores:
+            count = min(workers or max(1, int(cores) // threads), most)
+            with staff([OnRay(output, threads, gpus or 0) for _ in range(count)]) as all_:
+                yield all_

@@ -6,10 +6,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from impasto import __version__
+from impasto.batch import storage
+from impasto.errors import ImpastoError
 from impasto.provenance import MODELS
 from impasto.recipe import DenoiseRecipe, StyleRecipe
 
@@ -66,6 +69,7 @@ def fingerprint(method: str, recipe: str, inputs: Sequence[str], weights: str) -
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def algorithm() -> str:
     """The versions that a picture's bytes depend on.
 
@@ -78,3 +82,29 @@ def algorithm() -> str:
     except PackageNotFoundError:  # a torch that no package manager installed
         torch = "?"
     return f"impasto {__version__} torch {torch}"
+
+
+def marked(job: Job) -> str | None:
+    """The fingerprint inside a picture that is there, where it is the one that is wanted."""
+    from impasto.picture.read import open_picture
+    from impasto.picture.sources import file_sha256
+    from impasto.provenance import read_provenance
+
+    try:
+        with storage.fetched(job.output) as here:
+            recipe = open_picture(here).carried.recipe
+        found = read_provenance(recipe).fingerprint if recipe else None
+        if found is None:
+            return None
+        weights = ""
+        if job.method == "style":
+            from impasto.vgg.weights import load
+
+            weights = load(job.options.weights).sha256
+        hashes = []
+        for place in filter(None, (job.content, job.style)):
+            with storage.fetched(place) as here:
+                hashes.append(file_sha256(here))
+    except (ImpastoError, ValueError, OSError):
+        return None
+    return found if found == fingerprint(job.method, job.recipe, hashes, weights) else None

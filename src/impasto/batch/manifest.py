@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from impasto.batch import storage
-from impasto.batch.job import Job, algorithm
+from impasto.batch.job import Job
 from impasto.batch.storage import Stamp
 from impasto.errors import ImpastoError, PictureError
 
@@ -27,6 +25,7 @@ PENDING, RUNNING, DONE, FAILED, QUARANTINED, SKIPPED = (
 )  # fmt: skip
 
 _VERSION = 1
+_MODES = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pictures (
     output TEXT PRIMARY KEY,
@@ -69,6 +68,11 @@ class Row(NamedTuple):
     seen: str = ""
     written: str = ""
 
+    @property
+    def wanted(self) -> tuple[str, str, str]:
+        """What it is a row of: options, versions and inputs."""
+        return self.job, self.algorithm, self.seen
+
 
 class Manifest:
     """The rows of a batch, in a file.
@@ -83,21 +87,18 @@ class Manifest:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._lock = FileLock(f"{self.path}.lock", timeout=0)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-            self._base = sqlite3.connect(self.path, isolation_level=None)
-            self._base.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
-            self._base.executescript(_TABLES)
+            self._base = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+            # The file is its own lock, which goes with the process that holds it.
+            self._base.executescript(f"PRAGMA locking_mode=EXCLUSIVE; {_MODES} {_TABLES}")
             version = self.fact("version", _VERSION)
-        except Timeout:
-            raise ImpastoError(
-                f"{self.path} must belong to one run at a time, got one that is still going; wait "
-                "for it, or stop it"
-            ) from None
         except (OSError, sqlite3.Error) as error:
-            self._lock.release()
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                raise ImpastoError(
+                    f"{self.path} must belong to one run at a time, got one that is still going; "
+                    "wait for it, or stop it"
+                ) from None
             raise PictureError(
                 f"the manifest must be a file that can be written, got {self.path}: {error}; "
                 "choose another folder, or remove it"
@@ -135,8 +136,6 @@ class Manifest:
     def close(self) -> None:
         """Leave one file behind."""
         self._base.close()
-        self._lock.release()
-        Path(f"{self.path}.lock").unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -176,8 +175,3 @@ def glance(job: Job, stamps: dict[str, Stamp | None]) -> str:
         if place and place not in stamps:
             stamps[place] = storage.stamp(place)
     return json.dumps([stamps[place] for place in (job.content, job.style) if place])
-
-
-def current(row: Row, job: Job, seen: str) -> bool:
-    """Whether a row is of this very picture: same options, inputs and versions."""
-    return (row.job, row.algorithm, row.seen) == (told(job), algorithm(), seen)

@@ -13,10 +13,9 @@ from impasto.batch.job import Job, Method
 from impasto.errors import PictureError
 from impasto.law import checked, nearest
 from impasto.picture.formats import ENDINGS
-from impasto.presets import style_recipe
+from impasto.presets import read_table, style_recipe
 from impasto.recipe import DenoiseRecipe, StyleRecipe
 
-_MOST = 1_000_000  # bytes of a plan's file
 _TIFF = (".tif", ".tiff")
 
 
@@ -103,7 +102,8 @@ def read_plan(path: str | Path) -> Plan:
         ...     read_plan(file).contents
         ('noisy/',)
     """
-    found = _table(Path(path))
+    words = {"kind": "TOML", "see": "impasto batch run --help"}
+    found = read_table(Path(path), "plan", tomllib.loads, **words)
     known = ("method", "contents", "styles", "output", "format", "recipe")
     for key in found:
         if key not in known:
@@ -130,8 +130,18 @@ def read_plan(path: str | Path) -> Plan:
         _texts(found, "styles", path),
         output,
         recipe,
-        ending and f".{ending.lstrip('.').lower()}",
+        ending_of(ending),
     )
+
+
+def ending_of(format: str) -> str:
+    """A format's name as the ending of files; empty stays empty.
+
+    Example:
+        >>> ending_of("PNG"), ending_of(".jpg"), ending_of("")
+        ('.png', '.jpg', '')
+    """
+    return format and f".{format.lstrip('.').lower()}"
 
 
 def _texts(found: dict[str, Any], key: str, path: str | Path) -> tuple[str, ...]:
@@ -141,20 +151,6 @@ def _texts(found: dict[str, Any], key: str, path: str | Path) -> tuple[str, ...]
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError(f"`{key}` must be a list of places, got {value!r} in {path}")
     return tuple(value)
-
-
-def _table(path: Path) -> dict[str, Any]:
-    """What a TOML file holds."""
-    try:
-        if path.stat().st_size > _MOST:
-            raise ValueError(f"it is larger than {_MOST:,} bytes")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(
-            f"`plan` must be a readable TOML file, got {path}: {why}; see `impasto batch run "
-            "--help`"
-        ) from None
 
 
 def _unique(found: list[storage.Found]) -> list[storage.Found]:

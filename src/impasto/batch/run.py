@@ -2,77 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal
 
 from impasto.batch import manifest as rows
 from impasto.batch import storage
-from impasto.batch.executors import Inline, Process, Worker, staff
-from impasto.batch.job import Job, algorithm, fingerprint
+from impasto.batch.executors import Worker, check_ray, counts, hired
+from impasto.batch.job import Job, algorithm, marked
 from impasto.batch.manifest import Manifest, Row
 from impasto.batch.plan import Plan, jobs
+from impasto.batch.progress import Progress, Watch
 from impasto.batch.work import Outcome
 from impasto.errors import ImpastoError, PictureError
 
-Existing = Literal["resume", "skip", "overwrite", "fail"]
-EXISTING: tuple[str, ...] = ("resume", "skip", "overwrite", "fail")
-EXECUTORS = ("processes", "inline", "ray")
 TRIES = 3  # how often a picture is begun that takes its worker down with it
 _BEAT = 0.2  # seconds between looks at whether to stop
-
-
-@dataclass
-class Progress:
-    """How far a batch is.
-
-    Attributes:
-        total: pictures in the plan.
-        done: those that are there, made now or before.
-        made: those made in this run.
-        skipped: those left alone because something else is there.
-        failed: output -> reason, of those that failed.
-        seconds: since the run began.
-        each: seconds a picture took, of those made now, in the order they were done.
-        running: outputs being made.
-        workers: how many work.
-        stopped: whether the run was ended early.
-    """
-
-    total: int
-    workers: int
-    done: int = 0
-    made: int = 0
-    skipped: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    each: list[float] = field(default_factory=list)
-    running: list[str] = field(default_factory=list)
-    stopped: bool = False
-
-    @property
-    def left(self) -> int:
-        """Pictures that nothing has become of yet."""
-        return self.total - self.done - self.skipped - len(self.failed)
-
-    @property
-    def an_hour(self) -> float:
-        """Pictures an hour, of those made now."""
-        return 3600 * self.made / self.seconds if self.made else 0.0
-
-    @property
-    def remaining(self) -> float | None:
-        """Seconds until all is done, at this pace; None where nothing tells yet."""
-        return self.left * self.seconds / self.made if self.made else None
-
-
-Watch = Callable[[Progress], None]
 
 
 def batch(
@@ -131,7 +78,7 @@ def batch(
         1
     """
     count, each = counts(executor, workers, threads, existing, tries)
-    _check_ray(executor, address, gpus)
+    check_ray(executor, address, gpus)
     wanted = jobs(plan)
     output = storage.local(plan.output)
     place = rows.path_for(output, manifest)
@@ -145,77 +92,13 @@ def batch(
         each = begun_with if threads is None else each
         run.sort(existing)
         if run.queue:
-            with _staff(executor, output, each, workers, len(run.queue), address, gpus) as all_:
+            with hired(executor, output, each, workers, len(run.queue), address, gpus) as all_:
                 run.progress.workers = len(all_)
                 run.go(all_, asked or threading.Event())
     finally:
         storage.swept(output)
         account.close()
     return run.progress
-
-
-def counts(
-    executor: str, workers: int | None, threads: int | None, existing: str, tries: int
-) -> tuple[int, int]:
-    """How many workers there are, and the threads of each; refuses what makes no sense."""
-    for name, value, known in (
-        ("executor", executor, EXECUTORS),
-        ("existing", existing, EXISTING),
-    ):
-        if value not in known:
-            raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}")
-    for name, number in (("workers", workers), ("threads", threads), ("tries", tries)):
-        if number is not None and number < 1:
-            raise ValueError(f"`{name}` must be at least 1, got {number}; leave it out")
-    if executor == "inline" and workers not in (None, 1):
-        raise ValueError(f"`workers` must be 1 inline, got {workers}; use processes")
-    cores = _cores()
-    count = 1 if executor == "inline" else workers or cores
-    return count, threads or max(1, cores // count)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _check_ray(executor: str, address: str | None, gpus: float | None) -> None:
-    """Refuse what only Ray has a use for."""
-    if gpus is not None and not 0 <= gpus <= 64:
-        raise ValueError(f"`gpus` must be from 0 to 64, got {gpus:g}; leave it out")
-    for name, value in (("address", address), ("gpus", gpus)):
-        if value is not None and executor != "ray":
-            raise ValueError(
-                f"`{name}` must go with executor ray, got {value!r} with {executor}; leave it out"
-            )
-
-
-@contextmanager
-def _staff(
-    executor: str,
-    output: str,
-    threads: int,
-    workers: int | None,
-    most: int,
-    address: str | None,
-    gpus: float | None,
-) -> Iterator[list[Worker]]:
-    """The workers of an executor, no more than there are pictures, for the length of a batch."""
-    if executor == "inline":
-        yield [Inline(output, threads)]
-    elif executor == "processes":
-        count = min(workers or max(1, _cores() // threads), most)
-        with staff([Process(output, threads, count) for _ in range(count)]) as all_:
-            yield all_
-    else:
-        from impasto.batch.on_ray import OnRay, cluster
-
-        with cluster(address) as cores:
-            count = min(workers or max(1, int(cores) // threads), most)
-            with staff([OnRay(output, threads, gpus or 0) for _ in range(count)]) as all_:
-                yield all_
 
 
 def _refuse(places: Sequence[str], why: str) -> None:
@@ -252,7 +135,7 @@ class _Run:
             there = storage.stamp(job.output)
             seen = rows.glance(job, stamps)
             fresh = Row(job=rows.told(job), algorithm=algorithm(), seen=seen)
-            same = row is not None and rows.current(row, job, seen)
+            same = row is not None and row.wanted == fresh.wanted
             if there and existing != "overwrite":
                 kept = self._kept(job, row, fresh, str(tuple(there)), same)
                 if kept is not None:
@@ -265,12 +148,12 @@ class _Run:
                     continue
                 if row is None or row.written not in ("", str(tuple(there))):
                     unknown.append(job.output)
-            if same and row and row.status == rows.QUARANTINED and existing != "overwrite":
+            if same and row.status == rows.QUARANTINED and existing != "overwrite":
                 self._rows[job.output] = row
                 self.progress.failed[job.output] = row.reason or rows.QUARANTINED
                 continue
             # One that was being made when the whole run was killed is not to blame.
-            attempts = row.attempts - (row.status == rows.RUNNING) if same and row else 0
+            attempts = row.attempts - (row.status == rows.RUNNING) if same else 0
             self._rows[job.output] = fresh._replace(attempts=attempts)
             self.queue.append(job)
         _refuse(unknown, existing)
@@ -280,9 +163,9 @@ class _Run:
 
     def _kept(self, job: Job, row: Row | None, fresh: Row, there: str, same: bool) -> Row | None:
         """The row of a picture that is there and is the one that is wanted; None of others."""
-        if same and row and row.status == rows.DONE and row.written == there:
+        if same and row.status == rows.DONE and row.written == there:
             return row
-        mark = _marked(job)
+        mark = marked(job)
         return mark and fresh._replace(status=rows.DONE, fingerprint=mark, written=there)
 
     def go(self, workers: Sequence[Worker], asked: threading.Event) -> None:
@@ -386,33 +269,3 @@ class _Run:
         """Say how far it is."""
         self.progress.seconds = time.monotonic() - self._began
         self.watch(self.progress)
-
-
-def _marked(job: Job) -> str | None:
-    """The fingerprint inside a picture that is there, where it is the one that is wanted."""
-    from impasto.picture.read import open_picture
-    from impasto.provenance import read_provenance
-
-    try:
-        with storage.fetched(job.output) as here:
-            recipe = open_picture(here).carried.recipe
-        found = read_provenance(recipe).fingerprint if recipe else None
-        if found is None:
-            return None
-        weights = ""
-        if job.method == "style":
-            from impasto.vgg.weights import load
-
-            weights = load(job.options.weights).sha256
-        hashes = [_hash(place) for place in (job.content, job.style) if place]
-    except (ImpastoError, ValueError, OSError):
-        return None
-    return found if found == fingerprint(job.method, job.recipe, hashes, weights) else None
-
-
-def _hash(place: str) -> str:
-    """SHA-256 of a file."""
-    import hashlib
-
-    with storage.fetched(place) as here, open(here, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

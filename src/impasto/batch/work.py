@@ -32,7 +32,7 @@ class Outcome:
 
 
 def ready(threads: int) -> None:
-    """Make a process a worker's: so many threads, and what is slow to load is loaded."""
+    """Give a process the threads of a worker."""
     import torch
 
     torch.set_num_threads(threads)
@@ -84,8 +84,7 @@ def _painted(job: Job, content: str, style: str, here: Path, share: float) -> st
 
     recipe = job.options
     painter = stylize if recipe.denoise == "no" else paint
-    styles: Any = [style]
-    result = painter(content, styles, recipe=_limited(recipe, share))
+    result = painter(content, style, recipe=_limited(recipe, share))
     hashes = [result.inputs.content.sha256, result.inputs.styles[0].pictures[0].sha256]
     mark = fingerprint(job.method, job.recipe, hashes, load(recipe.weights).sha256)
     account = result.provenance()

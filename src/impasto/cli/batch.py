@@ -27,7 +27,7 @@ from impasto.recipe import DenoiseRecipe, StyleRecipe
 
 if TYPE_CHECKING:
     from impasto.batch.plan import Plan
-    from impasto.batch.run import Progress
+    from impasto.batch.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 SOME, NONE, INTERRUPTED = 3, 1, 130
@@ -108,7 +108,9 @@ def place_options(command: F) -> F:
         click.option(
             "-o", "--output", metavar="DIR", required=True, help="folder for the pictures"
         ),
-        click.option("--format", "ending", metavar="NAME", help="png, jpg, webp, tif or avif"),
+        click.option(
+            "--format", "ending", default="", metavar="NAME", help="png, jpg, webp, tif, avif"
+        ),
     )
     return stacked(command, options)
 
@@ -130,12 +132,12 @@ def place_options(command: F) -> F:
 @batch_options
 def style(contents: tuple[str, ...], styles: tuple[str, ...], **options: Any) -> int:
     """Paint every picture of CONTENTS in every style."""
-    from impasto.batch.plan import Plan
+    from impasto.batch.plan import Plan, ending_of
 
     changed = given(StyleRecipe, _own(StyleRecipe, options))
     known = read_presets(options["presets"]) if options["presets"] else PRESETS
     recipe = style_recipe(changed.pop("preset", "default"), presets=known, **changed)
-    plan = Plan("style", contents, styles, options["output"], recipe, _ending(options))
+    plan = Plan("style", contents, styles, options["output"], recipe, ending_of(options["ending"]))
     return _run(plan, options)
 
 
@@ -149,10 +151,10 @@ def denoise(inputs: tuple[str, ...], **options: Any) -> int:
 
     TIFFs of measured data keep type, axes and range.
     """
-    from impasto.batch.plan import Plan
+    from impasto.batch.plan import Plan, ending_of
 
     recipe = checked(DenoiseRecipe, given(DenoiseRecipe, _own(DenoiseRecipe, options)))
-    plan = Plan("denoise", inputs, (), options["output"], recipe, _ending(options))
+    plan = Plan("denoise", inputs, (), options["output"], recipe, ending_of(options["ending"]))
     return _run(plan, options)
 
 
@@ -173,12 +175,6 @@ def run(plan: str, **options: Any) -> int:
 def _own(model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """The options that are a recipe's."""
     return {name: options[name] for name in model.model_fields if name != "version"}
-
-
-def _ending(options: dict[str, Any]) -> str:
-    """A format's name as the ending of files."""
-    ending = options["ending"]
-    return f".{ending.lstrip('.').lower()}" if ending else ""
 
 
 def _run(plan: Plan, options: dict[str, Any]) -> int:

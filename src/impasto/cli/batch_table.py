@@ -13,7 +13,7 @@ import click
 from impasto.cli.progress import spoken
 
 if TYPE_CHECKING:
-    from impasto.batch.run import Progress, Watch
+    from impasto.batch.progress import Progress, Watch
 
 _SHOWN = 8  # pictures being made, at most
 _EVERY = 30.0  # seconds between lines where there is no terminal
@@ -43,7 +43,7 @@ def line(progress: Progress) -> str:
     """A batch in a line.
 
     Example:
-        >>> from impasto.batch.run import Progress
+        >>> from impasto.batch.progress import Progress
         >>> line(Progress(total=10, workers=2, done=5, made=4, seconds=8.0, each=[4.0] * 4))
         '5/10 done  2.0 s a picture  1800 an hour  0:10 left'
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -37,6 +38,12 @@ def file_bytes(source: Any, name: str) -> tuple[bytes, str]:
             f"`{name}` must be a file of bytes, got {label} open for text; use mode 'rb'"
         )
     return data, label
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes; the errors of opening it are left as they are."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refusal(

