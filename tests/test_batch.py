@@ -1,11 +1,15 @@
 """Batches: what is to be done, what is done, and what is left when something dies."""
 
+import io
 import json
 import os
 import sqlite3
+import struct
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from impasto.batch import storage
@@ -182,6 +186,68 @@ def test_bad_pictures_cost_only_themselves(folder, capsys):
     assert main(["batch", "denoise", "in/bad.png", "-o", "no", "--executor", "inline"]) == 1
 
 
+def png(width, height, data=b""):
+    """A PNG's signature, a header that says a size, and what follows."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    blocks = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(blocks)
+
+
+def test_twelve_kinds_of_bad_pictures_beside_thirty_good_ones(folder, capsys):
+    for number in range(27):
+        draw(folder / "in" / f"{number}.png", number, size=(16, 16))
+    whole = (folder / "in" / "a.png").read_bytes()
+    jpeg = io.BytesIO()
+    Image.open(folder / "in" / "a.png").save(jpeg, "jpeg")
+    tiff = io.BytesIO()
+    tifffile.imwrite(tiff, np.zeros((20, 20), np.uint16))
+    nothing_known = io.BytesIO()
+    tifffile.imwrite(nothing_known, np.full((20, 20), np.nan, np.float32))
+    bad = {
+        "empty.png": b"",
+        "text.png": b"Dear reader, this is no picture at all.",
+        "drawing.png": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+        "page.jpg": b"%PDF-1.7 and so on",
+        "script.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
+        "cut.png": whole[: len(whole) // 2],
+        "short.jpg": jpeg.getvalue()[:200],
+        "brief.tif": tiff.getvalue()[:100],
+        "altered.png": whole[:60] + bytes(40) + whole[100:],
+        "enormous.png": png(60_000, 60_000),
+        "hollow.png": png(40, 40),
+        "nan.tif": nothing_known.getvalue(),
+    }
+    for name, data in bad.items():
+        (folder / "in" / name).write_bytes(data)
+    inputs = files(folder / "in")
+    assert main(["batch", "denoise", "in", "-o", "out", "--executor", "inline", "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["total"], told["done"], told["left"]) == (42, 30, 0)
+    reasons = {os.path.basename(place): reason for place, reason in told["failed"].items()}
+    assert {os.path.splitext(name)[0] for name in reasons} == {
+        os.path.splitext(name)[0] for name in bad
+    }
+    for reason in reasons.values():
+        assert "must" in reason
+        assert ", got " in reason
+        assert "\n" not in reason
+    assert len(files(folder / "out")) == 30
+    assert files(folder / "in") == inputs
+
+
+def test_two_batches_into_one_folder_leave_each_other_alone(folder):
+    (folder / "out" / ".impasto-work" / "own" / "picture-x").mkdir(parents=True)
+    batch(cleaning(contents=("in/a.png",)), executor="inline", threads=1, manifest="first.sqlite")
+    assert (folder / "out" / ".impasto-work" / "own" / "picture-x").exists()
+    found = batch(cleaning(contents=("in/b.png",)), executor="inline", threads=1)
+    assert found.done == 1
+    assert not (folder / "out" / ".impasto-work").exists()
+
+
 def test_processes_give_the_same_bytes(folder):
     batch(painting(), executor="inline", threads=1)
     found = batch(painting(output="other"), workers=2, threads=1)
@@ -197,8 +263,8 @@ def test_a_batch_that_was_killed_goes_on(folder):
         base.execute("UPDATE pictures SET status='running', attempts=1, written=''")
     base.close()
     (folder / "out" / "b.png").unlink()
-    (folder / "out" / ".impasto-work" / "picture-x").mkdir(parents=True)
-    (folder / "out" / ".impasto-work" / "picture-x" / "b.png").write_bytes(b"half")
+    (folder / "out" / ".impasto-work" / "own" / "picture-x").mkdir(parents=True)
+    (folder / "out" / ".impasto-work" / "own" / "picture-x" / "b.png").write_bytes(b"half")
     found = batch(plan, executor="inline", threads=1)
     assert (found.done, found.made) == (3, 1)
     assert files(folder / "out") == whole

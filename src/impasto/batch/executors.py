@@ -40,8 +40,8 @@ class Worker(Protocol):
 class Inline:
     """This process itself."""
 
-    def __init__(self, output: str, threads: int) -> None:
-        self._output, self._threads = output, threads
+    def __init__(self, room: str, threads: int) -> None:
+        self._room, self._threads = room, threads
 
     def start(self, job: Job) -> Future[Outcome]:
         """Make a picture before anything else happens."""
@@ -51,7 +51,7 @@ class Inline:
         ready(self._threads)
         done: Future[Outcome] = Future()
         try:
-            done.set_result(perform(job, self._output, 1.0))
+            done.set_result(perform(job, self._room, 1.0))
         finally:
             torch.set_num_threads(before)
         return done
@@ -69,14 +69,14 @@ class Inline:
 class Process:
     """A process beside this one."""
 
-    def __init__(self, output: str, threads: int, workers: int) -> None:
-        self._output, self._share = output, 1 / workers
+    def __init__(self, room: str, threads: int, workers: int) -> None:
+        self._room, self._share = room, 1 / workers
         self._threads = threads
         self._pool: ProcessPoolExecutor | None = None
 
     def start(self, job: Job) -> Future[Outcome]:
         """Hand a picture over."""
-        return self._pool.submit(perform, job, self._output, self._share)
+        return self._pool.submit(perform, job, self._room, self._share)
 
     def renew(self) -> Future[object]:
         """Start the process; it loads what it needs with its first picture."""
@@ -168,7 +168,7 @@ def check_ray(executor: str, address: str | None, gpus: float | None) -> None:
 @contextmanager
 def hired(
     executor: str,
-    output: str,
+    room: str,
     threads: int,
     workers: int | None,
     most: int,
@@ -177,15 +177,15 @@ def hired(
 ) -> Iterator[list[Worker]]:
     """The workers of an executor, no more than there are pictures, for the length of a batch."""
     if executor == "inline":
-        yield [Inline(output, threads)]
+        yield [Inline(room, threads)]
     elif executor == "processes":
         count = min(workers or max(1, _cores() // threads), most)
-        with staff([Process(output, threads, count) for _ in range(count)]) as all_:
+        with staff([Process(room, threads, count) for _ in range(count)]) as all_:
             yield all_
     else:
         from impasto.batch.on_ray import OnRay, cluster
 
         with cluster(address) as cores:
             count = min(workers or max(1, int(cores) // threads), most)
-            with staff([OnRay(output, threads, gpus or 0) for _ in range(count)]) as all_:
+            with staff([OnRay(room, threads, gpus or 0) for _ in range(count)]) as all_:
                 yield all_

@@ -22,14 +22,14 @@ from impasto.errors import ImpastoError
 class OnRay:
     """One actor of a cluster."""
 
-    def __init__(self, output: str, threads: int, gpus: float) -> None:
-        self._output, self._threads, self._gpus = _absolute(output), threads, gpus
+    def __init__(self, room: str, threads: int, gpus: float) -> None:
+        self._room, self._threads, self._gpus = _absolute(room), threads, gpus
         self._actor: Any = None
 
     def start(self, job: Job) -> Future[Outcome]:
         """Hand a picture over."""
         places = {name: _absolute(getattr(job, name)) for name in ("content", "style", "output")}
-        return self._actor.perform.remote(replace(job, **places), self._output).future()
+        return self._actor.perform.remote(replace(job, **places), self._room).future()
 
     def renew(self) -> Future[object]:
         """Ask the cluster for an actor; it may take until there is room for one."""
@@ -61,9 +61,9 @@ class _Actor:
         """Say that it is there."""
         return os.uname().nodename if hasattr(os, "uname") else ""
 
-    def perform(self, job: Job, output: str) -> Outcome:
+    def perform(self, job: Job, room: str) -> Outcome:
         """Make a picture."""
-        return perform(job, output, 1.0)
+        return perform(job, room, 1.0)
 
 
 def _absolute(place: str) -> str:

@@ -82,21 +82,22 @@ def batch(
     wanted = jobs(plan)
     output = storage.local(plan.output)
     place = rows.path_for(output, manifest)
+    room = storage.workshop(output, manifest)
     if existing == "fail":
         _refuse([job.output for job in wanted if storage.stamp(job.output)], "fail")
     account = Manifest(place)
     try:
-        storage.swept(output)
+        storage.swept(room)
         run = _Run(account, wanted, count, tries, on_progress or (lambda _: None))
         begun_with = account.fact("threads", each)
         each = begun_with if threads is None else each
         run.sort(existing)
         if run.queue:
-            with hired(executor, output, each, workers, len(run.queue), address, gpus) as all_:
+            with hired(executor, room, each, workers, len(run.queue), address, gpus) as all_:
                 run.progress.workers = len(all_)
                 run.go(all_, asked or threading.Event())
     finally:
-        storage.swept(output)
+        storage.swept(room)
         account.close()
     return run.progress
 

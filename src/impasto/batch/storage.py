@@ -5,11 +5,12 @@ A place is a path, or a URL such as `s3://bucket/folder/photo.png`; `file://` is
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -158,15 +159,27 @@ def handed_over(here: str, place: str) -> None:
         ) from error
 
 
-def workshop(output: str) -> str:
-    """The folder that holds what is being written, beside what is done; none for other machines."""
-    return "" if remote(output) else os.path.join(output, ".impasto-work")
+def workshop(output: str, manifest: str | None = None) -> str:
+    """The folder that holds what is being written, beside what is done; none for other machines.
+
+    Batches that write into one folder have a manifest each, and so a workshop each.
+
+    Example:
+        >>> workshop("out"), workshop("s3://bucket/out")
+        ('out/.impasto-work/own', '')
+    """
+    if remote(output):
+        return ""
+    named = hashlib.sha256(os.path.realpath(manifest).encode()).hexdigest() if manifest else "own"
+    return os.path.join(output, ".impasto-work", named[:12])
 
 
-def swept(output: str) -> None:
-    """Remove what killed workers left."""
-    if folder := workshop(output):
-        shutil.rmtree(folder, ignore_errors=True)
+def swept(room: str) -> None:
+    """Remove a workshop, with what killed workers left in it."""
+    if room:
+        shutil.rmtree(room, ignore_errors=True)
+        with suppress(OSError):  # another batch may be at work beside it
+            os.rmdir(os.path.dirname(room))
 
 
 def _near(source: str) -> list[Found]:
@@ -204,7 +217,7 @@ def _walked(folder: Path) -> Iterator[Path]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walked(Path(entry.path))
-        elif _is_picture(entry.name):
+        elif _is_picture(entry.name) and (entry.is_file() or entry.is_symlink()):
             yield Path(entry.path)
 
 

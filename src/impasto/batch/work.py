@@ -38,12 +38,12 @@ def ready(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def perform(job: Job, output: str, share: float) -> Outcome:
+def perform(job: Job, room: str, share: float) -> Outcome:
     """Make one picture and put it in its place, whole or not at all.
 
     Args:
         job: the picture.
-        output: the batch's folder, which has the room for unfinished files.
+        room: the folder for unfinished files; empty for one of this machine's own.
         share: this worker's part of the memory that is free, above 0 up to 1.
     """
     began = time.monotonic()
@@ -52,7 +52,7 @@ def perform(job: Job, output: str, share: float) -> Outcome:
         return time.monotonic() - began
 
     try:
-        mark = _made(job, output, share)
+        mark = _made(job, room, share)
         return Outcome(spent(), mark)
     except (ImpastoError, ValueError, TypeError) as error:
         return Outcome(spent(), None, _line(error), lasting=True)
@@ -60,9 +60,8 @@ def perform(job: Job, output: str, share: float) -> Outcome:
         return Outcome(spent(), None, f"{type(error).__name__}: {_line(error)}")
 
 
-def _made(job: Job, output: str, share: float) -> str:
+def _made(job: Job, room: str, share: float) -> str:
     """Make a picture; gives back its fingerprint."""
-    room = storage.workshop(output)
     if room:
         os.makedirs(room, exist_ok=True)
     with (
