@@ -1,6 +1,10 @@
 """Batches beyond this process: on a Ray cluster that loses a node, from and to an S3 server."""
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -104,3 +108,30 @@ def test_from_and_to_an_object_store(folder, bucket):
     (folder / "far.sqlite").unlink()
     assert batch(far, executor="inline", manifest="far.sqlite").made == 0
     assert not list(folder.glob("**/*.tmp"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Ray's own
+def test_a_run_on_a_cluster_that_was_killed_goes_on(folder):
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    batch(plan("inline"), executor="inline", threads=1)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    words = ["batch", "denoise", "in", "-o", "ray", "--executor", "ray", "--threads", "1"]
+    command = [sys.executable, "-m", "impasto", *words, "--address", cluster.address]
+    try:
+        driver = subprocess.Popen(command)
+        until = time.monotonic() + 120
+        while not pictures(folder / "ray") and time.monotonic() < until:
+            time.sleep(0.01)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        before = pictures(folder / "ray")
+        assert 1 <= len(before) < 6
+        subprocess.run(command, check=True)
+    finally:
+        cluster.shutdown()
+    assert pictures(folder / "ray") == pictures(folder / "inline")
+    assert before.items() <= pictures(folder / "ray").items()
+    assert not (folder / "ray" / ".impasto-work").exists()
