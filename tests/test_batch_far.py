@@ -12,6 +12,7 @@ from PIL import Image
 
 from impasto.batch.plan import Plan
 from impasto.batch.run import batch
+from impasto.presets import style_recipe
 from impasto.recipe import DenoiseRecipe
 
 
@@ -29,6 +30,12 @@ def folder(tmp_path, monkeypatch):
 def plan(output, source="in"):
     """A plan that cleans them."""
     return Plan("denoise", (str(source),), (), str(output), DenoiseRecipe())
+
+
+def painting(output):
+    """A plan that paints two of them, in a moment."""
+    recipe = style_recipe(size=32, steps=1)
+    return Plan("style", ("in/0.png", "in/1.png"), ("in/2.png",), str(output), recipe)
 
 
 def pictures(folder):
@@ -59,10 +66,16 @@ def test_a_cluster_that_loses_a_node_gives_the_same_bytes(folder):
         )
         assert removed.is_set()
         assert (found.done, found.failed) == (6, {})
+        batch(painting("painted-ray"), executor="ray", threads=1)
     finally:
         ray.shutdown()
         cluster.shutdown()
     assert pictures(folder / "ray") == pictures(folder / "inline")
+    batch(painting("painted-inline"), executor="inline", threads=1)
+    batch(painting("painted-processes"), workers=2, threads=1)
+    assert len(pictures(folder / "painted-inline")) == 2
+    for other in ("painted-ray", "painted-processes"):
+        assert pictures(folder / other) == pictures(folder / "painted-inline")
 
 
 @pytest.fixture
