@@ -401,3 +401,12 @@ def test_a_dry_run_counts_and_writes_nothing(folder, capsys):
     assert told["seconds"] > 0
     assert told["memory_gib"] > 0
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("method", ["auto", "zs-n2n", "zs-n2n-fast"])
+def test_a_dry_run_of_cleaning_tells_how_long_it_takes(folder, capsys, method):
+    words = ["-o", "out", "--method", method, "--workers", "1", "--dry-run", "--json"]
+    assert main(["batch", "denoise", "in/a.png", *words]) == 0
+    one = json.loads(capsys.readouterr().out)["seconds"]
+    assert one > 0
+    assert not (folder / "out").exists()

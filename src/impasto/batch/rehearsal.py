@@ -12,11 +12,15 @@ from impasto.batch.job import Job
 from impasto.batch.plan import Plan, jobs
 from impasto.batch.run import TRIES
 from impasto.errors import PictureError
+from impasto.picture.stack import Stack
 
 if TYPE_CHECKING:
+    from impasto.result import Step
     from impasto.style.plan import Plan as StylePlan
 
 _TRIED = 20  # pictures, of which the first that can be read stands for all
+_SIDE = 128  # pixels of the part that is cleaned to see how long it takes
+_LONGEST = 2.0  # seconds of steps after which that is ended
 
 
 def rehearsal(
@@ -45,8 +49,9 @@ def rehearsal(
         manifest: file of the account, which is not opened.
 
     Returns:
-        Pictures, those whose output is there, workers, threads, and of painting the bytes all
-        workers take and the seconds of the whole; None where nothing tells.
+        Pictures, those whose output is there, workers, threads, the seconds of the whole, and of
+        painting the memory that all workers take; None where nothing tells. What cleaning takes
+        is tried on a part of the first picture.
 
     Raises:
         ValueError: as `batch`; so the other errors.
@@ -65,8 +70,10 @@ def rehearsal(
         "seconds": None,
     }
     left = len(wanted) - there
-    found = _planned(wanted[:_TRIED], plan) if plan.method == "style" else None
-    if found is not None:
+    if plan.method == "denoise":
+        alone = _tried(wanted[:_TRIED], plan, each)
+        facts["seconds"] = alone and round(alone * left / count, 1)
+    elif found := _planned(wanted[:_TRIED], plan):
         from impasto.compute.memory import GIB
 
         facts["memory_gib"] = round(min(count, max(left, 1)) * found.memory / GIB, 2)
@@ -86,4 +93,45 @@ def _planned(wanted: Sequence[Job], plan: Plan) -> StylePlan | None:
             storage.fetched(job.style) as style,
         ):
             return style_plan(content, style, recipe=recipe)
+    return None
+
+
+def _tried(wanted: Sequence[Job], plan: Plan, threads: int) -> float | None:
+    """Seconds that the first picture that can be read takes to clean, from a part of it."""
+    import torch
+
+    from impasto.batch.work import ready
+    from impasto.denoising.denoise import denoise
+    from impasto.picture.supply import planes_of, supply
+
+    steps: list[Step] = []
+
+    def watch(step: Step) -> None:
+        steps.append(step)
+        if step.seconds > steps[0].seconds + _LONGEST:
+            raise StopIteration
+
+    before = torch.get_num_threads()
+    for job in wanted:
+        with suppress(PictureError, ValueError), storage.fetched(job.content) as content:
+            source = supply(content, plan.recipe.axes)
+            plane = planes_of(source, 1)[0]
+            crop = plane[
+                ..., *(slice((n - _SIDE) // 2 * (n > _SIDE), None) for n in plane.shape[1:])
+            ]
+            crop = crop[..., :_SIDE, :_SIDE]
+            ready(threads)
+            try:
+                result = denoise(
+                    crop, recipe=plan.recipe.model_copy(update={"axes": "auto"}), on_step=watch
+                )
+            finally:
+                torch.set_num_threads(before)
+            seconds = result.seconds
+            if result.stopped:  # the first step has waited for what is loaded once
+                pace = (steps[-1].seconds - steps[0].seconds) / (len(steps) - 1)
+                seconds = pace * steps[0].evaluations
+            # Training from crops does not take longer for more pixels.
+            more = 1 if result.method == "zs-n2n-fast" else plane.numel() / crop.numel()
+            return seconds * more * (source.count if isinstance(source, Stack) else 1)
     return None
