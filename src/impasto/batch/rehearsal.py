@@ -15,6 +15,8 @@ from impasto.errors import PictureError
 from impasto.picture.stack import Stack
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from impasto.result import Step
     from impasto.style.plan import Plan as StylePlan
 
@@ -116,10 +118,7 @@ def _tried(wanted: Sequence[Job], plan: Plan, threads: int) -> float | None:
         with suppress(PictureError, ValueError), storage.fetched(job.content) as content:
             source = supply(content, plan.recipe.axes)
             plane = planes_of(source, 1)[0]
-            crop = plane[
-                ..., *(slice((n - _SIDE) // 2 * (n > _SIDE), None) for n in plane.shape[1:])
-            ]
-            crop = crop[..., :_SIDE, :_SIDE]
+            crop = _middle(plane)
             ready(threads)
             try:
                 result = denoise(
@@ -135,3 +134,9 @@ def _tried(wanted: Sequence[Job], plan: Plan, threads: int) -> float | None:
             more = 1 if result.method == "zs-n2n-fast" else plane.numel() / crop.numel()
             return seconds * more * (source.count if isinstance(source, Stack) else 1)
     return None
+
+
+def _middle(plane: Tensor) -> Tensor:
+    """The part in the middle of a plane (C, H, W), or all of a small one."""
+    top, left = (max(0, (length - _SIDE) // 2) for length in plane.shape[1:])
+    return plane[:, top : top + _SIDE, left : left + _SIDE]
