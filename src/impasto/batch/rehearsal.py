@@ -119,6 +119,7 @@ def _tried(wanted: Sequence[Job], plan: Plan, threads: int) -> float | None:
             source = supply(content, plan.recipe.axes)
             plane = planes_of(source, 1)[0]
             crop = _middle(plane)
+            steps.clear()
             ready(threads)
             try:
                 result = denoise(
