@@ -18,7 +18,7 @@ def painted(monkeypatch):
     """What the stand-in for painting was given; it gives the content back."""
     seen = []
 
-    def stylize(content, style, *, recipe, init_picture, protect, keep, on_step, checkpoint):
+    def stylize(content, style, *, recipe, init_picture, protect, keep, on_step, checkpoint, stop):
         seen.append((content, recipe))
         picture = impasto.open_picture(content)
         one = Losses(1.0, 0.5, 0.5)

@@ -11,7 +11,7 @@ ROOT = Path(impasto.__file__).parent
 # Top may not import bottom.
 ORDER = [
     "errors", "law", "options", "recipe", "provenance", "presets", "picture", "result",
-    "compute", "vgg", "style", "denoising", "painting", "measure", "demo", "batch", "cli",
+    "pace", "compute", "vgg", "style", "denoising", "painting", "measure", "demo", "batch", "serve", "cli",
 ]  # fmt: skip
 # Only these rooms may import these.
 ONLY = {
@@ -21,6 +21,9 @@ ONLY = {
     "urllib": {"vgg", "batch"},
     "fsspec": {"batch"},
     "sqlite3": {"batch"},
+    "fastapi": {"serve"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve"},
     "ray": {"batch"},
     "click": {"cli"},
     "rich": {"cli"},

@@ -15,7 +15,7 @@ from impasto.picture.read import Source, open_picture
 from impasto.picture.record import Picture, identity
 from impasto.presets import style_recipe
 from impasto.recipe import DenoiseRecipe, StyleRecipe
-from impasto.result import DenoiseResult, OnStep, Result
+from impasto.result import DenoiseResult, OnStep, Result, Step, Stop
 
 if TYPE_CHECKING:
     from impasto.style.checkpoint import Checkpoints
@@ -33,6 +33,7 @@ def paint(
     keep: Source | None = None,
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
+    stop: Stop | None = None,
     **options: Any,
 ) -> Result:
     """Paint as `stylize` does, and clean noise away before, after or both, as `denoise` does.
@@ -48,6 +49,7 @@ def paint(
         on_step: as for `stylize`; cleaning calls it not. A painting that it ends early is left as
             it is then, and the result's recipe says that.
         checkpoint: as for `stylize`, of the painting.
+        stop: as for `stylize`, and asked after each part of the cleaning.
         options: any field of `StyleRecipe`.
 
     Returns:
@@ -81,14 +83,14 @@ def paint(
     if recipe.denoise in ("before", "both"):
         content = open_picture(content, name="content")
         style_plan(content, style, **given)  # what is refused is refused before any work
-        cleaned = _cleaned(content, recipe)
+        cleaned = _cleaned(content, recipe, stop)
         carried = replace(content.carried, origin=identity(content))
         content, seconds = Picture(cleaned.pixels, carried), cleaned.seconds
         done.append("before")
-    result = stylize(content, style, **given, on_step=on_step, checkpoint=checkpoint)
+    result = stylize(content, style, **given, on_step=on_step, checkpoint=checkpoint, stop=stop)
     pixels = result.pixels
     if recipe.denoise in ("after", "both") and not result.stopped:
-        cleaned = _cleaned(Picture(pixels, result.carried), recipe)
+        cleaned = _cleaned(Picture(pixels, result.carried), recipe, stop)
         if protect is None:
             pixels = cleaned.pixels
         else:
@@ -105,9 +107,13 @@ def paint(
     )
 
 
-def _cleaned(picture: Picture, recipe: StyleRecipe) -> DenoiseResult:
+def _cleaned(picture: Picture, recipe: StyleRecipe, stop: Stop | None) -> DenoiseResult:
     """A picture without its noise, computed where and as the recipe has it."""
     from impasto.denoising.denoise import denoise
 
+    def heed(step: Step) -> None:
+        if stop is not None and stop():
+            raise StopIteration
+
     shared = {name: getattr(recipe, name) for name in ("seed", "device", "memory")}
-    return denoise(picture, recipe=DenoiseRecipe(**shared))
+    return denoise(picture, recipe=DenoiseRecipe(**shared), on_step=heed)

@@ -59,6 +59,7 @@ class Step:
 
 
 OnStep = Callable[[Step], None]
+Stop = Callable[[], bool]  # whether a run is to end; asked between the layers of an evaluation
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from impasto.cli import progress
-from impasto.cli.progress import pace, spoken, watching
+from impasto.cli.progress import spoken, watching
+from impasto.pace import pace
 from impasto.result import Losses, Step
 
 

@@ -113,6 +113,21 @@ def test_a_stopped_run_keeps_its_file_and_the_same_call_goes_on(tmp_path):
     assert told[0].seconds > stopped.seconds
 
 
+@pytest.mark.parametrize("after", [1, 6, 9])
+def test_a_run_stopped_within_an_evaluation_goes_on_to_the_same_bytes(tmp_path, after):
+    whole = impasto.stylize(CONTENT, STYLE, **STYLIZE)
+    told, on_step = dying_at()
+    stopped = impasto.stylize(
+        CONTENT, STYLE, checkpoint=tmp_path, on_step=on_step, stop=lambda: len(told) == after,
+        **STYLIZE,
+    )  # fmt: skip
+    assert stopped.stopped
+    assert stopped.evaluations == after
+    result = impasto.stylize(CONTENT, STYLE, checkpoint=tmp_path, **STYLIZE)
+    assert torch.equal(result.pixels, whole.pixels)
+    assert result.history == whole.history
+
+
 def test_strength_0_and_a_start_of_ones_own_can_have_checkpoints(tmp_path):
     options = {**STYLIZE, "strength": 0}
     with pytest.raises(Killed):

@@ -146,6 +146,37 @@ def test_a_run_stopped_at_a_coarse_scale_still_has_the_size_asked_for():
     assert result.size == (192, 144)
 
 
+def test_a_wish_to_stop_is_heard_in_the_middle_of_an_evaluation():
+    asked = []
+
+    def stop():
+        asked.append(True)
+        return len(asked) == 25
+
+    told = []
+    result = impasto.stylize(CONTENT, STYLE, stop=stop, on_step=told.append, **QUICK)
+    asked_whole = []
+    impasto.stylize(CONTENT, STYLE, stop=lambda: asked_whole.append(0), **{**QUICK, "steps": 2})
+    every = len(asked_whole)  # one evaluation's questions; the first evaluation is asked none
+    assert every > 5
+    assert result.stopped
+    assert result.evaluations == len(told) == 1 + 25 // every
+    assert result.losses.total == min(step.losses.total for step in told)
+
+
+@pytest.mark.parametrize("paints", [impasto.stylize, impasto.paint])
+def test_a_stop_where_a_size_begins_keeps_the_last_sizes_picture_and_losses(paints):
+    told = []
+    options = {**QUICK, "size": 192, "steps": 9}
+    result = paints(
+        CONTENT, STYLE, on_step=told.append, scales=2, stop=lambda: len(told) == 5, **options
+    )
+    assert result.stopped
+    assert result.size == (192, 144)
+    assert result.scale_starts == (0,)
+    assert result.losses.total == min(step.losses.total for step in told)
+
+
 def test_every_step_says_how_much_is_left():
     steps = []
     options = {**QUICK, "size": 192, "steps": 9, "statistic": "gram"}

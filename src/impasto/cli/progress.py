@@ -9,6 +9,7 @@ from functools import partial
 
 import click
 
+from impasto.pace import pace
 from impasto.result import OnStep, Step
 
 LINE_EVERY = 50  # evaluations, where there is no terminal to draw a bar on
@@ -53,36 +54,6 @@ def spoken(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def pace() -> Callable[[Step], float]:
-    """A function that turns the steps of one run into evaluations a second at the present scale.
-
-    Example:
-        >>> from impasto.result import Losses
-        >>> rate = pace()
-        >>> for evaluation, seconds in ((1, 5.0), (2, 5.5), (3, 6.0)):  # five seconds of loading
-        ...     step = Step(
-        ...         evaluation, 9, 1, 1, (64, 64), Losses(1, 0, 1), seconds, 1, lambda: None
-        ...     )
-        ...     latest = rate(step)
-        >>> latest
-        2.0
-    """
-    scale, first, since, latest = 0, 0, 0.0, 0.0
-
-    def rate(step: Step) -> float:
-        nonlocal scale, first, since, latest
-        if not scale:  # the first evaluation's time holds the loading of the network too
-            first, since = step.evaluation, step.seconds
-        elif step.scale != scale:
-            first, since = step.evaluation - 1, latest
-        scale, latest = step.scale, step.seconds
-        made = step.evaluation - first
-        # With nothing else to go by, all that went before, in an earlier process maybe.
-        return (made or step.evaluation) / max(step.seconds - (since if made else 0), 1e-6)
-
-    return rate
 
 
 def _announced(draw: OnStep, label: str, say: Callable[[str], None]) -> OnStep:

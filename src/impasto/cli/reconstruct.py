@@ -132,7 +132,7 @@ def _rebuilt(
     with watching(options["progress"], label) as draw, film as frames:
         written = [files.snapshots(saving, options["save_every"], recipe)] if saving else []
         on_step = obeying(asked, draw, frames, *written)
-        return rebuild(picture, recipe=recipe, on_step=on_step, checkpoint=kept)
+        return rebuild(picture, recipe=recipe, on_step=on_step, checkpoint=kept, stop=asked.is_set)
 
 
 def _draw(

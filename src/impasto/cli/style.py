@@ -114,6 +114,7 @@ def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, op
                     asked, draw, frames, files.snapshots(saving, options["save_every"], recipe)
                 ),
                 checkpoint=kept,
+                stop=asked.is_set,
                 **pictures,
             )
         written = files.put(saving, result)

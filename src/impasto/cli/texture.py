@@ -61,7 +61,12 @@ def texture(style: tuple[str, ...], output: str | None, **options: Any) -> int:
         film = filmed(options["timelapse"], recipe.steps, options["overwrite"])
         every = files.snapshots(saving, options["save_every"], recipe)
         with watching(options["progress"]) as draw, film as frames:
-            result = make(styles, recipe=recipe, on_step=obeying(asked, draw, frames, every))
+            result = make(
+                styles,
+                recipe=recipe,
+                on_step=obeying(asked, draw, frames, every),
+                stop=asked.is_set,
+            )
         written = files.put(saving, result)
         files.draw_losses(result, options)
     files.tell(written, files.summary(result, written) if options["as_json"] else None)

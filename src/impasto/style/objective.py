@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -86,6 +86,7 @@ class Objective:
         keep: (H, W), what the content loss counts at each position beside `mask`; None for 1.
         warmup: whether to minimize what leads to the recipe's losses instead of them; the losses
             reported are the recipe's own.
+        heed: called at each of the layers, on the way forwards and back; raising ends it.
     """
 
     def __init__(
@@ -99,7 +100,9 @@ class Objective:
         *,
         keep: Tensor | None = None,
         warmup: bool = False,
+        heed: Callable[[], None] | None = None,
     ) -> None:
+        self.heed = heed or (lambda: None)
         self.sweep = Sweep(trunk, (content.shape[2], content.shape[1]), tile)
         self.precision = exact(trunk.device)
         weights = layer_weights(recipe)
@@ -136,6 +139,7 @@ class Objective:
         }
 
         def visit(layer: str, features: Tensor, place: Place) -> None:
+            self.heed()
             for region, mask in enumerate(self.masks.get(layer, ())):
                 before = sums[layer][region]
                 if before is None or _reaches(mask, place):
@@ -148,6 +152,7 @@ class Objective:
 
         def inject(layer: str, features: Tensor, gradient: Tensor, place: Place) -> None:
             nonlocal content, value
+            self.heed()
             for mask, slope in zip(self.masks.get(layer, ()), slopes.get(layer, ()), strict=True):
                 if _reaches(mask, place):
                     descend(features, _part(mask, place), slope, gradient)

@@ -13,7 +13,7 @@ from impasto.picture.record import Picture
 from impasto.picture.supply import input_of
 from impasto.provenance import Inputs
 from impasto.recipe import ReconstructRecipe
-from impasto.result import OnStep, Result
+from impasto.result import OnStep, Result, Stop
 from impasto.style.canvas import noise, output_size, released, settled, sized
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
 from impasto.style.descent import State
@@ -33,6 +33,7 @@ def reconstruct(
     recipe: ReconstructRecipe | None = None,
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
+    stop: Stop | None = None,
     **options: Any,
 ) -> Result:
     """Rebuild a picture, from noise, out of what one layer of VGG-19 sees of it.
@@ -46,6 +47,7 @@ def reconstruct(
         recipe: every option at once; or give the ones to change as `options`.
         on_step: called after each evaluation with a `Step`; raising `StopIteration` ends the run.
         checkpoint: a folder that keeps what the run has reached, as for `stylize`.
+        stop: asked between the layers of each evaluation, as for `stylize`.
         options: any field of `ReconstructRecipe`, such as `layer`, `kind`, `size`, `steps`.
 
     Returns:
@@ -72,7 +74,7 @@ def reconstruct(
     del ready
     inner, carried = objective_recipe(recipe), picture.carried
     inputs = Inputs(content=input_of(picture))
-    run = Run(recipe, planned.ladder, planned.counts, on_step, kept)
+    run = Run(recipe, planned.ladder, planned.counts, on_step, kept, stop)
     run.go_on(reached)
     for scale in run.left():
         rung = planned.rungs[scale]
@@ -81,7 +83,7 @@ def reconstruct(
             del picture
         targets = style_moments(trunk, here, mask, list(inner.style_layers), rung.tile)
         regions = [Region(mask, 1.0, targets)]
-        objective = Objective(inner, trunk, here, mask, regions, rung.tile)
+        objective = Objective(inner, trunk, here, mask, regions, rung.tile, heed=run.heed)
         begin = run.resized(scale) if scale else noise(here.shape, recipe.seed)
         del here
         release(trunk.device)

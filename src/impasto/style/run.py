@@ -16,7 +16,7 @@ from impasto.picture.record import Carried
 from impasto.picture.resize import resize
 from impasto.provenance import Inputs
 from impasto.recipe import ReconstructRecipe, StyleRecipe
-from impasto.result import Losses, OnStep, Result, Step
+from impasto.result import Losses, OnStep, Result, Step, Stop
 from impasto.style.canvas import Size
 from impasto.style.checkpoint import Checkpoint
 from impasto.style.descent import Descent, Evaluate, State, adam, lbfgs_clamped, still
@@ -24,6 +24,10 @@ from impasto.style.lbfgs import lbfgs
 from impasto.style.objective import Evaluation
 
 _NONE = Losses(float("inf"), float("inf"), float("inf"))
+
+
+class Ended(Exception):
+    """Whoever watches wants no more, in the middle of an evaluation."""
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Run:
         counts: evaluations planned at each scale.
         on_step: told of every evaluation.
         checkpoint: where the run keeps what it has reached, and finds it again.
+        stop: asked between the layers of each evaluation but the first; True ends the run there.
         best: the picture at which the least was found of what is minimized at this scale.
         losses: the recipe's losses of it.
         least: what was minimized, there.
@@ -47,6 +52,7 @@ class Run:
     counts: list[int]
     on_step: OnStep | None
     checkpoint: Checkpoint | None = None
+    stop: Stop | None = None
     scale: int = -1
     descent: State = field(default_factory=dict)
     history: list[Losses] = field(default_factory=list)
@@ -68,6 +74,11 @@ class Run:
         self.best, self.losses = state["best"], Losses(*state["losses"])
         self.least = state["least"]
         self.began -= state["seconds"]
+
+    def heed(self) -> None:
+        """End the run here if that is wanted and there is a picture to keep."""
+        if self.stop is not None and self.history and self.stop():
+            raise Ended
 
     def left(self) -> range:
         """The scales that are not finished, from 0."""
@@ -92,10 +103,27 @@ class Run:
                 picture as it is.
         """
         self.finish = finish
+        before = self.losses
         if scale != self.scale:  # else it goes on in the middle of it
             self.scale, self.descent = scale, {}
             self.starts.append(len(self.history))
             self.best, self.losses, self.least = start, _NONE, math.inf
+        try:
+            self._walk(objective, start, scale, evaluations)
+        except Ended:
+            self.stopped = True
+            if math.isinf(self.least):  # nothing was evaluated at this scale
+                self.losses = before
+            self._keep()
+
+    def _walk(
+        self,
+        objective: Callable[[Tensor], Evaluation],
+        start: Tensor,
+        scale: int,
+        evaluations: int,
+    ) -> None:
+        """Take a descent's steps, as many as are left of some evaluations."""
         seen: list[Losses] = []
 
         def evaluate(pixels: Tensor) -> tuple[float, Tensor]:
@@ -142,7 +170,7 @@ class Run:
             carried=replace(carried, recipe=None, alpha=alpha),
             recipe=self.recipe,
             history=tuple(self.history),
-            scale_starts=tuple(self.starts),
+            scale_starts=tuple(place for place in self.starts if place < len(self.history)),
             losses=self.losses,
             evaluations=len(self.history),
             seconds=time.perf_counter() - self.began,

@@ -19,7 +19,7 @@ from impasto.picture.supply import input_of
 from impasto.presets import style_recipe
 from impasto.provenance import Inputs
 from impasto.recipe import StyleRecipe
-from impasto.result import OnStep, Result
+from impasto.result import OnStep, Result, Stop
 from impasto.style.canvas import output_size, released, settled, sized, start
 from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
 from impasto.style.color import toned_content
@@ -56,6 +56,7 @@ def stylize(
     keep: Source | None = None,
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
+    stop: Stop | None = None,
     **options: Any,
 ) -> Result:
     """Paint a content image in the style of one or more style images.
@@ -80,6 +81,8 @@ def stylize(
         checkpoint: a folder that keeps what the run has reached, made if it is missing. After a
             crash, a kill or a stop, the same call goes on from there, and ends in the same bytes
             on the same machine; a run that ends by itself takes its file away.
+        stop: asked between the layers of each evaluation, from any thread's wish; saying True ends
+            the run within a part of a step, as `StopIteration` in `on_step` does after it.
         options: any field of `StyleRecipe`, such as `preset`, `strength`, `size`, `steps`.
 
     Returns:
@@ -106,7 +109,7 @@ def stylize(
     # From here on nothing here holds on to a picture that is no longer wanted.
     del content, style, init_picture, protect, keep
     recipe, planned = ready.recipe, ready.plan
-    run = Run(recipe, planned.ladder, planned.counts, on_step, ready.checkpoint)
+    run = Run(recipe, planned.ladder, planned.counts, on_step, ready.checkpoint, stop)
     run.go_on(ready.reached)
     last = finish(recipe, ready.picture, ready.beside.protect, planned.ladder[-1])
     for scale in run.left():
@@ -258,7 +261,15 @@ def _prepared(ready: _Ready, run: Run, scale: int) -> tuple[Tensor, Evaluate]:
         ).to(trunk.device)
     keep = keep_map(original, recipe.structure, ready.beside.keep)
     objective = Objective(
-        recipe, trunk, here, mask, wanted, rung.tile, keep=keep, warmup=rung.warmup
+        recipe,
+        trunk,
+        here,
+        mask,
+        wanted,
+        rung.tile,
+        keep=keep,
+        warmup=rung.warmup,
+        heed=run.heed,
     )
     if kept is None:
         return begin, objective

@@ -18,7 +18,7 @@ from impasto.picture.record import Carried, Picture
 from impasto.picture.resize import resize
 from impasto.provenance import Inputs
 from impasto.recipe import StyleRecipe, TextureRecipe
-from impasto.result import OnStep, Result
+from impasto.result import OnStep, Result, Stop
 from impasto.style.canvas import Size, noise, settled
 from impasto.style.finish import Evaluate
 from impasto.style.objective import Evaluation, Objective, network
@@ -47,6 +47,7 @@ def texture(
     *,
     recipe: TextureRecipe | None = None,
     on_step: OnStep | None = None,
+    stop: Stop | None = None,
     **options: Any,
 ) -> Result:
     """Make a texture out of a style alone: its strokes and colors.
@@ -59,6 +60,7 @@ def texture(
         style: as for `stylize`; regions need a content image and are refused.
         recipe: every option at once; or give the ones to change as `options`.
         on_step: as for `stylize`.
+        stop: as for `stylize`.
         options: any field of `TextureRecipe`, such as `width`, `height`, `tileable`.
 
     Returns:
@@ -79,7 +81,7 @@ def texture(
     """
     ready = _ready(style, _chosen(recipe, options))
     recipe = ready.recipe
-    run = Run(ready.inner, ready.plan.ladder, ready.plan.counts, on_step)
+    run = Run(ready.inner, ready.plan.ladder, ready.plan.counts, on_step, stop=stop)
     size = ready.plan.ladder[-1]
     for scale in run.left():
         rung = ready.plan.rungs[scale]
@@ -91,7 +93,14 @@ def texture(
         wanted = regions(ready.styles, seen, ready.trunk, layers, mask, rung)
         around = F.pad(blank[None], _sides(halo))[0]
         objective = Objective(
-            ready.inner, ready.trunk, around, mask, wanted, rung.tile, warmup=rung.warmup
+            ready.inner,
+            ready.trunk,
+            around,
+            mask,
+            wanted,
+            rung.tile,
+            warmup=rung.warmup,
+            heed=run.heed,
         )
         if scale:
             begin = _grown(run.best, rung.size, halo).to(blank)
