@@ -11,7 +11,8 @@ ROOT = Path(impasto.__file__).parent
 # Top may not import bottom.
 ORDER = [
     "errors", "law", "options", "recipe", "provenance", "presets", "picture", "result",
-    "pace", "compute", "vgg", "style", "denoising", "painting", "measure", "demo", "batch", "serve", "cli",
+    "pace", "compute", "vgg", "style", "denoising", "painting", "measure", "demo", "batch", "serve",
+    "cli",
 ]  # fmt: skip
 # Only these rooms may import these.
 ONLY = {

@@ -24,6 +24,7 @@ from impasto.cli.options import debug_option, spoken
 from impasto.cli.presets import presets
 from impasto.cli.reconstruct import reconstruct
 from impasto.cli.rerun import rerun
+from impasto.cli.serve import serve
 from impasto.cli.sheet import sheet
 from impasto.cli.style import style
 from impasto.cli.texture import texture
@@ -46,8 +47,8 @@ def impasto() -> None:
 
 
 _COMMANDS = (
-    style, denoise, texture, reconstruct, sheet, batch, presets, rerun, compare, noise, figure,
-    demo, doctor, info,
+    style, denoise, texture, reconstruct, sheet, batch, serve, presets, rerun, compare, noise,
+    figure, demo, doctor, info,
 )  # fmt: skip
 for _command in _COMMANDS:
     impasto.add_command(_command)

@@ -1,0 +1,57 @@
+"""`impasto serve`: the page and the API, on this machine."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from typing import Any
+
+import click
+
+from impasto.cli.options import debug_option, given, recipe_options
+from impasto.errors import ImpastoError
+from impasto.law import checked
+
+EPILOG = (
+    "The address that is printed ends in a token; without it nothing is answered but the empty "
+    "page. Only this machine can reach it, unless --host names another address. Jobs and results "
+    "stay in --folder for --keep-hours; a server that was ended goes on with what waited. "
+    "docs/security.md says what is promised."
+)
+
+
+def _options(command: Any) -> Any:
+    """An option for each field of `ServeOptions`."""
+    from impasto.serve.limits import ServeOptions
+
+    return recipe_options(ServeOptions)(command)
+
+
+@click.command(epilog=EPILOG)
+@_options
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="a name that the server may be called by besides this machine's own, as behind a proxy",
+)
+@click.option("--no-browser", is_flag=True, help="open no browser")
+@debug_option
+def serve(allow_host: tuple[str, ...], no_browser: bool, **texts: str | None) -> None:
+    """Open impasto's page in the browser, and answer its API."""
+    from impasto.serve.limits import ServeOptions
+
+    options = checked(ServeOptions, given(ServeOptions, texts))
+    try:
+        from impasto.serve.server import opened
+    except ModuleNotFoundError as error:
+        raise ImpastoError(
+            f"the page needs {error.name}, which is not installed; install impasto with its extra, "
+            "`pip install 'impasto[serve]'`"
+        ) from None
+    server = opened(options, allow_host)
+    click.echo(server.address)
+    click.echo(f"impasto: jobs are kept in {options.place}; Ctrl-C ends", err=True)
+    if not no_browser:
+        threading.Timer(0.5, webbrowser.open, (server.address,)).start()
+    server.run()

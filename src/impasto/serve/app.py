@@ -1,0 +1,112 @@
+"""The application: its routes, put together from the rooms' parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from impasto import __version__
+from impasto.presets import THUMBNAILS
+from impasto.serve import asking, facts, posting
+from impasto.serve.guard import Guard
+from impasto.serve.limits import Refused, ServeOptions
+from impasto.serve.store import Store
+from impasto.serve.workers import Workers
+
+PAGE = Path(__file__).parent / "page"
+
+
+class Service:
+    """What the routes share.
+
+    Attributes:
+        options: how the server runs.
+        store: where jobs are kept.
+        workers: the jobs, and who does them.
+        closing: whether the server is about to end.
+    """
+
+    def __init__(self, options: ServeOptions, store: Store) -> None:
+        self.options = options
+        self.store = store
+        self.workers = Workers(store, options.queue, options.keep_hours)
+        self.closing = False
+
+
+def application(options: ServeOptions, token: str, hosts: Iterable[str] = ()) -> Guard:
+    """The whole application, guarded, ready for uvicorn.
+
+    Args:
+        options: how it runs.
+        token: what requests must carry.
+        hosts: names it may be called by, besides this machine's own.
+
+    Raises:
+        ImpastoError: the folder of jobs cannot be had.
+    """
+    service = Service(options, Store(options.place))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.workers.start()
+        try:
+            yield
+        finally:
+            service.closing = True
+            service.workers.close()
+
+    app = FastAPI(
+        title="impasto",
+        summary="Paint photographs in the style of pictures, and clean noisy ones.",
+        version=__version__,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    for router in (posting.router, asking.router, facts.router):
+        app.include_router(router)
+    for kind in (Refused, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _answer)
+    app.mount("/page/thumbnails", StaticFiles(directory=THUMBNAILS))
+    app.mount("/page", StaticFiles(directory=PAGE))
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    guard = Guard(app, hosts, token, options.most_bytes, options.upload_seconds)
+    guard.service = service
+    return guard
+
+
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    """A refusal as JSON with one sentence."""
+    headers: dict[str, Any] = {}
+    if isinstance(error, Refused):
+        status, sentence = error.status, str(error)
+        if error.after is not None:
+            headers["retry-after"] = str(error.after)
+    elif isinstance(error, RequestValidationError):
+        status, sentence = 422, _sentence(error)
+    else:
+        status, sentence = error.status_code, str(error.detail)
+        headers.update(error.headers or {})
+    return JSONResponse({"detail": sentence}, status, headers=headers)
+
+
+def _sentence(error: RequestValidationError) -> str:
+    """The first thing that is wrong with a request."""
+    first = error.errors()[0]
+    name = str(first["loc"][-1]) if first["loc"] else "the request"
+    why = str(first["msg"])
+    return f"`{name}` must be as /v1/openapi.json says: {why[:1].lower()}{why[1:]}"
