@@ -1,0 +1,118 @@
+// Before and after, one over the other, with a line between them; zoom and pan.
+
+import { byId } from "./dom.js";
+
+const area = byId("compare");
+const plane = area.querySelector(".plane");
+const handle = byId("compare-handle");
+const view = { width: 1, height: 1, scale: 1, x: 0, y: 0, split: 0.5, fits: true };
+
+export const before = plane.querySelector(".before");
+export const after = plane.querySelector(".after");
+
+// Two bitmaps; the first is stretched to the second's size.
+export function open(first, second) {
+  [view.width, view.height] = [second.width, second.height];
+  paint(before, first);
+  paint(after, second);
+  fit();
+}
+
+function paint(canvas, bitmap) {
+  canvas.width = view.width;
+  canvas.height = view.height;
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(bitmap, 0, 0, view.width, view.height);
+}
+
+export function fit() {
+  const [wide, high] = [area.clientWidth || 1, area.clientHeight || 1];
+  view.scale = Math.min(wide / view.width, high / view.height);
+  view.x = (wide - view.width * view.scale) / 2;
+  view.y = (high - view.height * view.scale) / 2;
+  view.fits = true;
+  place();
+}
+
+// One pixel of the picture on one of the screen is 100 %.
+const whole = () => 1 / (window.devicePixelRatio || 1);
+
+export function zoomTo(scale, x = area.clientWidth / 2, y = area.clientHeight / 2) {
+  const least = Math.min(whole(), area.clientWidth / view.width, area.clientHeight / view.height) / 2;
+  const wanted = Math.min(16, Math.max(least, scale));
+  view.x = x - (x - view.x) * (wanted / view.scale);
+  view.y = y - (y - view.y) * (wanted / view.scale);
+  view.scale = wanted;
+  view.fits = false;
+  place();
+}
+
+function place() {
+  plane.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+  plane.classList.toggle("sharp", view.scale >= 2 * whole());
+  const line = view.split * area.clientWidth;
+  const cut = Math.min(view.width, Math.max(0, (line - view.x) / view.scale));
+  after.style.clipPath = `inset(0 0 0 ${cut}px)`;
+  handle.style.left = `${line}px`;
+  handle.setAttribute("aria-valuenow", String(Math.round(100 * view.split)));
+  byId("zoom-now").textContent = `${Math.round((100 * view.scale) / whole())} %`;
+}
+
+function split(share) {
+  view.split = Math.min(1, Math.max(0, share));
+  place();
+}
+
+export function start() {
+  handle.addEventListener("pointerdown", (event) => {
+    event.stopPropagation();
+    handle.setPointerCapture(event.pointerId);
+    const move = (moved) => split((moved.clientX - area.getBoundingClientRect().left) / area.clientWidth);
+    handle.addEventListener("pointermove", move);
+    handle.addEventListener("pointerup", () => handle.removeEventListener("pointermove", move), { once: true });
+  });
+  handle.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -0.02, ArrowRight: 0.02, ArrowDown: -0.02, ArrowUp: 0.02, PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1 }[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    split(view.split + by);
+  });
+  area.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    const box = area.getBoundingClientRect();
+    zoomTo(view.scale * Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
+  }, { passive: false });
+  fingers();
+  byId("zoom-fit").addEventListener("click", fit);
+  byId("zoom-100").addEventListener("click", () => zoomTo(whole()));
+  byId("zoom-in").addEventListener("click", () => zoomTo(view.scale * 1.5));
+  byId("zoom-out").addEventListener("click", () => zoomTo(view.scale / 1.5));
+  new ResizeObserver(() => { if (!area.hidden) (view.fits ? fit : place)(); }).observe(area);
+}
+
+// One finger pans, two pinch.
+function fingers() {
+  const down = new Map();
+  area.addEventListener("pointerdown", (event) => {
+    area.setPointerCapture(event.pointerId);
+    down.set(event.pointerId, event);
+  });
+  for (const end of ["pointerup", "pointercancel"]) area.addEventListener(end, (event) => down.delete(event.pointerId));
+  area.addEventListener("pointermove", (event) => {
+    const last = down.get(event.pointerId);
+    if (!last) return;
+    const other = [...down.values()].find((one) => one.pointerId !== event.pointerId);
+    if (other) {
+      const apart = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+      const box = area.getBoundingClientRect();
+      zoomTo(view.scale * (apart(event) / Math.max(1, apart(last))), (event.clientX + other.clientX) / 2 - box.left, (event.clientY + other.clientY) / 2 - box.top);
+    } else {
+      view.x += event.clientX - last.clientX;
+      view.y += event.clientY - last.clientY;
+      view.fits = false;
+      place();
+    }
+    down.set(event.pointerId, event);
+  });
+}
