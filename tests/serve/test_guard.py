@@ -187,7 +187,7 @@ def test_an_upload_that_comes_too_slowly_is_ended():
 
 
 def test_an_upload_that_comes_too_slowly_is_answered(tmp_path):
-    with asking(tmp_path, upload_seconds=0.05) as client:
+    with asking(tmp_path, upload_seconds=0.5) as client:
         part = {"type": "http.request", "body": b"--x\r\n", "more_body": True}
         status, taken = answered(client.app, [*OWN, FORM, ("content-length", "100")], body=[part])
         assert (status, taken) == (408, 2)

@@ -14,6 +14,7 @@ from impasto.serve.files import KINDS, result_file, shown_input
 from impasto.serve.job import Jobs, JobView
 from impasto.serve.limits import Refused
 from impasto.serve.posting import Problem
+from impasto.serve.work import told
 
 if TYPE_CHECKING:
     from impasto.serve.app import Service
@@ -107,15 +108,19 @@ def shown(
 ) -> Response:
     """A picture that a job was given: a PNG, upright and in sRGB, or the file itself."""
     service = _service(request)
-    for upload in service.workers.job(job).uploads:
+    found = service.workers.job(job)
+    place = service.store.place(job)
+    for upload in found.uploads:
         if upload.role == role:
-            path = service.store.place(job) / upload.file
+            path = place / upload.file
             if original:
                 return Response(path.read_bytes(), media_type="application/octet-stream")
             try:
                 data = shown_input(path, longest)
             except ImpastoError as error:
-                raise Refused(404, f"`{role}` cannot be shown: {error}") from None
+                raise Refused(
+                    404, f"`{role}` cannot be shown: {told(str(error), found, place)}"
+                ) from None
             return Response(data, media_type="image/png")
     raise Refused(404, f"this job was given no {role}; see its inputs")
 
@@ -140,7 +145,7 @@ def result(
     except Refused:
         raise
     except ImpastoError as error:
-        raise Refused(422, str(error)) from None
+        raise Refused(422, told(str(error), found, place)) from None
     except FileNotFoundError:
         raise Refused(404, "there is no such job; it may have expired or been deleted") from None
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-") else "_" for c in name)

@@ -100,20 +100,22 @@ def diagnosed(store: Store, parcel: Parcel, most: int) -> Noise:
 
     try:
         claim = claimed(parcel.data, "content", parcel.name, most, pages=True)
-        name, place = store.begun()
-        try:
-            # Measured data is read from a file, a plane at a time.
-            path = place / f"content{'.tif' if claim.format == 'TIFF' else ''}"
-            path.write_bytes(parcel.data)
-            source = supply(path)
-            if isinstance(source, Picture):
-                found = diagnose(Picture(_middle(source.pixels), source.carried))
-            else:
-                found = diagnose(source)
-        finally:
-            store.abandon(name)
+    except PictureError as error:
+        raise Refused(422, str(error)) from None
+    name, place = store.begun()
+    # Measured data is read from a file, a plane at a time.
+    path = place / f"content{'.tif' if claim.format == 'TIFF' else ''}"
+    try:
+        path.write_bytes(parcel.data)
+        source = supply(path, name="content")
+        if isinstance(source, Picture):
+            found = diagnose(Picture(_middle(source.pixels), source.carried))
+        else:
+            found = diagnose(source)
     except (PictureError, ValueError) as error:
-        raise Refused(422, str(error).replace(str(place), "")) from None
+        raise Refused(422, str(error).replace(str(path), parcel.name)) from None
+    finally:
+        store.abandon(name)
     stack = not isinstance(source, Picture)
     size = claim.size if stack else source.size
     return noise(found, size, stack)

@@ -28,6 +28,13 @@ def recipe_of(job: Job) -> Recipe:
     return checked(MODELS[job.method], job.recipe)
 
 
+def told(sentence: str, job: Job, place: Path) -> str:
+    """A sentence with the names that files had where they came from, not where they are kept."""
+    for one in job.uploads:
+        sentence = sentence.replace(str(place / one.file), one.name)
+    return sentence.replace(str(place), "its folder")
+
+
 def perform(job: Job, place: Path, device: str | None, watch: Watch) -> Outcome:
     """Carry a job out and keep its result in its folder.
 

@@ -13,7 +13,7 @@ from impasto.serve.job import ENDED, RETRYABLE, Job, JobView, thinned, view
 from impasto.serve.limits import Refused
 from impasto.serve.store import INTERRUPTED, Store
 from impasto.serve.watch import Cancelled, Watch
-from impasto.serve.work import perform
+from impasto.serve.work import perform, told
 
 _SWEEP = 60.0  # seconds between two looks for jobs that have expired
 _PATIENCE = 15.0  # seconds that a thread may take to come to its end
@@ -261,7 +261,7 @@ class Workers:
         except Cancelled:
             status = "cancelled"
         except Exception as error:  # whatever happens to a job, the next one is done
-            status, reason = "failed", _reason(error)
+            status, reason = "failed", told(_reason(error), job, self.store.place(job.id))
         with self._changed:
             if self._closing and watch.stop.is_set() and status in ("stopped", "failed"):
                 status, reason, outcome = "interrupted", INTERRUPTED, None

@@ -50,7 +50,7 @@ export function zoomTo(scale, x = area.clientWidth / 2, y = area.clientHeight / 
 
 function place() {
   plane.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
-  plane.classList.toggle("sharp", view.scale >= 2 * whole());
+  plane.classList.toggle("sharp", !view.fits && view.scale >= 2 * whole());
   const line = view.split * area.clientWidth;
   const cut = Math.min(view.width, Math.max(0, (line - view.x) / view.scale));
   after.style.clipPath = `inset(0 0 0 ${cut}px)`;

@@ -66,7 +66,7 @@ function message(job, result) {
   const wanted = job && (waiting || !result || result.stack);
   show(box, Boolean(wanted) && !(job?.status === "running" && job.preview));
   if (!wanted) return;
-  box.querySelector(".big").textContent = result?.stack ? t("done.stack") : t(`status.${job.status}`);
+  box.querySelector(".big").textContent = result?.stack ? t("done.stack") : job.status === "running" ? t("starting") : t(`status.${job.status}`);
   box.querySelector(".reason").textContent = job.reason ?? (job.position ? t("queue.place", { place: job.position }) : "");
 }
 
@@ -76,7 +76,7 @@ function progress(job) {
   byId("progress-text").textContent = step ? t("progress.text", {
     made: step.evaluation, of: step.evaluations, width: step.width, height: step.height,
     seconds: clock(step.seconds), left: step.left === null ? "…" : clock(step.left),
-  }) : t(`status.${job.status}`);
+  }) : t(job.status === "running" ? "starting" : "status.queued");
   show(document.querySelector(".curve"), job.history.length > 1);
   show(byId("stop"), job.status === "running");
   if (job.history.length > 1) draw(job.history, step?.evaluations ?? job.history.at(-1)[0]);

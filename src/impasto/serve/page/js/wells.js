@@ -121,7 +121,7 @@ function drawStyles() {
     const weight = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: style.weight, "aria-label": t("style.weight", { name: style.file.name }),
       oninput: () => { style.weight = Number(weight.value); } });
     weight.value = style.weight;
-    return h("li", {}, image, several ? weight : h("span", {}, style.file.name),
+    return h("li", {}, image, several ? weight : h("span", { title: style.file.name }, style.file.name),
       h("span", { class: "acts" },
         h("button", { class: "quiet small", "data-region": index + 1, "aria-pressed": style.region ? "true" : null, disabled: !state.content || !shown(state.content), onclick: () => tell("mask", { kind: "region", index }) }, t("style.where")),
         h("button", { class: "quiet small", "aria-label": `${t("remove")} ${style.file.name}`, onclick: () => { state.styles.splice(index, 1); tell("styles"); } }, "×")));

@@ -1,0 +1,269 @@
+"""What jobs make, with the real network: the files that the command line would have written."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx2
+import numpy as np
+import pytest
+import tifffile
+import torch
+from stage import AUTHORIZED, TOKEN, asking, files, paint, picture, post, until
+
+import impasto
+from impasto.picture.write import encode
+from impasto.provenance import read_provenance
+
+CONTENT, STYLE = picture(64, 48, 3), picture(40, 40, 4)
+SMALL = {"size": 48, "steps": 6, "scales": 2}
+
+
+def opened(data):
+    return impasto.open_picture(data)
+
+
+def result(client, job, **wanted):
+    answer = client.get(f"/v1/jobs/{job}/result", params=wanted)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def test_a_painting_is_the_file_that_the_library_writes(client, tmp_path):
+    job = paint(client, SMALL, content=CONTENT, style=STYLE)
+    found = until(client, job, "done")
+    assert (found["result"]["width"], found["result"]["height"]) == (48, 36)
+    assert len(found["history"]) == 6
+    for name, data in (("content.png", CONTENT), ("style.png", STYLE)):
+        (tmp_path / name).write_bytes(data)
+    made = impasto.stylize(tmp_path / "content.png", tmp_path / "style.png", **SMALL)
+    same = made.save(tmp_path / "out.png").read_bytes()
+    assert result(client, job) == same
+    assert read_provenance(opened(same).carried.recipe).inputs.content.name == "content.png"
+    for format, kind, bits in (("png16", "PNG", 16), ("tiff16", "TIFF", 16), ("jpeg", "JPEG", 8),
+                               ("webp", "WEBP", 8), ("tiff", "TIFF", 8)):  # fmt: skip
+        file = opened(result(client, job, format=format))
+        assert (file.carried.format, file.carried.bits) == (kind, bits)
+        near = (file.pixels - made.pixels).abs()
+        assert near.max() < 1 / 65535 if bits == 16 else near.mean() < 0.15
+        assert read_provenance(file.carried.recipe).output.bits == (16 if bits == 16 else None)
+    assert opened(result(client, job, longest=24)).size == (24, 18)
+    for wanted in ({"format": "gif"}, {"strength": 0.5}, {"longest": 1}):
+        assert client.get(f"/v1/jobs/{job}/result", params=wanted).status_code == 422
+
+
+def test_styles_weights_regions_and_masks_all_arrive(client, tmp_path):
+    left = torch.zeros(1, 48, 64)
+    left[..., :32] = 1
+    mask = encode(left, "png")
+    form = files(
+        content=CONTENT, style=[STYLE, picture(36, 36, 5)], region_1=mask, protect=encode(
+            left.flip(-1), "png"), mask_2=encode(torch.ones(1, 36, 36), "png"))  # fmt: skip
+    data = {"options": json.dumps(SMALL), "weights": "[0.25, 1]"}
+    job = client.post("/v1/jobs/style", files=form, data=data).json()
+    assert [one["role"] for one in job["inputs"]] == [
+        "content", "protect", "style-1", "style-2", "region-1", "mask-2"
+    ]  # fmt: skip
+    assert until(client, job["id"], "done")["title"] == "content.png × style.png × style.png"
+    made = impasto.stylize(
+        CONTENT,
+        [impasto.Style(STYLE, 0.25, mask), impasto.Style(picture(36, 36, 5), 1)],
+        protect=left.flip(-1)[0],
+        **SMALL,
+    )
+    near = (opened(result(client, job["id"])).pixels - made.pixels).abs().max()
+    assert near <= 0.51 / 255
+
+
+def test_alpha_exif_and_depth_are_those_of_the_content(client):
+    alpha = torch.ones(48, 64)
+    alpha[:10] = 0
+    content = encode(
+        torch.rand(3, 48, 64), "png", carried=impasto.Carried(alpha=alpha, dpi=(300.0, 300.0)),
+        bits=16,
+    )  # fmt: skip
+    job = paint(client, SMALL, content=content)
+    assert until(client, job, "done")["result"]["bits"] == 16
+    carried = opened(result(client, job)).carried
+    assert carried.bits == 16
+    assert carried.alpha.min() < 0.1
+    assert carried.dpi == pytest.approx((300, 300), rel=0.01)
+    small = opened(result(client, job, longest=24)).carried.alpha
+    assert small.shape == (18, 24)
+
+
+def test_a_stop_is_heard_and_the_picture_kept(client):
+    job = paint(client, {"size": 64, "steps": 5000, "scales": 1}, content=CONTENT, style=STYLE)
+    until(client, job, "running")
+    while not client.get(f"/v1/jobs/{job}").json()["step"]:
+        time.sleep(0.02)
+    client.post(f"/v1/jobs/{job}/stop")
+    found = until(client, job, "stopped")
+    assert found["result"]["width"] == 64
+    assert 0 < len(found["history"]) < 5000
+    assert opened(result(client, job)).size == (64, 48)
+
+
+def test_a_cancelled_job_goes_on_where_it_was(client, tmp_path):
+    options = {"size": 64, "steps": 40, "scales": 1}
+    job = paint(client, options, content=CONTENT, style=STYLE)
+    until(client, job, "running")
+    while not (client.get(f"/v1/jobs/{job}").json()["step"] or {}).get("evaluation", 0) > 3:
+        time.sleep(0.01)
+    client.post(f"/v1/jobs/{job}/cancel")
+    until(client, job, "cancelled")
+    client.post(f"/v1/jobs/{job}/retry")
+    until(client, job, "done")
+    whole = impasto.stylize(CONTENT, STYLE, **options)
+    assert torch.equal(opened(result(client, job)).pixels, opened(whole._repr_png_()).pixels)
+
+
+def test_a_cleaning_gives_any_share_of_the_noise_back(client, tmp_path):
+    clean = torch.full((3, 48, 64), 0.5)
+    noisy = (clean + 0.1 * torch.randn(clean.shape, generator=torch.manual_seed(0))).clamp(0, 1)
+    (tmp_path / "content.png").write_bytes(data := encode(noisy, "png"))
+    job = post(client, "denoise", {"strength": 0.5}, content=data).json()["id"]
+    found = until(client, job, "done")
+    assert found["result"]["diagnosis"]["kind"] == "gaussian"
+    assert found["result"]["method"] == "nl-wiener"
+    assert found["preview"] >= 1
+    made = impasto.denoise(tmp_path / "content.png", strength=0.5)
+    assert result(client, job) == made.save(tmp_path / "out.png").read_bytes()
+    for strength, chroma in ((1, 1), (0, 0), (0.3, 0.9)):
+        wanted = {"strength": strength, "chroma": chroma, "format": "png16"}
+        file = opened(result(client, job, **wanted))
+        near = (file.pixels - made.at(strength, chroma).pixels.clamp(0, 1)).abs().max()
+        assert near < 1 / 65535
+        assert read_provenance(file.carried.recipe).recipe.strength == strength
+    assert client.get(f"/v1/jobs/{job}/result?strength=2").status_code == 422
+
+
+def test_a_stack_stays_a_stack(client, tmp_path):
+    noisy = np.random.default_rng(0).poisson(200, (3, 32, 40)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "content.tif", noisy, imagej=True, metadata={"axes": "ZYX"})
+    data = (tmp_path / "content.tif").read_bytes()
+    form = [("content", ("cells.tif", io.BytesIO(data), "image/tiff"))]
+    job = client.post("/v1/jobs/denoise", files=form).json()["id"]
+    found = until(client, job, "done")["result"]
+    assert (found["stack"], found["formats"]) == (True, ["tiff"])
+    answer = client.get(f"/v1/jobs/{job}/result?format=tiff")
+    assert 'filename="cells-clean.tif"' in answer.headers["content-disposition"]
+    with tifffile.TiffFile(io.BytesIO(answer.content)) as file:
+        assert (file.series[0].shape, file.series[0].dtype) == ((3, 32, 40), np.uint16)
+        assert file.series[0].asarray().std() < noisy.std()
+    assert client.get(f"/v1/jobs/{job}/result?format=png").status_code == 422
+    shown = opened(client.get(f"/v1/jobs/{job}/inputs/content").content)
+    assert shown.size == (40, 32)
+    seen = client.post("/v1/diagnosis", files=form).json()
+    assert seen["stack"]
+
+
+def test_a_reconstruction(client):
+    options = {"layer": "conv2_1", "size": 48, "steps": 3}
+    job = post(client, "reconstruct", options, content=CONTENT).json()["id"]
+    found = until(client, job, "done")
+    assert found["recipe"]["layer"] == "conv2_1"
+    made = impasto.reconstruct(CONTENT, **options)
+    assert torch.equal(opened(result(client, job)).pixels, opened(made._repr_png_()).pixels)
+
+
+def test_a_result_gives_its_recipe_and_its_inputs_back(client):
+    options = SMALL | {"preset": "bold", "seed": 7}
+    job = paint(client, options, content=CONTENT, style=STYLE)
+    until(client, job, "done")
+    for format in ("png", "jpeg", "tiff16", "webp"):
+        file = result(client, job, format=format)
+        found = client.post("/v1/recipe", files=files(picture=file)).json()
+        assert found["method"] == "style"
+        assert found["changed"]["preset"] == "bold"
+        assert found["changed"]["seed"] == 7
+        by_role = {one["role"]: one for one in found["inputs"]}
+        assert by_role["style-1"]["weight"] == 1
+        back = client.get(by_role["content"]["url"], params={"original": True}).content
+        assert back == CONTENT
+    text = json.dumps({"method": "denoise", "recipe": {"strength": 0.25}}).encode()
+    found = client.post("/v1/recipe", files=files(picture=text)).json()
+    assert found["changed"] == {"strength": 0.25}
+    client.delete(f"/v1/jobs/{job}")
+    found = client.post("/v1/recipe", files=files(picture=file)).json()
+    assert [one["url"] for one in found["inputs"]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"strength": 9}', b"{", b'{"method": "x", "recipe": {}}', b"{}x"]
+)
+def test_a_recipe_that_is_not_valid_is_one_sentence(client, text):
+    answer = client.post("/v1/recipe", files=files(picture=text))
+    assert answer.status_code == 422
+    assert "`" in answer.json()["detail"]
+
+
+def test_a_picture_that_breaks_while_it_is_read_fails_its_job_alone(client, staged, monkeypatch):
+    monkeypatch.undo()
+    broken = picture(64, 64)[:-3000]
+    job = post(client, "style", SMALL, content=broken, style=STYLE).json()["id"]
+    found = until(client, job, "failed")
+    assert found["reason"].startswith("`content` must be a readable picture, got content.png")
+    assert str(client.app.service.store.folder) not in found["reason"]
+    assert client.get(f"/v1/jobs/{job}/inputs/content").status_code == 404
+
+
+def served(folder, port=0):
+    """A server in a process of its own, and a client of it."""
+    words = ["serve", "--no-browser", "--port", str(port), "--token", TOKEN, "--folder", folder]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *map(str, words)], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    address = process.stdout.readline().strip()
+    return process, httpx2.Client(base_url=address.partition("/#")[0], headers=AUTHORIZED)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_goes_on_with_the_same_bytes(tmp_path):
+    options = {"size": 64, "steps": 120, "scales": 1}
+    process, client = served(tmp_path)
+    with client, process:
+        done = paint(client, SMALL, content=CONTENT, style=STYLE)
+        running = paint(client, options, content=CONTENT, style=STYLE)
+        waiting = paint(client, SMALL, content=STYLE, style=CONTENT)
+        until(client, done, "done")
+        until(client, running, "running")
+        while not (client.get(f"/v1/jobs/{running}").json()["step"] or {}).get("evaluation", 0) > 9:
+            time.sleep(0.01)
+        first = result(client, done)
+        process.send_signal(signal.SIGKILL)
+    process, client = served(tmp_path)
+    with client, process:
+        assert result(client, done) == first
+        found = client.get(f"/v1/jobs/{running}").json()
+        assert (found["status"], found["retryable"]) == ("interrupted", True)
+        assert "the server ended" in found["reason"]
+        until(client, waiting, "done")
+        client.post(f"/v1/jobs/{running}/retry")
+        until(client, running, "done")
+        whole = impasto.stylize(CONTENT, STYLE, **options)
+        assert torch.equal(
+            opened(result(client, running)).pixels, opened(whole._repr_png_()).pixels
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in (0, -signal.SIGTERM)
+
+
+def test_ctrl_c_ends_the_server_and_marks_what_ran(tmp_path):
+    process, client = served(tmp_path)
+    with client, process:
+        job = paint(client, {"size": 64, "steps": 5000}, content=CONTENT, style=STYLE)
+        until(client, job, "running")
+        with client.stream("GET", "/v1/events") as events:
+            next(events.iter_lines())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) is not None
+    with asking(tmp_path) as client:
+        found = client.get(f"/v1/jobs/{job}").json()
+        assert found["status"] == "interrupted"
+        assert found["retryable"]
