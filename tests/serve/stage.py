@@ -2,14 +2,18 @@
 
 import io
 import json
+import threading
 import time
+from contextlib import contextmanager
 
 import torch
+import uvicorn
 from starlette.testclient import TestClient
 
 from impasto.picture.write import encode
 from impasto.serve.app import application
 from impasto.serve.limits import ServeOptions
+from impasto.serve.server import opened
 
 TOKEN = "a-token-for-the-tests"
 ORIGIN = "http://127.0.0.1:8765"
@@ -26,6 +30,21 @@ def asking(folder, **options):
     """A client of a new server with its jobs in a folder; a context manager."""
     app = application(ServeOptions(folder=str(folder), **options), TOKEN)
     return TestClient(app, base_url=ORIGIN, headers=AUTHORIZED)
+
+
+@contextmanager
+def listening(folder, **options):
+    """The address of a new server with a socket of its own, in a thread of its own."""
+    server = opened(ServeOptions(folder=str(folder), port=0, token=TOKEN, **options))
+    config = uvicorn.Config(server.app, log_config=None, ws="none", timeout_graceful_shutdown=1)
+    quiet = uvicorn.Server(config)
+    thread = threading.Thread(target=quiet.run, kwargs={"sockets": [server.socket]})
+    thread.start()
+    try:
+        yield server.origin
+    finally:
+        server.app.service.closing = quiet.should_exit = True
+        thread.join()
 
 
 def files(**pictures):

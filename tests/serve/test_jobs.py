@@ -4,8 +4,9 @@ import json
 import shutil
 import time
 
+import httpx2
 import pytest
-from stage import AUTHORIZED, asking, paint, picture, post, until
+from stage import AUTHORIZED, asking, listening, paint, picture, post, until
 
 from impasto.serve.job import thinned
 from impasto.serve.store import Store
@@ -196,30 +197,12 @@ def test_a_jobs_events_end_with_the_job(client, staged):
 
 @pytest.fixture
 def far(tmp_path, staged):
-    """A server in a thread of its own with a real socket: streams need one."""
-    import threading
-
-    import httpx2
-
-    from impasto.serve.limits import ServeOptions
-    from impasto.serve.server import opened
-
-    options = ServeOptions(
-        folder=str(tmp_path / "far"), port=0, token=AUTHORIZED["authorization"][7:]
-    )
-    server = opened(options)
-    import uvicorn
-
-    quiet = uvicorn.Server(
-        uvicorn.Config(server.app, log_config=None, ws="none", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=quiet.run, kwargs={"sockets": [server.socket]})
-    thread.start()
-    with httpx2.Client(base_url=server.origin, headers=AUTHORIZED, timeout=30) as client:
+    """A client of a server with a real socket: streams need one."""
+    with (
+        listening(tmp_path / "far") as origin,
+        httpx2.Client(base_url=origin, headers=AUTHORIZED, timeout=30) as client,
+    ):
         yield client
-    server.app.service.closing = True
-    quiet.should_exit = True
-    thread.join()
 
 
 def test_events_tell_of_all_that_happens(far, staged):

@@ -1,0 +1,389 @@
+"""The page in a real browser: what a painter does with it."""
+
+import base64
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from stage import TOKEN, listening, picture
+
+import impasto
+from impasto.demo.photograph import photograph
+from impasto.picture.resize import resize
+from impasto.picture.write import encode
+from impasto.serve.app import PAGE
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
+]
+QUIET = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    with listening(tmp_path_factory.mktemp("page") / "jobs") as origin:
+        yield origin
+
+
+@pytest.fixture
+def opens(browser, origin):
+    """Opens the page; at the end nothing may have been complained about in its console."""
+    complaints, contexts = [], []
+
+    def opened(**how):
+        contexts.append(browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | how)))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith((origin, "blob:", "data:")) or
+                complaints.append(asked.url))  # fmt: skip
+        page.goto(f"{origin}/#token={TOKEN}")
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    # The last preview may be asked for just as the job ends.
+    assert [one for one in complaints if "404" not in one] == []
+
+
+@pytest.fixture(scope="module")
+def cat():
+    """A photograph, small, as a PNG."""
+    return encode(resize(photograph(), (144, 96)).clamp(0, 1), "png")
+
+
+def drop(page, where, *files):
+    """Drop files on an element, as from the desktop: (name, data)."""
+    given = [[name, base64.b64encode(data).decode()] for name, data in files]
+    page.evaluate(
+        """([where, files]) => {
+          const carried = new DataTransfer();
+          for (const [name, data] of files) {
+            const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+            const type = name.endsWith(".json") ? "application/json" : "image/png";
+            carried.items.add(new File([bytes], name, { type }));
+          }
+          const how = { dataTransfer: carried, bubbles: true, cancelable: true };
+          document.querySelector(where).dispatchEvent(new DragEvent("drop", how));
+        }""",
+        [where, given],
+    )
+
+
+def option(page, name, number):
+    """Type a number into an option's field."""
+    if not page.locator(f"#o-{name}-n").is_visible():
+        page.click("#all summary")
+    page.fill(f"#o-{name}-n", str(number))
+    page.press(f"#o-{name}-n", "Tab")
+
+
+def begin(page, cat, size=96, steps=8):
+    """Start a painting; its id."""
+    drop(page, "#content-well", ("cat.png", cat))
+    drop(page, "#style-well", ("waves.png", picture(64, 64, 1)))
+    option(page, "size", size)
+    option(page, "steps", steps)
+    with page.expect_response("**/v1/jobs/style") as answered:
+        page.click("#go")
+    return answered.value.json()["id"]
+
+
+def ended(page, job):
+    """Wait for the comparison of a job."""
+    page.wait_for_selector(f"#compare[data-job='{job}']:not([hidden])")
+
+
+def middle(page, selector="#compare .after"):
+    """The color in the middle of a canvas."""
+    return page.evaluate(
+        """(selector) => {
+          const canvas = document.querySelector(selector);
+          const pen = canvas.getContext("2d");
+          return [...pen.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data];
+        }""",
+        selector,
+    )
+
+
+def test_paint_watch_stop_compare_and_download(opens, cat, tmp_path):
+    page = opens()
+    job = begin(page, cat, size=128, steps=5000)
+    page.wait_for_selector("#preview[data-number]")
+    first = page.get_attribute("#preview", "src")
+    page.wait_for_function("(first) => document.querySelector('#preview').src !== first", arg=first)
+    page.wait_for_function("document.querySelector('#progress').value > 0")
+    assert "of 5000" in page.inner_text("#progress-text")
+    page.wait_for_function("document.querySelector('#losses').getAttribute('aria-label')")
+    assert "content" in page.get_attribute("#losses", "aria-label")
+    page.click("#stop")
+    ended(page, job)
+    assert page.inner_text("#done-text").startswith("Stopped early · 128 × 85")
+    assert page.locator(f"#history [data-job='{job}'][data-status=stopped]").count() == 1
+
+    page.click("#zoom-100")
+    assert page.inner_text("#zoom-now") == "100 %"
+    page.click("#zoom-fit")
+    cut = "getComputedStyle(document.querySelector('#compare .after')).clipPath"
+    before = page.evaluate(cut)
+    page.focus("#compare-handle")
+    page.keyboard.press("ArrowRight")
+    assert page.get_attribute("#compare-handle", "aria-valuenow") == "52"
+    assert page.evaluate(cut) != before
+    box = page.locator("#compare").bounding_box()
+    handle = page.locator("#compare-handle").bounding_box()
+    page.mouse.move(handle["x"] + 22, handle["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, handle["y"] + 40, steps=4)
+    page.mouse.up()
+    assert page.get_attribute("#compare-handle", "aria-valuenow") == "25"
+
+    for button, kind, bits in (("png", "PNG", 8), ("jpeg", "JPEG", 8), ("tiff16", "TIFF", 16)):
+        with page.expect_download() as download:
+            page.click(f"#download-{button}")
+        assert download.value.suggested_filename.startswith("cat-painted.")
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        file = impasto.open_picture(path)
+        assert file.size == (128, 85)
+        assert (file.carried.format, file.carried.bits) == (kind, bits)
+        assert json.loads(file.carried.recipe)["method"] == "style"
+
+
+def test_a_reload_finds_the_running_job_again(opens, cat):
+    page = opens()
+    job = begin(page, cat, size=128, steps=3000)
+    page.wait_for_selector("#preview[data-number]")
+    page.reload()
+    page.wait_for_selector("#preview[data-number]")
+    assert page.locator(f"#queue [data-job='{job}'].current").count() == 1
+    other = opens()  # another visitor, who has seen nothing yet
+    other.wait_for_selector("#preview[data-number]")
+    page.click("#cancel")
+    page.wait_for_selector(f"#history [data-job='{job}'][data-status=cancelled]")
+    other.wait_for_selector(f"#history [data-job='{job}'][data-status=cancelled]")
+    page.click(f"[data-job='{job}'] [data-word=delete]")
+    other.wait_for_selector(f"[data-job='{job}']", state="detached")
+
+
+def test_a_painted_mask_protects(opens, cat, tmp_path):
+    page = opens()
+    drop(page, "#content-well", ("cat.png", cat))
+    page.click("#mask-protect")
+    page.wait_for_selector("#mask-dialog[open]")
+    page.fill("#mask-size", "40")
+    page.fill("#mask-softness", "0")
+    box = page.locator("#mask-canvas").bounding_box()
+    page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2, steps=9)
+    page.mouse.up()
+    page.focus("#mask-canvas")  # and with the keys: the brush starts in the middle
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    page.click("#mask-undo")
+    page.click("#mask-done")
+    assert page.get_attribute("#mask-protect", "aria-pressed") == "true"
+    job = begin(page, cat)  # the same content again takes its masks away
+    ended(page, job)
+    assert page.get_attribute("#mask-protect", "aria-pressed") == "false"
+
+    page.click("#mask-protect")
+    page.wait_for_selector("#mask-dialog[open]")
+    page.click("#mask-invert")
+    page.focus("#mask-canvas")
+    page.fill("#mask-size", "60")
+    page.click("#mask-erase")
+    page.focus("#mask-canvas")
+    page.keyboard.press("Space")
+    page.click("#mask-done")
+    with page.expect_response("**/v1/jobs/style") as answered:
+        page.click("#go")
+    job = answered.value.json()
+    assert [one["role"] for one in job["inputs"]] == ["content", "protect", "style-1"]
+    ended(page, job["id"])
+    with page.expect_download() as download:
+        page.click("#download-png")
+    download.value.save_as(tmp_path / "out.png")
+    painted = impasto.open_picture(tmp_path / "out.png").pixels
+    kept = resize(impasto.open_picture(cat).pixels, (96, 64))
+    off = (painted - kept).abs().mean(0)
+    assert off[:8, :8].max() < 0.02
+    assert off[30:34, 46:50].mean() > 0.05
+
+
+def test_clean_and_choose_how_much(opens, tmp_path):
+    clean = torch.full((3, 64, 96), 0.5)
+    noise = 0.1 * torch.randn(clean.shape, generator=torch.manual_seed(0))
+    page = opens()
+    page.click("#mode-denoise")
+    drop(page, "#content-well", ("night.png", encode((clean + noise).clamp(0, 1), "png")))
+    page.wait_for_function("document.querySelector('#diagnosis').textContent.includes('Gaussian')")
+    said = page.inner_text("#diagnosis")
+    assert re.search(r"Sigma up to 2[4-7]\.\d of 255", said)
+    assert "nl-wiener takes it away" in said
+    with page.expect_response("**/v1/jobs/denoise") as answered:
+        page.click("#go")
+    ended(page, answered.value.json()["id"])
+    page.wait_for_selector("#clean-sliders:not([hidden])")
+    noisy, whole = middle(page, "#compare .before"), middle(page)
+    assert noisy != whole
+    page.fill("#clean-strength", "0")
+    assert middle(page) == noisy
+    page.fill("#clean-strength", "0.5")
+    half = middle(page)
+    assert np.abs(np.array(half) - (np.array(noisy) + np.array(whole)) / 2).max() <= 1
+    with page.expect_download() as download:
+        page.click("#download-png")
+    assert download.value.suggested_filename == "night-clean.png"
+    download.value.save_as(tmp_path / "clean.png")
+    file = impasto.open_picture(tmp_path / "clean.png")
+    recipe = json.loads(file.carried.recipe)["recipe"]
+    assert (recipe["strength"], recipe["chroma"]) == (0.5, 0.5)
+    there = (255 * file.pixels[:, 32, 48]).round().tolist()
+    assert np.abs(np.array(there) - np.array(half[:3])).max() <= 1
+
+
+def test_a_result_dropped_back_brings_its_recipe_and_pictures(opens, cat, tmp_path):
+    page = opens()
+    page.click("[data-preset=bold]")
+    job = begin(page, cat, steps=7)
+    ended(page, job)
+    with page.expect_download() as download:
+        page.click("#download-png")
+    download.value.save_as(tmp_path / "painted.png")
+    fresh = opens()
+    assert fresh.get_attribute("[data-preset=default]", "aria-checked") == "true"
+    drop(fresh, "body", ("painted.png", (tmp_path / "painted.png").read_bytes()))
+    fresh.wait_for_selector("#recipe-dialog[open]")
+    fresh.click("#recipe-use")
+    fresh.wait_for_selector("[data-preset=bold][aria-checked=true]")
+    fresh.wait_for_selector("#content-well.full")
+    fresh.wait_for_selector("#style-well.full")
+    assert fresh.input_value("#o-size-n") == "96"
+    assert fresh.evaluate("document.querySelector('#o-steps-n').value") == "7"
+    assert "cat.png" in fresh.inner_text("#content-well")
+    with fresh.expect_response("**/v1/jobs/style") as answered:
+        fresh.click("#go")
+    again = answered.value.json()["id"]
+    ended(fresh, again)
+    with fresh.expect_download() as second:
+        fresh.click("#download-png")
+    assert second.value.path().read_bytes() == (tmp_path / "painted.png").read_bytes()
+
+
+def test_what_is_no_picture_is_said_and_nothing_is_lost(opens, cat):
+    page = opens()
+    drop(page, "#content-well", ("cat.png", cat))
+    drop(page, "#content-well", ("notes.txt", b"hello"))
+    assert "notes.txt is no picture" in page.inner_text("#error")
+    assert "cat.png" in page.inner_text("#content-well")
+    page.click("#error button")
+    drop(page, "#style-well", ("broken.png", b"\x89PNG\r\n\x1a\n broken"))
+    page.click("#go")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "`style-1` must be a readable picture, got broken.png" in page.inner_text("#error")
+
+
+def test_without_the_token_the_page_asks_for_it(browser, origin):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{origin}/")
+    page.wait_for_selector("#token-dialog[open]")
+    page.fill("#token", TOKEN)
+    page.click("#token-use")
+    page.wait_for_selector("html[data-ready]")
+    assert TOKEN not in page.url
+    context.close()
+
+
+@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("mode", ["style", "denoise", "reconstruct"])
+def test_everything_has_a_name_and_fits_a_phone(opens, cat, language, mode):
+    phone = {"width": 360, "height": 740}
+    page = opens(locale=language, viewport=phone, is_mobile=True, has_touch=True)
+    assert page.get_attribute("html", "lang") == ("zh-CN" if language == "zh-CN" else "en")
+    page.click(f"#mode-{mode}")
+    drop(page, "#content-well", ("cat.png", cat))
+    page.click("#all summary")
+    nameless = page.evaluate("""() => [...document.querySelectorAll("button, input, select, canvas[tabindex], [role=slider]")]
+        .filter((one) => !one.hidden && one.type !== "file" && !(one.textContent.trim() || one.getAttribute("aria-label") || one.labels?.length || one.title))
+        .map((one) => one.outerHTML)""")  # fmt: skip
+    assert nameless == []
+    page.evaluate("document.documentElement.dataset.view = 'running'")
+    text = page.inner_text("body")
+    assert not re.search(r"\b[a-z]+\.[a-z]+[A-Z]?\b(?<!\.png)", text.replace("cat.png", "")), text
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_tabs_answer_the_arrow_keys_and_the_theme_is_kept(opens):
+    page = opens(color_scheme="dark")
+    assert page.get_attribute("html", "data-theme") == "dark"
+    page.focus("#mode-style")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "mode-denoise"
+    assert page.get_attribute("#mode-denoise", "aria-selected") == "true"
+    page.click("#theme")
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.get_attribute("html", "data-theme") == "light"
+
+
+def keys(part, path=""):
+    """All paths to a text."""
+    for name, one in part.items():
+        yield from keys(one, f"{path}{name}.") if isinstance(one, dict) else [f"{path}{name}"]
+
+
+def test_both_languages_say_everything():
+    english, chinese = (
+        json.loads((PAGE / "texts" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("en", "zh")
+    )
+    from impasto.presets import PRESETS
+    from impasto.provenance import MODELS
+
+    every = set(keys(english))
+    assert every <= set(keys(chinese))
+    sources = [PAGE / "index.html", *sorted((PAGE / "js").glob("*.js"))]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    asked = set(re.findall(r'\bt\("([a-zA-Z0-9.]+)"[,)]', code))
+    asked |= set(re.findall(r'data-t(?:-label|-alt)?="([^"]+)"', code))
+    assert asked - {"progress"} <= every
+    for method in ("style", "denoise", "reconstruct"):
+        names = set(MODELS[method].model_fields) - {"version", "preset"}
+        assert names <= set(english["options"]), names - set(english["options"])
+        assert names <= set(chinese["hints"])
+    assert set(PRESETS) <= set(chinese["presets"])
+    assert set(PRESETS) <= set(chinese["presetWords"])
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_code():
+    for path in PAGE.rglob("*"):
+        if path.suffix in (".html", ".css", ".js", ".svg"):
+            text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+            assert "http" not in text.replace("https?", ""), path
+            assert not re.search(
+                r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text
+            )
+            assert not re.search(r"\sstyle=|\son[a-z]+=\"|<script>", text), path
