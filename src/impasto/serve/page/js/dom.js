@@ -1,4 +1,4 @@
-// Elements without innerHTML: the page's Trusted Types policy allows none.
+// Elements without markup in strings: the page's Trusted Types policy allows none.
 
 export const byId = (id) => document.getElementById(id);
 

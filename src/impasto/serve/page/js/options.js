@@ -108,7 +108,7 @@ function number(id, name, schema, now) {
     change(name, wanted);
   };
   const range = most < Infinity && name !== "seed"
-    ? h("input", { id, type: "range", min: name === "size" ? 128 : least, max: most, step, oninput: (event) => set(event.target.value, range) }) : null;
+    ? h("input", { id, "aria-label": named("options", name, name), type: "range", min: name === "size" ? 128 : least, max: most, step, oninput: (event) => set(event.target.value, range) }) : null;
   if (range) range.value = now;
   field.addEventListener("change", () => set(field.value, field));
   if (!range) field.id = id;
