@@ -15,6 +15,8 @@ const MODES = ["style", "denoise", "reconstruct"];
 
 async function begin() {
   theme(localStorage.getItem("impasto-theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+  const choices = json("/v1/options");
+  choices.catch(() => {}); // it is looked at below
   await speak(usual());
   byId("lang").addEventListener("click", async () => { await speak(other()); redraw(); });
   byId("theme").addEventListener("click", () => {
@@ -24,7 +26,7 @@ async function begin() {
   });
   byId("error").querySelector("button").addEventListener("click", quiet);
   try {
-    state.choices = await json("/v1/options");
+    state.choices = await choices;
   } catch (error) {
     if (error.status !== 401) complain(error.unreachable ? t("gone") : error.message);
     return;

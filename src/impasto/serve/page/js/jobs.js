@@ -6,6 +6,14 @@ import { on, state, tell } from "./state.js";
 import { t } from "./texts.js";
 
 const thumbnails = new Map(); // job and when it ended -> blob
+// Only what can be seen is fetched: a history may be long.
+const looked = new IntersectionObserver((seen) => {
+  for (const one of seen.filter((entry) => entry.isIntersecting)) {
+    looked.unobserve(one.target);
+    thumbnail(waiting.get(one.target), one.target);
+  }
+});
+const waiting = new WeakMap(); // image -> job
 
 export function start() {
   on("jobs", drawLists);
@@ -71,7 +79,8 @@ function fill(list, jobs, nothing) {
 
 function row(job) {
   const image = h("img", { alt: "" });
-  thumbnail(job, image);
+  waiting.set(image, job);
+  looked.observe(image);
   const acts = [h("span", { class: job.status === "failed" ? "failed" : "" }, summary(job))];
   const button = (word, what) => h("button", { class: "quiet", "data-word": word, onclick: what }, t(`job.${word}`));
   if (["queued", "running"].includes(job.status)) acts.push(button("cancel", () => act(job.id, "/cancel")));

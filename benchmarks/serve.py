@@ -1,0 +1,203 @@
+"""The server under load: 200 jobs from 8 clients over loopback, none lost; memory, stop, preview.
+
+python benchmarks/serve.py [--jobs 200] [--clients 8] [--browser /usr/bin/chromium]
+
+One process serves, this one asks. The small jobs are paintings of the demo's own pictures; a full
+queue is answered by waiting as long as it says. Memory is the server's, after the first tenth of
+the jobs and after the last. Then, one after the other on an idle server: from the request of a
+512-pixel painting to its first preview; from asking it to stop, at moments spread over a step at
+full size, to its picture; from opening the page to being able to use it, in a real browser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import httpx2
+import psutil
+
+TOKEN = "a-token-for-the-benchmark"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--queue", type=int, default=12)
+    parser.add_argument("--stops", type=int, default=12)
+    parser.add_argument("--browser", default=shutil.which("chromium"))
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        process, client = started(folder, wanted.queue)
+        try:
+            found = load(process, client, wanted)
+            found |= preview_and_stop(client, wanted.stops)
+            found |= opened(client, wanted.browser)
+        finally:
+            process.terminate()
+            process.wait()
+    print(json.dumps(found))
+
+
+def started(folder: str, queue: int) -> tuple[subprocess.Popen, httpx2.Client]:
+    """A server, ready, and a client of it."""
+    words = ["serve", "--no-browser", "--port", "0", "--token", TOKEN, "--folder", folder]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *words, "--queue", str(queue)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    address = process.stdout.readline().partition("/#")[0]
+    client = asker(address)
+    while not client.get("/v1/health").json()["devices"]:
+        time.sleep(0.1)
+    return process, client
+
+
+def asker(address: str) -> httpx2.Client:
+    """A client with the token."""
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    return httpx2.Client(base_url=address, headers=headers, timeout=60)
+
+
+def pictures() -> tuple[bytes, bytes]:
+    """The demo's photograph and painting as files."""
+    from impasto.demo.painting import paint
+    from impasto.demo.photograph import photograph
+    from impasto.picture.write import encode
+
+    return encode(photograph(), "jpeg"), encode(paint((320, 256)), "jpeg")
+
+
+def submitted(client: httpx2.Client, files: tuple[bytes, bytes], **options: object) -> str:
+    """Ask for a painting until there is room for it; its id."""
+    while True:
+        answer = client.post(
+            "/v1/jobs/style",
+            files={"content": ("cat.jpg", files[0]), "style": ("oil.jpg", files[1])},
+            data={"options": json.dumps(options)},
+        )
+        if answer.status_code == 202:
+            return answer.json()["id"]
+        assert answer.status_code == 429, answer.text
+        time.sleep(min(1.0, float(answer.headers["retry-after"])))
+
+
+def load(process: subprocess.Popen, client: httpx2.Client, wanted: argparse.Namespace) -> dict:
+    """Many jobs from many clients at once."""
+    files, address = pictures(), str(client.base_url)
+    server = psutil.Process(process.pid)
+    left, lock = list(range(wanted.jobs)), threading.Lock()
+    mine: list[str] = []
+    memory: list[int] = []
+    longest = 0
+
+    def ask() -> None:
+        with asker(address) as own:
+            while True:
+                with lock:
+                    if not left:
+                        return
+                    number = left.pop()
+                job = submitted(own, files, size=48, steps=6, seed=number)
+                with own.stream("GET", f"/v1/jobs/{job}/events") as events:
+                    for _ in events.iter_lines():
+                        pass
+                assert own.get(f"/v1/jobs/{job}/result").content[:4] == b"\x89PNG"
+                with lock:
+                    mine.append(job)
+                    memory.append(server.memory_info().rss)
+
+    began = time.perf_counter()
+    threads = [threading.Thread(target=ask) for _ in range(wanted.clients)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        longest = max(longest, client.get("/v1/health").json()["queued"])
+        time.sleep(0.05)
+    seconds = time.perf_counter() - began
+    jobs = {job["id"]: job["status"] for job in client.get("/v1/jobs").json()["jobs"]}
+    lost = [job for job in mine if jobs.get(job) != "done"]
+    early = statistics.median(memory[wanted.jobs // 10 : wanted.jobs // 5])
+    late = statistics.median(memory[-wanted.jobs // 10 :])
+    print(f"{len(mine)} jobs in {seconds:.1f} s, {len(lost)} lost; longest queue {longest} of "
+          f"{wanted.queue}; {early / 2**20:.0f} MiB early, {late / 2**20:.0f} late")  # fmt: skip
+    return {
+        "jobs": len(mine),
+        "lost": len(lost) + wanted.jobs - len(mine),
+        "seconds": round(seconds, 1),
+        "longest_queue": longest,
+        "queue": wanted.queue,
+        "memory_mib": round(late / 2**20),
+        "memory_growth": round(late / early - 1, 4),
+    }
+
+
+def preview_and_stop(client: httpx2.Client, stops: int) -> dict:
+    """Seconds to the first preview, and from a wish to stop to the picture, at 512 pixels."""
+    files = pictures()
+    previews, waits = [], []
+    for number in range(stops):
+        began = time.perf_counter()
+        # The last ones have no small sizes before the full one.
+        whole = number >= stops // 2
+        job = submitted(client, files, size=512, steps=300, scales=1 if whole else 0)
+        while client.get(f"/v1/jobs/{job}/preview").status_code != 200:
+            time.sleep(0.02)
+        previews.append(time.perf_counter() - began)
+        time.sleep(random.Random(number).uniform(0.5, 4))
+        began = time.perf_counter()
+        client.post(f"/v1/jobs/{job}/stop")
+        while client.get(f"/v1/jobs/{job}").json()["status"] != "stopped":
+            time.sleep(0.01)
+        assert client.get(f"/v1/jobs/{job}/result").content[:4] == b"\x89PNG"
+        waits.append(time.perf_counter() - began)
+    small, full = previews[: stops // 2], previews[stops // 2 :]
+    print(f"first preview {max(small):.2f} s at most (first {small[0]:.2f}), {max(full):.2f} with "
+          f"the full size at once; stop {statistics.median(waits):.2f} s, "
+          f"{max(waits):.2f} at most")  # fmt: skip
+    return {
+        "first_preview": round(max(small), 2),
+        "first_preview_at_full_size": round(max(full), 2),
+        "stop_median": round(statistics.median(waits), 2),
+        "stop_most": round(max(waits), 2),
+    }
+
+
+def opened(client: httpx2.Client, browser: str | None) -> dict:
+    """Seconds from asking for the page to being able to use it."""
+    if browser is None:
+        return {}
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    found = []
+    with sync_playwright() as play:
+        window = play.chromium.launch(executable_path=browser, args=quiet)
+        for _ in range(5):
+            page = window.new_context().new_page()  # nothing is cached
+            began = time.perf_counter()
+            page.goto(f"{client.base_url}/#token={TOKEN}", wait_until="commit")
+            page.wait_for_selector("html[data-ready]")
+            found.append(time.perf_counter() - began)
+        window.close()
+    print(f"the page can be used after {statistics.median(found):.2f} s, {max(found):.2f} at most")
+    return {
+        "interactive_median": round(statistics.median(found), 2),
+        "interactive_most": round(max(found), 2),
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()
