@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--queue", type=int, default=12)
+    parser.add_argument("--queue", type=int, default=4)
     parser.add_argument("--stops", type=int, default=12)
     parser.add_argument("--browser", default=shutil.which("chromium"))
     wanted = parser.parse_args()
@@ -185,11 +185,13 @@ def opened(client: httpx2.Client, browser: str | None) -> dict:
     with sync_playwright() as play:
         window = play.chromium.launch(executable_path=browser, args=quiet)
         for _ in range(5):
-            page = window.new_context().new_page()  # nothing is cached
+            context = window.new_context()  # nothing is cached
+            page = context.new_page()
             began = time.perf_counter()
             page.goto(f"{client.base_url}/#token={TOKEN}", wait_until="commit")
             page.wait_for_selector("html[data-ready]")
             found.append(time.perf_counter() - began)
+            context.close()
         window.close()
     print(f"the page can be used after {statistics.median(found):.2f} s, {max(found):.2f} at most")
     return {

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 
 from impasto import __version__
-from impasto.presets import THUMBNAILS
-from impasto.serve import asking, facts, posting
+from impasto.serve import asking, facts, posting, static
 from impasto.serve.guard import Guard
 from impasto.serve.limits import Refused, ServeOptions
 from impasto.serve.store import Store
 from impasto.serve.workers import Workers
-
-PAGE = Path(__file__).parent / "page"
 
 
 class Service:
@@ -31,6 +26,7 @@ class Service:
         options: how the server runs.
         store: where jobs are kept.
         workers: the jobs, and who does them.
+        files: the page's own.
         closing: whether the server is about to end.
     """
 
@@ -38,6 +34,7 @@ class Service:
         self.options = options
         self.store = store
         self.workers = Workers(store, options.queue, options.keep_hours)
+        self.files = static.files()
         self.closing = False
 
 
@@ -73,17 +70,10 @@ def application(options: ServeOptions, token: str, hosts: Iterable[str] = ()) ->
         lifespan=lifespan,
     )
     app.state.service = service
-    for router in (posting.router, asking.router, facts.router):
+    for router in (posting.router, asking.router, facts.router, static.router):
         app.include_router(router)
     for kind in (Refused, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer)
-    app.mount("/page/thumbnails", StaticFiles(directory=THUMBNAILS))
-    app.mount("/page", StaticFiles(directory=PAGE))
-
-    @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
-
     guard = Guard(app, hosts, token, options.most_bytes, options.upload_seconds)
     guard.service = service
     return guard

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from impasto.serve.app import Service
 
 router = APIRouter(prefix="/v1")
-SHELF = Path(__file__).parent / "page" / "shelf.json"
 METHODS = ("style", "denoise", "reconstruct")
 
 
@@ -72,7 +70,7 @@ def options(request: Request) -> Choices:
     return Choices(
         recipes=_schemas(),
         presets=_presets(),
-        shelf=json.loads(SHELF.read_text(encoding="utf-8")) if SHELF.exists() else [],
+        shelf=json.loads(service.files["shelf.json"][0]),
         limits=limits | {"styles": STYLES},
         devices=service.workers.devices,
         formats=list(FORMATS),

@@ -14,6 +14,8 @@ const looked = new IntersectionObserver((seen) => {
   }
 });
 const waiting = new WeakMap(); // image -> job
+const AT_ONCE = 30; // jobs of the history that are shown, and how many more at each wish
+let many = AT_ONCE;
 
 export function start() {
   on("jobs", drawLists);
@@ -66,7 +68,10 @@ function drawLists() {
   const open = all.filter((job) => ["queued", "running"].includes(job.status)).reverse();
   const ended = all.filter((job) => !["queued", "running"].includes(job.status));
   fill(byId("queue"), open, t("queue.empty"));
-  fill(byId("history"), ended, t("history.empty"));
+  fill(byId("history"), ended.slice(0, many), t("history.empty"));
+  if (ended.length > many) {
+    byId("history").append(h("li", {}, h("button", { class: "quiet", onclick: () => { many += AT_ONCE; drawLists(); } }, t("history.more", { count: ended.length - many }))));
+  }
 }
 
 function fill(list, jobs, nothing) {
