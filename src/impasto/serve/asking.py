@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -148,9 +147,7 @@ def result(
         raise Refused(422, told(str(error), found, place)) from None
     except FileNotFoundError:
         raise Refused(404, "there is no such job; it may have expired or been deleted") from None
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-") else "_" for c in name)
-    said = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-    return Response(data, media_type=kind, headers={"content-disposition": said})
+    return Response(data, media_type=kind, headers={"content-disposition": _attached(name)})
 
 
 @router.get("/jobs/{job}/events", response_class=StreamingResponse, responses=_STREAM)
@@ -171,3 +168,13 @@ def _stream(request: Request, job: str | None) -> StreamingResponse:
     service = _service(request)
     told = happenings(service.workers, job, lambda: service.closing)
     return StreamingResponse(told, media_type="text/event-stream")
+
+
+def _attached(name: str) -> str:
+    """A header that gives a download its name, for browsers old and new (RFC 6266)."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-") else "_" for c in name)
+    whole = "".join(
+        chr(byte) if chr(byte) in "._-" or (byte < 128 and chr(byte).isalnum()) else f"%{byte:02X}"
+        for byte in name.encode()
+    )
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{whole}"
