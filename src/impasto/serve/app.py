@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,8 @@ from impasto.serve.limits import Refused, ServeOptions
 from impasto.serve.store import Store
 from impasto.serve.workers import Workers
 
+_UPLOADS = 4  # that are taken in side by side
+
 
 class Service:
     """What the routes share.
@@ -27,6 +30,7 @@ class Service:
         store: where jobs are kept.
         workers: the jobs, and who does them.
         files: the page's own.
+        intake: who may send files now.
         closing: whether the server is about to end.
     """
 
@@ -35,6 +39,7 @@ class Service:
         self.store = store
         self.workers = Workers(store, options.queue, options.keep_hours)
         self.files = static.files()
+        self.intake = asyncio.Semaphore(_UPLOADS)
         self.closing = False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from impasto.serve.app import Service
 
 _FIELD = 1_000_000  # bytes of a field that is no file
-_AT_ONCE = asyncio.Semaphore(4)  # uploads that are taken in side by side
 _DIAGNOSING = threading.Lock()  # one at a time: it takes a core and memory
 
 
@@ -43,9 +41,10 @@ class _Upload(APIRoute):
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Any:
+            service: Service = request.app.state.service
             if request.url.path.startswith("/v1/jobs/"):
-                request.app.state.service.workers.check_room()
-            async with _AT_ONCE:
+                service.workers.check_room()
+            async with service.intake:
                 return await inner(_Bounded(request.scope, request.receive))
 
         return handle

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impasto.errors import ImpastoError
 from impasto.law import checked
 from impasto.picture.output import placing
 from impasto.provenance import MODELS, Recipe
@@ -33,6 +34,15 @@ def told(sentence: str, job: Job, place: Path) -> str:
     for one in job.uploads:
         sentence = sentence.replace(str(place / one.file), one.name)
     return sentence.replace(str(place), "its folder")
+
+
+def reason(error: Exception, job: Job, place: Path) -> str:
+    """Why a job failed, in one sentence."""
+    if isinstance(error, (ImpastoError, ValueError, TypeError)):
+        return told(" ".join(str(error).split()), job, place)
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return "there is not enough memory for this job; ask for a smaller `size`"
+    return told(f"something unforeseen went wrong, {type(error).__name__}: {error}", job, place)
 
 
 def perform(job: Job, place: Path, device: str | None, watch: Watch) -> Outcome:

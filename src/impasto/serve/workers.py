@@ -13,7 +13,7 @@ from impasto.serve.job import ENDED, RETRYABLE, Job, JobView, thinned, view
 from impasto.serve.limits import Refused
 from impasto.serve.store import INTERRUPTED, Store
 from impasto.serve.watch import Cancelled, Watch
-from impasto.serve.work import perform, told
+from impasto.serve.work import perform, reason
 
 _SWEEP = 60.0  # seconds between two looks for jobs that have expired
 _PATIENCE = 15.0  # seconds that a thread may take to come to its end
@@ -253,7 +253,7 @@ class Workers:
     def _carry_out(self, job: Job, device: str | None) -> None:
         """Do a job and note what became of it."""
         watch = self._watches[job.id]
-        status, reason, outcome = "done", None, None
+        status, why, outcome = "done", None, None
         try:
             outcome = perform(job, self.store.place(job.id), device, watch)
             if watch.stop.is_set():
@@ -261,11 +261,11 @@ class Workers:
         except Cancelled:
             status = "cancelled"
         except Exception as error:  # whatever happens to a job, the next one is done
-            status, reason = "failed", told(_reason(error), job, self.store.place(job.id))
+            status, why = "failed", reason(error, job, self.store.place(job.id))
         with self._changed:
             if self._closing and watch.stop.is_set() and status in ("stopped", "failed"):
-                status, reason, outcome = "interrupted", INTERRUPTED, None
-            job.result, job.reason = outcome or job.result, reason
+                status, why, outcome = "interrupted", INTERRUPTED, None
+            job.result, job.reason = outcome or job.result, why
             self._ended(job, status)
 
     def _ended(self, job: Job, status: Any) -> None:
@@ -331,12 +331,3 @@ class Workers:
             if (job := self._jobs[name]).step is not None and job.step.left is not None
         ]
         return max(1, round(min(left))) if left else _SOON
-
-
-def _reason(error: Exception) -> str:
-    """Why a job failed, in one sentence."""
-    if isinstance(error, (ImpastoError, ValueError, TypeError)):
-        return " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
-        return "there is not enough memory for this job; ask for a smaller `size`"
-    return f"something unforeseen went wrong, {type(error).__name__}: {error}"
