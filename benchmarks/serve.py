@@ -130,6 +130,9 @@ def load(process: subprocess.Popen, client: httpx2.Client, wanted: argparse.Name
     lost = [job for job in mine if jobs.get(job) != "done"]
     early = statistics.median(memory[wanted.jobs // 10 : wanted.jobs // 5])
     late = statistics.median(memory[-wanted.jobs // 10 :])
+    tenth = wanted.jobs // 10
+    deciles = [statistics.median(memory[at : at + tenth]) for at in range(0, wanted.jobs, tenth)]
+    print("MiB by tenths of the jobs:", *(round(one / 2**20) for one in deciles))
     print(f"{len(mine)} jobs in {seconds:.1f} s, {len(lost)} lost; longest queue {longest} of "
           f"{wanted.queue}; {early / 2**20:.0f} MiB early, {late / 2**20:.0f} late")  # fmt: skip
     return {

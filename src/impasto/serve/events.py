@@ -61,12 +61,14 @@ class _Teller:
     def beginning(self) -> str:
         """The first message."""
         marks = self._marks()
-        jobs = [self._told(name, version) for name, (version, _) in marks.items()]
-        known = [job for job in reversed(jobs) if job is not None]
+        for name, (version, _) in marks.items():
+            self._note(name, version)
         if self._only is None:
-            return _event("jobs", {"jobs": known})
-        self.over = not known or known[0]["status"] in ENDED
-        return _event("job", known[0]) if known else _event("gone", {"id": self._only})
+            jobs = [job.model_dump() for job in self._workers.views()]
+            return _event("jobs", {"jobs": jobs})
+        job = self._told(self._only, marks.get(self._only, (0, 0))[0])
+        self.over = job is None or job["status"] in ENDED
+        return _event("gone", {"id": self._only}) if job is None else _event("job", job)
 
     def changes(self, now: float) -> Iterator[str]:
         """The messages about everything that has changed."""
@@ -91,14 +93,18 @@ class _Teller:
 
     def _told(self, name: str, version: int) -> dict[str, Any] | None:
         """A job as it is now, noted as told; None where it has just gone."""
-        news = self._workers.news(name, 0)
-        self._losses[name] = 0 if news is None else news["seen"]
-        self._steps.pop(name, None)
-        self._versions[name] = version
+        self._note(name, version)
         try:
             return self._workers.view(name).model_dump()
         except Refused:
             return None
+
+    def _note(self, name: str, version: int) -> None:
+        """Note that a job is told as it is now, with its losses so far."""
+        news = self._workers.news(name, 0)
+        self._losses[name] = 0 if news is None else news["seen"]
+        self._steps.pop(name, None)
+        self._versions[name] = version
 
     def _step(self, name: str, evaluation: int, now: float) -> str | None:
         """A message about a job's steps; None where there is none or it is too soon."""

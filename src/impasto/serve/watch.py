@@ -65,7 +65,8 @@ class Watch:
             left=round(step.left / rate, 1) if rate > 0 else None,
         )
         if step.losses is not None and math.isfinite(step.losses.total):
-            self.job.history.append((step.evaluation, *step.losses))
+            losses = (float(f"{one:.6g}") for one in step.losses)
+            self.job.history.append((step.evaluation, *losses))
         self._show(step)
         if self.wanted():
             raise StopIteration

@@ -69,9 +69,12 @@ class Workers:
     # What the API asks.
 
     def views(self) -> list[JobView]:
-        """All jobs, the newest first."""
+        """All jobs, the newest first; losses only of those that have not ended."""
         with self._changed:
-            return [self._view(job) for job in reversed(self._jobs.values())]
+            found = [self._view(job) for job in reversed(self._jobs.values())]
+        return [
+            one.model_copy(update={"history": []}) if one.status in ENDED else one for one in found
+        ]
 
     def view(self, name: str) -> JobView:
         """One job."""
@@ -219,12 +222,16 @@ class Workers:
             device: its name.
             first: whether it takes jobs that leave the device open.
         """
+        import torch
+
+        from impasto.compute.memory import release
         from impasto.vgg.weights import load
 
         load("oxford")  # so that the first job need not wait for it
         several = sum(one.startswith(device.partition(":")[0]) for one in self.devices) > 1
         while (job := self._next(device, first)) is not None:
             self._carry_out(job, device if several else None)
+            release(torch.device(device))  # what a job leaves behind would pile up
 
     def _next(self, device: str, first: bool) -> Job | None:
         """The next job for a device, now running; None where the server closes."""

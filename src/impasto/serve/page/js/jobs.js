@@ -28,7 +28,10 @@ function heard(kind, data) {
     state.jobs = new Map(data.jobs.map((job) => [job.id, job]));
     const last = sessionStorage.getItem("impasto-job");
     const busy = data.jobs.findLast((job) => job.status === "running");
-    if (!state.current) view(state.jobs.has(last) ? last : busy?.id ?? null);
+    if (!state.current && (state.jobs.has(last) || busy)) {
+      view(state.jobs.has(last) ? last : busy.id);
+      return;
+    }
   } else if (kind === "job") {
     const before = state.jobs.get(data.id);
     state.jobs = before ? state.jobs.set(data.id, data) : new Map([[data.id, data], ...state.jobs]);
