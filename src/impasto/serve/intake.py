@@ -13,6 +13,8 @@ from typing import Any
 from impasto.errors import PictureError
 from impasto.law import checked
 from impasto.picture.claim import claimed
+from impasto.picture.formats import likeness, recognized
+from impasto.picture.sources import refusal
 from impasto.presets import style_recipe
 from impasto.provenance import MODELS, Recipe
 from impasto.serve.job import Job, Upload
@@ -38,6 +40,20 @@ class Parcel:
         last = re.split(r"[/\\]", name or "")[-1]
         self.name = _NAMELESS.sub("", last).strip()[:200] or role
         self.data = data
+
+
+def check_kind(parcel: Parcel) -> None:
+    """Refuse what does not begin as a picture does, nor, where one is read, as a recipe.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if not parcel.data:
+        raise Refused(422, f"`{parcel.role}` must be a picture, got an empty file; choose one")
+    recipe = parcel.role == "picture" and parcel.data.lstrip()[:1] == b"{"
+    if recognized(parcel.data) is None and not recipe:
+        why = f"it is {likeness(parcel.data)}"
+        raise Refused(422, refusal(parcel.role, parcel.name, why))
 
 
 def recipe_from(method: str, text: str) -> Recipe:

@@ -14,14 +14,15 @@ from pydantic import BaseModel
 from impasto.errors import ImpastoError
 from impasto.provenance import MODELS
 from impasto.serve import reading
-from impasto.serve.intake import Parcel, recipe_from, taken_in, weights_from
+from impasto.serve.intake import Parcel, check_kind, recipe_from, taken_in, weights_from
 from impasto.serve.job import JobView, Method, Noise
-from impasto.serve.limits import PARTS, STYLES, Refused
+from impasto.serve.limits import PARTS, STYLES
 
 if TYPE_CHECKING:
     from impasto.serve.app import Service
 
 _FIELD = 1_000_000  # bytes of a field that is no file
+_HEAD = 4096  # bytes that tell what a file is
 _DIAGNOSING = threading.Lock()  # one at a time: it takes a core and memory
 
 
@@ -189,8 +190,7 @@ async def _parcels(files: Mapping[str, UploadFile | None]) -> list[Parcel]:
     found = []
     for role, file in files.items():
         if file is not None:
-            data = await file.read()
-            if not data:
-                raise Refused(422, f"`{role}` must be a picture, got an empty file; choose one")
-            found.append(Parcel(role, file.filename, data))
+            head = Parcel(role, file.filename, await file.read(_HEAD))
+            check_kind(head)  # what is no picture never comes into memory whole
+            found.append(Parcel(role, file.filename, head.data + await file.read()))
     return found
