@@ -1,9 +1,6 @@
 """Fixtures: a server to ask, and a stage in place of the work of jobs."""
 
 import pytest
-
-pytest.importorskip("fastapi")
-
 from stage import Staged, asking
 
 
