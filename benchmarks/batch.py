@@ -24,13 +24,13 @@ import psutil
 from PIL import Image
 
 from impasto.batch import storage
-from impasto.batch.job import algorithm
-from impasto.batch.manifest import DONE, Manifest, Row, glance, path_for, told
-from impasto.batch.plan import Plan, jobs
+from impasto.batch.job import algorithm_versions
+from impasto.batch.manifest import DONE, Manifest, Row, input_stamps, job_digest, manifest_path
+from impasto.batch.plan import BatchPlan, jobs
 from impasto.batch.progress import Progress
-from impasto.batch.run import batch
+from impasto.batch.run import run_batch
 from impasto.presets import style_recipe
-from impasto.recipe import DenoiseRecipe
+from impasto.recipes import DenoiseRecipe
 
 SETTLED = 20  # pictures after which memory should not grow
 
@@ -80,16 +80,16 @@ def draw(folder: Path, count: int, side: int) -> None:
         Image.fromarray(values).save(folder / f"{number:05}.png")
 
 
-def planned(arguments: argparse.Namespace, root: Path, executor: str) -> Plan:
+def planned(arguments: argparse.Namespace, root: Path, executor: str) -> BatchPlan:
     """The plan of an executor."""
     source, output = (str(root / "in"),), str(root / executor)
     if arguments.method == "denoise":
-        return Plan("denoise", source, (), output, DenoiseRecipe())
+        return BatchPlan("denoise", source, (), output, DenoiseRecipe())
     recipe = style_recipe(size=arguments.side, steps=arguments.steps)
-    return Plan("style", source, (str(root / "style"),), output, recipe)
+    return BatchPlan("style", source, (str(root / "style"),), output, recipe)
 
 
-def timed(plan: Plan, executor: str, workers: int) -> tuple[float, float, Progress]:
+def timed(plan: BatchPlan, executor: str, workers: int) -> tuple[float, float, Progress]:
     """Seconds of a batch, and how much memory grew in percent."""
     sizes: list[int] = []
     ended = threading.Event()
@@ -108,7 +108,7 @@ def timed(plan: Plan, executor: str, workers: int) -> tuple[float, float, Progre
 
     threading.Thread(target=measure, daemon=True).start()
     began = time.perf_counter()
-    found = batch(plan, executor=executor, workers=workers, threads=1, on_progress=watch)
+    found = run_batch(plan, executor=executor, workers=workers, threads=1, on_progress=watch)
     seconds = time.perf_counter() - began
     ended.set()
     sizes = [size for size in sizes if size]
@@ -138,20 +138,25 @@ def resumed(root: Path, count: int) -> float:
     for name in ("many", "done"):
         (root / name).mkdir()
     data = next((root / "in").iterdir()).read_bytes()
-    plan = Plan("denoise", (str(root / "many"),), (), str(root / "done"), DenoiseRecipe())
+    plan = BatchPlan("denoise", (str(root / "many"),), (), str(root / "done"), DenoiseRecipe())
     for number in range(count):
         for name in ("many", "done"):
             (root / name / f"{number:05}.png").write_bytes(data)
-    account = Manifest(path_for(plan.output))
+    account = Manifest(manifest_path(plan.output))
     rows = []
     for job in jobs(plan):
         stamp = storage.stamp(job.output)
-        row = Row(DONE, job=told(job), algorithm=algorithm(), seen=glance(job, {}))
+        row = Row(
+            DONE,
+            job=job_digest(job),
+            algorithm=algorithm_versions(),
+            seen=input_stamps(job, {}),
+        )
         rows.append((job.output, row._replace(written=str(tuple(stamp or ())))))
     account.put(rows)
     account.close()
     began = time.perf_counter()
-    found = batch(plan)
+    found = run_batch(plan)
     seconds = time.perf_counter() - began
     assert (found.done, found.made) == (count, 0)
     return seconds

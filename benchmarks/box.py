@@ -20,16 +20,16 @@ from pathlib import Path
 
 import torch
 
-from impasto.compute.device import choose, precision
-from impasto.picture.read import open_picture
-from impasto.picture.resize import fitted
+from impasto.device import select_device, select_precision
+from impasto.images.read import open_image
+from impasto.images.resize import fit_longest_side
 from impasto.presets import style_recipe
-from impasto.style.canvas import brush_size, sized, start
-from impasto.style.color import recolored
-from impasto.style.goal import Region
+from impasto.style.color import recolor
+from impasto.style.features import style_statistics
 from impasto.style.lbfgs import lbfgs
 from impasto.style.objective import Objective, network
-from impasto.style.targets import style_moments
+from impasto.style.sizing import brush_size, resize_to, starting_image
+from impasto.style.weighted_losses import Region
 
 OBJECTIVES = {
     "default": {},
@@ -77,14 +77,14 @@ def main() -> None:
 def problem(content: Path, style: Path, size: int, options: dict) -> tuple:
     """The objective of a pair at one size, and its start."""
     recipe = style_recipe(**options)
-    device = choose()
-    trunk = network(recipe, device, precision(device, recipe.precision))
-    picture, painting = open_picture(content), open_picture(style)
-    here, _ = sized(picture, fitted(picture.size, size), device)
-    seen = [sized(painting, brush_size(painting.size, here.shape[:0:-1]), device)]
+    device = select_device()
+    trunk = network(recipe, device, select_precision(device, recipe.precision))
+    picture, painting = open_image(content), open_image(style)
+    here, _ = resize_to(picture, fit_longest_side(picture.size, size), device)
+    seen = [resize_to(painting, brush_size(painting.size, here.shape[:0:-1]), device)]
     (style,) = seen
-    targets = style_moments(trunk, *style, list(recipe.style_layers))
-    begin = start(recipe, here, None, lambda: recolored(here, seen))
+    targets = style_statistics(trunk, *style, list(recipe.style_layers))
+    begin = starting_image(recipe, here, None, lambda: recolor(here, seen))
     return Objective(recipe, trunk, here, None, [Region(None, 1.0, targets)]), begin
 
 

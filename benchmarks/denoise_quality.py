@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 import impasto
-from impasto.picture.formats import ENDINGS
+from impasto.images.formats import ENDINGS
 
 
 @dataclass(frozen=True)
@@ -140,15 +140,15 @@ def samples(arguments: argparse.Namespace, kind: str, level: float) -> Iterator[
     """The noisy pictures with their truths."""
     if kind != "none":
         for path in picked(files(arguments.data), arguments.pictures):
-            clean = cropped(impasto.open_picture(path).pixels, arguments.crop)
+            clean = cropped(impasto.open_image(path).pixels, arguments.crop)
             noisy = with_noise(clean, kind, level, path.stem)
             yield Sample(path.name, noisy, noisy, clean)
         return
     for path, truth in picked(pairs(arguments), arguments.pictures):
         noisy, clean = (
-            cropped(impasto.open_picture(p).pixels, arguments.crop) for p in (path, truth)
+            cropped(impasto.open_image(p).pixels, arguments.crop) for p in (path, truth)
         )
-        yield Sample(path.name, impasto.Picture(noisy) if arguments.crop else path, noisy, clean)
+        yield Sample(path.name, impasto.Image(noisy) if arguments.crop else path, noisy, clean)
 
 
 def pairs(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:

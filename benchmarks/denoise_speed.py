@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import impasto
-from impasto.picture.resize import fitted, resize
+from impasto.images.resize import fit_longest_side, resize
 
 FAILED: list[str] = []  # sides that did
 METHODS = {"baseline": "zs-n2n", "fast": "zs-n2n-fast", "auto": "auto"}
@@ -117,7 +117,7 @@ def make(arguments: argparse.Namespace) -> dict[str, Any]:
     sources = files(arguments.data) if arguments.data.is_dir() else [arguments.data]
     kind, level = noise_of(arguments.noise)
     for number, path in enumerate(sources[: 1 if arguments.megapixels else arguments.pictures]):
-        pixels = impasto.open_picture(path).pixels
+        pixels = impasto.open_image(path).pixels
         if arguments.megapixels:
             truth = enlarged(pixels, arguments.megapixels)
         else:
@@ -133,7 +133,7 @@ def enlarged(pixels: Tensor, megapixels: float) -> Tensor:
     height, width = pixels.shape[1:]
     scale = math.sqrt(megapixels * 1e6 / (height * width))
     longest = round(max(height, width) * scale)
-    wide, tall = fitted((width, height), longest)
+    wide, tall = fit_longest_side((width, height), longest)
     if scale <= 1:
         return resize(pixels, (wide, tall))
     while pixels.shape[1] < tall or pixels.shape[2] < wide:

@@ -22,16 +22,16 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from impasto.compute.device import choose
-from impasto.picture.read import open_picture
-from impasto.picture.resize import fitted, flattened, resize
+from impasto.device import select_device
+from impasto.images.read import open_image
+from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.presets import style_recipe
-from impasto.style.canvas import brush_size
-from impasto.style.color import recolored
-from impasto.style.goal import Region
+from impasto.style.color import recolor
+from impasto.style.features import style_statistics
 from impasto.style.lbfgs import lbfgs
 from impasto.style.objective import Evaluation, Objective, network
-from impasto.style.targets import style_moments
+from impasto.style.sizing import brush_size
+from impasto.style.weighted_losses import Region
 
 MOVED = 1e-7
 
@@ -69,20 +69,20 @@ def main() -> None:
 
 def problem(arguments: argparse.Namespace, tile: int | None) -> tuple[Objective, Tensor]:
     """The objective of two styles with a region each, and where the descent starts."""
-    recipe, device = style_recipe(), choose("cpu")
-    picture = open_picture(arguments.content)
-    here = resize(flattened(picture), fitted(picture.size, arguments.size))
+    recipe, device = style_recipe(), select_device("cpu")
+    picture = open_image(arguments.content)
+    here = resize(composite_rgb(picture), fit_longest_side(picture.size, arguments.size))
     _, height, width = here.shape
     left = (0.5 + 4 * (torch.linspace(1, 0, width) - 0.5)).clamp(0, 1).expand(height, -1)
     trunk = network(recipe, device, torch.float32)
     paintings, regions = [], []
     for file, mask in zip(arguments.styles, (left, 1 - left), strict=True):
-        painting = open_picture(file)
-        pixels = resize(flattened(painting), brush_size(painting.size, (width, height)))
-        targets = style_moments(trunk, pixels, None, list(recipe.style_layers), tile)
+        painting = open_image(file)
+        pixels = resize(composite_rgb(painting), brush_size(painting.size, (width, height)))
+        targets = style_statistics(trunk, pixels, None, list(recipe.style_layers), tile)
         paintings.append((pixels, None))
         regions.append(Region(mask, mask.mean().item(), targets))
-    return Objective(recipe, trunk, here, None, regions, tile), recolored(here, paintings)
+    return Objective(recipe, trunk, here, None, regions, tile), recolor(here, paintings)
 
 
 def descent(objective: Objective, begin: Tensor, steps: int) -> tuple[Evaluation, Tensor, float]:

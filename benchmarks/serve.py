@@ -75,7 +75,7 @@ def pictures() -> tuple[bytes, bytes]:
     """The demo's photograph and painting as files."""
     from impasto.demo.painting import paint
     from impasto.demo.photograph import photograph
-    from impasto.picture.write import encode
+    from impasto.images.write import encode
 
     return encode(photograph(), "jpeg"), encode(paint((320, 256)), "jpeg")
 

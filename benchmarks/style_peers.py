@@ -24,13 +24,13 @@ from pathlib import Path
 
 import torch
 
-from impasto.picture.read import open_picture
-from impasto.picture.resize import fitted, flattened, resize
-from impasto.style.canvas import brush_size
+from impasto.images.read import open_image
+from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.style.losses import gram_relative
-from impasto.style.moments import moments
-from impasto.vgg.trunk import Trunk
-from impasto.vgg.weights import load
+from impasto.style.sizing import brush_size
+from impasto.style.statistics import moments
+from impasto.vgg.network import VGG19Features
+from impasto.vgg.weights import load_weights
 
 CONTENT, STYLE = "relu4_2", ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -89,17 +89,17 @@ def commands(arguments: argparse.Namespace, folder: Path) -> dict[str, list[str]
 
 def distances(arguments: argparse.Namespace):
     """A function of a picture's path: its content distance and mean Gram distance, relative."""
-    picture, painting = open_picture(arguments.content), open_picture(arguments.style)
-    size = fitted(picture.size, arguments.size)
-    trunk = Trunk(load(), [CONTENT, *STYLE])
+    picture, painting = open_image(arguments.content), open_image(arguments.style)
+    size = fit_longest_side(picture.size, arguments.size)
+    trunk = VGG19Features(load_weights(), [CONTENT, *STYLE])
     with torch.no_grad():
-        target = trunk(resize(flattened(picture), size))[CONTENT]
-        seen = trunk(resize(flattened(painting), brush_size(painting.size, size)))
+        target = trunk(resize(composite_rgb(picture), size))[CONTENT]
+        seen = trunk(resize(composite_rgb(painting), brush_size(painting.size, size)))
         styles = {layer: moments(seen[layer]) for layer in STYLE}
 
     def measured(path: Path) -> tuple[float, float]:
         with torch.no_grad():
-            found = trunk(resize(flattened(open_picture(path)), size))
+            found = trunk(resize(composite_rgb(open_image(path)), size))
         content = (found[CONTENT] - target).square().sum() / target.square().sum()
         grams = [gram_relative(moments(found[layer]), styles[layer]).item() for layer in STYLE]
         return content.item(), sum(grams) / len(grams)

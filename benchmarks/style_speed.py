@@ -25,9 +25,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import impasto
-from impasto.picture.read import open_picture
-from impasto.picture.resize import fitted, flattened, resize
-from impasto.vgg.weights import load
+from impasto.images.read import open_image
+from impasto.images.resize import composite_rgb, fit_longest_side, resize
+from impasto.vgg.weights import load_weights
 
 CONTENT, STYLE = "conv4_2", ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_WEIGHT, STYLE_WEIGHT = 1.0, 1e6
@@ -165,16 +165,16 @@ class _Watch:
 
 def _judge(arguments: argparse.Namespace):
     """The content image (1, 3, H, W) and the notebook's loss of a picture, in float32."""
-    from impasto.compute.device import choose
+    from impasto.device import select_device
 
-    device = arguments.device_found = choose(arguments.device)
-    picture, painting = (open_picture(p) for p in (arguments.content, arguments.style))
-    size = fitted(picture.size, arguments.size)
-    content = resize(flattened(picture), size)[None].to(device)
+    device = arguments.device_found = select_device(arguments.device)
+    picture, painting = (open_image(p) for p in (arguments.content, arguments.style))
+    size = fit_longest_side(picture.size, arguments.size)
+    content = resize(composite_rgb(picture), size)[None].to(device)
     scale = min(1.0, (size[0] * size[1] / (painting.size[0] * painting.size[1])) ** 0.5)
     brush = tuple(round(side * scale) for side in painting.size)
-    style = resize(flattened(painting), brush)[None].to(device)
-    weights = load("oxford")
+    style = resize(composite_rgb(painting), brush)[None].to(device)
+    weights = load_weights("oxford")
     mean = weights.mean.to(device).view(3, 1, 1)
     convs = {name: (k.to(device), b.to(device)) for name, (k, b) in weights.convs.items()}
 

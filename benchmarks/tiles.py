@@ -16,14 +16,14 @@ import time
 
 import torch
 
-from impasto.compute.device import choose
-from impasto.picture.read import open_picture
-from impasto.picture.resize import fitted, flattened, resize
+from impasto.device import select_device
+from impasto.images.read import open_image
+from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.presets import style_recipe
-from impasto.style.canvas import brush_size
-from impasto.style.goal import Region
+from impasto.style.features import style_statistics
 from impasto.style.objective import Objective, network
-from impasto.style.targets import style_moments
+from impasto.style.sizing import brush_size
+from impasto.style.weighted_losses import Region
 
 OBJECTIVES = {
     "wasserstein": {},
@@ -86,13 +86,13 @@ def problem(
     arguments: argparse.Namespace, options: dict, size: int, tile: int | None, masked: bool
 ) -> tuple[Objective, torch.Tensor]:
     """An objective and where to evaluate it: the content image mirrored, so that it is not met."""
-    recipe, device = style_recipe(**options), choose(arguments.device)
-    picture, painting = open_picture(arguments.content), open_picture(arguments.style)
-    here = resize(flattened(picture), fitted(picture.size, size)).to(device)
+    recipe, device = style_recipe(**options), select_device(arguments.device)
+    picture, painting = open_image(arguments.content), open_image(arguments.style)
+    here = resize(composite_rgb(picture), fit_longest_side(picture.size, size)).to(device)
     brush = brush_size(painting.size, (here.shape[2], here.shape[1]))
-    style = resize(flattened(painting), brush).to(device)
+    style = resize(composite_rgb(painting), brush).to(device)
     trunk = network(recipe, device, torch.float32)
-    targets = style_moments(trunk, style, None, list(recipe.style_layers), tile)
+    targets = style_statistics(trunk, style, None, list(recipe.style_layers), tile)
     mask = torch.rand(here.shape[1:], generator=torch.Generator().manual_seed(0)).to(device)
     where = mask if masked else None
     objective = Objective(recipe, trunk, here, where, [Region(where, 1.0, targets)], tile)

@@ -17,14 +17,14 @@ from functools import partial
 
 import torch
 
-from impasto.compute.device import choose
-from impasto.picture.read import open_picture
-from impasto.picture.resize import fitted, flattened, resize
-from impasto.recipe import StyleRecipe
+from impasto.device import select_device
+from impasto.images.read import open_image
+from impasto.images.resize import composite_rgb, fit_longest_side, resize
+from impasto.recipes import StyleRecipe
 from impasto.style import losses
-from impasto.style.moments import Moments, exact
+from impasto.style.features import style_statistics
 from impasto.style.objective import network
-from impasto.style.targets import style_moments
+from impasto.style.statistics import Moments, accumulation_dtype
 
 ROUNDS = 7
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--style", required=True)
     parser.add_argument("--sizes", default="128,192,256,512")
     arguments = parser.parse_args()
-    device = choose("auto")
+    device = select_device("auto")
     recipe = StyleRecipe()
     layers = list(recipe.style_layers)
     trunk = network(recipe, device, torch.float32)
@@ -43,10 +43,17 @@ def main() -> None:
     for size in map(int, arguments.sizes.split(",")):
         pairs = []
         for path in (arguments.content, arguments.style):
-            pixels = flattened(open_picture(path))
-            small = resize(pixels, fitted((pixels.shape[2], pixels.shape[1]), size)).to(device)
-            found = style_moments(trunk, small, None, layers)
-            pairs.append({name: own.normalized().to(exact(device)) for name, own in found.items()})
+            pixels = composite_rgb(open_image(path))
+            small = resize(pixels, fit_longest_side((pixels.shape[2], pixels.shape[1]), size)).to(
+                device
+            )
+            found = style_statistics(trunk, small, None, layers)
+            pairs.append(
+                {
+                    name: own.normalized().to(accumulation_dtype(device))
+                    for name, own in found.items()
+                }
+            )
         report[str(size)] = row = compared(*pairs)
         print(size, row, flush=True)
     print(json.dumps({"sizes": report, "ratio": {k: row["ratio"] for k, row in report.items()}}))

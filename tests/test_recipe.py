@@ -6,11 +6,10 @@ import math
 import pytest
 
 import impasto
-from impasto.law import checked
-from impasto.options import LAYERS
 from impasto.presets import PRESETS, style_recipe
 from impasto.provenance import read_provenance
-from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
+from impasto.recipes import LAYERS, DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
+from impasto.validation import validate
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -96,4 +95,4 @@ def test_signatures_show_every_option_with_its_default():
 
 def test_checked_names_the_model_for_a_hopeless_typo():
     with pytest.raises(ValueError, match="option of ReconstructRecipe"):
-        checked(ReconstructRecipe, {"qqqqqq": 1})
+        validate(ReconstructRecipe, {"qqqqqq": 1})

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from impasto.cli.main import main
+from impasto.contact_sheet import VALUES, sheet_cells
 from impasto.errors import ImpastoError
-from impasto.picture.read import open_picture
+from impasto.images.read import open_image
 from impasto.presets import PRESETS, read_presets, style_recipe
-from impasto.sheet import VALUES, cells
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_cells_are_all_combinations_by_rows():
-    found = cells({"strength": [0.2, 0.8], "color": [0, 0.5, 1]}, 128, seed=3)
+    found = sheet_cells({"strength": [0.2, 0.8], "color": [0, 0.5, 1]}, 128, seed=3)
     assert [cell.number for cell in found] == [1, 2, 3, 4, 5, 6]
     assert [(cell.recipe.strength, cell.recipe.color) for cell in found[:4]] == [
         (0.2, 0), (0.2, 0.5), (0.2, 1), (0.8, 0),
@@ -33,14 +33,14 @@ def test_cells_are_all_combinations_by_rows():
 
 
 def test_strokes_grow_with_the_size_so_that_a_picked_cell_looks_the_same():
-    small, large = (cells({"style_scale": [0.5, 1.0]}, size) for size in (128, 512))
+    small, large = (sheet_cells({"style_scale": [0.5, 1.0]}, size) for size in (128, 512))
     assert [cell.recipe.style_scale for cell in large] == [0.5, 1.0]
     assert [cell.recipe.style_scale for cell in small] == [0.125, 0.25]
 
 
 def test_every_usual_value_is_valid():
     for name, values in VALUES.items():
-        assert len(cells({name: values}, 200)) == len(values)
+        assert len(sheet_cells({name: values}, 200)) == len(values)
     assert len(VALUES["preset"]) >= 8
 
 
@@ -108,7 +108,7 @@ def test_presets_are_listed(folder, capsys):
     assert main(["presets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(PRESETS)
-    seen = {open_picture(row["thumbnail"]).pixels.sum().item() for row in rows}
+    seen = {open_image(row["thumbnail"]).pixels.sum().item() for row in rows}
     assert len(seen) == len(PRESETS)
     (folder / "mine.json").write_text('{"bold": {"words": "all style", "strength": 0.9}}')
     assert main(["presets", "--presets", "mine.json"]) == 0

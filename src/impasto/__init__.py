@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.denoising.denoise import denoise as denoise
     from impasto.denoising.denoise import denoise_stack as denoise_stack
-    from impasto.denoising.diagnosis import diagnose as diagnose
+    from impasto.denoising.diagnose import diagnose as diagnose
+    from impasto.errors import ImageError as ImageError
     from impasto.errors import ImpastoError as ImpastoError
     from impasto.errors import MemoryShortageError as MemoryShortageError
-    from impasto.errors import PictureError as PictureError
     from impasto.errors import WeightsError as WeightsError
-    from impasto.measure.noise import add_noise as add_noise
-    from impasto.measure.quality import psnr as psnr
-    from impasto.measure.quality import ssim as ssim
+    from impasto.images.image import Image as Image
+    from impasto.images.image import ImageMetadata as ImageMetadata
+    from impasto.images.read import open_image as open_image
+    from impasto.images.write import save as save
+    from impasto.metrics import psnr as psnr
+    from impasto.metrics import ssim as ssim
     from impasto.notebook import Watch as Watch
     from impasto.painting import paint as paint
-    from impasto.picture.read import open_picture as open_picture
-    from impasto.picture.record import Carried as Carried
-    from impasto.picture.record import Picture as Picture
-    from impasto.picture.write import save as save
     from impasto.presets import PRESETS as PRESETS
-    from impasto.recipe import DenoiseRecipe as DenoiseRecipe
-    from impasto.recipe import ReconstructRecipe as ReconstructRecipe
-    from impasto.recipe import StyleRecipe as StyleRecipe
-    from impasto.recipe import TextureRecipe as TextureRecipe
-    from impasto.repetition import rerun as rerun
+    from impasto.recipes import DenoiseRecipe as DenoiseRecipe
+    from impasto.recipes import ReconstructRecipe as ReconstructRecipe
+    from impasto.recipes import StyleRecipe as StyleRecipe
+    from impasto.recipes import TextureRecipe as TextureRecipe
+    from impasto.replay import rerun as rerun
     from impasto.result import DenoiseResult as DenoiseResult
     from impasto.result import Diagnosis as Diagnosis
     from impasto.result import Losses as Losses
@@ -37,50 +36,69 @@ if TYPE_CHECKING:
     from impasto.style.source import Style as Style
     from impasto.style.stylize import stylize as stylize
     from impasto.style.texture import texture as texture
+    from impasto.synthetic_noise import add_noise as add_noise
 
-# Public name -> the module it lives in; loaded on first use, since torch takes seconds.
-_DOOR = {
-    "PRESETS": "presets",
-    "Carried": "picture.record",
-    "DenoiseRecipe": "recipe",
+# Public name -> its module. Loaded on first use, since importing torch takes seconds.
+_PUBLIC = {
+    "DenoiseRecipe": "recipes",
     "DenoiseResult": "result",
     "Diagnosis": "result",
+    "Image": "images.image",
+    "ImageError": "errors",
+    "ImageMetadata": "images.image",
     "ImpastoError": "errors",
     "Losses": "result",
     "MemoryShortageError": "errors",
-    "Picture": "picture.record",
-    "PictureError": "errors",
-    "ReconstructRecipe": "recipe",
+    "PRESETS": "presets",
+    "ReconstructRecipe": "recipes",
     "Result": "result",
     "Step": "result",
     "Style": "style.source",
-    "StyleRecipe": "recipe",
-    "TextureRecipe": "recipe",
+    "StyleRecipe": "recipes",
+    "TextureRecipe": "recipes",
     "Watch": "notebook",
     "WeightsError": "errors",
-    "add_noise": "measure.noise",
+    "add_noise": "synthetic_noise",
     "denoise": "denoising.denoise",
     "denoise_stack": "denoising.denoise",
-    "diagnose": "denoising.diagnosis",
-    "open_picture": "picture.read",
+    "diagnose": "denoising.diagnose",
+    "open_image": "images.read",
     "paint": "painting",
-    "psnr": "measure.quality",
+    "psnr": "metrics",
     "reconstruct": "style.reconstruct",
-    "rerun": "repetition",
-    "save": "picture.write",
-    "ssim": "measure.quality",
+    "rerun": "replay",
+    "save": "images.write",
+    "ssim": "metrics",
     "stylize": "style.stylize",
     "texture": "style.texture",
 }
 
-__all__ = sorted(_DOOR)
+# Names of earlier versions -> the names that replace them; they go with the next release.
+_DEPRECATED = {
+    "Carried": "ImageMetadata",
+    "Picture": "Image",
+    "PictureError": "ImageError",
+    "open_picture": "open_image",
+}
+
+__all__ = sorted(_PUBLIC)
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _DOOR:
+    if name in _DEPRECATED:
+        import warnings
+
+        new = _DEPRECATED[name]
+        warnings.warn(
+            f"impasto.{name} is now impasto.{new}; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        name = new
+    if name not in _PUBLIC:
         raise AttributeError(f"module 'impasto' has no attribute {name!r}")
-    return getattr(import_module(f"impasto.{_DOOR[name]}"), name)
+    return getattr(import_module(f"impasto.{_PUBLIC[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ class ImpastoError(Exception):
     """Anything impasto could not do because of the world: catch this one to catch them all."""
 
 
-class PictureError(ImpastoError):
+class ImageError(ImpastoError):
     """A picture could not be read or written."""
 
 

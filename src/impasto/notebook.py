@@ -107,11 +107,11 @@ def _display() -> Callable[[str, float, str, bool], None] | None:
 
 def _preview(step: Step) -> str:
     """The present picture as an element of a page."""
-    from impasto.picture.resize import fitted, resize
-    from impasto.picture.write import encode
+    from impasto.images.resize import fit_longest_side, resize
+    from impasto.images.write import encode
 
     pixels = step.picture()
     high, wide = pixels.shape[1:]
-    small = resize(pixels, fitted((wide, high), min(_PREVIEW, max(wide, high))))
+    small = resize(pixels, fit_longest_side((wide, high), min(_PREVIEW, max(wide, high))))
     data = base64.b64encode(encode(small, "jpeg", quality=85)).decode()
     return f'<img alt="the painting so far" src="data:image/jpeg;base64,{data}">'

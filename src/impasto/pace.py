@@ -7,12 +7,12 @@ from collections.abc import Callable
 from impasto.result import Step
 
 
-def pace() -> Callable[[Step], float]:
+def throughput() -> Callable[[Step], float]:
     """A function that turns the steps of one run into evaluations a second at the present scale.
 
     Example:
         >>> from impasto.result import Losses
-        >>> rate = pace()
+        >>> rate = throughput()
         >>> for evaluation, seconds in ((1, 5.0), (2, 5.5), (3, 6.0)):  # five seconds of loading
         ...     step = Step(
         ...         evaluation, 9, 1, 1, (64, 64), Losses(1, 0, 1), seconds, 1, lambda: None

@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from impasto.law import refuse_both, signed_by
-from impasto.picture.mask import mask_of, plane
-from impasto.picture.read import Source, open_picture
-from impasto.picture.record import Picture, identity
+from impasto.images.image import Image, source_of
+from impasto.images.masks import open_mask, resize_mask
+from impasto.images.read import ImageSource, open_image
 from impasto.presets import style_recipe
-from impasto.recipe import DenoiseRecipe, StyleRecipe
+from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.result import DenoiseResult, OnStep, Result, Step, Stop
+from impasto.validation import reject_recipe_and_options, with_recipe_signature
 
 if TYPE_CHECKING:
     from impasto.style.checkpoint import Checkpoints
     from impasto.style.source import Style
 
 
-@signed_by(StyleRecipe)
+@with_recipe_signature(StyleRecipe)
 def paint(
-    content: Source,
-    style: Source | Style | Sequence[Source | Style],
+    content: ImageSource,
+    style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: StyleRecipe | None = None,
-    init_picture: Source | None = None,
-    protect: Source | None = None,
-    keep: Source | None = None,
+    init_picture: ImageSource | None = None,
+    protect: ImageSource | None = None,
+    keep: ImageSource | None = None,
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     stop: Stop | None = None,
@@ -65,9 +65,9 @@ def paint(
         'after'
     """
     # Looked up at each call, so that whatever stands in for them is found.
-    from impasto.style.stylize import style_plan, stylize
+    from impasto.style.stylize import plan_style, stylize
 
-    refuse_both(recipe, options)
+    reject_recipe_and_options(recipe, options)
     if recipe is None:
         start = {} if init_picture is None else {"init": "picture"}
         recipe = style_recipe(**start | options)
@@ -81,20 +81,20 @@ def paint(
     seconds = 0.0
     done = []
     if recipe.denoise in ("before", "both"):
-        content = open_picture(content, name="content")
-        style_plan(content, style, **given)  # what is refused is refused before any work
+        content = open_image(content, name="content")
+        plan_style(content, style, **given)  # what is refused is refused before any work
         cleaned = _cleaned(content, recipe, stop)
-        carried = replace(content.carried, origin=identity(content))
-        content, seconds = Picture(cleaned.pixels, carried), cleaned.seconds
+        carried = replace(content.carried, origin=source_of(content))
+        content, seconds = Image(cleaned.pixels, carried), cleaned.seconds
         done.append("before")
     result = stylize(content, style, **given, on_step=on_step, checkpoint=checkpoint, stop=stop)
     pixels = result.pixels
     if recipe.denoise in ("after", "both") and not result.stopped:
-        cleaned = _cleaned(Picture(pixels, result.carried), recipe, stop)
+        cleaned = _cleaned(Image(pixels, result.carried), recipe, stop)
         if protect is None:
             pixels = cleaned.pixels
         else:
-            kept = plane(mask_of(protect, "protect"), result.size)
+            kept = resize_mask(open_mask(protect, "protect"), result.size)
             pixels = torch.lerp(cleaned.pixels, pixels, kept)
         seconds += cleaned.seconds
         done.append("after")
@@ -107,7 +107,7 @@ def paint(
     )
 
 
-def _cleaned(picture: Picture, recipe: StyleRecipe, stop: Stop | None) -> DenoiseResult:
+def _cleaned(picture: Image, recipe: StyleRecipe, stop: Stop | None) -> DenoiseResult:
     """A picture without its noise, computed where and as the recipe has it."""
     from impasto.denoising.denoise import denoise
 

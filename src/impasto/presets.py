@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from impasto.law import checked, nearest
-from impasto.recipe import StyleRecipe
+from impasto.recipes import StyleRecipe
+from impasto.validation import did_you_mean, validate
 
 _MOST = 1_000_000  # bytes of a file of options
 THUMBNAILS = Path(__file__).parent / "thumbnails"  # made by docs/make_thumbnails.py
@@ -140,9 +140,9 @@ def style_recipe(
     if preset not in presets:
         raise ValueError(
             f"`preset` must be one of {', '.join(presets)}, got {preset!r}"
-            f"{nearest(preset, presets)}"
+            f"{did_you_mean(preset, presets)}"
         )
-    return checked(StyleRecipe, {**presets[preset].options, **options, "preset": preset})
+    return validate(StyleRecipe, {**presets[preset].options, **options, "preset": preset})
 
 
 def read_presets(path: str | Path) -> Mapping[str, Preset]:
@@ -175,18 +175,18 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
             )
         options = {key: value for key, value in table.items() if key != "words"}
         try:
-            checked(StyleRecipe, options)
+            validate(StyleRecipe, options)
         except ValueError as error:
             raise ValueError(f"{error}, in preset {name} of {path}") from None
         found[name] = Preset(str(table.get("words", "")), options)
     return types.MappingProxyType({**PRESETS, **found})
 
 
-def thumbnail(name: str, presets: Mapping[str, Preset] = PRESETS) -> Path | None:
+def thumbnail_path(name: str, presets: Mapping[str, Preset] = PRESETS) -> Path | None:
     """A small painting by a preset of impasto's own; None of others, or where it has been replaced.
 
     Example:
-        >>> thumbnail("default").name
+        >>> thumbnail_path("default").name
         'default.jpg'
     """
     own = name in PRESETS and presets.get(name) is PRESETS[name]
@@ -199,10 +199,10 @@ def _tables(path: Path) -> dict[str, Any]:
     if path.suffix.lower() not in readers:
         raise ValueError(f"`presets` must end in .toml or .json, got {str(path)!r}; rename it")
     words = {"kind": "TOML or JSON", "see": "impasto presets --help"}
-    return read_table(path, "presets", readers[path.suffix.lower()], **words)
+    return read_options_file(path, "presets", readers[path.suffix.lower()], **words)
 
 
-def read_table(
+def read_options_file(
     path: Path, name: str, parse: Callable[[str], Any], *, kind: str, see: str
 ) -> dict[str, Any]:
     """What a file of options holds.

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from impasto import __version__
-from impasto.law import checked, nearest
-from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
+from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
+from impasto.validation import did_you_mean, validate
 
 MAX_BYTES = 1_000_000
 MODELS = {
@@ -124,7 +124,7 @@ def method_of(recipe: Recipe) -> str:
     return next(method for method, model in MODELS.items() if type(recipe) is model)
 
 
-def maker(device: str) -> Maker:
+def current_maker(device: str) -> Maker:
     """What makes a picture here and now."""
     import torch
 
@@ -177,7 +177,8 @@ def read_provenance(text: str, name: str = "recipe") -> Provenance:
     method = found.get("method")
     if method not in MODELS:
         raise ValueError(
-            f"`method` must be one of {', '.join(MODELS)}, got {method!r}{nearest(method, MODELS)}"
+            f"`method` must be one of {', '.join(MODELS)}, got {method!r}"
+            f"{did_you_mean(method, MODELS)}"
         )
     recipe = found.get("recipe")
     own = _recipe(MODELS[method], recipe if isinstance(recipe, dict) else {"recipe": recipe})
@@ -215,4 +216,4 @@ def _recipe(model: type[BaseModel], options: dict[str, Any]) -> BaseModel:
             f"`version` must be 1, got {version}: this recipe was written by a later impasto; "
             "update impasto"
         )
-    return checked(model, options)
+    return validate(model, options)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from impasto.law import checked
-from impasto.provenance import Inputs, Output, Provenance, maker, method_of
+from impasto.provenance import Inputs, Output, Provenance, current_maker, method_of
+from impasto.validation import validate
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from impasto.picture.record import Carried
-    from impasto.picture.stack import Stack
-    from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
+    from impasto.images.image import ImageMetadata
+    from impasto.images.stack import Stack
+    from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
 
 
 class Losses(NamedTuple):
@@ -82,7 +82,7 @@ class Result:
     """
 
     pixels: Tensor
-    carried: Carried
+    carried: ImageMetadata
     recipe: StyleRecipe | ReconstructRecipe | TextureRecipe
     history: tuple[Losses, ...]
     scale_starts: tuple[int, ...]
@@ -110,10 +110,10 @@ class Result:
             The path written.
 
         Raises:
-            PictureError: the place cannot be written, or holds a file and `overwrite` is False.
+            ImageError: the place cannot be written, or holds a file and `overwrite` is False.
             ValueError: the ending names no format that impasto writes.
         """
-        from impasto.picture.write import save
+        from impasto.images.write import save
 
         return save(
             self.pixels,
@@ -134,12 +134,12 @@ class Result:
             recipe=self.recipe,
             inputs=self.inputs,
             output=output or Output(),
-            maker=maker(self.device),
+            maker=current_maker(self.device),
         )
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
-        from impasto.picture.write import encode
+        from impasto.images.write import encode
 
         return encode(self.pixels, ".png", carried=self.carried)
 
@@ -198,7 +198,7 @@ class DenoiseResult:
 
     noisy: Tensor
     clean: Tensor
-    source: Carried | Stack
+    source: ImageMetadata | Stack
     recipe: DenoiseRecipe
     method: str
     diagnosis: Diagnosis
@@ -210,16 +210,16 @@ class DenoiseResult:
     @property
     def pixels(self) -> Tensor:
         """The picture with the recipe's share of the noise taken away, like `noisy`."""
-        return blended(self.noisy, self.clean, self.recipe)
+        return blend_strength(self.noisy, self.clean, self.recipe)
 
     @property
-    def carried(self) -> Carried:
+    def carried(self) -> ImageMetadata:
         """What goes into a picture's file besides the pixels; of measured data, its depth."""
-        from impasto.picture.record import Carried
+        from impasto.images.image import ImageMetadata
 
-        if isinstance(self.source, Carried):
+        if isinstance(self.source, ImageMetadata):
             return self.source
-        return Carried(bits=8 * self.source.dtype.itemsize)
+        return ImageMetadata(bits=8 * self.source.dtype.itemsize)
 
     @property
     def residual(self) -> Tensor:
@@ -246,16 +246,16 @@ class DenoiseResult:
         """
         wanted = {"strength": strength, "chroma": chroma}
         changed = {name: value for name, value in wanted.items() if value is not None}
-        return replace(self, recipe=checked(type(self.recipe), dict(self.recipe) | changed))
+        return replace(self, recipe=validate(type(self.recipe), dict(self.recipe) | changed))
 
     def array(self) -> np.ndarray:
         """The result as the input's own kind of data: its axes, type, byte order and range.
 
         Pictures that are no measured data give (H, W, C) of uint8, or uint16 where they had more.
         """
-        from impasto.picture.stack import restored
+        from impasto.images.stack import to_source_array
 
-        return restored(self.source, self.pixels)
+        return to_source_array(self.source, self.pixels)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the result, with its recipe inside, whole or not at all.
@@ -268,28 +268,28 @@ class DenoiseResult:
             The path written.
 
         Raises:
-            PictureError: the place cannot be written, or holds a file and `overwrite` is False.
+            ImageError: the place cannot be written, or holds a file and `overwrite` is False.
             ValueError: the ending names no format that impasto writes, or none for such data.
         """
-        from impasto.picture.record import Carried
-        from impasto.picture.stack_write import write_stack
-        from impasto.picture.write import save
+        from impasto.images.image import ImageMetadata
+        from impasto.images.tiff_write import write_stack
+        from impasto.images.write import save
 
         record = self.provenance().model_dump_json()
-        if isinstance(self.source, Carried):
+        if isinstance(self.source, ImageMetadata):
             return save(self.pixels, path, carried=self.source, recipe=record, overwrite=overwrite)
         planes = self.pixels.reshape(-1, *self.noisy.shape[-3:])
         return write_stack(path, self.source, planes, recipe=record, overwrite=overwrite)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
-        from impasto.picture.record import Carried
-        from impasto.picture.write import encode
+        from impasto.images.image import ImageMetadata
+        from impasto.images.write import encode
 
         pixels = self.pixels if self.pixels.ndim == 3 else self.pixels[0]
         if len(pixels) not in (1, 3):  # channels that are no colors
             pixels = pixels[:1]
-        if not isinstance(self.source, Carried):
+        if not isinstance(self.source, ImageMetadata):
             pixels = pixels / pixels.abs().max().clamp(min=1e-12)
         return encode(pixels.clamp(0, 1), ".png")
 
@@ -304,11 +304,11 @@ class DenoiseResult:
             recipe=self.recipe,
             inputs=self.inputs,
             output=output or Output(),
-            maker=maker(self.device),
+            maker=current_maker(self.device),
         )
 
 
-def blended(noisy: Tensor, clean: Tensor, recipe: DenoiseRecipe) -> Tensor:
+def blend_strength(noisy: Tensor, clean: Tensor, recipe: DenoiseRecipe) -> Tensor:
     """A share of the noise between two pictures (…, C, H, W) taken away, of light and of color."""
     chroma = recipe.strength if recipe.chroma == "same" else recipe.chroma
     if recipe.strength == chroma == 1:

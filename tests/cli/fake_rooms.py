@@ -82,14 +82,14 @@ def demo(folder, *, on_step=None, overwrite=False):
 
 
 NETWORK = {
-    "impasto.style.stylize": {"stylize": stylize, "style_plan": lambda *_, **__: None},
+    "impasto.style.stylize": {"stylize": stylize, "plan_style": lambda *_, **__: None},
     "impasto.style.reconstruct": {"reconstruct": reconstruct},
     "impasto.demo.run": {"demo": demo},
-    "impasto.compute.device": {
-        "choose": lambda device: torch.device("cpu"),
-        "precision": lambda device, wanted="auto": torch.float32,
+    "impasto.device": {
+        "select_device": lambda device: torch.device("cpu"),
+        "select_precision": lambda device, wanted="auto": torch.float32,
     },
-    "impasto.vgg.weights": {"load": lambda weights="oxford": {}},
+    "impasto.vgg.weights": {"load_weights": lambda weights="oxford": {}},
 }
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 import impasto
 from impasto.cli.main import main
-from impasto.picture.read import open_picture
+from impasto.images.read import open_image
 from impasto.provenance import read_provenance
-from impasto.recipe import DenoiseRecipe
+from impasto.recipes import DenoiseRecipe
 
 
 def noisy(*shape, seed=0):
@@ -61,7 +61,7 @@ def interrupted(monkeypatch):
 
         yield draw
 
-    monkeypatch.setattr("impasto.cli.denoise.watching", watching)
+    monkeypatch.setattr("impasto.cli.denoise.show_progress", watching)
 
 
 def test_it_writes_what_the_library_returns_and_says_what_it_found(clean, here):
@@ -71,7 +71,7 @@ def test_it_writes_what_the_library_returns_and_says_what_it_found(clean, here):
     with Image.open("gray-clean.png") as image:
         assert image.mode == "L"
         assert (np.array(image) == wanted.array()[..., 0]).all()
-    assert read_provenance(open_picture("gray-clean.png").carried.recipe).recipe == DenoiseRecipe()
+    assert read_provenance(open_image("gray-clean.png").carried.recipe).recipe == DenoiseRecipe()
 
 
 def test_quiet_says_nothing(clean):
@@ -106,8 +106,8 @@ def test_opacity_stays(clean):
 def test_sixteen_bits_stay(clean, here):
     Image.fromarray((noisy(24, 24) * 65_535).astype(np.uint16)).save("deep.png")
     assert clean("deep.png")[0] == 0
-    assert open_picture("deep-clean.png").carried.bits == 16
-    found = open_picture("deep-clean.png").pixels * 65_535
+    assert open_image("deep-clean.png").carried.bits == 16
+    found = open_image("deep-clean.png").pixels * 65_535
     wanted = impasto.denoise(here / "deep.png").pixels * 65_535
     assert (found - wanted).abs().max() < 0.51
 
@@ -171,7 +171,7 @@ def test_all_planes_may_be_fitted_together(clean):
 def test_one_plane_of_data_may_become_a_picture(clean, here):
     tifffile.imwrite("one.tif", (noisy(24, 20) * 4000).astype(np.uint16))
     assert clean("one.tif", "-o", "one.png", "--residual", "taken.tif")[0] == 0
-    found = open_picture("one.png").pixels[0].numpy() * 65_535
+    found = open_image("one.png").pixels[0].numpy() * 65_535
     wanted = impasto.denoise(here / "one.tif")
     assert np.abs(found - wanted.array()).max() < 0.01
     taken = wanted.residual[0].numpy() * 65_535
@@ -186,7 +186,7 @@ def test_a_pictures_residual_is_signed_in_floats_and_around_gray_elsewhere(clean
     assert signed.dtype == np.float32
     assert np.abs(signed - wanted).max() < 1e-6
     assert signed.min() < 0 < signed.max()
-    around = open_picture("taken.png").pixels[0].numpy()
+    around = open_image("taken.png").pixels[0].numpy()
     assert np.abs(around - 0.5 - wanted).max() < 0.51 / 255
 
 
@@ -254,7 +254,7 @@ def test_an_interrupted_picture_is_kept(clean, here, interrupted):
     code, out, err = clean("gray.png", "--quiet")
     assert (code, out) == (130, "gray-clean.png\n")
     assert err.endswith("impasto: stopped; what was cleaned by then is in gray-clean.png\n")
-    found, given = (open_picture(name).pixels for name in ("gray-clean.png", "gray.png"))
+    found, given = (open_image(name).pixels for name in ("gray-clean.png", "gray.png"))
     assert found.std() < 0.9 * given.std()
 
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from impasto.cli import main as door
 from impasto.cli.main import main
 from impasto.cli.options import recipe_options
-from impasto.errors import PictureError, WeightsError
-from impasto.recipe import DenoiseRecipe, ReconstructRecipe, StyleRecipe
+from impasto.errors import ImageError, WeightsError
+from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe
 
 SOURCES = Path(__file__).parents[2] / "src"
 COMMANDS = (
@@ -163,7 +163,7 @@ def test_wrong_usage_is_one_line_and_two(words, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (PictureError("a.png is empty"), 1, "a.png is empty"),
+        (ImageError("a.png is empty"), 1, "a.png is empty"),
         (WeightsError("altered"), 1, "altered"),
         (ValueError("`size` must\n  be even"), 2, "`size` must be even"),
         (TypeError("`style` must be a picture"), 2, "`style` must be a picture"),
@@ -189,7 +189,7 @@ def test_whatever_happens_is_one_line_and_a_code(error, code, line, capsys, monk
 
 def test_debug_shows_the_traceback(capsys, monkeypatch):
     def fail(*_, **__):
-        raise PictureError("a.png is empty")
+        raise ImageError("a.png is empty")
 
     monkeypatch.setattr(door.doctor, "callback", fail)
     assert main(["doctor", "--debug"]) == 1

@@ -7,7 +7,7 @@ import time
 import pytest
 from fake_rooms import seen
 
-from impasto.cli.interrupt import stoppable
+from impasto.cli.signals import interruptible
 
 
 def wait_for(path, seconds=60):
@@ -85,7 +85,7 @@ def test_reconstruct_stops_too(spawn, folder):
 
 def test_the_handlers_of_before_come_back(capfd):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with stoppable() as asked:
+    with interruptible() as asked:
         assert not asked.is_set()
         signal.raise_signal(signal.SIGTERM)
         assert asked.is_set()

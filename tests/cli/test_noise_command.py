@@ -28,14 +28,14 @@ def test_gaussian_noise_is_out_of_255_and_a_seeds_own(impasto, gray, folder):
         assert image.mode == "L"
         assert np.array(image).std() == pytest.approx(25, rel=0.05)
     wanted = library.add_noise("flat.png", gaussian=25 / 255, seed=3)
-    assert (library.open_picture("a.png").pixels - wanted).abs().max() < 0.51 / 255
+    assert (library.open_image("a.png").pixels - wanted).abs().max() < 0.51 / 255
 
 
 def test_counts_above_white_stay_in_floats_only(impasto, folder):
     Image.fromarray(np.full((24, 24, 3), 250, np.uint8)).save("light.png")
     for words in (["-o", "cut.png"], ["-o", "kept.tif", "--bits", 32]):
         assert impasto("noise", "light.png", "--poisson", 30, *words)[0] == 0
-    assert library.open_picture("cut.png").pixels.max() == 1
+    assert library.open_image("cut.png").pixels.max() == 1
     kept = tifffile.imread("kept.tif")
     assert (kept.shape, kept.dtype) == ((24, 24, 3), np.float32)
     wanted = library.add_noise("light.png", poisson=30)
@@ -45,14 +45,14 @@ def test_counts_above_white_stay_in_floats_only(impasto, folder):
 
 def test_opacity_and_depth_stay(impasto, folder):
     alpha = np.random.default_rng(0).integers(0, 65_536, (24, 20), np.uint16)
-    pixels = library.open_picture(np.full((24, 20, 3), 0.5)).pixels
-    carried = library.Carried(alpha=library.open_picture(alpha).pixels[0], bits=16)
+    pixels = library.open_image(np.full((24, 20, 3), 0.5)).pixels
+    carried = library.ImageMetadata(alpha=library.open_image(alpha).pixels[0], bits=16)
     library.save(pixels, "deep.png", carried=carried)
     code, out, _ = impasto("noise", "deep.png", "-o", "noisy.png", "--gaussian", 5, "--json")
     assert (code, json.loads(out)) == (0, {
         "output": "noisy.png", "size": [20, 24], "gaussian": 5.0, "poisson": None, "seed": 0,
     })  # fmt: skip
-    found = library.open_picture("noisy.png").carried
+    found = library.open_image("noisy.png").carried
     assert found.bits == 16
     assert (found.alpha - carried.alpha).abs().max() < 1e-6
 

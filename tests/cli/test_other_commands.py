@@ -10,7 +10,7 @@ from fake_rooms import seen
 from PIL import Image
 
 from impasto.errors import WeightsError
-from impasto.recipe import ReconstructRecipe
+from impasto.recipes import ReconstructRecipe
 
 FIVE = ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
 
@@ -168,7 +168,7 @@ def test_doctor_names_what_is_wrong(impasto, monkeypatch):
 
 
 def test_doctor_says_when_memory_is_short(impasto, monkeypatch):
-    monkeypatch.setattr("impasto.compute.memory.free", lambda: 2**30 // 5)
+    monkeypatch.setattr("impasto.memory.available_bytes", lambda: 2**30 // 5)
     code, out, _ = impasto("doctor")
     assert code == 1
     assert "0.2 GiB free" in out

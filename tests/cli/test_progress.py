@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from impasto.cli import progress
-from impasto.cli.progress import spoken, watching
-from impasto.pace import pace
+from impasto.cli.progress import format_duration, show_progress
+from impasto.pace import throughput
 from impasto.result import Losses, Step
 
 
@@ -18,7 +18,7 @@ def step(evaluation, seconds=1.0, scale=1, scales=1, evaluations=100, size=(64, 
 
 
 def test_the_pace_leaves_out_loading_and_starts_again_at_each_scale():
-    rate = pace()
+    rate = throughput()
     rates = [rate(step(n, 10 + n / 4)) for n in range(1, 6)]
     assert rates[1:] == pytest.approx([4.0] * 4)
     rates = [rate(step(n, 11.25 + (n - 5), scale=2)) for n in range(6, 9)]
@@ -26,14 +26,14 @@ def test_the_pace_leaves_out_loading_and_starts_again_at_each_scale():
 
 
 def test_the_pace_of_a_run_that_goes_on_counts_from_where_it_goes_on():
-    rate = pace()
+    rate = throughput()
     assert rate(step(50, 25.0)) == pytest.approx(2.0)  # all it can know is the time before
     assert rate(step(51, 25.25)) == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("wanted", [True, None, False])
 def test_a_run_that_goes_on_says_from_where_unless_quiet(capsys, wanted):
-    with watching(wanted, "conv1_1") as draw:
+    with show_progress(wanted, "conv1_1") as draw:
         for number in (41, 42):
             draw(step(number, number / 10))
     lines = capsys.readouterr().err.splitlines()
@@ -46,7 +46,7 @@ def test_a_terminal_says_where_a_run_goes_on_from_above_the_bar(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(progress.sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm-256color")
-    with watching(None) as draw:
+    with show_progress(None) as draw:
         draw(step(41))
     assert screen.getvalue().count("impasto: going on from evaluation 40 of 100") == 1
 
@@ -61,7 +61,7 @@ def test_a_terminal_says_where_a_run_goes_on_from_above_the_bar(monkeypatch):
 )
 def test_planes_are_drawn_without_scales_and_do_not_go_on(capsys, planes, losses, line):
     scale = min(planes, 2)
-    with watching(True, part="plane") as draw:
+    with show_progress(True, part="plane") as draw:
         draw(replace(step(41, 2.0, scale, planes), losses=losses))
     assert capsys.readouterr().err == line + "\n"
 
@@ -72,14 +72,14 @@ def test_a_terminal_shows_planes(monkeypatch, planes, place):
     monkeypatch.setattr(progress.sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm-256color")
-    with watching(None, part="plane") as draw:
+    with show_progress(None, part="plane") as draw:
         draw(replace(step(1, scale=min(planes, 2), scales=planes), losses=None))
     assert place in screen.getvalue().replace("\x1b[2K", " ")
     assert "content" not in screen.getvalue()
 
 
 def test_times_are_spoken_as_clocks_show_them():
-    assert [spoken(s) for s in (0, 59.6, 61, 3661)] == ["0:00", "1:00", "1:01", "1:01:01"]
+    assert [format_duration(s) for s in (0, 59.6, 61, 3661)] == ["0:00", "1:00", "1:01", "1:01:01"]
 
 
 class Terminal(io.StringIO):
@@ -93,7 +93,7 @@ def test_a_terminal_gets_a_bar_with_everything_on_one_line(monkeypatch, columns)
     monkeypatch.setattr(progress.sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm-256color")
-    with watching(None) as draw:
+    with show_progress(None) as draw:
         draw(step(1, 1.0))
         draw(step(40, 40.0, scale=1, scales=2, size=(512, 384)))
     last = screen.getvalue()
@@ -106,13 +106,13 @@ def test_a_terminal_gets_a_bar_with_everything_on_one_line(monkeypatch, columns)
 def test_quiet_at_a_terminal_is_quiet(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(progress.sys, "stderr", screen)
-    with watching(False) as draw:
+    with show_progress(False) as draw:
         draw(step(1))
     assert screen.getvalue() == ""
 
 
 def test_a_pipe_gets_lines_when_asked(capsys):
-    with watching(True, "conv1_1") as draw:
+    with show_progress(True, "conv1_1") as draw:
         for number in range(1, 101):
             draw(step(number, number / 10))
     lines = capsys.readouterr().err.splitlines()

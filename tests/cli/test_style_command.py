@@ -9,10 +9,10 @@ from fake_rooms import seen
 from PIL import Image
 
 from impasto import denoise
-from impasto.picture.read import open_picture
+from impasto.images.read import open_image
 from impasto.presets import PRESETS, style_recipe
 from impasto.provenance import read_provenance
-from impasto.recipe import StyleRecipe
+from impasto.recipes import StyleRecipe
 
 BASE = ("style", "photo.png", "paint.png", "-o", "out.png")
 
@@ -237,7 +237,7 @@ def test_the_state_of_a_finished_run_is_kept_until_all_is_written(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "put", full)
+    monkeypatch.setattr(files, "write_result", full)
     assert impasto(*words, "--overwrite", "--checkpoint", "state")[0] == 1
     assert len(cleared) == 1
 
@@ -374,7 +374,7 @@ def test_the_sidecar_holds_what_the_picture_holds(impasto, folder):
     impasto(*BASE, "--steps", 1, "--seed", 4)
     beside = json.loads((folder / "out.png.impasto.json").read_text())
     account = read_provenance(json.dumps(beside))
-    assert account == read_provenance(open_picture(folder / "out.png").carried.recipe)
+    assert account == read_provenance(open_image(folder / "out.png").carried.recipe)
     assert account.recipe.seed == 4
     assert str(folder) not in json.dumps(beside)
     (folder / "out.png").unlink()

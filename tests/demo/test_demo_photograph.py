@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from impasto.errors import PictureError
+from impasto.errors import ImageError
 
-if importlib.util.find_spec("impasto.picture.read") is None:
+if importlib.util.find_spec("impasto.images.read") is None:
     pytest.skip("pictures cannot be read yet", allow_module_level=True)
 
 from impasto.demo import photograph as module
@@ -34,5 +34,5 @@ def test_its_absence_is_one_sentence(monkeypatch, reason):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
     else:
         monkeypatch.setattr(module, "NAME", "no-such-photograph.png")
-    with pytest.raises(PictureError, match="install scikit-image again"):
+    with pytest.raises(ImageError, match="install scikit-image again"):
         module.photograph()

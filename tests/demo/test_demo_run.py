@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from impasto.errors import PictureError
+from impasto.errors import ImageError
 from impasto.result import Losses
 
 NAMES = ["content", "style", "result", "figure", "losses"]
@@ -41,7 +41,7 @@ def run(monkeypatch):
 
     def check(path, *, overwrite=False):
         if path.exists() and not overwrite:
-            raise PictureError(f"`output` must be a new file, got {path}, which exists")
+            raise ImageError(f"`output` must be a new file, got {path}, which exists")
         return path
 
     def drawn(figure, path, *, overwrite=False):
@@ -50,10 +50,10 @@ def run(monkeypatch):
         return path
 
     _offer(monkeypatch, "impasto.style.stylize", stylize=stylize)
-    _offer(monkeypatch, "impasto.picture.write", check_output=check, save=write)
+    _offer(monkeypatch, "impasto.images.write", check_output=check, save=write)
     _offer(
         monkeypatch,
-        "impasto.measure.figures",
+        "impasto.figures",
         triptych=lambda content, style, result: b"row",
         loss_curve=lambda history, scale_starts: b"curve",
         save_figure=drawn,
@@ -102,7 +102,7 @@ def test_a_picture_already_there_is_refused_before_any_work(run, tmp_path, name)
     module, asked = run
     taken = tmp_path / f"{name}.png"
     taken.write_bytes(b"mine")
-    with pytest.raises(PictureError, match=f"{name}.png"):
+    with pytest.raises(ImageError, match=f"{name}.png"):
         module.demo(tmp_path)
     assert taken.read_bytes() == b"mine"
     assert list(tmp_path.iterdir()) == [taken]
@@ -122,7 +122,7 @@ def test_a_file_in_the_folder_s_place_is_named(run, tmp_path):
     module, asked = run
     (tmp_path / "demo").write_text("mine")
     for folder in (tmp_path / "demo", tmp_path / "demo" / "below"):
-        with pytest.raises(PictureError, match=r"`folder` must be a folder, got .*demo"):
+        with pytest.raises(ImageError, match=r"`folder` must be a folder, got .*demo"):
             module.demo(folder)
     assert asked.painted == 0
 

@@ -6,11 +6,11 @@ import torch
 from torch.nn import functional as F
 
 import impasto
-from impasto.measure.noise import add_noise
-from impasto.measure.quality import psnr
-from impasto.picture.record import Carried, Picture
+from impasto.images.image import Image, ImageMetadata
+from impasto.metrics import psnr
 from impasto.provenance import read_provenance
-from impasto.recipe import DenoiseRecipe
+from impasto.recipes import DenoiseRecipe
+from impasto.synthetic_noise import add_noise
 
 
 def drawing(channels=3, side=48):
@@ -50,7 +50,7 @@ def test_noise_that_neighbors_share_is_told_and_taken_away():
     blur = torch.tensor([1.0, 2, 1])[:, None] * torch.tensor([1.0, 2, 1]) / 6
     wide = torch.randn(3, 1, 98, 98, generator=torch.manual_seed(0))
     noisy = clean + 0.05 * F.conv2d(wide, blur[None, None])[:, 0]
-    result = impasto.denoise(Picture(noisy.clamp(0, 1)))
+    result = impasto.denoise(Image(noisy.clamp(0, 1)))
     assert result.diagnosis.kind == "correlated"
     assert result.diagnosis.correlation > 0.3
     assert psnr(result.pixels, clean) > psnr(noisy, clean) + 5
@@ -58,7 +58,7 @@ def test_noise_that_neighbors_share_is_told_and_taken_away():
 
 def test_a_clean_picture_comes_back_bit_for_bit():
     clean = drawing(3, 64)
-    result = impasto.denoise(Picture(clean))
+    result = impasto.denoise(Image(clean))
     assert result.diagnosis.kind == "clean"
     assert "nothing is to be done" in result.diagnosis.words
     assert torch.equal(result.pixels, clean)
@@ -74,7 +74,7 @@ def test_a_flat_drawing_is_not_taken_for_noise(channels, seed):
         down, across, radius = torch.rand(3, generator=generator) * side
         inside = (y - down) ** 2 + (x - across) ** 2 < (0.15 * radius + 0.02 * side) ** 2
         picture[:, inside] = torch.rand(channels, 1, generator=generator)
-    result = impasto.denoise(Picture(picture))
+    result = impasto.denoise(Image(picture))
     assert result.diagnosis.kind == "clean"
     assert torch.equal(result.pixels, picture)
 
@@ -84,7 +84,7 @@ def test_specks_are_said_and_left_alone():
     generator = torch.manual_seed(0)
     specks = torch.rand(64, 64, generator=generator) < 0.05
     picture[:, specks] = (torch.rand(int(specks.sum()), generator=generator) > 0.5).float()
-    result = impasto.denoise(Picture(picture))
+    result = impasto.denoise(Image(picture))
     assert result.diagnosis.kind == "impulse"
     assert torch.equal(result.pixels, picture)
 
@@ -101,7 +101,7 @@ def test_sigma_is_found(sigma):
 def test_clipped_noise_is_not_taken_for_light():
     clean = torch.full((1, 96, 96), 0.05)
     noisy = (clean + 0.1 * torch.randn(clean.shape, generator=torch.manual_seed(0))).clamp(0, 1)
-    result = impasto.denoise(Picture(noisy))
+    result = impasto.denoise(Image(noisy))
     assert result.diagnosis.clipped[0]
     assert abs(result.pixels.mean() - 0.05) < 0.5 * abs(noisy.mean() - 0.05)
 
@@ -171,9 +171,9 @@ def test_steps_count_up_to_what_was_announced():
 
 def test_opacity_and_recipe_go_into_the_file(tmp_path):
     alpha = torch.rand(24, 24, generator=torch.manual_seed(1))
-    picture = Picture(gaussian(drawing(3, 24)).clamp(0, 1), Carried(alpha=alpha))
+    picture = Image(gaussian(drawing(3, 24)).clamp(0, 1), ImageMetadata(alpha=alpha))
     path = impasto.denoise(picture, sigma=0.1, strength=0.5).save(tmp_path / "out.png")
-    back = impasto.open_picture(path)
+    back = impasto.open_image(path)
     assert torch.allclose(back.carried.alpha, alpha, atol=1 / 255)
     recipe = read_provenance(back.carried.recipe).recipe
     assert isinstance(recipe, DenoiseRecipe)

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from impasto.denoising.estimate import estimated
-from impasto.denoising.flat import _positive
-from impasto.denoising.noise import LEVELS, clipping, read, white
+from impasto.denoising.correlated_noise import _positive
+from impasto.denoising.estimate import estimate_noise
+from impasto.denoising.noise import LEVELS, clipping, measure_noise, white_noise
 
 GENERATOR = torch.Generator().manual_seed(0)
 y, x = torch.meshgrid(torch.linspace(0, 1, 192), torch.linspace(0, 1, 192), indexing="ij")
@@ -21,23 +21,23 @@ def noise():
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.15])
 def test_white_noise_is_measured(sigma):
-    found = estimated(CLEAN + sigma * noise(), BASIS)
+    found = estimate_noise(CLEAN + sigma * noise(), BASIS)
     assert found.lags is None
     assert found.typical(CLEAN).item() == pytest.approx(sigma, rel=0.06)
 
 
 def test_counts_are_measured_by_their_gain():
     counts = torch.poisson(40 * CLEAN, generator=torch.Generator().manual_seed(2)) / 40
-    found = estimated(counts, BASIS)
+    found = estimate_noise(counts, BASIS)
     assert found.gain == pytest.approx(1 / 40, rel=0.05)
     light = torch.tensor([0.3, 0.6])
-    variances = read(light, found.levels[0], found.variances[0])
+    variances = measure_noise(light, found.levels[0], found.variances[0])
     assert variances == pytest.approx((light / 40).numpy(), rel=0.1)
 
 
 def test_what_was_cut_off_is_known():
     dark = (CLEAN - 0.3) * 1.2
-    found = estimated((dark + 0.1 * noise()).clamp(0, 1), BASIS)
+    found = estimate_noise((dark + 0.1 * noise()).clamp(0, 1), BASIS)
     assert found.clipped[0]
     assert found.sigma == pytest.approx(0.1, rel=0.12)
 
@@ -45,7 +45,7 @@ def test_what_was_cut_off_is_known():
 def test_shared_noise_has_its_neighbors_correlation():
     kernel = torch.tensor([[0.25, 0.5, 0.25]]).view(1, 1, 1, 3)
     spread = torch.nn.functional.conv2d(noise()[None], kernel, padding=(0, 1))[0]
-    found = estimated(CLEAN + 0.08 * spread, BASIS)
+    found = estimate_noise(CLEAN + 0.08 * spread, BASIS)
     assert found.lags is not None
     middle = found.lags.shape[1] // 2
     across, down = (
@@ -60,7 +60,7 @@ def test_shared_noise_has_its_neighbors_correlation():
 
 
 def test_a_variance_at_a_level_is_that_of_the_line_in_any_basis():
-    found = white(0.01, 0.0004, 3, (False, False))
+    found = white_noise(0.01, 0.0004, 3, (False, False))
     picture = torch.full((3, 4, 5), 0.5)
     turned = torch.linalg.qr(torch.randn(3, 3, generator=GENERATOR)).Q
     for basis in (torch.eye(3), turned):

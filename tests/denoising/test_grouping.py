@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from impasto.denoising.grouping import Groups, blocks, grouped, patch_size, patches
-from impasto.denoising.groupwise import combined, filtered
+from impasto.denoising.block_matching import Groups, blocks, match_blocks, patch_size, patches
+from impasto.denoising.nl_ridge import ridge_estimate, wiener_estimate
 
 GROUPS = Groups(patch=5, similar=6, window=13, stride=3)
 PICTURE = torch.rand(61, 83, generator=torch.Generator().manual_seed(0))
@@ -33,7 +33,7 @@ def test_every_pixel_lies_in_a_reference_patch(size):
 def test_a_group_holds_the_nearest_patches_of_its_window_and_its_reference():
     (block,) = blocks(tuple(PICTURE[:40, :40].shape), GROUPS)
     guide = PICTURE[:40, :40]
-    near = grouped(guide, block, GROUPS)
+    near = match_blocks(guide, block, GROUPS)
     rows = patches(guide, (5, 5))
     columns = 36
     cells = [
@@ -62,23 +62,23 @@ def test_a_group_holds_the_nearest_patches_of_its_window_and_its_reference():
         assert (across - x).abs().max() <= 22
 
 
-@pytest.mark.parametrize("method", [combined, filtered])
+@pytest.mark.parametrize("method", [ridge_estimate, wiener_estimate])
 def test_parts_decide_about_memory_only(method, monkeypatch):
     noisy = PICTURE[None].expand(2, -1, -1).contiguous()
     variance = torch.full_like(noisy, 0.01)
-    pilot = () if method is combined else (noisy,)
+    pilot = () if method is ridge_estimate else (noisy,)
     whole = method(noisy, *pilot, PICTURE, variance, GROUPS)
-    monkeypatch.setattr("impasto.denoising.grouping._BLOCK", 2)
-    monkeypatch.setattr("impasto.denoising.groupwise._VALUES", 2**12)
+    monkeypatch.setattr("impasto.denoising.block_matching._BLOCK", 2)
+    monkeypatch.setattr("impasto.denoising.nl_ridge._VALUES", 2**12)
     assert torch.allclose(method(noisy, *pilot, PICTURE, variance, GROUPS), whole, atol=2e-4)
 
 
-@pytest.mark.parametrize("method", [combined, filtered])
+@pytest.mark.parametrize("method", [ridge_estimate, wiener_estimate])
 def test_noise_falls_and_without_noise_nothing_moves(method):
     clean = torch.linspace(0, 1, 48).expand(1, 48, 48)
     noise = 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     noisy = clean + noise
-    pilot = () if method is combined else (clean,)
+    pilot = () if method is ridge_estimate else (clean,)
     found = method(noisy, *pilot, noisy[0], torch.full_like(noisy, 0.01), GROUPS)
     assert (found - clean).square().mean() < 0.4 * noise.square().mean()
     still = method(noisy, *pilot, noisy[0], torch.full_like(noisy, 1e-12), GROUPS)
@@ -90,7 +90,7 @@ def test_noise_of_half_the_picture_is_taken_from_that_half():
     where = (torch.arange(64) >= 32).float().expand(1, 48, 64)
     noise = 0.1 * where * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     noisy = clean + noise
-    found = combined(noisy, noisy[0], 0.01 * where + 1e-9, GROUPS)
+    found = ridge_estimate(noisy, noisy[0], 0.01 * where + 1e-9, GROUPS)
     left, right = (found - noisy)[..., :24].abs().mean(), (found - noisy)[..., 40:].abs().mean()
     assert left < 0.05 * right
 
@@ -106,7 +106,7 @@ def test_shared_noise_needs_its_correlation():
     table = torch.tensor([[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]])
     variance = torch.full_like(noisy, 0.01)
     told, untold = (
-        (filtered(noisy, clean, clean[0], variance, GROUPS, lags) - clean).square().mean()
+        (wiener_estimate(noisy, clean, clean[0], variance, GROUPS, lags) - clean).square().mean()
         for lags in ([table], None)
     )
     assert told < 0.9 * untold

@@ -4,24 +4,24 @@ import pytest
 import torch
 from torch import nn
 
-from impasto.denoising.network import REACH, cleaned, initial, predicted_noise
+from impasto.denoising.network import REACH, denoised, initial_parameters, predicted_noise
 from impasto.denoising.pairs import pair_downsampled
-from impasto.denoising.training import pair_loss
+from impasto.denoising.zs_n2n import pair_loss
 
 
 @pytest.mark.parametrize(("channels", "count"), [(1, 21_313), (3, 22_275)])
 def test_it_has_the_papers_size(channels, count):
-    assert sum(one.numel() for one in initial(channels, seed=0)) == count
+    assert sum(one.numel() for one in initial_parameters(channels, seed=0)) == count
 
 
 def test_a_seed_decides_the_start():
-    assert all(map(torch.equal, initial(3, seed=4), initial(3, seed=4)))
-    assert not torch.equal(initial(3, seed=4)[0], initial(3, seed=5)[0])
+    assert all(map(torch.equal, initial_parameters(3, seed=4), initial_parameters(3, seed=4)))
+    assert not torch.equal(initial_parameters(3, seed=4)[0], initial_parameters(3, seed=5)[0])
 
 
 def test_it_starts_as_torch_would():
     layer = nn.Conv2d(48, 48, 3)
-    weight, bias = initial(3, seed=0)[2:4]
+    weight, bias = initial_parameters(3, seed=0)[2:4]
     assert weight.shape == layer.weight.shape
     assert weight.abs().max() <= layer.weight.abs().max() * 1.01
     assert weight.std().item() == pytest.approx(layer.weight.std().item(), rel=0.05)
@@ -29,7 +29,7 @@ def test_it_starts_as_torch_would():
 
 
 def test_it_is_the_papers_network():
-    parameters = initial(3, seed=1)
+    parameters = initial_parameters(3, seed=1)
     same = nn.Sequential(
         nn.Conv2d(3, 48, 3, padding=1), nn.LeakyReLU(0.2),
         nn.Conv2d(48, 48, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(48, 3, 1),
@@ -39,11 +39,11 @@ def test_it_is_the_papers_network():
             own.copy_(ours)
         x = torch.rand(1, 3, 9, 7)
         assert torch.allclose(predicted_noise(parameters, x), same(x), atol=1e-6)
-        assert torch.allclose(cleaned(parameters, x), x - same(x), atol=1e-6)
+        assert torch.allclose(denoised(parameters, x), x - same(x), atol=1e-6)
 
 
 def test_a_value_sees_so_far_and_no_further():
-    parameters = initial(1, seed=2)
+    parameters = initial_parameters(1, seed=2)
     x = torch.rand(1, 1, 11, 11)
     other = x.clone()
     other[0, 0, 5, 5 + REACH + 1] += 1
@@ -56,7 +56,7 @@ def test_a_value_sees_so_far_and_no_further():
 
 
 def test_the_loss_is_the_papers():
-    parameters = [one.double() for one in initial(3, seed=3)]
+    parameters = [one.double() for one in initial_parameters(3, seed=3)]
     y = torch.rand(1, 3, 10, 8, dtype=torch.float64)
     first, second = pair_downsampled(y)
     first_clean, second_clean = (d - predicted_noise(parameters, d) for d in (first, second))

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from impasto.denoising import training
-from impasto.denoising.application import applied, applied_mirrored
-from impasto.denoising.muon import orthogonal
-from impasto.denoising.network import cleaned, initial, turned
-from impasto.denoising.training import crops, inner_pair_loss, pair_loss, zs_n2n, zs_n2n_fast
+from impasto.denoising import zs_n2n as training
+from impasto.denoising.application import run_tiled, run_tiled_mirrored
+from impasto.denoising.muon import orthogonalize
+from impasto.denoising.network import denoised, initial_parameters, rotated
 from impasto.denoising.watch import Watch
+from impasto.denoising.zs_n2n import crops, inner_pair_loss, pair_loss, zs_n2n, zs_n2n_fast
 from impasto.errors import MemoryShortageError
-from impasto.measure.quality import psnr
-from impasto.recipe import DenoiseRecipe
+from impasto.metrics import psnr
+from impasto.recipes import DenoiseRecipe
 
 METHODS = [zs_n2n, zs_n2n_fast]
 
@@ -89,14 +89,14 @@ def test_the_published_way_is_adam_on_the_whole_picture(monkeypatch):
     monkeypatch.setattr(training, "HALVED", 3)
     monkeypatch.setattr(training, "STEPS", 5)
     noisy = drawing()[1]
-    parameters = [one.requires_grad_() for one in initial(3, seed=2)]
+    parameters = [one.requires_grad_() for one in initial_parameters(3, seed=2)]
     adam = torch.optim.Adam(parameters)
     for step in range(5):
         adam.param_groups[0]["lr"] = 1e-3 if step < 3 else 5e-4
         adam.zero_grad()
         pair_loss(parameters, noisy[None]).backward()
         adam.step()
-    wanted = cleaned(parameters, noisy[None])[0].detach()
+    wanted = denoised(parameters, noisy[None])[0].detach()
     assert torch.allclose(trained(zs_n2n, noisy[None], seed=2)(noisy), wanted, atol=1e-6)
 
 
@@ -138,41 +138,41 @@ def test_planes_are_trained_on_together(method):
 
 @pytest.mark.parametrize("size", [(40, 40), (33, 50), (7, 100)])
 def test_tiles_change_nothing(size):
-    networks = [initial(3, seed=0), initial(3, seed=1)]
+    networks = [initial_parameters(3, seed=0), initial_parameters(3, seed=1)]
     plane = torch.rand(3, *size)
-    whole = sum(cleaned(one, plane[None])[0] for one in networks) / 2
-    assert torch.allclose(applied(networks, plane, tile=16), whole, atol=1e-6)
+    whole = sum(denoised(one, plane[None])[0] for one in networks) / 2
+    assert torch.allclose(run_tiled(networks, plane, tile=16), whole, atol=1e-6)
 
 
 def test_beyond_the_border_lies_a_mirror():
-    network = initial(1, seed=0)
+    network = initial_parameters(1, seed=0)
     plane = torch.rand(1, 12, 9)
     turned_over = torch.cat([plane.flip(-1)[..., :-1], plane, plane.flip(-1)[..., 1:]], -1)
-    inside = applied_mirrored([network], turned_over)[..., 8:17]
-    assert torch.allclose(applied_mirrored([network], plane), inside, atol=1e-6)
+    inside = run_tiled_mirrored([network], turned_over)[..., 8:17]
+    assert torch.allclose(run_tiled_mirrored([network], plane), inside, atol=1e-6)
 
 
 def test_turned_networks_see_turned_pictures():
-    network, plane = initial(2, seed=3), torch.rand(1, 2, 9, 9)
-    found = [cleaned(one, plane) for one in turned(network)]
+    network, plane = initial_parameters(2, seed=3), torch.rand(1, 2, 9, 9)
+    found = [denoised(one, plane) for one in rotated(network)]
     wanted = []
     for swapped in (plane, plane.transpose(-1, -2)):
         for flips in ((), (-1,), (-2,), (-2, -1)):
-            back = cleaned(network, swapped.flip(flips)).flip(flips)
+            back = denoised(network, swapped.flip(flips)).flip(flips)
             wanted.append(back if swapped is plane else back.transpose(-1, -2))
     assert all(any(torch.allclose(f, w, atol=1e-6) for w in wanted) for f in found)
     assert all(any(torch.allclose(f, w, atol=1e-6) for f in found) for w in wanted)
 
 
 def test_the_inner_loss_is_the_loss_without_the_border():
-    parameters = [one.double() for one in initial(3, seed=0)]
+    parameters = [one.double() for one in initial_parameters(3, seed=0)]
     y = torch.rand(1, 3, 20, 16, dtype=torch.float64)
 
     def kept(x, edge):
         return x[..., edge:-edge, edge:-edge]
 
     first, second = training.pair_downsampled(y)
-    clean, clean_first, clean_second = (cleaned(parameters, x) for x in (y, first, second))
+    clean, clean_first, clean_second = (denoised(parameters, x) for x in (y, first, second))
     down_first, down_second = training.pair_downsampled(clean)
     terms = [(clean_first, second), (clean_second, first)]
     terms += [(clean_first, down_first), (clean_second, down_second)]
@@ -194,13 +194,13 @@ def test_a_step_is_as_long_in_each_direction():
     matrix = torch.randn(48, 20, generator=torch.manual_seed(0)) @ torch.diag(
         torch.logspace(0, -1, 20)
     )
-    found = torch.linalg.svdvals(orthogonal(matrix))
+    found = torch.linalg.svdvals(orthogonalize(matrix))
     assert ((found > 0.6) & (found < 1.3)).all()
-    assert not orthogonal(torch.zeros(3, 4)).any()
+    assert not orthogonalize(torch.zeros(3, 4)).any()
 
 
 def test_too_little_memory_is_said_before_the_start(monkeypatch):
-    monkeypatch.setattr(training, "free", lambda device: 2**30)
+    monkeypatch.setattr(training, "available_bytes", lambda device: 2**30)
     planes = torch.zeros(1, 1, 1, 1).expand(1, 3, 1000, 1500)
     with pytest.raises(MemoryShortageError, match="choose zs-n2n-fast") as caught:
         trained(zs_n2n, planes)
@@ -208,7 +208,7 @@ def test_too_little_memory_is_said_before_the_start(monkeypatch):
         "`method` must fit in memory, got zs-n2n, which needs 1.8 GiB for 1500 × 1000 pixels where "
         "there are 0.8; choose zs-n2n-fast"
     )
-    monkeypatch.setattr(training, "held", lambda device: 2**29)
+    monkeypatch.setattr(training, "used_bytes", lambda device: 2**29)
     with pytest.raises(MemoryShortageError, match=r"there are 0\.0; choose"):
         trained(zs_n2n, planes[..., :100, :100], memory=0.52)  # the whole process may take
     trained(zs_n2n_fast, planes[..., :100, :100])

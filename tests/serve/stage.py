@@ -10,10 +10,10 @@ import torch
 import uvicorn
 from starlette.testclient import TestClient
 
-from impasto.picture.write import encode
+from impasto.images.write import encode
 from impasto.serve.app import application
 from impasto.serve.limits import ServeOptions
-from impasto.serve.server import opened
+from impasto.serve.server import open_server
 
 TOKEN = "a-token-for-the-tests"
 ORIGIN = "http://127.0.0.1:8765"
@@ -35,7 +35,7 @@ def asking(folder, **options):
 @contextmanager
 def listening(folder, **options):
     """The address of a new server with a socket of its own, in a thread of its own."""
-    server = opened(ServeOptions(folder=str(folder), port=0, token=TOKEN, **options))
+    server = open_server(ServeOptions(folder=str(folder), port=0, token=TOKEN, **options))
     config = uvicorn.Config(server.app, log_config=None, ws="none", timeout_graceful_shutdown=1)
     quiet = uvicorn.Server(config)
     thread = threading.Thread(target=quiet.run, kwargs={"sockets": [server.socket]})

@@ -7,7 +7,7 @@ import pytest
 from stage import AUTHORIZED, ORIGIN, TOKEN, asking, paint, picture
 
 from impasto.cli.main import main
-from impasto.serve.guard import Guard
+from impasto.serve.security import SecurityMiddleware
 
 HOSTS = {
     "127.0.0.1:8765": True, "localhost:8765": True, "[::1]:8765": True, "localhost": True,
@@ -177,7 +177,7 @@ def test_an_upload_that_comes_too_slowly_is_ended():
         while (await receive()).get("more_body"):
             pass
 
-    guard = Guard(app, (), TOKEN, 10**6, 0.05)
+    guard = SecurityMiddleware(app, (), TOKEN, 10**6, 0.05)
     from starlette.exceptions import HTTPException
 
     slow = [{"type": "http.request", "body": b"x", "more_body": True}] * 2

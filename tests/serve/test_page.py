@@ -12,8 +12,8 @@ from stage import TOKEN, listening, picture
 
 import impasto
 from impasto.demo.photograph import photograph
-from impasto.picture.resize import resize
-from impasto.picture.write import encode
+from impasto.images.resize import resize
+from impasto.images.write import encode
 from impasto.serve.static import PAGE
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -165,7 +165,7 @@ def test_paint_watch_stop_compare_and_download(opens, cat, tmp_path):
         assert download.value.suggested_filename.startswith("cat-painted.")
         path = tmp_path / download.value.suggested_filename
         download.value.save_as(path)
-        file = impasto.open_picture(path)
+        file = impasto.open_image(path)
         assert file.size == (128, 85)
         assert (file.carried.format, file.carried.bits) == (kind, bits)
         assert json.loads(file.carried.recipe)["method"] == "style"
@@ -227,8 +227,8 @@ def test_a_painted_mask_protects(opens, cat, tmp_path):
     with page.expect_download() as download:
         page.click("#download-png")
     download.value.save_as(tmp_path / "out.png")
-    painted = impasto.open_picture(tmp_path / "out.png").pixels
-    kept = resize(impasto.open_picture(cat).pixels, (96, 64))
+    painted = impasto.open_image(tmp_path / "out.png").pixels
+    kept = resize(impasto.open_image(cat).pixels, (96, 64))
     off = (painted - kept).abs().mean(0)
     assert off[:8, :8].max() < 0.02
     assert off[30:34, 46:50].mean() > 0.05
@@ -259,7 +259,7 @@ def test_clean_and_choose_how_much(opens, tmp_path):
         page.click("#download-png")
     assert download.value.suggested_filename == "night-clean.png"
     download.value.save_as(tmp_path / "clean.png")
-    file = impasto.open_picture(tmp_path / "clean.png")
+    file = impasto.open_image(tmp_path / "clean.png")
     recipe = json.loads(file.carried.recipe)["recipe"]
     assert (recipe["strength"], recipe["chroma"]) == (0.5, 0.5)
     there = (255 * file.pixels[:, 32, 48]).round().tolist()

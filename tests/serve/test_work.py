@@ -16,7 +16,7 @@ import torch
 from stage import AUTHORIZED, TOKEN, asking, files, paint, picture, post, until
 
 import impasto
-from impasto.picture.write import encode
+from impasto.images.write import encode
 from impasto.provenance import read_provenance
 
 CONTENT, STYLE = picture(64, 48, 3), picture(40, 40, 4)
@@ -24,7 +24,7 @@ SMALL = {"size": 48, "steps": 6, "scales": 2}
 
 
 def opened(data):
-    return impasto.open_picture(data)
+    return impasto.open_image(data)
 
 
 def result(client, job, **wanted):
@@ -83,7 +83,7 @@ def test_alpha_exif_and_depth_are_those_of_the_content(client):
     alpha = torch.ones(48, 64)
     alpha[:10] = 0
     content = encode(
-        torch.rand(3, 48, 64), "png", carried=impasto.Carried(alpha=alpha, dpi=(300.0, 300.0)),
+        torch.rand(3, 48, 64), "png", carried=impasto.ImageMetadata(alpha=alpha, dpi=(300, 300)),
         bits=16,
     )  # fmt: skip
     job = paint(client, SMALL, content=content)

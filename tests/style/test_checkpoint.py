@@ -15,16 +15,16 @@ import pytest
 import torch
 
 import impasto
-from impasto.errors import ImpastoError, PictureError
-from impasto.picture.record import Carried, Picture
-from impasto.recipe import ReconstructRecipe, StyleRecipe
+from impasto.errors import ImageError, ImpastoError
+from impasto.images.image import Image, ImageMetadata
+from impasto.recipes import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses
 from impasto.style import checkpoint as room
-from impasto.style.checkpoint import Checkpoint, Checkpoints, fingerprint
+from impasto.style.checkpoint import Checkpoint, Checkpoints, run_fingerprint
 from impasto.style.descent import adam, lbfgs_clamped
+from impasto.style.engine import Run
 from impasto.style.lbfgs import lbfgs
 from impasto.style.objective import Evaluation
-from impasto.style.run import Run
 
 SOURCES = Path(__file__).parents[2] / "src"
 CONTENT = torch.rand(3, 96, 100, generator=torch.Generator().manual_seed(1))
@@ -153,7 +153,7 @@ def test_what_auto_became_stays(tmp_path, monkeypatch):
         wanted.append(precision)
         return torch.float32
 
-    monkeypatch.setattr(stylize, "precision", probe)
+    monkeypatch.setattr(stylize, "select_precision", probe)
     options = {**STYLIZE, "precision": "auto"}
     with pytest.raises(Killed):
         impasto.stylize(CONTENT, STYLE, checkpoint=tmp_path, on_step=dying_at(3)[1], **options)
@@ -224,7 +224,7 @@ def test_a_run_goes_on_from_every_evaluation_even_amid_rejected_steps(tmp_path, 
                 now.descend(objective, torch.linspace(0, 1, 90).view(3, 6, 5), scale, 40)
         except Killed:
             return None
-        result = now.result(Carried(), torch.device("cpu"))
+        result = now.result(ImageMetadata(), torch.device("cpu"))
         return result.pixels, [str(losses) for losses in result.history], result.losses
 
     rippled.bad = {6, 7, 20, 21, 22, 23, 24, 25, 26, 27, 33}
@@ -265,9 +265,9 @@ def test_a_state_comes_back_as_it_was(tmp_path):
 
 
 def test_another_run_has_another_file():
-    picture, other = Picture(CONTENT), Picture(STYLE)
-    seen = Picture(CONTENT, Carried(alpha=torch.ones(96, 100)))
-    dim = Picture(CONTENT, Carried(alpha=torch.full((96, 100), 0.5)))
+    picture, other = Image(CONTENT), Image(STYLE)
+    seen = Image(CONTENT, ImageMetadata(alpha=torch.ones(96, 100)))
+    dim = Image(CONTENT, ImageMetadata(alpha=torch.full((96, 100), 0.5)))
     changed = CONTENT.clone()
     changed[2, 95, 99] += 1e-6
     calls = [
@@ -276,18 +276,18 @@ def test_another_run_has_another_file():
         (StyleRecipe(seed=1), "oxford", [picture, other]),
         (StyleRecipe(), "torchvision", [picture, other]),
         (StyleRecipe(), "oxford", [other, picture]),
-        (StyleRecipe(), "oxford", [Picture(changed), other]),
+        (StyleRecipe(), "oxford", [Image(changed), other]),
         (StyleRecipe(), "oxford", [seen, other]),
         (StyleRecipe(), "oxford", [dim, other]),
         (StyleRecipe(), "oxford", [picture, other, other]),
-        (StyleRecipe(), "oxford", [Picture(CONTENT.reshape(3, 100, 96)), other]),
+        (StyleRecipe(), "oxford", [Image(CONTENT.reshape(3, 100, 96)), other]),
         (ReconstructRecipe(), "oxford", [picture]),
         (ReconstructRecipe(layer="conv1_1"), "oxford", [picture]),
     ]
-    assert len({fingerprint(*call) for call in calls}) == len(calls)
+    assert len({run_fingerprint(*call) for call in calls}) == len(calls)
     # Where the weights lie does not matter, only what they are; nor which object holds the pixels.
-    moved = (StyleRecipe(weights="elsewhere.pth"), "oxford", [Picture(CONTENT.clone()), other])
-    assert fingerprint(*moved) == fingerprint(*calls[0])
+    moved = (StyleRecipe(weights="elsewhere.pth"), "oxford", [Image(CONTENT.clone()), other])
+    assert run_fingerprint(*moved) == run_fingerprint(*calls[0])
 
 
 def test_runs_share_a_folder(tmp_path):
@@ -343,7 +343,7 @@ def test_a_place_that_cannot_be_written_is_said_before_any_work(tmp_path):
     file.write_bytes(b"mine")
     told, on_step = dying_at()
     for place in (file, file / "below"):
-        with pytest.raises(PictureError, match="`checkpoint` must be a folder, got"):
+        with pytest.raises(ImageError, match="`checkpoint` must be a folder, got"):
             impasto.stylize(CONTENT, STYLE, checkpoint=place, on_step=on_step, **STYLIZE)
     assert told == []
     assert names(tmp_path) == ["file"]
@@ -360,9 +360,7 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch, call):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(
-        PictureError, match=r"`checkpoint` must be a place .*: no space left"
-    ) as said:
+    with pytest.raises(ImageError, match=r"`checkpoint` must be a place .*: no space left") as said:
         kept.save({"pixels": torch.ones(3)})
     assert str(said.value).endswith("the same call goes on from its last checkpoint")
     assert torch.equal(kept.load()["pixels"], torch.zeros(3))

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 import torch
 
-from impasto.style.descent import adam, lbfgs_clamped, still
+from impasto.style.descent import adam, evaluate_once, lbfgs_clamped
 from impasto.style.lbfgs import lbfgs
 
 TARGET = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(3))
@@ -88,4 +88,4 @@ def test_lbfgs_clamped_walks_torchs_own_path():
 
 
 def test_still_gives_the_start_and_its_loss_once():
-    assert [loss for _, loss in still(quadratic, START)] == [quadratic(START)[0]]
+    assert [loss for _, loss in evaluate_once(quadratic, START)] == [quadratic(START)[0]]

@@ -5,10 +5,10 @@ import torch
 
 import impasto
 from impasto.presets import style_recipe
-from impasto.style.goal import Region, warms_up
+from impasto.style.features import style_statistics
 from impasto.style.objective import Objective, network
-from impasto.style.stylize import style_plan
-from impasto.style.targets import style_moments
+from impasto.style.stylize import plan_style
+from impasto.style.weighted_losses import Region, warms_up
 
 GENERATOR = torch.Generator().manual_seed(0)
 CONTENT, START, STYLE = (torch.rand(3, 70, 90, generator=GENERATOR) for _ in range(3))
@@ -24,7 +24,7 @@ def pair(options, style_mask=None):
     """A recipe's objective and its warm-up, in float64."""
     recipe = style_recipe(**options)
     trunk = network(recipe, torch.device("cpu"), torch.float64)
-    targets = style_moments(trunk, STYLE, style_mask, list(recipe.style_layers))
+    targets = style_statistics(trunk, STYLE, style_mask, list(recipe.style_layers))
     regions = [Region(None, 1.0, targets)]
     both = (Objective(recipe, trunk, CONTENT, None, regions, warmup=w) for w in (False, True))
     return recipe, *both
@@ -77,7 +77,7 @@ def test_only_what_matches_gram_matrices_warms_up():
 def test_the_finest_size_ends_with_the_goal_itself():
     options = {"statistic": "gram", "size": 90, "steps": 9, "scales": 1, "device": "cpu"}
     found = [
-        [(rung.warmup, rung.evaluations) for rung in style_plan(CONTENT, STYLE, **more).rungs]
+        [(rung.warmup, rung.evaluations) for rung in plan_style(CONTENT, STYLE, **more).rungs]
         for more in (
             options,
             {**options, "warmup": 1.0},

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from impasto.style import losses
-from impasto.style.moments import moments
+from impasto.style.statistics import moments
 
 STYLE = [
     losses.gram_paper,
@@ -72,10 +72,11 @@ def test_a_content_losss_gradient_agrees_with_finite_differences(loss, mask):
     f, target = features(2), features(1)
     factor = loss(target, mask)
     gradient = torch.zeros_like(f)
-    value = losses.pull(f, target, mask, factor, gradient)
+    value = losses.content_loss_and_gradient(f, target, mask, factor, gradient)
     direction, nothing = features(3), torch.zeros_like(f)
     ahead, behind = (
-        losses.pull(f + sign * direction, target, mask, factor, nothing) for sign in (1, -1)
+        losses.content_loss_and_gradient(f + sign * direction, target, mask, factor, nothing)
+        for sign in (1, -1)
     )
     assert (ahead - behind) / 2 == pytest.approx((gradient * direction).sum().item(), rel=1e-10)
     weight = 1 if mask is None else mask
@@ -100,7 +101,7 @@ def test_content_losses_are_the_formula_sheets():
         (losses.content_half_sum, (f - p).square().sum() / 2),
         (losses.content_relative, (f - p).square().sum() / p.square().sum()),
     ):
-        found = losses.pull(f, p, None, factor(p), nothing)
+        found = losses.content_loss_and_gradient(f, p, None, factor(p), nothing)
         assert found == pytest.approx(expected.item(), rel=1e-10)
     assert losses.content_mse(p, torch.ones(5, 6)) == pytest.approx(losses.content_mse(p))
 

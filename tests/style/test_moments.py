@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.style.moments import descend, moments
+from impasto.style.statistics import backward_moments, moments
 
 
 def features(n=4, height=5, width=7, seed=0, dtype=torch.float64):
@@ -72,7 +72,7 @@ def test_the_closed_form_carries_a_gradient_on_as_autograd_does(mask):
     for layout in (torch.contiguous_format, torch.channels_last):
         before = features(seed=9)[None].contiguous(memory_format=layout)[0]
         gradient = before.clone()
-        descend(f.detach(), mask, slopes, gradient)
+        backward_moments(f.detach(), mask, slopes, gradient)
         torch.testing.assert_close(gradient - before, expected)
 
 

@@ -6,13 +6,13 @@ import torch
 import impasto
 from impasto.errors import MemoryShortageError
 from impasto.presets import style_recipe
-from impasto.recipe import ReconstructRecipe
+from impasto.recipes import ReconstructRecipe
 from impasto.style import plan as room
 from impasto.style import stylize as painting
 from impasto.style.objective import network, objective_recipe
-from impasto.style.plan import plan
-from impasto.style.reconstruct import reconstruct_plan
-from impasto.style.stylize import style_plan
+from impasto.style.plan import make_plan
+from impasto.style.reconstruct import plan_reconstruction
+from impasto.style.stylize import plan_style
 
 GIB = 2**30
 CPU = torch.device("cpu")
@@ -25,15 +25,15 @@ def machine(monkeypatch):
     """A machine with as much memory free as a test likes, in GiB."""
 
     def make(free, held=0.0):
-        monkeypatch.setattr(room, "free", lambda device: round(free * GIB))
-        monkeypatch.setattr(room, "held", lambda device: round(held * GIB))
+        monkeypatch.setattr(room, "available_bytes", lambda device: round(free * GIB))
+        monkeypatch.setattr(room, "used_bytes", lambda device: round(held * GIB))
 
     return make
 
 
 def planned(size, **options):
     recipe = style_recipe(**options)
-    return plan(recipe, network(recipe, CPU, torch.float32), size, lambda rung: [(300, 200)])
+    return make_plan(recipe, network(recipe, CPU, torch.float32), size, lambda rung: [(300, 200)])
 
 
 def test_a_small_picture_is_painted_whole_and_the_sizes_are_the_pyramids(machine):
@@ -123,13 +123,13 @@ def test_a_run_follows_its_plan_and_tiles_change_nothing_but_rounding(monkeypatc
 
 def test_a_plan_is_what_the_run_does_and_says_how_long():
     options = {"size": 64, "steps": 5, "precision": "float32", "device": "cpu"}
-    found = style_plan(CONTENT, STYLE, **options)
+    found = plan_style(CONTENT, STYLE, **options)
     result = impasto.stylize(CONTENT, STYLE, **options)
     assert found.ladder[-1] == result.size
     assert sum(rung.evaluations for rung in found.rungs) == result.evaluations
     assert found.seconds > 0
     assert (found.device, found.precision) == ("cpu", "float32")
-    again = reconstruct_plan(CONTENT, kind="texture", layer="conv2_1", **options)
+    again = plan_reconstruction(CONTENT, kind="texture", layer="conv2_1", **options)
     assert again.seconds > 0
 
 
@@ -137,4 +137,4 @@ def test_a_reconstruction_of_features_has_one_size(machine):
     machine(8)
     recipe = ReconstructRecipe(layer="conv3_1")
     trunk = network(objective_recipe(recipe), CPU, torch.float32)
-    assert plan(recipe, trunk, (512, 384), lambda rung: []).ladder == [(512, 384)]
+    assert make_plan(recipe, trunk, (512, 384), lambda rung: []).ladder == [(512, 384)]

@@ -5,9 +5,9 @@ import torch
 
 import impasto
 from impasto.style.losses import gram
-from impasto.style.moments import moments
-from impasto.vgg.trunk import Trunk
-from impasto.vgg.weights import load
+from impasto.style.statistics import moments
+from impasto.vgg.network import VGG19Features
+from impasto.vgg.weights import load_weights
 
 QUICK = {"size": 48, "precision": "float32", "device": "cpu"}
 y, x = torch.meshgrid(torch.linspace(0, 1, 48), torch.linspace(0, 1, 48), indexing="ij")
@@ -33,7 +33,7 @@ def test_a_deeper_layer_keeps_less_of_the_pixels():
 
 def test_a_texture_has_the_pictures_gram_matrix_but_not_its_pixels():
     result = impasto.reconstruct(PICTURE, layer="conv2_1", kind="texture", steps=60, **QUICK)
-    trunk = Trunk(load(), ["conv2_1"])
+    trunk = VGG19Features(load_weights(), ["conv2_1"])
     target, found = (gram(moments(trunk(p)["conv2_1"])) for p in (PICTURE, result.pixels))
     assert (found - target).norm() < 0.1 * target.norm()
     assert (result.pixels - PICTURE).square().mean() > 0.01

@@ -5,12 +5,12 @@ import torch
 
 import impasto
 from impasto import Style
-from impasto.picture.record import Picture
-from impasto.picture.resize import resize
+from impasto.images.image import Image
+from impasto.images.resize import resize
 from impasto.presets import style_recipe
-from impasto.style.keep import edges, keep_map
+from impasto.style.masks import edges, structure_map
 from impasto.style.objective import Objective, network
-from impasto.style.plan import Rung
+from impasto.style.plan import ScalePlan
 from impasto.style.styles import looks, open_styles, regions
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -40,10 +40,10 @@ def test_only_the_proportions_of_weights_matter_and_0_leaves_a_style_out():
 def test_the_statistics_are_the_weighted_mean_of_the_styles():
     recipe = style_recipe(style_layers={"relu1_1": 1, "relu2_1": 1})
     trunk = network(recipe, torch.device("cpu"), torch.float32)
-    rung = Rung((56, 40), 1, None, 1, 0)
+    rung = ScalePlan((56, 40), 1, None, 1, 0)
 
     def statistics(*styles):
-        found = open_styles(list(styles), Picture(CONTENT))
+        found = open_styles(list(styles), Image(CONTENT))
         seen = looks(found, recipe, CONTENT, (56, 40))
         (region,) = regions(found, seen, trunk, ["relu1_1", "relu2_1"], None, rung)
         assert (region.mask, region.share) == (None, 1)
@@ -83,10 +83,10 @@ def test_a_style_goes_where_its_region_is():
 def test_a_region_counts_by_its_area_and_its_gray():
     recipe = style_recipe(style_layers={"relu1_1": 1}, content_layers={"relu1_2": 1})
     trunk = network(recipe, torch.device("cpu"), torch.float32)
-    rung = Rung((56, 40), 1, None, 1, 0)
+    rung = ScalePlan((56, 40), 1, None, 1, 0)
 
     def shares(*styles):
-        found = open_styles(list(styles), Picture(CONTENT))
+        found = open_styles(list(styles), Image(CONTENT))
         seen = looks(found, recipe, CONTENT, (56, 40))
         return [one.share for one in regions(found, seen, trunk, ["relu1_1"], None, rung)]
 
@@ -104,8 +104,8 @@ def test_regions_in_tiles_are_regions_whole():
     soft = torch.linspace(0, 1, 119).expand(101, -1)
     recipe = style_recipe()
     trunk = network(recipe, torch.device("cpu"), torch.float32)
-    rung = Rung((119, 101), 1, None, 1, 0)
-    found = open_styles([Style(STYLE, region=soft), Style(OTHER)], Picture(content))
+    rung = ScalePlan((119, 101), 1, None, 1, 0)
+    found = open_styles([Style(STYLE, region=soft), Style(OTHER)], Image(content))
     seen = looks(found, recipe, content, (119, 101))
     wanted = regions(found, seen, trunk, list(recipe.style_layers), None, rung)
     whole, tiled = (Objective(recipe, trunk, content, None, wanted, t) for t in (None, 64))
@@ -120,10 +120,10 @@ def test_a_style_mask_leaves_the_rest_of_the_style_unseen():
     mask = torch.cat([torch.ones(40, 24), torch.zeros(40, 40)], 1)
     recipe = style_recipe(style_layers={"relu1_1": 1})
     trunk = network(recipe, torch.device("cpu"), torch.float32)
-    rung = Rung((56, 40), 1, None, 1, 0)
+    rung = ScalePlan((56, 40), 1, None, 1, 0)
 
     def mean_of(style):
-        found = open_styles(style, Picture(CONTENT))
+        found = open_styles(style, Image(CONTENT))
         seen = looks(found, recipe, CONTENT, (56, 40))
         (region,) = regions(found, seen, trunk, ["relu1_1"], None, rung)
         return region.targets["relu1_1"].normalized().first
@@ -138,14 +138,14 @@ def test_structure_counts_where_there_are_edges():
     flat[:, 20:60, 60:100] = (
         torch.rand(3, 5, 5, generator=GENERATOR).repeat_interleave(8, 1).repeat_interleave(8, 2)
     )
-    found = keep_map(flat, 1.0, None)
+    found = structure_map(flat, 1.0, None)
     assert found.mean() == pytest.approx(1, abs=0.05)
     assert found[30:50, 70:90].mean() > 3 * found[:, :40].mean()
-    half = keep_map(flat, 0.5, None)
+    half = structure_map(flat, 0.5, None)
     assert torch.allclose(half, 0.5 + 0.5 * found)
-    assert keep_map(flat, 0.0, None) is None
+    assert structure_map(flat, 0.0, None) is None
     assert torch.allclose(edges(torch.full((3, 32, 32), 0.3)), torch.ones(32, 32))
-    kept = keep_map(flat, 0.0, Picture(torch.full((1, 40, 60), 0.25)))
+    kept = structure_map(flat, 0.0, Image(torch.full((1, 40, 60), 0.25)))
     assert torch.allclose(kept, torch.full((80, 120), 0.25))
 
 
@@ -194,7 +194,7 @@ def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes():
     recipe = style_recipe(style_layers={"relu1_1": 1}, style_scale=0.1)
     large = recipe.model_copy(update={"style_scale": 0.2})
     style = open_styles(torch.rand(3, 30, 30).repeat_interleave(8, 1).repeat_interleave(8, 2),
-                        Picture(CONTENT))  # fmt: skip
+                        Image(CONTENT))  # fmt: skip
     small = looks(style, recipe, CONTENT, (56, 40))[0].pictures[0][0]
     double = torch.rand(3, 80, 112)
     twice = looks(style, large, double, (112, 80))[0].pictures[0][0]

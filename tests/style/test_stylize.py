@@ -6,13 +6,13 @@ from torch.nn import functional as F
 
 import impasto
 from impasto.errors import ImpastoError
-from impasto.picture.record import Carried, Picture
-from impasto.picture.resize import resize
+from impasto.images.image import Image, ImageMetadata
+from impasto.images.resize import resize
 from impasto.style import stylize as room
 from impasto.style.losses import gram
-from impasto.style.moments import moments
-from impasto.vgg.trunk import Trunk
-from impasto.vgg.weights import load
+from impasto.style.statistics import moments
+from impasto.vgg.network import VGG19Features
+from impasto.vgg.weights import load_weights
 
 
 def waves(height, width, *, angle, warm):
@@ -31,7 +31,7 @@ QUICK = {"size": 64, "steps": 12, "precision": "float32", "device": "cpu"}
 def gram_distance(pixels, style):
     """Relative Gram distance to the style, summed over the default's layers."""
     layers = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
-    trunk = Trunk(load(), layers)
+    trunk = VGG19Features(load_weights(), layers)
     a, b = trunk(pixels), trunk(style)
     distances = []
     for layer in layers:
@@ -107,7 +107,7 @@ def test_alpha_is_kept_and_what_it_hides_is_left_out_of_the_statistics():
     spoiled = STYLE.clone()
     spoiled[:, :, 28:] = torch.rand(3, 56, 28)
     shown = impasto.stylize(
-        CONTENT, Picture(spoiled, Carried(alpha=alpha)), style_layers={"conv1_1": 1}, **QUICK
+        CONTENT, Image(spoiled, ImageMetadata(alpha=alpha)), style_layers={"conv1_1": 1}, **QUICK
     )
     half = impasto.stylize(CONTENT, STYLE[:, :, :28], style_layers={"conv1_1": 1}, **QUICK)
     whole = impasto.stylize(CONTENT, spoiled, style_layers={"conv1_1": 1}, **QUICK)
@@ -115,7 +115,7 @@ def test_alpha_is_kept_and_what_it_hides_is_left_out_of_the_statistics():
     assert near < 0.3 * (whole.pixels - half.pixels).abs().mean()
     hole = torch.ones(48, 64)
     hole[10:20, 10:20] = 0
-    kept = impasto.stylize(Picture(CONTENT, Carried(alpha=hole)), STYLE, **QUICK)
+    kept = impasto.stylize(Image(CONTENT, ImageMetadata(alpha=hole)), STYLE, **QUICK)
     torch.testing.assert_close(kept.carried.alpha, hole)
 
 
@@ -219,7 +219,7 @@ def test_an_exploding_loss_is_survived_and_a_hopeless_one_is_said(monkeypatch):
         (torch.rand(3, 1, 1), {}, "`content` must have at least 16 pixels on each side, got 1 × 1"),
         (torch.rand(3, 20, 4000), {}, "got 4000 × 20, 64 × 1 at size 64"),
         (
-            Picture(CONTENT, Carried(alpha=torch.zeros(48, 64))),
+            Image(CONTENT, ImageMetadata(alpha=torch.zeros(48, 64))),
             {},
             "`content` must have something to see, got 64 × 48 pixels that are all transparent",
         ),
@@ -241,7 +241,7 @@ def test_bad_input_gets_one_sentence(content, options, said):
 def test_one_opaque_pixel_is_enough():
     alpha = torch.zeros(48, 64)
     alpha[-1, -1] = 1
-    result = impasto.stylize(Picture(CONTENT, Carried(alpha=alpha)), STYLE, **QUICK)
+    result = impasto.stylize(Image(CONTENT, ImageMetadata(alpha=alpha)), STYLE, **QUICK)
     assert torch.isfinite(result.pixels).all()
 
 
@@ -254,7 +254,7 @@ def test_a_style_too_small_is_named():
 
 def notebook_losses(content, style, steps):
     """The notebook's formulas in a straight line: losses of its L-BFGS run, with our weights."""
-    weights = load()
+    weights = load_weights()
 
     def features(pixels):
         x, found = (pixels - weights.mean.view(3, 1, 1))[None], []
@@ -316,7 +316,7 @@ def test_the_recipe_in_the_result_says_what_auto_became_and_names_no_folder(tmp_
     own = tmp_path / "own.safetensors"
     named = {
         f"{layer}.{part}": tensor.contiguous()
-        for layer, pair in load().convs.items()
+        for layer, pair in load_weights().convs.items()
         for part, tensor in zip(("weight", "bias"), pair, strict=True)
     }
     save_file(named, own)

@@ -5,7 +5,7 @@ import torch
 
 import impasto
 from impasto import Style
-from impasto.style.texture import _grown, texture_plan
+from impasto.style.texture import _grown, plan_texture
 
 y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 64), indexing="ij")
 STYLE = torch.stack([x, 0.5 + 0.4 * torch.sin(60 * (x + y)), 1 - y]).clamp(0, 1)
@@ -50,10 +50,10 @@ def test_one_seed_gives_the_same_bytes():
 
 
 def test_the_plan_is_what_it_does():
-    planned = texture_plan(STYLE, **QUICK)
+    planned = plan_texture(STYLE, **QUICK)
     assert planned.ladder[-1] == (96, 64)
     assert sum(planned.counts) == 12
-    more = texture_plan(STYLE, **QUICK, tileable=True)
+    more = plan_texture(STYLE, **QUICK, tileable=True)
     assert more.memory > planned.memory
 
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from impasto.presets import style_recipe
-from impasto.style import targets as room
-from impasto.style.goal import Region, layer_weights, style_losses
-from impasto.style.moments import moments
+from impasto.style import features as room
+from impasto.style.features import style_statistics
 from impasto.style.objective import Objective, network
-from impasto.style.targets import style_moments
+from impasto.style.statistics import moments
+from impasto.style.weighted_losses import Region, layer_weights, style_losses
 
 OBJECTIVES = {
     "default": {},
@@ -38,7 +38,7 @@ MASK = picture(101, 119, 4)[0].clamp(0.1, 0.9) - 0.1
 
 def objective(recipe, mask, tile, dtype=torch.float32):
     trunk = network(recipe, torch.device("cpu"), dtype)
-    targets = style_moments(trunk, STYLE, None, list(recipe.style_layers), tile)
+    targets = style_statistics(trunk, STYLE, None, list(recipe.style_layers), tile)
     return Objective(recipe, trunk, CONTENT, mask, [Region(mask, 1.0, targets)], tile)
 
 
@@ -109,7 +109,7 @@ def test_targets_are_computed_once_a_process(monkeypatch):
     room._shelf.clear()
     first = objective(recipe, None, None)
     calls = []
-    monkeypatch.setattr(room.Sweep, "forward", lambda *a, **k: calls.append(a))
+    monkeypatch.setattr(room.TiledNetwork, "forward", lambda *a, **k: calls.append(a))
     second = objective(recipe, None, None)
     assert not calls
     assert second.contents["relu1_2"] is first.contents["relu1_2"]

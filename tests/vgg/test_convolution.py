@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from impasto.vgg import winograd
 from impasto.vgg.convolution import Convolution
-from impasto.vgg.winograd import PIECE
+from impasto.vgg.winograd import OUTPUT_TILE
 
 SIZES = [(1, 1), (3, 5), (4, 8), (13, 22), (64, 40)]
 
@@ -31,7 +31,7 @@ def near(found, expected):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_a_wide_layer_is_the_direct_convolution(height, width):
     convolution, kernel, bias, x = pair(height, width)
-    assert convolution.piece == PIECE
+    assert convolution.piece == OUTPUT_TILE
     near(convolution(x), F.conv2d(x.double(), kernel, bias, padding=1))
 
 

@@ -3,50 +3,56 @@
 import pytest
 import torch
 
-from impasto.vgg.cost import peak, tape, work
-from impasto.vgg.sweep import Sweep
-from impasto.vgg.trunk import Trunk
-from impasto.vgg.weights import load
+from impasto.vgg.memory_model import activation_bytes, multiply_adds, peak_bytes
+from impasto.vgg.network import VGG19Features
+from impasto.vgg.tiling import TiledNetwork
+from impasto.vgg.weights import load_weights
 
-DEEP = Trunk(load(), ["relu4_2", "relu5_1"])
-SHALLOW = Trunk(load(), ["relu1_1"])
+DEEP = VGG19Features(load_weights(), ["relu4_2", "relu5_1"])
+SHALLOW = VGG19Features(load_weights(), ["relu1_1"])
 
 
 def test_smaller_tiles_take_less_memory_and_more_work():
-    sweeps = [Sweep(DEEP, (1600, 1200), tile) for tile in (None, 768, 384, 192)]
-    for counted in (peak, tape):
+    sweeps = [TiledNetwork(DEEP, (1600, 1200), tile) for tile in (None, 768, 384, 192)]
+    for counted in (peak_bytes, activation_bytes):
         found = [counted(sweep) for sweep in sweeps]
         assert found == sorted(found, reverse=True)
         assert len(set(found)) == 4
-    found = [work(sweep) for sweep in sweeps]
+    found = [multiply_adds(sweep) for sweep in sweeps]
     assert found == sorted(found)
     assert found[1] > 1.3 * found[0]  # forwards twice
 
 
 def test_a_whole_pictures_work_is_the_multiplications_of_its_convolutions():
-    sweep = Sweep(SHALLOW, (40, 30))
-    assert work(sweep, backward=False) == 40 * 30 * 9 * 3 * 64
-    assert work(sweep) == 2 * work(sweep, backward=False)
+    sweep = TiledNetwork(SHALLOW, (40, 30))
+    assert multiply_adds(sweep, backward=False) == 40 * 30 * 9 * 3 * 64
+    assert multiply_adds(sweep) == 2 * multiply_adds(sweep, backward=False)
 
 
 def test_a_tiles_layers_do_not_grow_with_the_picture():
-    small, large = (tape(Sweep(DEEP, (side, side), 256)) for side in (2048, 8192))
+    small, large = (
+        activation_bytes(TiledNetwork(DEEP, (side, side), 256)) for side in (2048, 8192)
+    )
     assert small == large
-    whole = [tape(Sweep(DEEP, (side, side))) for side in (1024, 2048)]
+    whole = [activation_bytes(TiledNetwork(DEEP, (side, side))) for side in (1024, 2048)]
     assert whole[1] == pytest.approx(4 * whole[0], rel=0.3)
 
 
 def test_the_peak_is_at_least_what_must_be_kept():
     # Forwards all of the tape lives: 64 channels for conv1_1 and conv1_2 each, float32.
-    trunk = Trunk(load(), ["relu1_2"])
-    assert tape(Sweep(trunk, (2000, 1000))) >= 2 * 64 * 4 * 2000 * 1000
+    trunk = VGG19Features(load_weights(), ["relu1_2"])
+    assert activation_bytes(TiledNetwork(trunk, (2000, 1000))) >= 2 * 64 * 4 * 2000 * 1000
 
 
 def test_half_the_bytes_a_number_take_about_half_the_memory(monkeypatch):
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
-    half = Trunk(load(), ["relu4_2", "relu5_1"], dtype=torch.bfloat16)
-    ratio = tape(Sweep(half, (2048, 2048))) / tape(Sweep(DEEP, (2048, 2048)))
+    half = VGG19Features(load_weights(), ["relu4_2", "relu5_1"], dtype=torch.bfloat16)
+    ratio = activation_bytes(TiledNetwork(half, (2048, 2048))) / activation_bytes(
+        TiledNetwork(DEEP, (2048, 2048))
+    )
     assert ratio == pytest.approx(0.5, abs=0.1)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     # A processor that does not know the format unfolds what it reads.
-    assert tape(Sweep(half, (2048, 2048))) > tape(Sweep(DEEP, (2048, 2048)))
+    assert activation_bytes(TiledNetwork(half, (2048, 2048))) > activation_bytes(
+        TiledNetwork(DEEP, (2048, 2048))
+    )

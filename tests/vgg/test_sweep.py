@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from impasto.errors import MemoryShortageError
-from impasto.vgg.sweep import Sweep
-from impasto.vgg.tiles import sight, split, tiles
-from impasto.vgg.trunk import Trunk
-from impasto.vgg.weights import CONVS, load
+from impasto.vgg.network import VGG19Features
+from impasto.vgg.tiles import receptive_field, split, tiles
+from impasto.vgg.tiling import TiledNetwork
+from impasto.vgg.weights import CONVS, load_weights
 
 LAYERS = ["conv1_1", "relu1_1", "relu2_2", "relu3_1", "conv3_4", "relu4_2", "relu5_1"]
 
 
 def swept(trunk, pixels, slopes, tile):
     """Layers and gradient of Σ slope · feature over all layers, by a sweep."""
-    sweep = Sweep(trunk, (pixels.shape[2], pixels.shape[1]), tile)
+    sweep = TiledNetwork(trunk, (pixels.shape[2], pixels.shape[1]), tile)
     layers = {layer: torch.full_like(slope, torch.nan) for layer, slope in slopes.items()}
 
     def visit(layer, features, place):
@@ -37,7 +37,9 @@ def swept(trunk, pixels, slopes, tile):
 def test_tiles_give_the_layers_and_the_gradient_that_autograd_gives(
     width, height, padding, pooling
 ):
-    trunk = Trunk(load(), LAYERS, padding=padding, pooling=pooling, dtype=torch.float64)
+    trunk = VGG19Features(
+        load_weights(), LAYERS, padding=padding, pooling=pooling, dtype=torch.float64
+    )
     pixels = torch.rand(3, height, width, dtype=torch.float64, requires_grad=True)
     features = trunk(pixels)
     slopes = {layer: torch.randn_like(found) for layer, found in features.items()}
@@ -51,7 +53,7 @@ def test_tiles_give_the_layers_and_the_gradient_that_autograd_gives(
 
 
 def test_a_shallow_network_is_one_part():
-    trunk = Trunk(load(), ["conv2_1"], dtype=torch.float64)
+    trunk = VGG19Features(load_weights(), ["conv2_1"], dtype=torch.float64)
     pixels = torch.rand(3, 70, 90, dtype=torch.float64)
     slopes = {"conv2_1": torch.randn(128, 35, 45, dtype=torch.float64)}
     whole, tiled = (swept(trunk, pixels, slopes, tile)[1] for tile in (None, 32))
@@ -76,30 +78,32 @@ def test_tiles_cover_a_line_once_and_begin_where_pooling_does(length, side):
 def test_the_whole_network_sees_as_far_as_is_known():
     # A position of conv5_1 is 16 pixels wide and its receptive field 156.
     names = CONVS[: CONVS.index("conv5_1") + 1]
-    assert 2 * sight(names, [1] * len(names)) + 16 == 156
+    assert 2 * receptive_field(names, [1] * len(names)) + 16 == 156
     first, second = split(CONVS)
     assert second[0] == "conv4_1"
-    assert (sight(first, [1] * 8), sight(second[:5], [1] * 5)) == (22, 6)
+    assert (receptive_field(first, [1] * 8), receptive_field(second[:5], [1] * 5)) == (22, 6)
 
 
 def test_tiles_compute_the_same_layers_bit_for_bit():
-    trunk = Trunk(load(), ["conv2_2", "relu3_4", "relu4_2", "conv5_1"])
+    trunk = VGG19Features(load_weights(), ["conv2_2", "relu3_4", "relu4_2", "conv5_1"])
     pixels = torch.rand(3, 219, 411)
     whole: dict[str, torch.Tensor] = {}
-    Sweep(trunk, (411, 219)).forward(pixels, lambda layer, found, _: whole.update({layer: found}))
+    TiledNetwork(trunk, (411, 219)).forward(
+        pixels, lambda layer, found, _: whole.update({layer: found})
+    )
     seen = []
 
     def visit(layer, features, place):
         assert torch.equal(features, whole[layer][:, *place])
         seen.append(layer)
 
-    Sweep(trunk, (411, 219), 64).forward(pixels, visit)
+    TiledNetwork(trunk, (411, 219), 64).forward(pixels, visit)
     assert seen.count("conv2_2") == 28
     assert seen.count("conv5_1") == 6
 
 
 def test_where_memory_runs_out_the_tiles_get_smaller_until_none_is_left():
-    sweep = Sweep(Trunk(load(), ["relu1_1"]), (900, 300))
+    sweep = TiledNetwork(VGG19Features(load_weights(), ["relu1_1"]), (900, 300))
     seen = []
 
     def attempt():

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from impasto.errors import WeightsError
 from impasto.vgg import weights as room
-from impasto.vgg.weights import CONVS, load
+from impasto.vgg.weights import CONVS, load_weights
 
 TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 
@@ -21,7 +21,7 @@ def small_network(kernel=None) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     state = {"classifier.0.weight": torch.zeros(2, 2)}
     for name, index in zip(CONVS, TORCHVISION_INDICES, strict=True):
-        shape = load().convs[name][0].shape
+        shape = load_weights().convs[name][0].shape
         state[f"features.{index}.weight"] = torch.randn(shape, generator=generator) / 30
         state[f"features.{index}.bias"] = torch.randn(shape[0], generator=generator)
     if kernel is not None:
@@ -44,21 +44,21 @@ def test_folding_equals_the_caffe_convention():
     kernel, bias = state["block1_conv1_W_table"][codes], state["block1_conv1_b"]
     bgr = rgb.flip(0) * 255 - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
     expected = F.conv2d(bgr[None], kernel, bias, padding=1)
-    found = load()
+    found = load_weights()
     folded, same_bias = found.convs["conv1_1"]
     ours = F.conv2d((rgb - found.mean.view(3, 1, 1))[None], folded, same_bias, padding=1)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-2)
 
 
 def test_there_are_sixteen_convolutions_of_the_published_shapes():
-    convs = load().convs
+    convs = load_weights().convs
     assert len(convs) == 16
     assert sum(k.numel() + b.numel() for k, b in convs.values()) == 20_024_384
 
 
 def test_the_original_network_knows_edges_from_flat():
     """The first block's responses to a real edge dwarf those to noise-free flat color."""
-    found = load()
+    found = load_weights()
     edge = torch.zeros(1, 3, 16, 16)
     edge[..., 8:] = 1
     response = F.conv2d(edge, found.convs["conv1_1"][0])
@@ -86,7 +86,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 
 def test_a_pth_file_of_torchvisions_names_is_folded_with_its_means(pth):
-    found = load(str(pth))
+    found = load_weights(str(pth))
     state = torch.load(pth, weights_only=True)
     torch.testing.assert_close(found.mean, torch.tensor([0.485, 0.456, 0.406]))
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
@@ -95,7 +95,7 @@ def test_a_pth_file_of_torchvisions_names_is_folded_with_its_means(pth):
 
 
 def test_a_safetensors_file_by_layer_name_is_read(tmp_path, pth):
-    convs = load(str(pth)).convs
+    convs = load_weights(str(pth)).convs
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     flat = {
         f"{name}.{part}": (t * std if name == "conv1_1" and part == "weight" else t).contiguous()
@@ -104,16 +104,16 @@ def test_a_safetensors_file_by_layer_name_is_read(tmp_path, pth):
     }
     path = tmp_path / "vgg.safetensors"
     safetensors.torch.save_file(flat, path)
-    again = load(str(path)).convs
+    again = load_weights(str(path)).convs
     torch.testing.assert_close(again["conv1_1"][0], convs["conv1_1"][0])
 
 
 def test_a_file_in_the_caffe_convention_is_recognized(tmp_path):
     path = tmp_path / "caffe.pth"
     torch.save(small_network(kernel=room._oxford_kernel()), path)
-    found = load(str(path))
-    torch.testing.assert_close(found.convs["conv1_1"][0], load().convs["conv1_1"][0])
-    torch.testing.assert_close(found.mean, load().mean)
+    found = load_weights(str(path))
+    torch.testing.assert_close(found.convs["conv1_1"][0], load_weights().convs["conv1_1"][0])
+    torch.testing.assert_close(found.mean, load_weights().mean)
 
 
 def test_a_changed_file_is_read_again(tmp_path):
@@ -121,12 +121,12 @@ def test_a_changed_file_is_read_again(tmp_path):
 
     path = tmp_path / "v.pth"
     torch.save(small_network(), path)
-    first = load(str(path)).sha256
+    first = load_weights(str(path)).sha256
     state = small_network()
     state["features.0.bias"] += 1
     torch.save(state, path)
     os.utime(path, ns=(1, 1))
-    assert load(str(path)).sha256 != first
+    assert load_weights(str(path)).sha256 != first
 
 
 @pytest.mark.parametrize(
@@ -143,20 +143,20 @@ def test_a_file_of_another_network_is_refused(tmp_path, spoil, said):
     path = tmp_path / "other.pth"
     torch.save(state, path)
     with pytest.raises(WeightsError, match=said):
-        load(str(path))
+        load_weights(str(path))
 
 
 def test_a_file_that_would_execute_is_refused(tmp_path):
     path = tmp_path / "evil.pth"
     torch.save({"features.0.weight": print}, path)
     with pytest.raises(WeightsError, match="must be a readable"):
-        load(str(path))
+        load_weights(str(path))
 
 
 @pytest.mark.parametrize("name", ["nowhere.pth", "vgg16"])
 def test_a_missing_file_is_named(name):
     with pytest.raises(WeightsError, match=name):
-        load(name)
+        load_weights(name)
 
 
 class Reply(io.BytesIO):
@@ -184,7 +184,9 @@ def test_a_download_happens_once_and_keeps_only_the_convolutions(served, tmp_pat
     again = room._torchvision()
     assert len(served) == 1
     torch.testing.assert_close(first.convs["conv3_1"][0], again.convs["conv3_1"][0])
-    torch.testing.assert_close(first.convs["conv1_1"][0], load(str(pth)).convs["conv1_1"][0])
+    torch.testing.assert_close(
+        first.convs["conv1_1"][0], load_weights(str(pth)).convs["conv1_1"][0]
+    )
     kept = safetensors.torch.load_file(tmp_path / "home" / "vgg19-torchvision.safetensors")
     assert len(kept) == 32
     assert not list((tmp_path / "home").glob("tmp*"))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from impasto.batch.job import Job
-from impasto.batch.work import Outcome, perform, ready
+from impasto.batch.run_job import Outcome, run_job, warm_up
 
 EXISTING = ("resume", "skip", "overwrite", "fail")
 EXECUTORS = ("processes", "inline", "ray")
@@ -48,10 +48,10 @@ class Inline:
         import torch
 
         before = torch.get_num_threads()
-        ready(self._threads)
+        warm_up(self._threads)
         done: Future[Outcome] = Future()
         try:
-            done.set_result(perform(job, self._room, 1.0))
+            done.set_result(run_job(job, self._room, 1.0))
         finally:
             torch.set_num_threads(before)
         return done
@@ -76,7 +76,7 @@ class Process:
 
     def start(self, job: Job) -> Future[Outcome]:
         """Hand a picture over."""
-        return self._pool.submit(perform, job, self._room, self._share)
+        return self._pool.submit(run_job, job, self._room, self._share)
 
     def renew(self) -> Future[object]:
         """Start the process; it loads what it needs with its first picture."""
@@ -112,11 +112,11 @@ def _settled(threads: int) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    ready(threads)
+    warm_up(threads)
 
 
 @contextmanager
-def staff(workers: list[Worker]) -> Iterator[list[Worker]]:
+def worker_count(workers: list[Worker]) -> Iterator[list[Worker]]:
     """Workers for the length of a batch; in the middle of their pictures where it goes wrong."""
     now = True
     try:
@@ -166,7 +166,7 @@ def check_ray(executor: str, address: str | None, gpus: float | None) -> None:
 
 
 @contextmanager
-def hired(
+def worker_pool(
     executor: str,
     room: str,
     threads: int,
@@ -180,12 +180,12 @@ def hired(
         yield [Inline(room, threads)]
     elif executor == "processes":
         count = min(workers or max(1, _cores() // threads), most)
-        with staff([Process(room, threads, count) for _ in range(count)]) as all_:
+        with worker_count([Process(room, threads, count) for _ in range(count)]) as all_:
             yield all_
     else:
         from impasto.batch.on_ray import OnRay, cluster
 
         with cluster(address) as cores:
             count = min(workers or max(1, int(cores) // threads), most)
-            with staff([OnRay(room, threads, gpus or 0) for _ in range(count)]) as all_:
+            with worker_count([OnRay(room, threads, gpus or 0) for _ in range(count)]) as all_:
                 yield all_

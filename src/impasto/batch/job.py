@@ -14,7 +14,7 @@ from impasto import __version__
 from impasto.batch import storage
 from impasto.errors import ImpastoError
 from impasto.provenance import MODELS
-from impasto.recipe import DenoiseRecipe, StyleRecipe
+from impasto.recipes import DenoiseRecipe, StyleRecipe
 
 # Where a picture is computed and in how many pieces changes nothing that was asked for.
 _CIRCUMSTANCES = frozenset({"device", "memory", "tiles"})
@@ -65,16 +65,16 @@ def fingerprint(method: str, recipe: str, inputs: Sequence[str], weights: str) -
         True
     """
     options = {k: v for k, v in json.loads(recipe).items() if k not in _CIRCUMSTANCES}
-    whole = [method, options, list(inputs), weights, algorithm()]
+    whole = [method, options, list(inputs), weights, algorithm_versions()]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def algorithm() -> str:
+def algorithm_versions() -> str:
     """The versions that a picture's bytes depend on.
 
     Example:
-        >>> algorithm().split()[0]
+        >>> algorithm_versions().split()[0]
         'impasto'
     """
     try:
@@ -84,26 +84,26 @@ def algorithm() -> str:
     return f"impasto {__version__} torch {torch}"
 
 
-def marked(job: Job) -> str | None:
+def read_fingerprint(job: Job) -> str | None:
     """The fingerprint inside a picture that is there, where it is the one that is wanted."""
-    from impasto.picture.read import open_picture
-    from impasto.picture.sources import file_sha256
+    from impasto.images.read import open_image
+    from impasto.images.source_files import file_sha256
     from impasto.provenance import read_provenance
 
     try:
-        with storage.fetched(job.output) as here:
-            recipe = open_picture(here).carried.recipe
+        with storage.download(job.output) as here:
+            recipe = open_image(here).carried.recipe
         found = read_provenance(recipe).fingerprint if recipe else None
         if found is None:
             return None
         weights = ""
         if job.method == "style":
-            from impasto.vgg.weights import load
+            from impasto.vgg.weights import load_weights
 
-            weights = load(job.options.weights).sha256
+            weights = load_weights(job.options.weights).sha256
         hashes = []
         for place in filter(None, (job.content, job.style)):
-            with storage.fetched(place) as here:
+            with storage.download(place) as here:
                 hashes.append(file_sha256(here))
     except (ImpastoError, ValueError, OSError):
         return None

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from impasto.batch import storage
 from impasto.batch.job import Job
 from impasto.batch.storage import Stamp
-from impasto.errors import ImpastoError, PictureError
+from impasto.errors import ImageError, ImpastoError
 
 NAME = "impasto-batch.sqlite"
 PENDING, RUNNING, DONE, FAILED, QUARANTINED, SKIPPED = (
@@ -81,7 +81,7 @@ class Manifest:
         path: where it lies; made where it is missing.
 
     Raises:
-        PictureError: it cannot be opened, or is no manifest.
+        ImageError: it cannot be opened, or is no manifest.
         ImpastoError: another run has it open.
     """
 
@@ -99,13 +99,13 @@ class Manifest:
                     f"{self.path} must belong to one run at a time, got one that is still going; "
                     "wait for it, or stop it"
                 ) from None
-            raise PictureError(
+            raise ImageError(
                 f"the manifest must be a file that can be written, got {self.path}: {error}; "
                 "choose another folder, or remove it"
             ) from None
         if version != _VERSION:
             self.close()
-            raise PictureError(
+            raise ImageError(
                 f"the manifest must be of version {_VERSION}, got {version} in {self.path}; "
                 "update impasto"
             )
@@ -149,27 +149,27 @@ class Manifest:
         self._base.execute("COMMIT")
 
 
-def path_for(output: str, given: str | None = None) -> Path:
+def manifest_path(output: str, given: str | None = None) -> Path:
     """Where the manifest of an output folder lies; here, where that folder is elsewhere.
 
     Example:
-        >>> path_for("out").as_posix()
+        >>> manifest_path("out").as_posix()
         'out/impasto-batch.sqlite'
     """
     if given:
         return Path(given)
-    if not storage.remote(output):
+    if not storage.is_remote(output):
         return Path(os.path.join(storage.local(output), NAME))
     return Path(f"impasto-batch-{hashlib.sha256(output.encode()).hexdigest()[:12]}.sqlite")
 
 
-def told(job: Job) -> str:
+def job_digest(job: Job) -> str:
     """A hash of what is to be done, by places and options."""
     text = json.dumps([job.method, job.content, job.style, job.recipe])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def glance(job: Job, stamps: dict[str, Stamp | None]) -> str:
+def input_stamps(job: Job, stamps: dict[str, Stamp | None]) -> str:
     """What a picture's inputs look like from outside; each file is looked at once."""
     for place in (job.content, job.style):
         if place and place not in stamps:

@@ -15,7 +15,7 @@ from typing import Any
 
 from impasto.batch import storage
 from impasto.batch.job import Job
-from impasto.batch.work import Outcome, perform, ready
+from impasto.batch.run_job import Outcome, run_job, warm_up
 from impasto.errors import ImpastoError
 
 
@@ -55,7 +55,7 @@ class _Actor:
     """What runs in the cluster."""
 
     def __init__(self, threads: int) -> None:
-        ready(threads)
+        warm_up(threads)
 
     def there(self) -> str:
         """Say that it is there."""
@@ -63,12 +63,12 @@ class _Actor:
 
     def perform(self, job: Job, room: str) -> Outcome:
         """Make a picture."""
-        return perform(job, room, 1.0)
+        return run_job(job, room, 1.0)
 
 
 def _absolute(place: str) -> str:
     """A place as every machine of the cluster names it."""
-    return os.path.abspath(place) if place and not storage.remote(place) else place
+    return os.path.abspath(place) if place and not storage.is_remote(place) else place
 
 
 @contextmanager

@@ -10,17 +10,17 @@ from typing import Any
 
 from impasto.batch import storage
 from impasto.batch.job import Job, Method
-from impasto.errors import PictureError
-from impasto.law import checked, nearest
-from impasto.picture.formats import ENDINGS
-from impasto.presets import read_table, style_recipe
-from impasto.recipe import DenoiseRecipe, StyleRecipe
+from impasto.errors import ImageError
+from impasto.images.formats import ENDINGS
+from impasto.presets import read_options_file, style_recipe
+from impasto.recipes import DenoiseRecipe, StyleRecipe
+from impasto.validation import did_you_mean, validate
 
 _TIFF = (".tif", ".tiff")
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """What a batch is to do.
 
     Attributes:
@@ -51,11 +51,11 @@ class Plan:
             )
 
 
-def jobs(plan: Plan) -> list[Job]:
+def jobs(plan: BatchPlan) -> list[Job]:
     """Every picture of a batch, in order; the tree of folders is kept.
 
     Raises:
-        PictureError: a place holds no pictures, or an output would replace an input.
+        ImageError: a place holds no pictures, or an output would replace an input.
         ValueError: two pictures would have one name.
     """
     contents = _unique([one for s in plan.contents for one in storage.pictures(s, "contents")])
@@ -65,7 +65,7 @@ def jobs(plan: Plan) -> list[Job]:
     output = storage.local(plan.output)
     for content in contents:
         for style in styles or [None]:
-            place = storage.joined(output, _below(plan, content, style, len(styles)))
+            place = storage.join(output, _below(plan, content, style, len(styles)))
             job = Job(plan.method, content.place, style.place if style else "", place, recipe)
             other = found.setdefault(place, job)
             if other is not job:
@@ -77,13 +77,13 @@ def jobs(plan: Plan) -> list[Job]:
     inputs = {_real(one.place) for one in (*contents, *styles)}
     for place in found:
         if _real(place) in inputs:
-            raise PictureError(
+            raise ImageError(
                 f"`output` must not replace an input, got {place}; choose another folder"
             )
     return list(found.values())
 
 
-def read_plan(path: str | Path) -> Plan:
+def read_plan(path: str | Path) -> BatchPlan:
     """A plan from a TOML file.
 
     Args:
@@ -103,11 +103,11 @@ def read_plan(path: str | Path) -> Plan:
         ('noisy/',)
     """
     words = {"kind": "TOML", "see": "impasto batch run --help"}
-    found = read_table(Path(path), "plan", tomllib.loads, **words)
+    found = read_options_file(Path(path), "plan", tomllib.loads, **words)
     known = ("method", "contents", "styles", "output", "format", "recipe")
     for key in found:
         if key not in known:
-            near = nearest(key, known) or f"; choose from {', '.join(known)}"
+            near = did_you_mean(key, known) or f"; choose from {', '.join(known)}"
             raise ValueError(
                 f"`{key}` must be something that a plan has, got {key} in {path}{near}"
             )
@@ -117,14 +117,14 @@ def read_plan(path: str | Path) -> Plan:
     options = found.get("recipe", {})
     if not isinstance(options, dict):
         raise ValueError(f"`recipe` must be a table, got {options!r} in {path}")
-    recipe = style_recipe(**options) if method == "style" else checked(DenoiseRecipe, options)
+    recipe = style_recipe(**options) if method == "style" else validate(DenoiseRecipe, options)
     output = found.get("output")
     if not isinstance(output, str) or not output:
         raise ValueError(f"`output` must be a folder, got {output!r} in {path}; name one")
     ending = found.get("format", "")
     if not isinstance(ending, str):
         raise ValueError(f"`format` must be a text, got {ending!r} in {path}; such as .png")
-    return Plan(
+    return BatchPlan(
         method,
         _texts(found, "contents", path),
         _texts(found, "styles", path),
@@ -158,7 +158,9 @@ def _unique(found: list[storage.Found]) -> list[storage.Found]:
     return list({_real(one.place): one for one in reversed(found)}.values())[::-1]
 
 
-def _below(plan: Plan, content: storage.Found, style: storage.Found | None, styles: int) -> str:
+def _below(
+    plan: BatchPlan, content: storage.Found, style: storage.Found | None, styles: int
+) -> str:
     """The name of what comes of a picture, in the output's folder."""
     base, ending = os.path.splitext(content.below)
     if style is not None and styles > 1:
@@ -169,4 +171,4 @@ def _below(plan: Plan, content: storage.Found, style: storage.Found | None, styl
 
 def _real(place: str) -> str:
     """One name for a place, however it is written."""
-    return place if storage.remote(place) else os.path.realpath(place)
+    return place if storage.is_remote(place) else os.path.realpath(place)

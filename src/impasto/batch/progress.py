@@ -50,4 +50,4 @@ class Progress:
         return self.left * self.seconds / self.made if self.made else None
 
 
-Watch = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]

@@ -10,20 +10,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from impasto.batch import manifest as rows
 from impasto.batch import storage
-from impasto.batch.executors import Worker, check_ray, counts, hired
-from impasto.batch.job import Job, algorithm, marked
+from impasto.batch.executors import Worker, check_ray, counts, worker_pool
+from impasto.batch.job import Job, algorithm_versions, read_fingerprint
 from impasto.batch.manifest import Manifest, Row
-from impasto.batch.plan import Plan, jobs
-from impasto.batch.progress import Progress, Watch
-from impasto.batch.work import Outcome
-from impasto.errors import ImpastoError, PictureError
+from impasto.batch.plan import BatchPlan, jobs
+from impasto.batch.progress import OnProgress, Progress
+from impasto.batch.run_job import Outcome
+from impasto.errors import ImageError, ImpastoError
 
 TRIES = 3  # how often a picture is begun that takes its worker down with it
 _BEAT = 0.2  # seconds between looks at whether to stop
 
 
-def batch(
-    plan: Plan,
+def run_batch(
+    plan: BatchPlan,
     *,
     executor: str = "processes",
     workers: int | None = None,
@@ -33,7 +33,7 @@ def batch(
     existing: str = "resume",
     tries: int = TRIES,
     manifest: str | None = None,
-    on_progress: Watch | None = None,
+    on_progress: OnProgress | None = None,
     asked: threading.Event | None = None,
 ) -> Progress:
     """Make every picture of a plan, and keep account of it in the output's folder.
@@ -63,41 +63,41 @@ def batch(
 
     Raises:
         ValueError: an argument out of range, or two pictures of one name.
-        PictureError: an output that would replace an input or something unknown.
+        ImageError: an output that would replace an input or something unknown.
 
     Example:
         >>> import tempfile
         >>> import numpy as np
         >>> from PIL import Image
-        >>> from impasto.recipe import DenoiseRecipe
+        >>> from impasto.recipes import DenoiseRecipe
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     noise = np.random.default_rng(0).integers(99, 156, (32, 32), np.uint8)
         ...     Image.fromarray(noise).save(f"{folder}/a.png")
-        ...     plan = Plan("denoise", (folder,), (), f"{folder}/out", DenoiseRecipe())
-        ...     batch(plan, executor="inline").made
+        ...     plan = BatchPlan("denoise", (folder,), (), f"{folder}/out", DenoiseRecipe())
+        ...     run_batch(plan, executor="inline").made
         1
     """
     count, each = counts(executor, workers, threads, existing, tries)
     check_ray(executor, address, gpus)
     wanted = jobs(plan)
     output = storage.local(plan.output)
-    place = rows.path_for(output, manifest)
-    room = storage.workshop(output, manifest)
+    place = rows.manifest_path(output, manifest)
+    room = storage.temporary_directory(output, manifest)
     if existing == "fail":
         _refuse([job.output for job in wanted if storage.stamp(job.output)], "fail")
     account = Manifest(place)
     try:
-        storage.swept(room)
+        storage.clean_temporary_directory(room)
         run = _Run(account, wanted, count, tries, on_progress or (lambda _: None))
         begun_with = account.fact("threads", each)
         each = begun_with if threads is None else each
         run.sort(existing)
         if run.queue:
-            with hired(executor, room, each, workers, len(run.queue), address, gpus) as all_:
+            with worker_pool(executor, room, each, workers, len(run.queue), address, gpus) as all_:
                 run.progress.workers = len(all_)
                 run.go(all_, asked or threading.Event())
     finally:
-        storage.swept(room)
+        storage.clean_temporary_directory(room)
         account.close()
     return run.progress
 
@@ -107,7 +107,7 @@ def _refuse(places: Sequence[str], why: str) -> None:
     if not places:
         return
     more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    raise PictureError(
+    raise ImageError(
         f"`output` must not hold what would be written, got {places[0]}{more}; choose another "
         f"folder, or another `existing` than {why}"
     )
@@ -117,7 +117,7 @@ class _Run:
     """One run: the queue, and what is known of each picture."""
 
     def __init__(
-        self, account: Manifest, wanted: Sequence[Job], workers: int, tries: int, watch: Watch
+        self, account: Manifest, wanted: Sequence[Job], workers: int, tries: int, watch: OnProgress
     ) -> None:
         self.account, self.wanted, self.tries, self.watch = account, wanted, tries, watch
         self.progress = Progress(len(wanted), workers)
@@ -134,8 +134,10 @@ class _Run:
         for job in self.wanted:
             row = before.get(job.output)
             there = storage.stamp(job.output)
-            seen = rows.glance(job, stamps)
-            fresh = Row(job=rows.told(job), algorithm=algorithm(), seen=seen)
+            seen = rows.input_stamps(job, stamps)
+            fresh = Row(
+                job=rows.job_digest(job), algorithm=algorithm_versions(), seen=seen
+            )
             same = row is not None and row.wanted == fresh.wanted
             if there and existing != "overwrite":
                 kept = self._kept(job, row, fresh, str(tuple(there)), same)
@@ -166,7 +168,7 @@ class _Run:
         """The row of a picture that is there and is the one that is wanted; None of others."""
         if same and row.status == rows.DONE and row.written == there:
             return row
-        mark = marked(job)
+        mark = read_fingerprint(job)
         return mark and fresh._replace(status=rows.DONE, fingerprint=mark, written=there)
 
     def go(self, workers: Sequence[Worker], asked: threading.Event) -> None:

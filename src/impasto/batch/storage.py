@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from impasto.errors import PictureError
-from impasto.picture.formats import ENDINGS
+from impasto.errors import ImageError
+from impasto.images.formats import ENDINGS
 
 _GLOB = "*?["
 
@@ -36,11 +36,11 @@ class Found(NamedTuple):
     below: str
 
 
-def remote(place: str) -> bool:
+def is_remote(place: str) -> bool:
     """Whether a place is reached through fsspec.
 
     Example:
-        >>> remote("s3://bucket/a.png"), remote("file:///tmp/a.png"), remote("a.png")
+        >>> is_remote("s3://bucket/a.png"), is_remote("file:///tmp/a.png"), is_remote("a.png")
         (True, False, False)
     """
     return "://" in place and not place.startswith("file://")
@@ -56,19 +56,19 @@ def local(place: str) -> str:
     return unquote(place.removeprefix("file://")) if place.startswith("file://") else place
 
 
-def joined(folder: str, below: str) -> str:
+def join(folder: str, below: str) -> str:
     """A place inside a folder.
 
     Example:
-        >>> joined("s3://bucket/out/", "a/b.png")
+        >>> join("s3://bucket/out/", "a/b.png")
         's3://bucket/out/a/b.png'
     """
-    return f"{folder.rstrip('/')}/{below}" if remote(folder) else os.path.join(folder, below)
+    return f"{folder.rstrip('/')}/{below}" if is_remote(folder) else os.path.join(folder, below)
 
 
 def name_of(place: str) -> str:
     """A file's name without its folder."""
-    return posixpath.basename(place) if remote(place) else os.path.basename(place)
+    return posixpath.basename(place) if is_remote(place) else os.path.basename(place)
 
 
 def pictures(source: str, name: str) -> list[Found]:
@@ -80,12 +80,12 @@ def pictures(source: str, name: str) -> list[Found]:
         name: what errors call it.
 
     Raises:
-        PictureError: there is none.
+        ImageError: there is none.
     """
     source = local(source)
-    found = _far(source) if remote(source) else _near(source)
+    found = _far(source) if is_remote(source) else _near(source)
     if not found:
-        raise PictureError(
+        raise ImageError(
             f"`{name}` must be a picture, a folder of pictures or a pattern, got {source}, where "
             "none was found; choose another"
         )
@@ -98,7 +98,7 @@ def stamp(place: str) -> Stamp | None:
     Example:
         >>> stamp("there/is/none.png")
     """
-    if remote(place):
+    if is_remote(place):
         system, path = _system(place)
         if not system.exists(path):
             return None
@@ -114,13 +114,13 @@ def stamp(place: str) -> Stamp | None:
 
 
 @contextmanager
-def fetched(place: str) -> Iterator[str]:
+def download(place: str) -> Iterator[str]:
     """A file as a path of this machine, under its own name; a copy where it lies elsewhere.
 
     Raises:
-        PictureError: it cannot be read.
+        ImageError: it cannot be read.
     """
-    if not remote(place):
+    if not is_remote(place):
         yield place
         return
     with TemporaryDirectory(prefix="impasto-") as folder:
@@ -129,11 +129,11 @@ def fetched(place: str) -> Iterator[str]:
             system, path = _system(place)
             system.get_file(path, here)
         except Exception as error:  # each back end has errors of its own
-            raise PictureError(f"{place} must be readable, got {_why(error)}") from error
+            raise ImageError(f"{place} must be readable, got {_why(error)}") from error
         yield here
 
 
-def handed_over(here: str, place: str) -> None:
+def upload(here: str, place: str) -> None:
     """Put a finished file where it belongs, in one step.
 
     Args:
@@ -141,10 +141,10 @@ def handed_over(here: str, place: str) -> None:
         place: where to; what is there is replaced.
 
     Raises:
-        PictureError: the place cannot be written.
+        ImageError: the place cannot be written.
     """
     try:
-        if remote(place):
+        if is_remote(place):
             system, path = _system(place)
             system.put_file(here, path)  # whole or not at all: so object stores do it
             return
@@ -153,28 +153,28 @@ def handed_over(here: str, place: str) -> None:
         os.makedirs(os.path.dirname(os.path.abspath(place)), exist_ok=True)
         os.replace(here, place)
     except Exception as error:
-        raise PictureError(
+        raise ImageError(
             f"`output` must be a place that can be written, got {place}: {_why(error)}; choose "
             "another"
         ) from error
 
 
-def workshop(output: str, manifest: str | None = None) -> str:
+def temporary_directory(output: str, manifest: str | None = None) -> str:
     """The folder that holds what is being written, beside what is done; none for other machines.
 
     Batches that write into one folder have a manifest each, and so a workshop each.
 
     Example:
-        >>> workshop("out"), workshop("s3://bucket/out")
+        >>> temporary_directory("out"), temporary_directory("s3://bucket/out")
         ('out/.impasto-work/own', '')
     """
-    if remote(output):
+    if is_remote(output):
         return ""
     named = hashlib.sha256(os.path.realpath(manifest).encode()).hexdigest() if manifest else "own"
     return os.path.join(output, ".impasto-work", named[:12])
 
 
-def swept(room: str) -> None:
+def clean_temporary_directory(room: str) -> None:
     """Remove a workshop, with what killed workers left in it."""
     if room:
         shutil.rmtree(room, ignore_errors=True)
@@ -253,11 +253,11 @@ def _system(place: str) -> tuple[Any, str]:
     try:
         return fsspec.core.url_to_fs(place)
     except ImportError as error:
-        raise PictureError(
+        raise ImageError(
             f"{scheme}:// must have its back end installed, got none: {_why(error)}"
         ) from None
     except ValueError as error:
-        raise PictureError(f"{place} must be a URL that fsspec knows, got {_why(error)}") from None
+        raise ImageError(f"{place} must be a URL that fsspec knows, got {_why(error)}") from None
 
 
 def _why(error: BaseException) -> str:

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from impasto.cli.batch_table import watching
-from impasto.cli.interrupt import stoppable
+from impasto.cli.batch_table import show_batch
 from impasto.cli.options import (
     debug_option,
     dry_run_option,
-    given,
+    given_options,
     json_option,
     progress_option,
     recipe_options,
     stacked,
 )
 from impasto.cli.presets import presets_option
-from impasto.cli.progress import spoken
-from impasto.law import checked
+from impasto.cli.progress import format_duration
+from impasto.cli.signals import interruptible
 from impasto.presets import PRESETS, read_presets, style_recipe
-from impasto.recipe import DenoiseRecipe, StyleRecipe
+from impasto.recipes import DenoiseRecipe, StyleRecipe
+from impasto.validation import validate
 
 if TYPE_CHECKING:
-    from impasto.batch.plan import Plan
+    from impasto.batch.plan import BatchPlan
     from impasto.batch.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -132,12 +132,14 @@ def place_options(command: F) -> F:
 @batch_options
 def style(contents: tuple[str, ...], styles: tuple[str, ...], **options: Any) -> int:
     """Paint every picture of CONTENTS in every style."""
-    from impasto.batch.plan import Plan, ending_of
+    from impasto.batch.plan import BatchPlan, ending_of
 
-    changed = given(StyleRecipe, _own(StyleRecipe, options))
+    changed = given_options(StyleRecipe, _own(StyleRecipe, options))
     known = read_presets(options["presets"]) if options["presets"] else PRESETS
     recipe = style_recipe(changed.pop("preset", "default"), presets=known, **changed)
-    plan = Plan("style", contents, styles, options["output"], recipe, ending_of(options["ending"]))
+    plan = BatchPlan(
+        "style", contents, styles, options["output"], recipe, ending_of(options["ending"])
+    )
     return _run(plan, options)
 
 
@@ -151,10 +153,10 @@ def denoise(inputs: tuple[str, ...], **options: Any) -> int:
 
     TIFFs of measured data keep type, axes and range.
     """
-    from impasto.batch.plan import Plan, ending_of
+    from impasto.batch.plan import BatchPlan, ending_of
 
-    recipe = checked(DenoiseRecipe, given(DenoiseRecipe, _own(DenoiseRecipe, options)))
-    plan = Plan("denoise", inputs, (), options["output"], recipe, ending_of(options["ending"]))
+    recipe = validate(DenoiseRecipe, given_options(DenoiseRecipe, _own(DenoiseRecipe, options)))
+    plan = BatchPlan("denoise", inputs, (), options["output"], recipe, ending_of(options["ending"]))
     return _run(plan, options)
 
 
@@ -177,16 +179,16 @@ def _own(model: Any, options: dict[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in model.model_fields if name != "version"}
 
 
-def _run(plan: Plan, options: dict[str, Any]) -> int:
+def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
     """Run a plan, draw how far it is, and report."""
-    from impasto.batch.run import batch as run_batch
+    from impasto.batch.run import run_batch as run_batch
 
     names = ("executor", "workers", "threads", "address", "gpus", "existing", "tries", "manifest")
     chosen = {name: options[name] for name in names}
     if options["dry_run"]:
         return _rehearse(plan, chosen, options["as_json"])
     said = "finishing the pictures at hand; once more to abandon them"
-    with stoppable(said) as asked, watching(options["progress"]) as draw:
+    with interruptible(said) as asked, show_batch(options["progress"]) as draw:
         found = run_batch(plan, **chosen, on_progress=draw, asked=asked)
     if options["as_json"]:
         click.echo(json.dumps(_facts(found, plan.output), ensure_ascii=False))
@@ -199,11 +201,11 @@ def _run(plan: Plan, options: dict[str, Any]) -> int:
     return SOME if found.done or found.skipped else NONE
 
 
-def _rehearse(plan: Plan, chosen: dict[str, Any], as_json: bool) -> int:
+def _rehearse(plan: BatchPlan, chosen: dict[str, Any], as_json: bool) -> int:
     """Print what a batch would do."""
-    from impasto.batch.rehearsal import rehearsal
+    from impasto.batch.dry_run import estimate_batch
 
-    facts = rehearsal(plan, **chosen)
+    facts = estimate_batch(plan, **chosen)
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
         return 0
@@ -222,7 +224,7 @@ def _report(found: Progress, output: str) -> None:
     words += [f"{found.skipped} left alone"] if found.skipped else []
     words += [f"{len(found.failed)} failed"] if found.failed else []
     words += [f"{found.left} to do"] if found.left else []
-    words += [spoken(found.seconds)]
+    words += [format_duration(found.seconds)]
     words += [f"{found.an_hour:.0f} an hour"] if found.made else []
     click.echo(f"impasto: {', '.join(words)}", err=True)
     click.echo(output)

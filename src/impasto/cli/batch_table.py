@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from impasto.cli.progress import spoken
+from impasto.cli.progress import format_duration
 
 if TYPE_CHECKING:
-    from impasto.batch.progress import Progress, Watch
+    from impasto.batch.progress import OnProgress, Progress
 
 _SHOWN = 8  # pictures being made, at most
 _EVERY = 30.0  # seconds between lines where there is no terminal
 
 
 @contextmanager
-def watching(wanted: bool | None) -> Iterator[Watch]:
+def show_batch(wanted: bool | None) -> Iterator[OnProgress]:
     """Show a batch on stderr.
 
     Args:
@@ -54,11 +54,11 @@ def line(progress: Progress) -> str:
         words.append(f"{progress.seconds / progress.made:.1f} s a picture")
         words.append(f"{progress.an_hour:.0f} an hour")
     if progress.remaining is not None and progress.left:
-        words.append(f"{spoken(progress.remaining)} left")
+        words.append(f"{format_duration(progress.remaining)} left")
     return "  ".join(words)
 
 
-def _lines() -> Watch:
+def _lines() -> OnProgress:
     """A line at the start, now and then, and at the end."""
     latest = -_EVERY
 
@@ -73,7 +73,7 @@ def _lines() -> Watch:
 
 
 @contextmanager
-def _live() -> Iterator[Watch]:
+def _live() -> Iterator[OnProgress]:
     """A table that is drawn anew."""
     from rich.console import Console
     from rich.live import Live

@@ -6,9 +6,9 @@ import json
 
 import click
 
-from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import debug_option, json_option, overwrite_option, progress_option
-from impasto.cli.progress import watching
+from impasto.cli.progress import show_progress
+from impasto.cli.signals import interruptible, stop_when_asked
 
 
 @click.command()
@@ -27,8 +27,8 @@ def demo(output: str, overwrite: bool, as_json: bool, progress: bool | None) -> 
     """
     from impasto.demo.run import demo as paint_demo
 
-    with stoppable() as asked, watching(progress) as draw:
-        paths = paint_demo(output, on_step=obeying(asked, draw), overwrite=overwrite)
+    with interruptible() as asked, show_progress(progress) as draw:
+        paths = paint_demo(output, on_step=stop_when_asked(asked, draw), overwrite=overwrite)
     if as_json:
         click.echo(json.dumps({name: str(path) for name, path in paths.items()}))
     else:

@@ -12,25 +12,25 @@ import click
 
 from impasto.cli import files
 from impasto.cli.denoise_figures import check_figures, draw, figure_options, truth_of
-from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import (
     debug_option,
     dry_run_option,
     file_options,
-    given,
+    given_options,
     json_option,
     progress_option,
     recipe_options,
     sidecar_option,
 )
-from impasto.cli.progress import watching
+from impasto.cli.progress import show_progress
+from impasto.cli.signals import interruptible, stop_when_asked
 from impasto.errors import ImpastoError
-from impasto.law import checked
-from impasto.picture.record import Carried, Picture
-from impasto.recipe import DenoiseRecipe
+from impasto.images.image import Image, ImageMetadata
+from impasto.recipes import DenoiseRecipe
+from impasto.validation import validate
 
 if TYPE_CHECKING:
-    from impasto.picture.stack import Stack
+    from impasto.images.stack import Stack
     from impasto.result import DenoiseResult, Diagnosis, OnStep, Step
 
 _FIELDS = tuple(name for name in DenoiseRecipe.model_fields if name != "version")
@@ -69,33 +69,35 @@ def denoise(picture: str, output: str | None, residual: str | None, **options: A
 
     Nothing is learned from but IN itself.
     """
-    from impasto.picture.stack_file import is_measured
+    from impasto.images.tiff_read import is_scientific_tiff
 
-    recipe = checked(DenoiseRecipe, given(DenoiseRecipe, {name: options[name] for name in _FIELDS}))
-    files.one_pipe({"picture": picture})
-    measured = picture != files.PIPE and (recipe.axes != "auto" or is_measured(picture))
-    place = output or f"{files.stem(picture)}-clean{'.tif' if measured else '.png'}"
+    recipe = validate(
+        DenoiseRecipe, given_options(DenoiseRecipe, {name: options[name] for name in _FIELDS})
+    )
+    files.check_single_stdin({"picture": picture})
+    measured = picture != files.PIPE and (recipe.axes != "auto" or is_scientific_tiff(picture))
+    place = output or f"{files.base_name(picture)}-clean{'.tif' if measured else '.png'}"
     saving = files.saving_of(place, files.files(picture), options)
     streamed = measured and Path(place).suffix.lower() in _TIFF
     _check_places(saving, residual, streamed)
     check_figures(options, saving, residual)
-    source = files.supplied(picture, "picture", recipe.axes)
+    source = files.open_measured(picture, "picture", recipe.axes)
     if measured and not streamed:
         _check_picture(source, place)
     truth = truth_of(options, source, recipe.axes)
     recipe = _scaled(recipe, source)
     if options["dry_run"]:
         return _rehearse(source, recipe, options["as_json"])
-    with stoppable() as asked:
+    with interruptible() as asked:
         run = _clean_stack if streamed else _clean
         return run(source, truth, recipe, saving, residual, options, asked)
 
 
 def _clean(
-    source: Picture | Stack,
-    truth: Picture | Stack | None,
+    source: Image | Stack,
+    truth: Image | Stack | None,
     recipe: DenoiseRecipe,
-    saving: files.Saving,
+    saving: files.SaveOptions,
     residual: str | None,
     options: dict[str, Any],
     asked: threading.Event,
@@ -104,10 +106,10 @@ def _clean(
     from impasto.cli.residual import write_residual
     from impasto.denoising.denoise import denoise as clean
 
-    with watching(options["progress"], part="plane") as bar:
-        result = clean(source, recipe=recipe, on_step=obeying(asked, bar))
+    with show_progress(options["progress"], part="plane") as bar:
+        result = clean(source, recipe=recipe, on_step=stop_when_asked(asked, bar))
     _say(result.diagnosis, options)
-    written = files.put(saving, result)
+    written = files.write_result(saving, result)
     if residual:
         write_residual(residual, result, saving.overwrite)
     _draw(result, truth, options)
@@ -123,18 +125,18 @@ def _clean(
 
 def _clean_stack(
     source: Stack,
-    truth: Picture | Stack | None,
+    truth: Image | Stack | None,
     recipe: DenoiseRecipe,
-    saving: files.Saving,
+    saving: files.SaveOptions,
     residual: str | None,
     options: dict[str, Any],
     asked: threading.Event,
 ) -> int:
     """Clean measured data into a TIFF, a plane at a time, and say where it is."""
     from impasto.cli.residual import write_difference
-    from impasto.denoising.denoise import account_of, denoise_stack
-    from impasto.denoising.diagnosis import diagnose
-    from impasto.picture.stack_file import open_stack
+    from impasto.denoising.denoise import denoise_stack, denoising_provenance
+    from impasto.denoising.diagnose import diagnose
+    from impasto.images.tiff_read import open_stack
 
     began = time.monotonic()
     found = diagnose(source, **recipe.model_dump(exclude={"version"}))
@@ -147,12 +149,12 @@ def _clean_stack(
 
     written = saving.output
     try:
-        with watching(options["progress"], part="plane") as bar:
-            on_step: OnStep = obeying(asked, bar, count)
+        with show_progress(options["progress"], part="plane") as bar:
+            on_step: OnStep = stop_when_asked(asked, bar, count)
             denoise_stack(
                 source, written, recipe=recipe, on_step=on_step, overwrite=saving.overwrite
             )
-            files.put_sidecar(saving, account_of(source, recipe).model_dump_json())
+            files.put_sidecar(saving, denoising_provenance(source, recipe).model_dump_json())
     except ImpastoError as error:
         # Its children tell of other things than a run that was ended.
         if not asked.is_set() or type(error) is not ImpastoError:
@@ -176,18 +178,18 @@ def _clean_stack(
 def _draw(result: DenoiseResult, truth: Any, options: dict[str, Any]) -> None:
     """Draw the figures of a picture that were asked for, opacity too."""
     before, after = result.noisy, result.pixels
-    measured = not isinstance(result.source, Carried)
+    measured = not isinstance(result.source, ImageMetadata)
     if not measured:
-        before, after = Picture(before, result.source), Picture(after, result.source)
+        before, after = Image(before, result.source), Image(after, result.source)
     draw(before, after, truth, options, measured)
 
 
-def _rehearse(source: Picture | Stack, recipe: DenoiseRecipe, as_json: bool) -> int:
+def _rehearse(source: Image | Stack, recipe: DenoiseRecipe, as_json: bool) -> int:
     """Print what noise there is and what would be done about it."""
-    from impasto.denoising.diagnosis import diagnose
+    from impasto.denoising.diagnose import diagnose
 
     found = diagnose(source, **recipe.model_dump(exclude={"version"}))
-    alone = isinstance(source, Picture)
+    alone = isinstance(source, Image)
     size = source.size if alone else source.plane_shape[:0:-1]
     planes = 1 if alone else source.count
     facts = _facts(found, size, planes, recipe, _device(recipe))
@@ -224,7 +226,7 @@ def _tell(
 ) -> None:
     """Print where the result is, or everything about it as JSON."""
     whole = {"output": written, **facts, "seconds": round(seconds, 3), "residual": residual}
-    files.tell(written, whole if options["as_json"] else None)
+    files.print_result(written, whole if options["as_json"] else None)
 
 
 def _say(found: Diagnosis, options: dict[str, Any]) -> None:
@@ -235,14 +237,14 @@ def _say(found: Diagnosis, options: dict[str, Any]) -> None:
 
 def _device(recipe: DenoiseRecipe) -> str:
     """Where a recipe computes."""
-    from impasto.compute.device import choose
+    from impasto.device import select_device
 
-    return str(choose(recipe.device))
+    return str(select_device(recipe.device))
 
 
-def _scaled(recipe: DenoiseRecipe, source: Picture | Stack) -> DenoiseRecipe:
+def _scaled(recipe: DenoiseRecipe, source: Image | Stack) -> DenoiseRecipe:
     """The recipe with its sigma in the library's numbers."""
-    floats = not isinstance(source, Picture) and source.dtype.kind == "f"
+    floats = not isinstance(source, Image) and source.dtype.kind == "f"
     if recipe.sigma == "auto" or recipe.sigma <= 1 or floats:
         return recipe
     if recipe.sigma > _WHITE:
@@ -253,9 +255,10 @@ def _scaled(recipe: DenoiseRecipe, source: Picture | Stack) -> DenoiseRecipe:
     return recipe.model_copy(update={"sigma": recipe.sigma / _WHITE})
 
 
-def _check_places(saving: files.Saving, residual: str | None, streamed: bool) -> None:
+def _check_places(saving: files.SaveOptions, residual: str | None, streamed: bool) -> None:
     """Refuse every place that cannot be written, before any work."""
-    from impasto.picture.output import check_output, check_place, format_of
+    from impasto.files import check_writable
+    from impasto.images.write import check_output, output_format
 
     rules = {"overwrite": saving.overwrite, "inputs": saving.inputs}
     if streamed:
@@ -270,16 +273,16 @@ def _check_places(saving: files.Saving, residual: str | None, streamed: bool) ->
         raise ValueError(
             f"`residual` must end in .tif or .tiff for measured data, got {residual}; choose one"
         )
-    format_of(ending, "residual", residual)
+    output_format(ending, "residual", residual)
     if Path(residual).resolve() == Path(saving.output).resolve():
         raise ValueError(
             f"`residual` must be a file of its own, got {residual!r}, which `output` writes; "
             "choose another name"
         )
-    check_place(residual, **rules, name="residual")
+    check_writable(residual, **rules, name="residual")
 
 
-def _check_unused(saving: files.Saving) -> None:
+def _check_unused(saving: files.SaveOptions) -> None:
     """Refuse what a TIFF of measured data has no use for."""
     for name, value in (
         ("bits", saving.bits),

@@ -11,8 +11,8 @@ import click
 from impasto.cli import files
 
 if TYPE_CHECKING:
-    from impasto.picture.record import Picture
-    from impasto.picture.stack import Stack
+    from impasto.images.image import Image
+    from impasto.images.stack import Stack
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,9 +32,11 @@ def figure_options(command: F) -> F:
     return command
 
 
-def check_figures(options: Mapping[str, Any], saving: files.Saving, residual: str | None) -> None:
+def check_figures(
+    options: Mapping[str, Any], saving: files.SaveOptions, residual: str | None
+) -> None:
     """Refuse every place of a figure that cannot be written, and a truth that nothing shows."""
-    from impasto.measure.figures import check_figure
+    from impasto.figures import check_figure
 
     if options["truth"] and not options["figure"]:
         raise ValueError(
@@ -55,11 +57,11 @@ def check_figures(options: Mapping[str, Any], saving: files.Saving, residual: st
             )
 
 
-def truth_of(options: Mapping[str, Any], source: Picture | Stack, axes: str) -> Any:
+def truth_of(options: Mapping[str, Any], source: Image | Stack, axes: str) -> Any:
     """The picture without noise, of the same size; None where none is given."""
     if not options["truth"]:
         return None
-    truth = files.supplied(options["truth"], "truth", axes)
+    truth = files.open_measured(options["truth"], "truth", axes)
     own, other = (_shape(one) for one in (source, truth))
     if own != other:
         raise ValueError(
@@ -71,8 +73,8 @@ def truth_of(options: Mapping[str, Any], source: Picture | Stack, axes: str) -> 
 
 def draw(noisy: Any, clean: Any, truth: Any, options: Mapping[str, Any], measured: bool) -> None:
     """Draw the figures that were asked for; measured data from its own black to its own white."""
-    from impasto.measure.denoise_figures import denoise_figure, pair_figure
-    from impasto.measure.figures import save_figure
+    from impasto.denoise_figures import denoise_figure, pair_figure
+    from impasto.figures import save_figure
 
     if options["figure"]:
         row = denoise_figure(truth, noisy, clean, stretch=measured)
@@ -81,7 +83,7 @@ def draw(noisy: Any, clean: Any, truth: Any, options: Mapping[str, Any], measure
         save_figure(pair_figure(noisy, stretch=measured), options["pairs"], options["overwrite"])
 
 
-def _shape(source: Picture | Stack) -> tuple[int, int]:
+def _shape(source: Image | Stack) -> tuple[int, int]:
     """(width, height) of a picture or of a stack's planes."""
     if hasattr(source, "plane_shape"):
         return source.plane_shape[2], source.plane_shape[1]

@@ -69,15 +69,17 @@ def _libraries() -> str:
 
 
 def _device() -> str:
-    from impasto.compute.device import choose
+    from impasto.device import select_device
 
-    return str(choose("auto"))
+    return str(select_device("auto"))
 
 
 def _precision() -> str:
-    from impasto.compute.device import choose, precision
+    from impasto.device import select_device, select_precision
 
-    return f"{str(precision(choose('auto'))).removeprefix('torch.')}, by a short probe"
+    return (
+        f"{str(select_precision(select_device('auto'))).removeprefix('torch.')}, by a short probe"
+    )
 
 
 def _threads() -> str:
@@ -87,9 +89,9 @@ def _threads() -> str:
 
 
 def _memory() -> str:
-    from impasto.compute.memory import GIB, free
+    from impasto.memory import GIB, available_bytes
 
-    left = free() / GIB
+    left = available_bytes() / GIB
     if left < LEAST_MEMORY:
         raise RuntimeError(
             f"{left:.1f} GiB free, of {LEAST_MEMORY:g} needed at 512 pixels; close other programs"
@@ -98,24 +100,24 @@ def _memory() -> str:
 
 
 def _weights() -> str:
-    from impasto.vgg.weights import load
+    from impasto.vgg.weights import load_weights
 
-    load("oxford")
+    load_weights("oxford")
     return "the original Oxford VGG-19, SHA-256 verified"
 
 
 def _formats() -> str:
     import torch
 
-    from impasto.picture.formats import FORMATS
-    from impasto.picture.read import open_picture
-    from impasto.picture.record import Carried
-    from impasto.picture.write import encode
+    from impasto.images.formats import FORMATS
+    from impasto.images.image import ImageMetadata
+    from impasto.images.read import open_image
+    from impasto.images.write import encode
 
     gray = torch.full((3, 16, 24), 0.5)
     for name in FORMATS:
         try:
-            size = open_picture(encode(gray, name, carried=Carried())).size
+            size = open_image(encode(gray, name, carried=ImageMetadata())).size
         except Exception as error:
             raise RuntimeError(f"{name}: {error}") from error
         if size != (24, 16):
@@ -126,7 +128,7 @@ def _formats() -> str:
 def _figures() -> str:
     import io
 
-    from impasto.measure.figures import loss_curve
+    from impasto.figures import loss_curve
     from impasto.result import Losses
 
     buffer = io.BytesIO()

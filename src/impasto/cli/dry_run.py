@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from impasto.cli.progress import spoken
+from impasto.cli.progress import format_duration
 
 if TYPE_CHECKING:
-    from impasto.style.plan import Plan, Rung
+    from impasto.style.plan import Plan, ScalePlan
 
 _GIB = 2**30
 
 
-def tell_plans(plans: Mapping[str, Plan], as_json: bool) -> None:
+def print_plans(plans: Mapping[str, Plan], as_json: bool) -> None:
     """Print the plans of some runs, one after the other.
 
     Args:
@@ -77,7 +77,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _row(place: int, rung: Rung) -> tuple[str, ...]:
+def _row(place: int, rung: ScalePlan) -> tuple[str, ...]:
     """One size as a row of the table."""
     width, height = rung.size
     tiles = "whole" if rung.tile is None else f"{rung.tiles} of {rung.tile}"
@@ -93,7 +93,7 @@ def _gib(count: int) -> str:
 
 def _time(seconds: float | None) -> str:
     """Seconds in words."""
-    return "unknown" if seconds is None else spoken(seconds)
+    return "unknown" if seconds is None else format_duration(seconds)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -15,9 +15,9 @@ import click
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from impasto.picture.record import Carried, Picture
-    from impasto.picture.stack import Stack
-    from impasto.recipe import ReconstructRecipe, StyleRecipe
+    from impasto.images.image import Image, ImageMetadata
+    from impasto.images.stack import Stack
+    from impasto.recipes import ReconstructRecipe, StyleRecipe
     from impasto.result import DenoiseResult, Diagnosis, OnStep, Result, Step
     from impasto.style.checkpoint import Checkpoints
 
@@ -28,7 +28,7 @@ SIDECAR = ".impasto.json"
 
 
 @dataclass(frozen=True)
-class Saving:
+class SaveOptions:
     """Where a run's picture goes and how it is written.
 
     Attributes:
@@ -66,7 +66,7 @@ class Saving:
         }
 
 
-def one_pipe(named: Mapping[str, str]) -> None:
+def check_single_stdin(named: Mapping[str, str]) -> None:
     """Refuse a second `-` among the inputs, and a `-` with nothing piped in."""
     piped = [name for name, source in named.items() if source == PIPE]
     if len(piped) > 1:
@@ -77,18 +77,18 @@ def one_pipe(named: Mapping[str, str]) -> None:
         raise ValueError(f"`{piped[0]}` is `-`, but nothing is piped in; name a file")
 
 
-def opened(source: str, name: str) -> Picture:
+def open_content(source: str, name: str) -> Image:
     """Read a picture from a file, or from stdin where the source is `-`."""
-    from impasto.picture.read import open_picture
+    from impasto.images.read import open_image
 
-    return open_picture(contents(source), name=name)
+    return open_image(contents(source), name=name)
 
 
-def supplied(source: str, name: str, axes: str = "auto") -> Picture | Stack:
+def open_measured(source: str, name: str, axes: str = "auto") -> Image | Stack:
     """Open a picture, or measured data where the source is a TIFF of such."""
-    from impasto.picture.supply import supply
+    from impasto.images.open_input import open_input
 
-    return supply(contents(source), axes, name)
+    return open_input(contents(source), axes, name)
 
 
 def contents(source: str) -> str | bytes:
@@ -96,7 +96,7 @@ def contents(source: str) -> str | bytes:
     return sys.stdin.buffer.read() if source == PIPE else source
 
 
-def stem(source: str) -> str:
+def base_name(source: str) -> str:
     """The name a source gives to what is made from it."""
     return "stdin" if source == PIPE else Path(source).stem
 
@@ -111,14 +111,14 @@ def weights_of(recipe: Recipe) -> str | None:
     return recipe.weights if Path(recipe.weights).is_file() else None
 
 
-def snapshot(saving: Saving, evaluation: int) -> Path:
+def snapshot(saving: SaveOptions, evaluation: int) -> Path:
     """Where the picture of an evaluation goes: `out.png` -> `out-00050.png`."""
     output = Path(saving.output)
     return output.with_name(f"{output.stem}-{evaluation:05}.png")
 
 
 def check_places(
-    saving: Saving,
+    saving: SaveOptions,
     *,
     writes_picture: bool = True,
     figures: Mapping[str, str | None],
@@ -136,12 +136,12 @@ def check_places(
 
     Raises:
         ValueError: a place or a combination of options makes no sense.
-        PictureError: a place cannot be written, or is taken.
+        ImageError: a place cannot be written, or is taken.
     """
-    from impasto.measure.figures import check_figure
-    from impasto.picture.animation import check_animation
-    from impasto.picture.output import check_place
-    from impasto.picture.write import check_output
+    from impasto.figures import check_figure
+    from impasto.files import check_writable
+    from impasto.images.animation import check_animation
+    from impasto.images.write import check_output
 
     rules = {"overwrite": saving.overwrite, "inputs": saving.inputs}
     taken: dict[Path, str] = {}
@@ -155,7 +155,7 @@ def check_places(
         for evaluation in range(save_every, steps + 1, save_every) if save_every else ():
             taken[check_output(snapshot(saving, evaluation), **rules).resolve()] = "save_every"
     if writes_picture and saving.beside:
-        beside = check_place(saving.beside, **rules, name="output")
+        beside = check_writable(saving.beside, **rules, name="output")
         taken[beside.resolve()] = "output"
     for name, place in figures.items():
         if place is None:
@@ -171,7 +171,7 @@ def check_places(
         _rehearse(saving)
 
 
-def put(saving: Saving, result: Result | DenoiseResult) -> str:
+def write_result(saving: SaveOptions, result: Result | DenoiseResult) -> str:
     """Write a result's picture with the account of how it was made; gives its path, or `-`."""
     from impasto.provenance import Output
 
@@ -181,18 +181,20 @@ def put(saving: Saving, result: Result | DenoiseResult) -> str:
     return written
 
 
-def put_sidecar(saving: Saving, account: str) -> None:
+def put_sidecar(saving: SaveOptions, account: str) -> None:
     """Write an account into a file of its own, where one is wanted."""
-    from impasto.picture.output import placed
+    from impasto.files import write_atomically
 
     if saving.beside:
         text = json.dumps(json.loads(account), indent=2, ensure_ascii=False) + "\n"
-        placed(text.encode(), saving.beside, overwrite=saving.overwrite)
+        write_atomically(text.encode(), saving.beside, overwrite=saving.overwrite)
 
 
-def put_pixels(saving: Saving, pixels: Tensor, carried: Carried, recipe: str | None) -> str:
+def put_pixels(
+    saving: SaveOptions, pixels: Tensor, carried: ImageMetadata, recipe: str | None
+) -> str:
     """Write a picture; gives back its path, or `-`."""
-    from impasto.picture.write import encode, save
+    from impasto.images.write import encode, save
 
     if saving.output == PIPE:
         data = encode(pixels, "png", carried=carried, recipe=recipe, **saving.settings)
@@ -212,13 +214,13 @@ def put_pixels(saving: Saving, pixels: Tensor, carried: Carried, recipe: str | N
     )
 
 
-def snapshots(saving: Saving, every: int | None, recipe: Recipe) -> OnStep:
+def snapshots(saving: SaveOptions, every: int | None, recipe: Recipe) -> OnStep:
     """A watcher that writes the picture each so many evaluations; none where `every` is None.
 
     What it writes may be smaller than the output, and is opaque.
     """
-    from impasto.picture.record import Carried
-    from impasto.picture.write import save
+    from impasto.images.image import ImageMetadata
+    from impasto.images.write import save
 
     # A picture that is shared must not tell where its maker keeps files.
     record = recipe.model_copy(update={"weights": Path(recipe.weights).name}).model_dump_json()
@@ -228,7 +230,7 @@ def snapshots(saving: Saving, every: int | None, recipe: Recipe) -> OnStep:
             save(
                 step.picture(),
                 snapshot(saving, step.evaluation),
-                carried=Carried(),
+                carried=ImageMetadata(),
                 recipe=record,
                 overwrite=saving.overwrite,
                 inputs=saving.inputs,
@@ -280,13 +282,13 @@ def plain(number: float) -> float | None:
 def draw_losses(result: Result, options: Mapping[str, Any]) -> None:
     """Draw the losses where that was asked for."""
     if options["loss_curve"]:
-        from impasto.measure.figures import loss_curve, save_figure
+        from impasto.figures import loss_curve, save_figure
 
         curve = loss_curve(result.history, result.scale_starts)
         save_figure(curve, options["loss_curve"], options["overwrite"])
 
 
-def tell(output: str, facts: Mapping[str, Any] | None) -> None:
+def print_result(output: str, facts: Mapping[str, Any] | None) -> None:
     """Print a result's path, or its facts as JSON; on stderr where stdout carries the picture."""
     if facts is not None:
         click.echo(json.dumps(facts, ensure_ascii=False), err=output == PIPE)
@@ -319,9 +321,9 @@ def checkpoints(folder: str | None) -> Checkpoints | None:
     return Checkpoints(folder, outlive=True)
 
 
-def saving_of(output: str, inputs: Sequence[str], options: Mapping[str, Any]) -> Saving:
-    """A `Saving` from the options that `saving_options` gave a command."""
-    return Saving(
+def saving_of(output: str, inputs: Sequence[str], options: Mapping[str, Any]) -> SaveOptions:
+    """A `SaveOptions` from the options that `saving_options` gave a command."""
+    return SaveOptions(
         output=output,
         overwrite=options["overwrite"],
         inputs=tuple(inputs),
@@ -332,12 +334,12 @@ def saving_of(output: str, inputs: Sequence[str], options: Mapping[str, Any]) ->
     )
 
 
-def _rehearse(saving: Saving) -> None:
+def _rehearse(saving: SaveOptions) -> None:
     """Encode a tiny picture the same way, so that no long run ends in a refusal."""
     import torch
 
-    from impasto.picture.record import Carried
-    from impasto.picture.write import encode
+    from impasto.images.image import ImageMetadata
+    from impasto.images.write import encode
 
     ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
-    encode(torch.zeros(3, 16, 16), ending, carried=Carried(), recipe="{}", **saving.settings)
+    encode(torch.zeros(3, 16, 16), ending, carried=ImageMetadata(), recipe="{}", **saving.settings)

@@ -18,9 +18,9 @@ from impasto.cli.batch import batch
 from impasto.cli.demo import demo
 from impasto.cli.denoise import denoise
 from impasto.cli.doctor import doctor
-from impasto.cli.look import compare, figure, info
+from impasto.cli.inspect import compare, figure, info
 from impasto.cli.noise import noise
-from impasto.cli.options import debug_option, spoken
+from impasto.cli.options import debug_option, option_errors
 from impasto.cli.presets import presets
 from impasto.cli.reconstruct import reconstruct
 from impasto.cli.rerun import rerun
@@ -96,7 +96,7 @@ def _verdict(error: Exception, words: Sequence[str]) -> tuple[str, int]:
         way_out = "clean a part of it" if "denoise" in words[:1] else "ask for a smaller `--size`"
         return f"there is not enough memory for this run; {way_out}", FAILED
     if isinstance(error, (ValueError, TypeError)):
-        return spoken(str(error)), MISUSED
+        return option_errors(str(error)), MISUSED
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}", FAILED

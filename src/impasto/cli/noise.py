@@ -14,7 +14,7 @@ from impasto.cli.options import debug_option, file_options, json_option
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from impasto.picture.record import Picture
+    from impasto.images.image import Image
 
 _WHITE = 255  # what --gaussian is out of
 
@@ -54,7 +54,7 @@ EPILOG = (
 @debug_option
 def noise(picture: str, output: str, seed: int, **options: Any) -> None:
     """Add noise of a known kind to IN."""
-    from impasto.measure.noise import add_noise
+    from impasto.synthetic_noise import add_noise
 
     gaussian, poisson = options["gaussian"], options["poisson"]
     if (gaussian is None) == (poisson is None):
@@ -62,7 +62,7 @@ def noise(picture: str, output: str, seed: int, **options: Any) -> None:
             f"`gaussian` or `poisson` must be given, one of them, got {gaussian} and {poisson}; "
             "choose a kind of noise"
         )
-    files.one_pipe({"picture": picture})
+    files.check_single_stdin({"picture": picture})
     saving = files.saving_of(output, files.files(picture), options)
     files.check_places(saving, figures={})
     clean = _opened(picture)
@@ -76,27 +76,27 @@ def noise(picture: str, output: str, seed: int, **options: Any) -> None:
         "poisson": poisson,
         "seed": seed,
     }
-    files.tell(written, facts if options["as_json"] else None)
+    files.print_result(written, facts if options["as_json"] else None)
 
 
-def _opened(source: str) -> Picture:
+def _opened(source: str) -> Image:
     """Read one picture; of a stack nobody could say which."""
-    from impasto.picture.stack_file import is_measured
+    from impasto.images.tiff_read import is_scientific_tiff
 
-    if source != files.PIPE and is_measured(source):
-        stack = files.supplied(source, "picture")
+    if source != files.PIPE and is_scientific_tiff(source):
+        stack = files.open_measured(source, "picture")
         if not stack.single:
             raise ValueError(
                 f"`picture` must be a single picture, got {source} with {stack.count} planes; "
                 "give one of them"
             )
-    return files.opened(source, "picture")
+    return files.open_content(source, "picture")
 
 
-def _put(saving: files.Saving, noisy: Tensor, clean: Picture) -> str:
+def _put(saving: files.SaveOptions, noisy: Tensor, clean: Image) -> str:
     """Write the noisy picture; 32-bit floats as they are, above white too."""
-    from impasto.picture.stack import array_stack
-    from impasto.picture.stack_write import write_stack
+    from impasto.images.stack import array_stack
+    from impasto.images.tiff_write import write_stack
 
     floats = (saving.bits or clean.carried.bits) == 32
     if not floats or Path(saving.output).suffix.lower() not in (".tif", ".tiff"):

@@ -9,9 +9,9 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from impasto.law import choices, law
-from impasto.options import LAYERS
 from impasto.presets import PRESETS
+from impasto.recipes import LAYERS
+from impasto.validation import describe_constraint, literal_values
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
         A decorator for a click command.
 
     Example:
-        >>> from impasto.recipe import StyleRecipe
+        >>> from impasto.recipes import StyleRecipe
         >>> @click.command()
         ... @recipe_options(StyleRecipe)
         ... def command(**options): ...
@@ -39,14 +39,14 @@ def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
         for name, field in reversed(model.model_fields.items()):
             if name != "version":
                 command = click.option(
-                    flag(name), name, help=described(name, field), **_shape(field)
+                    flag_name(name), name, help=option_help(name, field), **_shape(field)
                 )(command)
         return command
 
     return decorate
 
 
-def given(model: type[BaseModel], texts: Mapping[str, str | None]) -> dict[str, Any]:
+def given_options(model: type[BaseModel], texts: Mapping[str, str | None]) -> dict[str, Any]:
     """The options the user gave, as values a recipe can check.
 
     Args:
@@ -61,8 +61,9 @@ def given(model: type[BaseModel], texts: Mapping[str, str | None]) -> dict[str, 
         ValueError: a list of layers is empty or names a layer twice.
 
     Example:
-        >>> from impasto.recipe import StyleRecipe
-        >>> given(StyleRecipe, {"steps": "50", "seed": None, "style_layers": "relu1_1:2,relu2_1"})
+        >>> from impasto.recipes import StyleRecipe
+        >>> values = {"steps": "50", "seed": None, "style_layers": "relu1_1:2,relu2_1"}
+        >>> given_options(StyleRecipe, values)
         {'steps': 50, 'style_layers': {'relu1_1': 2, 'relu2_1': 1.0}}
     """
     return {
@@ -72,32 +73,32 @@ def given(model: type[BaseModel], texts: Mapping[str, str | None]) -> dict[str, 
     }
 
 
-def flag(name: str) -> str:
+def flag_name(name: str) -> str:
     """The option that stands for a field: `style_weight` -> `--style-weight`."""
     return "--" + name.replace("_", "-")
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as one would type it.
 
     Example:
-        >>> shown({"relu1_1": 1.0, "relu2_1": 0.5})
+        >>> format_value({"relu1_1": 1.0, "relu2_1": 0.5})
         'relu1_1,relu2_1:0.5'
     """
     if isinstance(value, Mapping):
-        return ",".join(k if w == 1 else f"{k}:{shown(w)}" for k, w in value.items())
+        return ",".join(k if w == 1 else f"{k}:{format_value(w)}" for k, w in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def described(name: str, field: FieldInfo) -> str:
+def option_help(name: str, field: FieldInfo) -> str:
     """A field's help: what it does, what it may be, what it is when not given."""
     if name == "preset":
         must = f"one of {', '.join(PRESETS)}"
-    elif choices(field.annotation) == LAYERS:
+    elif literal_values(field.annotation) == LAYERS:
         must = f"one of {LAYERS[0]}, {LAYERS[1]} … {LAYERS[-1]}"
     else:
-        must = law(field)
-    default = shown(field.get_default(call_default_factory=True))
+        must = describe_constraint(field)
+    default = format_value(field.get_default(call_default_factory=True))
     if field.annotation is bool:
         return field.description
     word = _alone(field)
@@ -105,11 +106,11 @@ def described(name: str, field: FieldInfo) -> str:
     return f"{field.description}  [{must}; default {default}{alone}]"
 
 
-def spoken(sentence: str) -> str:
+def option_errors(sentence: str) -> str:
     """A recipe's sentence with the way out that a command line has.
 
     Example:
-        >>> spoken("`strength` must be at most 1, got 7; see StyleRecipe for every option")
+        >>> option_errors("`strength` must be at most 1, got 7; see StyleRecipe for every option")
         '`strength` must be at most 1, got 7; see `impasto style --help` for every option'
     """
     commands = {

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from impasto.cli.options import debug_option, flag, json_option, shown
-from impasto.presets import PRESETS, read_presets, thumbnail
+from impasto.cli.options import debug_option, flag_name, format_value, json_option
+from impasto.presets import PRESETS, read_presets, thumbnail_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ def presets(presets: str | None, as_json: bool) -> None:
                 "name": name,
                 "words": preset.words,
                 "options": dict(preset.options),
-                "thumbnail": _path(thumbnail(name, known)),
+                "thumbnail": _path(thumbnail_path(name, known)),
             }
             for name, preset in known.items()
         ]
@@ -50,7 +50,9 @@ def presets(presets: str | None, as_json: bool) -> None:
     width = max(map(len, known))
     for name, preset in known.items():
         click.echo(f"{name:{width}}  {preset.words}")
-        changed = "  ".join(f"{flag(key)} {shown(value)}" for key, value in preset.options.items())
+        changed = "  ".join(
+            f"{flag_name(key)} {format_value(value)}" for key, value in preset.options.items()
+        )
         if changed:
             click.echo(f"{'':{width}}  {click.style(changed, dim=True)}")
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import click
 
-from impasto.pace import pace
+from impasto.pace import throughput
 from impasto.result import OnStep, Step
 
 LINE_EVERY = 50  # evaluations, where there is no terminal to draw a bar on
@@ -17,7 +17,7 @@ ROOMY = 76  # columns a terminal must have to show the losses too
 
 
 @contextmanager
-def watching(wanted: bool | None, label: str = "", part: str = "scale") -> Iterator[OnStep]:
+def show_progress(wanted: bool | None, label: str = "", part: str = "scale") -> Iterator[OnStep]:
     """Show the steps of a run on stderr, and where it goes on if it does not begin at the start.
 
     Args:
@@ -29,7 +29,7 @@ def watching(wanted: bool | None, label: str = "", part: str = "scale") -> Itera
         A context manager that gives the function to call at every step.
 
     Example:
-        >>> with watching(False) as draw:
+        >>> with show_progress(False) as draw:
         ...     pass
     """
     terminal = sys.stderr.isatty()
@@ -44,11 +44,11 @@ def watching(wanted: bool | None, label: str = "", part: str = "scale") -> Itera
         yield lines if part == "plane" else _announced(lines, label, say)
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time as minutes and seconds, with hours where there are any.
 
     Example:
-        >>> spoken(75.4), spoken(3700)
+        >>> format_duration(75.4), format_duration(3700)
         ('1:15', '1:01:40')
     """
     minutes, rest = divmod(round(seconds), 60)
@@ -89,7 +89,7 @@ def _place(step: Step, part: str) -> str:
 
 def _lines(label: str, part: str) -> OnStep:
     """Write a line at the first, every fiftieth and the last evaluation."""
-    rate = pace()
+    rate = throughput()
     start = f"{label}  " if label else ""
     first = True
 
@@ -104,7 +104,7 @@ def _lines(label: str, part: str) -> OnStep:
                 f"{step.evaluation}/{step.evaluations}",
                 _losses(step, part),
                 f"{speed:.3g}/s",
-                f"{spoken(step.left / speed)} left",
+                f"{format_duration(step.left / speed)} left",
             )
             click.echo("  ".join(filter(None, cells)), err=True)
 
@@ -130,7 +130,7 @@ def _bar(label: str, part: str) -> Iterator[OnStep]:
         expand=True,
     )
     task = progress.add_task(f"{label} getting ready".lstrip(), total=None, losses="", left="")
-    rate = pace()
+    rate = throughput()
 
     def draw(step: Step) -> None:
         speed = rate(step)
@@ -142,7 +142,7 @@ def _bar(label: str, part: str) -> Iterator[OnStep]:
             completed=step.evaluation,
             description=f"{label} {place}{width}×{height}".lstrip(),
             losses=_losses(step, part),
-            left=f"{speed:.3g}/s {spoken(step.left / speed)} left",
+            left=f"{speed:.3g}/s {format_duration(step.left / speed)} left",
         )
 
     with progress:

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from impasto.cli import files
-from impasto.cli.dry_run import tell_plans
-from impasto.cli.interrupt import obeying, stoppable
-from impasto.cli.options import given, recipe_options, saving_options
-from impasto.cli.progress import watching
-from impasto.cli.timelapse import filmed
-from impasto.law import checked
-from impasto.options import BLOCKS
-from impasto.recipe import ReconstructRecipe
+from impasto.cli.dry_run import print_plans
+from impasto.cli.options import given_options, recipe_options, saving_options
+from impasto.cli.progress import show_progress
+from impasto.cli.signals import interruptible, stop_when_asked
+from impasto.cli.timelapse import record_timelapse
+from impasto.recipes import BLOCKS, ReconstructRecipe
+from impasto.validation import validate
 
 if TYPE_CHECKING:
-    from impasto.picture.record import Picture
+    from impasto.images.image import Image
     from impasto.result import Result
     from impasto.style.checkpoint import Checkpoints
 
@@ -40,12 +39,12 @@ EPILOG = (
 @saving_options
 def reconstruct(image: str, output: str | None, **options: Any) -> int:
     """Rebuild IMAGE from one layer of the network."""
-    recipe = checked(ReconstructRecipe, given(ReconstructRecipe, _texts(options)))
+    recipe = validate(ReconstructRecipe, given_options(ReconstructRecipe, _texts(options)))
     wants_picture = output is not None or not options["figure"]
     if not wants_picture:
         _refuse_without_output(options)
-    files.one_pipe({"image": image})
-    place = output or f"{files.stem(image)}-{recipe.layer}.png"
+    files.check_single_stdin({"image": image})
+    place = output or f"{files.base_name(image)}-{recipe.layer}.png"
     saving = files.saving_of(place, files.files(image, files.weights_of(recipe)), options)
     files.check_places(
         saving,
@@ -54,17 +53,17 @@ def reconstruct(image: str, output: str | None, **options: Any) -> int:
         save_every=options["save_every"],
         steps=recipe.steps,
     )
-    picture = files.opened(image, "image")
+    picture = files.open_content(image, "image")
     if options["dry_run"]:
         return _rehearse(picture, recipe, _layers(recipe, wants_picture, options), options)
-    with stoppable() as asked:
+    with interruptible() as asked:
         return _run(picture, recipe, saving if wants_picture else None, options, asked)
 
 
 def _run(
-    picture: Picture,
+    picture: Image,
     recipe: ReconstructRecipe,
-    saving: files.Saving | None,
+    saving: files.SaveOptions | None,
     options: dict[str, Any],
     asked: threading.Event,
 ) -> int:
@@ -81,14 +80,14 @@ def _run(
     written = options["figure"]
     main = results[recipe.layer] if saving else next(iter(results.values()))
     if saving:
-        written = files.put(saving, main)
+        written = files.write_result(saving, main)
     _draw(picture, results, main, options)
     facts = files.summary(main, written) if options["as_json"] else None
     if facts and options["figure"]:
         facts["layers"] = {
             layer: files.plain(results[layer].losses.total) for layer in ROW if layer in results
         }
-    files.tell(written, facts)
+    files.print_result(written, facts)
     total = sum(result.evaluations for result in results.values())
     if asked.is_set():
         return files.tell_stopped(total, written, options)
@@ -105,21 +104,21 @@ def _layers(recipe: ReconstructRecipe, own: bool, options: dict[str, Any]) -> li
 
 
 def _rehearse(
-    picture: Picture, recipe: ReconstructRecipe, layers: list[str], options: dict[str, Any]
+    picture: Image, recipe: ReconstructRecipe, layers: list[str], options: dict[str, Any]
 ) -> int:
     """Print what a run would do."""
-    from impasto.style.reconstruct import reconstruct_plan
+    from impasto.style.reconstruct import plan_reconstruction
 
     recipes = {layer: recipe.model_copy(update={"layer": layer}) for layer in layers}
-    plans = {layer: reconstruct_plan(picture, recipe=own) for layer, own in recipes.items()}
-    tell_plans(plans, options["as_json"])
+    plans = {layer: plan_reconstruction(picture, recipe=own) for layer, own in recipes.items()}
+    print_plans(plans, options["as_json"])
     return 0
 
 
 def _rebuilt(
-    picture: Picture,
+    picture: Image,
     recipe: ReconstructRecipe,
-    saving: files.Saving | None,
+    saving: files.SaveOptions | None,
     options: dict[str, Any],
     asked: threading.Event,
     label: str,
@@ -128,20 +127,22 @@ def _rebuilt(
     """Rebuild one layer, drawing progress and writing snapshots on the way."""
     from impasto.style.reconstruct import reconstruct as rebuild
 
-    film = filmed(options["timelapse"] if saving else None, recipe.steps, options["overwrite"])
-    with watching(options["progress"], label) as draw, film as frames:
+    film = record_timelapse(
+        options["timelapse"] if saving else None, recipe.steps, options["overwrite"]
+    )
+    with show_progress(options["progress"], label) as draw, film as frames:
         written = [files.snapshots(saving, options["save_every"], recipe)] if saving else []
-        on_step = obeying(asked, draw, frames, *written)
+        on_step = stop_when_asked(asked, draw, frames, *written)
         return rebuild(picture, recipe=recipe, on_step=on_step, checkpoint=kept, stop=asked.is_set)
 
 
 def _draw(
-    picture: Picture, results: dict[str, Result], main: Result, options: dict[str, Any]
+    picture: Image, results: dict[str, Result], main: Result, options: dict[str, Any]
 ) -> None:
     """Draw the figures that were asked for."""
     if not (options["figure"] or options["loss_curve"]):
         return
-    from impasto.measure.figures import loss_curve, reconstruction_row, save_figure
+    from impasto.figures import loss_curve, reconstruction_row, save_figure
 
     if options["figure"]:
         row = {layer: results[layer].pixels for layer in ROW if layer in results}

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from impasto.cli import files
-from impasto.cli.interrupt import obeying, stoppable
 from impasto.cli.options import (
     debug_option,
     json_option,
@@ -18,11 +17,12 @@ from impasto.cli.options import (
     progress_option,
     sidecar_option,
 )
-from impasto.cli.progress import watching
+from impasto.cli.progress import show_progress
+from impasto.cli.signals import interruptible, stop_when_asked
 from impasto.errors import ImpastoError
 
 if TYPE_CHECKING:
-    from impasto.repetition import Prepared
+    from impasto.replay import RerunPlan
     from impasto.result import OnStep
 
 EPILOG = (
@@ -61,13 +61,15 @@ def rerun(file: str, output: str | None, **options: Any) -> int:
     FILE is a picture that impasto made, or a recipe. With --content or --style, the same is made
     of other pictures.
     """
-    from impasto.repetition import prepared, repeated
+    from impasto.replay import prepare_rerun, run_again
 
     stem, ending = _named(file)
     place = output or f"{stem}-again{ending}"
     inputs = (file, options["content"], *options["style"], options["weights"])
-    files.check_places(files.Saving(place, options["overwrite"], files.files(*inputs)), figures={})
-    found = prepared(
+    files.check_places(
+        files.SaveOptions(place, options["overwrite"], files.files(*inputs)), figures={}
+    )
+    found = prepare_rerun(
         file,
         content=options["content"],
         style=list(options["style"]) or None,
@@ -76,7 +78,7 @@ def rerun(file: str, output: str | None, **options: Any) -> int:
     for change in found.changes:
         click.echo(f"impasto: {change}", err=True)
     wished = found.account.output
-    saving = files.Saving(
+    saving = files.SaveOptions(
         place,
         options["overwrite"],
         files.files(*inputs, *map(str, found.files)),
@@ -88,27 +90,27 @@ def rerun(file: str, output: str | None, **options: Any) -> int:
     files.check_places(saving, figures={})
     measured = _measured(found, place)
     began = time.monotonic()
-    with stoppable() as asked:
-        with watching(options["progress"], part="plane" if measured else "scale") as draw:
-            watch = obeying(asked, draw)
-            result = _cleaned(found, saving, watch) if measured else repeated(found, watch)
-        written = place if measured else files.put(saving, result)
+    with interruptible() as asked:
+        with show_progress(options["progress"], part="plane" if measured else "scale") as draw:
+            watch = stop_when_asked(asked, draw)
+            result = _cleaned(found, saving, watch) if measured else run_again(found, watch)
+        written = place if measured else files.write_result(saving, result)
     facts = {
         "output": written,
         "method": found.account.method,
         "seconds": round(time.monotonic() - began, 3),
         "changes": list(found.changes),
     }
-    files.tell(written, facts if options["as_json"] else None)
+    files.print_result(written, facts if options["as_json"] else None)
     if not asked.is_set():
         return 0
     click.echo(f"impasto: stopped; what was made by then is in {written}", err=True)
     return 130
 
 
-def _measured(found: Prepared, place: str) -> bool:
+def _measured(found: RerunPlan, place: str) -> bool:
     """Whether measured data is to be cleaned into a TIFF; refuses any other kind of file."""
-    from impasto.picture.stack import Stack
+    from impasto.images.stack import Stack
 
     source = found.pictures.get("content")
     tiff = Path(place).suffix.lower() in (".tif", ".tiff")
@@ -119,9 +121,9 @@ def _measured(found: Prepared, place: str) -> bool:
     return isinstance(source, Stack) and tiff
 
 
-def _cleaned(found: Prepared, saving: files.Saving, on_step: OnStep) -> None:
+def _cleaned(found: RerunPlan, saving: files.SaveOptions, on_step: OnStep) -> None:
     """Clean measured data once more, a plane at a time."""
-    from impasto.denoising.denoise import account_of, denoise_stack
+    from impasto.denoising.denoise import denoise_stack, denoising_provenance
 
     source, recipe = found.pictures["content"], found.account.recipe
     rules = {"on_step": on_step, "overwrite": saving.overwrite}
@@ -131,7 +133,7 @@ def _cleaned(found: Prepared, saving: files.Saving, on_step: OnStep) -> None:
         if type(error) is not ImpastoError:  # its children tell of other things than Ctrl-C
             raise
         raise click.Abort from None
-    files.put_sidecar(saving, account_of(source, recipe).model_dump_json())
+    files.put_sidecar(saving, denoising_provenance(source, recipe).model_dump_json())
 
 
 def _named(file: str) -> tuple[str, str]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.picture.record import Carried
-from impasto.picture.stack import Stack, array_stack
-from impasto.picture.stack_file import open_stack
-from impasto.picture.stack_write import write_stack
-from impasto.picture.write import save
+from impasto.images.image import ImageMetadata
+from impasto.images.stack import Stack, array_stack
+from impasto.images.tiff_read import open_stack
+from impasto.images.tiff_write import write_stack
+from impasto.images.write import save
 
 if TYPE_CHECKING:
     from impasto.result import DenoiseResult
@@ -35,7 +35,7 @@ def write_residual(path: str, result: DenoiseResult, overwrite: bool) -> None:
         write_stack(path, stack, [stack.plane(())], overwrite=overwrite)
         return
     bits = 8 * source.dtype.itemsize if data else source.bits
-    save(0.5 + taken, path, carried=Carried(bits=bits), overwrite=overwrite)
+    save(0.5 + taken, path, carried=ImageMetadata(bits=bits), overwrite=overwrite)
 
 
 def write_difference(

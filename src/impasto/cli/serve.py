@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from impasto.cli.options import debug_option, given, recipe_options
+from impasto.cli.options import debug_option, given_options, recipe_options
 from impasto.errors import ImpastoError
-from impasto.law import checked
+from impasto.validation import validate
 
 EPILOG = (
     "The address that is printed ends in a token; without it nothing is answered but the empty "
@@ -41,15 +41,15 @@ def serve(allow_host: tuple[str, ...], no_browser: bool, **texts: str | None) ->
     """Open impasto's page in the browser, and answer its API."""
     from impasto.serve.limits import ServeOptions
 
-    options = checked(ServeOptions, given(ServeOptions, texts))
+    options = validate(ServeOptions, given_options(ServeOptions, texts))
     try:
-        from impasto.serve.server import opened
+        from impasto.serve.server import open_server
     except ModuleNotFoundError as error:
         raise ImpastoError(
             f"the page needs {error.name}, which is not installed; install impasto with its extra, "
             "`pip install 'impasto[serve]'`"
         ) from None
-    server = opened(options, allow_host)
+    server = open_server(options, allow_host)
     click.echo(server.address)
     click.echo(f"impasto: jobs are kept in {options.place}; Ctrl-C ends", err=True)
     if not no_browser:

@@ -8,22 +8,22 @@ from typing import Any, NamedTuple
 import click
 
 from impasto.cli import files
-from impasto.cli.interrupt import stoppable
 from impasto.cli.options import (
     debug_option,
-    flag,
-    given,
+    flag_name,
+    given_options,
     json_option,
     overwrite_option,
     progress_option,
 )
 from impasto.cli.presets import presets_option
+from impasto.cli.signals import interruptible
 from impasto.cli.style import paint_files
-from impasto.cli.wishes import mask_options, opened, wishes
-from impasto.cli.wishes import named as named_files
+from impasto.cli.style_args import mask_options, open_styles, parse_styles
+from impasto.cli.style_args import style_names as named_files
+from impasto.contact_sheet import VALUES, SheetCell, sheet_cells
 from impasto.presets import PRESETS, read_presets
-from impasto.recipe import StyleRecipe
-from impasto.sheet import VALUES, Cell, cells
+from impasto.recipes import StyleRecipe
 
 
 class _Effort(NamedTuple):
@@ -58,7 +58,7 @@ EPILOG = (
     "--over",
     multiple=True,
     metavar="OPTION[=A,B,…]",
-    help=f"what to vary: one or two of {', '.join(flag(name)[2:] for name in VALUES)}, with "
+    help=f"what to vary: one or two of {', '.join(flag_name(name)[2:] for name in VALUES)}, with "
     "values of your own or the usual ones; style-scale counts in shares of the usual brush  "
     "[default: preset]",
 )
@@ -97,33 +97,37 @@ def sheet(content: str, style: tuple[str, ...], **options: Any) -> int:
         raise ValueError(f"`over` must give at most {MOST} cells, got {count}; name fewer")
     effort = _SMALL if count > FEW else _LARGE
     shared["steps"] = options["cell_steps"] or effort.steps
-    found = cells(over, options["cell"] or effort.size, presets=known, **shared)
-    wanted = wishes(style, options)
+    found = sheet_cells(over, options["cell"] or effort.size, presets=known, **shared)
+    wanted = parse_styles(style, options)
     beside = {name: options[name] for name in ("protect", "keep") if options[name]}
     inputs = {"content": content, **named_files(wanted), **beside}
-    files.one_pipe(inputs)
-    place = options["output"] or f"{files.stem(content)}-sheet.png"
-    saving = files.Saving(place, options["overwrite"], files.files(*inputs.values()))
+    files.check_single_stdin(inputs)
+    place = options["output"] or f"{files.base_name(content)}-sheet.png"
+    saving = files.SaveOptions(place, options["overwrite"], files.files(*inputs.values()))
     files.check_places(saving, writes_picture=False, figures={"output": place})
     pictures = {
-        "content": files.opened(content, "content"),
-        "style": opened(wanted),
-        **{name: files.opened(source, name) for name, source in beside.items()},
+        "content": files.open_content(content, "content"),
+        "style": open_styles(wanted),
+        **{name: files.open_content(source, name) for name, source in beside.items()},
     }
     columns = len(list(over.values())[-1]) if len(over) == 2 else 0
     return _drawn(found, pictures, saving, columns, options)
 
 
 def _drawn(
-    found: list[Cell], pictures: dict[str, Any], saving: files.Saving, columns: int, options: Any
+    found: list[SheetCell],
+    pictures: dict[str, Any],
+    saving: files.SaveOptions,
+    columns: int,
+    options: Any,
 ) -> int:
     """Paint every cell and draw the sheet."""
-    from impasto.measure.figures import contact_sheet, save_figure
-    from impasto.style.stylize import style_plan, stylize
+    from impasto.figures import contact_sheet, save_figure
+    from impasto.style.stylize import plan_style, stylize
 
-    style_plan(**pictures, recipe=_only_painted(found[0]))  # refused before anything is said
+    plan_style(**pictures, recipe=_only_painted(found[0]))  # refused before anything is said
     painted = []
-    with stoppable() as asked:
+    with interruptible() as asked:
         for cell in found:
             if asked.is_set():
                 break
@@ -140,11 +144,11 @@ def _drawn(
         "cells": [{"number": cell.number, "label": cell.label} for cell in found[: len(painted)]],
     }
     if painted:
-        files.tell(saving.output, facts if options["as_json"] else None)
+        files.print_result(saving.output, facts if options["as_json"] else None)
     return 130 if asked.is_set() else 0
 
 
-def _only_painted(cell: Cell) -> StyleRecipe:
+def _only_painted(cell: SheetCell) -> StyleRecipe:
     """A cell's recipe without what cleans: a sheet is to be quick."""
     return cell.recipe.model_copy(update={"denoise": "no"})
 
@@ -155,15 +159,15 @@ def _picked(
     """Paint one cell at full size, as `impasto style` would."""
     size = shared.pop("size")
     if size == "original":
-        size = max(files.opened(content, "content").size)
-    found = cells(over, size, **shared)
+        size = max(files.open_content(content, "content").size)
+    found = sheet_cells(over, size, **shared)
     if options["pick"] > len(found):
         raise ValueError(
             f"`pick` must be a cell from 1 to {len(found)}, got {options['pick']}; look at the "
             "sheet again"
         )
     recipe = found[options["pick"] - 1].recipe
-    place = options["output"] or f"{files.stem(content)}-{options['pick']}.png"
+    place = options["output"] or f"{files.base_name(content)}-{options['pick']}.png"
     return paint_files(content, style, place, recipe, None, {**_PLAIN, **options})
 
 
@@ -175,7 +179,8 @@ def _over(texts: tuple[str, ...], known: Any) -> dict[str, list[Any]]:
         name = name.removeprefix("--").replace("-", "_")
         if name not in VALUES:
             raise ValueError(
-                f"`over` must be one of {', '.join(flag(one)[2:] for one in VALUES)}, got {text!r}"
+                f"`over` must be one of {', '.join(flag_name(one)[2:] for one in VALUES)}, "
+                f"got {text!r}"
             )
         usual = [one for one in known if one not in ("notebook", "gatys")]
         values = listed.split(",") if listed else usual if name == "preset" else VALUES[name]
@@ -193,8 +198,8 @@ def _value(name: str, value: Any) -> Any:
         return float(value)
     except ValueError:
         raise ValueError(
-            f"`over` must give numbers for {flag(name)[2:]}, got {value!r}; for example "
-            f"{flag(name)[2:]}=0.2,0.8"
+            f"`over` must give numbers for {flag_name(name)[2:]}, got {value!r}; for example "
+            f"{flag_name(name)[2:]}=0.2,0.8"
         ) from None
 
 
@@ -210,4 +215,4 @@ def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
                 "example seed=3"
             )
         found[name] = value
-    return given(StyleRecipe, found)
+    return given_options(StyleRecipe, found)

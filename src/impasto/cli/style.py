@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from impasto.cli import files
-from impasto.cli.dry_run import tell_plans
-from impasto.cli.interrupt import obeying, stoppable
+from impasto.cli.dry_run import print_plans
 from impasto.cli.options import (
-    given,
+    given_options,
     recipe_options,
     saving_options,
 )
 from impasto.cli.presets import presets_option
-from impasto.cli.progress import watching
-from impasto.cli.timelapse import filmed
-from impasto.cli.wishes import mask_options, named, opened, wishes
-from impasto.law import choices
+from impasto.cli.progress import show_progress
+from impasto.cli.signals import interruptible, stop_when_asked
+from impasto.cli.style_args import mask_options, open_styles, parse_styles, style_names
+from impasto.cli.timelapse import record_timelapse
 from impasto.presets import PRESETS, read_presets, style_recipe
-from impasto.recipe import StyleRecipe
+from impasto.recipes import StyleRecipe
+from impasto.validation import literal_values
 
 if TYPE_CHECKING:
     from impasto.result import Result
@@ -73,12 +73,12 @@ def paint_files(
         start: file of the init picture, if there is one.
         options: the command's other options.
     """
-    wanted = wishes(style, options)
+    wanted = parse_styles(style, options)
     beside = {name: options[name] for name in ("protect", "keep") if options[name]}
     beside |= {"init": start} if start else {}
-    inputs = {"content": content, **named(wanted), **beside}
-    files.one_pipe(inputs)
-    stems = [files.stem(source) for source in (content, *(wish.source for wish in wanted))]
+    inputs = {"content": content, **style_names(wanted), **beside}
+    files.check_single_stdin(inputs)
+    stems = [files.base_name(source) for source in (content, *(wish.source for wish in wanted))]
     place = output or "-".join(stems) + ".png"
     taken = (*inputs.values(), files.weights_of(recipe))
     saving = files.saving_of(place, files.files(*taken), options)
@@ -89,37 +89,39 @@ def paint_files(
         steps=recipe.steps,
     )
     pictures = {
-        "content": files.opened(content, "content"),
-        "style": opened(wanted),
-        **{_ARGUMENTS[name]: files.opened(source, name) for name, source in beside.items()},
+        "content": files.open_content(content, "content"),
+        "style": open_styles(wanted),
+        **{_ARGUMENTS[name]: files.open_content(source, name) for name, source in beside.items()},
     }
     if options["dry_run"]:
         return _rehearse(recipe, pictures, options["as_json"])
     return _run(recipe, pictures, saving, options)
 
 
-def _run(recipe: StyleRecipe, pictures: dict[str, Any], saving: files.Saving, options: Any) -> int:
+def _run(
+    recipe: StyleRecipe, pictures: dict[str, Any], saving: files.SaveOptions, options: Any
+) -> int:
     """Paint, write everything, and say where it is."""
     kept = files.checkpoints(options["checkpoint"])
     # Where no figure needs them at the end, the run may let go of the pictures.
     shown = dict(pictures) if options["figure"] else {}
-    with stoppable() as asked:
-        film = filmed(options["timelapse"], recipe.steps, options["overwrite"])
-        with watching(options["progress"]) as draw, film as frames:
+    with interruptible() as asked:
+        film = record_timelapse(options["timelapse"], recipe.steps, options["overwrite"])
+        with show_progress(options["progress"]) as draw, film as frames:
             result = _painter(recipe)(
                 pictures.pop("content"),
                 pictures.pop("style"),
                 recipe=recipe,
-                on_step=obeying(
+                on_step=stop_when_asked(
                     asked, draw, frames, files.snapshots(saving, options["save_every"], recipe)
                 ),
                 checkpoint=kept,
                 stop=asked.is_set,
                 **pictures,
             )
-        written = files.put(saving, result)
+        written = files.write_result(saving, result)
         _draw(result, shown, options)
-    files.tell(written, files.summary(result, written) if options["as_json"] else None)
+    files.print_result(written, files.summary(result, written) if options["as_json"] else None)
     if asked.is_set():
         return files.tell_stopped(result.evaluations, written, options)
     if kept:
@@ -140,10 +142,10 @@ def _painter(recipe: StyleRecipe) -> Callable[..., Any]:
 
 def _rehearse(recipe: StyleRecipe, pictures: dict[str, Any], as_json: bool) -> int:
     """Print what a run would do; cleaning needs no plan."""
-    from impasto.style.stylize import style_plan
+    from impasto.style.stylize import plan_style
 
     recipe = recipe.model_copy(update={"denoise": "no"})
-    tell_plans({"": style_plan(**pictures, recipe=recipe)}, as_json)
+    print_plans({"": plan_style(**pictures, recipe=recipe)}, as_json)
     return 0
 
 
@@ -151,19 +153,19 @@ def _draw(result: Result, shown: dict[str, Any], options: Any) -> None:
     """Draw the figures that were asked for."""
     files.draw_losses(result, options)
     if shown:
-        from impasto.measure.figures import save_figure, triptych
-        from impasto.picture.record import Picture
+        from impasto.figures import save_figure, triptych
+        from impasto.images.image import Image
 
         # Of a folder of styles there is no one picture to show.
-        styles = [one.picture for one in shown["style"] if isinstance(one.picture, Picture)]
-        row = triptych(shown["content"], styles, Picture(result.pixels, result.carried))
+        styles = [one.picture for one in shown["style"] if isinstance(one.picture, Image)]
+        row = triptych(shown["content"], styles, Image(result.pixels, result.carried))
         save_figure(row, options["figure"], options["overwrite"])
 
 
 def _recipe(texts: dict[str, str | None], presets: str | None) -> tuple[StyleRecipe, str | None]:
     """The recipe, and the picture to start from where `--init` names one."""
     start = texts["init"]
-    words = set(choices(StyleRecipe.model_fields["init"].annotation)) - {"picture"}
+    words = set(literal_values(StyleRecipe.model_fields["init"].annotation)) - {"picture"}
     if start in words or start is None:
         start = None
     elif start == files.PIPE or Path(start).exists() or Path(start).name != Path(start).stem:
@@ -173,7 +175,7 @@ def _recipe(texts: dict[str, str | None], presets: str | None) -> tuple[StyleRec
             f"`init` must be one of {', '.join(sorted(words))} or the path of a picture, "
             f"got {start!r}; there is no such file"
         )
-    options = given(StyleRecipe, texts)
+    options = given_options(StyleRecipe, texts)
     known = PRESETS if presets is None else read_presets(presets)
     return style_recipe(options.pop("preset", "default"), presets=known, **options), start
 

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from impasto.cli import files
-from impasto.cli.dry_run import tell_plans
-from impasto.cli.interrupt import obeying, stoppable
-from impasto.cli.options import given, recipe_options, saving_options
-from impasto.cli.progress import watching
-from impasto.cli.timelapse import filmed
-from impasto.cli.wishes import named, opened, wishes
-from impasto.law import checked
-from impasto.recipe import TextureRecipe
+from impasto.cli.dry_run import print_plans
+from impasto.cli.options import given_options, recipe_options, saving_options
+from impasto.cli.progress import show_progress
+from impasto.cli.signals import interruptible, stop_when_asked
+from impasto.cli.style_args import open_styles, parse_styles, style_names
+from impasto.cli.timelapse import record_timelapse
+from impasto.recipes import TextureRecipe
+from impasto.validation import validate
 
 EPILOG = (
     "A STYLE is a picture, or a folder of pictures as one style; STYLE:0.7 gives it a weight. One "
@@ -34,17 +34,19 @@ def texture(style: tuple[str, ...], output: str | None, **options: Any) -> int:
 
     Its strokes and colors, in a picture of any size.
     """
+    from impasto.style.texture import plan_texture
     from impasto.style.texture import texture as make
-    from impasto.style.texture import texture_plan
 
     if options["checkpoint"]:
         raise ValueError("`checkpoint` is not for textures, which start from noise; leave it out")
     fields = [name for name in TextureRecipe.model_fields if name != "version"]
-    recipe = checked(TextureRecipe, given(TextureRecipe, {name: options[name] for name in fields}))
-    wanted = wishes(style, {**options, "regions": ()})
-    inputs = named(wanted)
-    files.one_pipe(inputs)
-    place = output or f"{'-'.join(files.stem(wish.source) for wish in wanted)}-texture.png"
+    recipe = validate(
+        TextureRecipe, given_options(TextureRecipe, {name: options[name] for name in fields})
+    )
+    wanted = parse_styles(style, {**options, "regions": ()})
+    inputs = style_names(wanted)
+    files.check_single_stdin(inputs)
+    place = output or f"{'-'.join(files.base_name(wish.source) for wish in wanted)}-texture.png"
     taken = (*inputs.values(), files.weights_of(recipe))
     saving = files.saving_of(place, files.files(*taken), options)
     files.check_places(
@@ -53,23 +55,23 @@ def texture(style: tuple[str, ...], output: str | None, **options: Any) -> int:
         save_every=options["save_every"],
         steps=recipe.steps,
     )
-    styles = opened(wanted)
+    styles = open_styles(wanted)
     if options["dry_run"]:
-        tell_plans({"": texture_plan(styles, recipe=recipe)}, options["as_json"])
+        print_plans({"": plan_texture(styles, recipe=recipe)}, options["as_json"])
         return 0
-    with stoppable() as asked:
-        film = filmed(options["timelapse"], recipe.steps, options["overwrite"])
+    with interruptible() as asked:
+        film = record_timelapse(options["timelapse"], recipe.steps, options["overwrite"])
         every = files.snapshots(saving, options["save_every"], recipe)
-        with watching(options["progress"]) as draw, film as frames:
+        with show_progress(options["progress"]) as draw, film as frames:
             result = make(
                 styles,
                 recipe=recipe,
-                on_step=obeying(asked, draw, frames, every),
+                on_step=stop_when_asked(asked, draw, frames, every),
                 stop=asked.is_set,
             )
-        written = files.put(saving, result)
+        written = files.write_result(saving, result)
         files.draw_losses(result, options)
-    files.tell(written, files.summary(result, written) if options["as_json"] else None)
+    files.print_result(written, files.summary(result, written) if options["as_json"] else None)
     if asked.is_set():
         return files.tell_stopped(result.evaluations, written, options)
     return 0

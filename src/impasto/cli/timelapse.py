@@ -16,7 +16,7 @@ _LONGEST = 640  # pixels of a frame's longer side, at most
 
 
 @contextmanager
-def filmed(place: str | None, steps: int, overwrite: bool) -> Iterator[OnStep]:
+def record_timelapse(place: str | None, steps: int, overwrite: bool) -> Iterator[OnStep]:
     """Watch a run, and write what was seen as an animation when it has ended.
 
     Args:
@@ -33,7 +33,7 @@ def filmed(place: str | None, steps: int, overwrite: bool) -> Iterator[OnStep]:
 
     yield watch
     if place and frames:
-        from impasto.picture.animation import write_animation
+        from impasto.images.animation import write_animation
 
         write_animation(frames, place, longest=_LONGEST, overwrite=overwrite)
 
@@ -42,8 +42,8 @@ def _small(pixels: Tensor) -> Tensor:
     """A frame no larger than it will be shown, in bytes."""
     import torch
 
-    from impasto.picture.resize import fitted, resize
+    from impasto.images.resize import fit_longest_side, resize
 
     high, wide = pixels.shape[1:]
-    size = fitted((wide, high), min(_LONGEST, max(wide, high)))
+    size = fit_longest_side((wide, high), min(_LONGEST, max(wide, high)))
     return resize(pixels, size).to(torch.float16)

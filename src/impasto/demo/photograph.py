@@ -7,8 +7,8 @@ from importlib.util import find_spec
 
 from torch import Tensor
 
-from impasto.errors import PictureError
-from impasto.picture.read import open_picture
+from impasto.errors import ImageError
+from impasto.images.read import open_image
 
 # Chelsea the cat, by Stefan van der Walt, who released it as CC0.
 NAME = "chelsea.png"
@@ -24,7 +24,7 @@ def photograph() -> Tensor:
         The photograph, (3, 300, 451) float32 in [0, 1], sRGB, on the CPU.
 
     Raises:
-        PictureError: scikit-image is not installed, or without this photograph.
+        ImageError: scikit-image is not installed, or without this photograph.
 
     Example:
         >>> photograph().shape
@@ -33,9 +33,9 @@ def photograph() -> Tensor:
     # files() on the data package would import it; the folder beside it is all that is needed.
     place = files("skimage").joinpath("data", NAME) if find_spec("skimage") else None
     if place is None or not place.is_file():
-        raise PictureError(
+        raise ImageError(
             f"the demo's photograph must be scikit-image's data/{NAME}, got no such file; "
             "install scikit-image again"
         )
     with as_file(place) as path:
-        return open_picture(path, name="photograph").pixels
+        return open_image(path, name="photograph").pixels

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from impasto.demo.painting import paint
 from impasto.demo.photograph import photograph
-from impasto.measure.figures import loss_curve, save_figure, triptych
-from impasto.picture.output import made_folder
-from impasto.picture.write import check_output, save
+from impasto.figures import loss_curve, save_figure, triptych
+from impasto.files import ensure_directory
+from impasto.images.write import check_output, save
 from impasto.presets import style_recipe
 from impasto.result import OnStep
 from impasto.style.stylize import stylize
@@ -48,7 +48,7 @@ def demo(
         (the three in a row) and `losses` (how the loss fell).
 
     Raises:
-        PictureError: the folder cannot be made or written, or a picture is already there and
+        ImageError: the folder cannot be made or written, or a picture is already there and
             `overwrite` is False; nothing has been computed then.
         ValueError: `size` or `steps` is out of range.
     """
@@ -69,5 +69,5 @@ def demo(
 
 def _preflight(folder: Path, overwrite: bool) -> dict[str, Path]:
     """Where everything goes, the folder made, once all of it is known to be writable."""
-    made_folder(folder)
+    ensure_directory(folder)
     return {name: check_output(folder / file, overwrite=overwrite) for name, file in FILES.items()}

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.network import REACH, Parameters, cleaned
+from impasto.denoising.network import REACH, Parameters, denoised
 
 TILE = 128  # pixels a side: 3 MiB of each layer stay near the processor
 
 
 @torch.no_grad()
-def applied(networks: Sequence[Parameters], plane: Tensor, tile: int = TILE) -> Tensor:
+def run_tiled(networks: Sequence[Parameters], plane: Tensor, tile: int = TILE) -> Tensor:
     """A plane cleaned by each of some networks, averaged; zeros lie around it.
 
     Args:
@@ -33,7 +33,7 @@ def applied(networks: Sequence[Parameters], plane: Tensor, tile: int = TILE) -> 
             above, before = max(top - REACH, 0), max(left - REACH, 0)
             piece = plane[None, :, above : top + tile + REACH, before : left + tile + REACH]
             piece = piece.to(networks[0][0].device)
-            clean = sum(cleaned(one, piece)[0] for one in networks) / len(networks)
+            clean = sum(denoised(one, piece)[0] for one in networks) / len(networks)
             place = found[:, top : top + tile, left : left + tile]
             down, right = top - above, left - before
             rows, columns = place.shape[1:]
@@ -41,7 +41,7 @@ def applied(networks: Sequence[Parameters], plane: Tensor, tile: int = TILE) -> 
     return found
 
 
-def applied_mirrored(networks: Sequence[Parameters], plane: Tensor) -> Tensor:
+def run_tiled_mirrored(networks: Sequence[Parameters], plane: Tensor) -> Tensor:
     """The same for networks that never saw a border: what lies beyond it is mirrored."""
     wide = F.pad(plane[None], (REACH,) * 4, mode="reflect")[0]
-    return applied(networks, wide)[:, REACH:-REACH, REACH:-REACH]
+    return run_tiled(networks, wide)[:, REACH:-REACH, REACH:-REACH]

@@ -8,26 +8,26 @@ from typing import Any
 
 from torch import Tensor
 
-from impasto.compute.device import choose
-from impasto.denoising.fit import Fit, fitted
+from impasto.denoising.fit import FittedDenoiser, fit_denoiser
 from impasto.denoising.watch import Watch
+from impasto.device import select_device
 from impasto.errors import ImpastoError
-from impasto.law import checked, refuse_both, signed_by
-from impasto.picture.read import Source
-from impasto.picture.record import Picture
-from impasto.picture.stack import Stack
-from impasto.picture.stack_write import write_stack
-from impasto.picture.supply import input_of, origin_of, planes_of, supply
-from impasto.provenance import Inputs, Provenance, maker
-from impasto.recipe import DenoiseRecipe
-from impasto.result import DenoiseResult, Diagnosis, OnStep, blended
+from impasto.images.image import Image
+from impasto.images.open_input import input_planes, input_source_file, open_input, provenance_input
+from impasto.images.read import ImageSource
+from impasto.images.stack import Stack
+from impasto.images.tiff_write import write_stack
+from impasto.provenance import Inputs, Provenance, current_maker
+from impasto.recipes import DenoiseRecipe
+from impasto.result import DenoiseResult, Diagnosis, OnStep, blend_strength
+from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
 _SAMPLE = 8  # planes that stand for a stack that is too large to hold
 
 
-@signed_by(DenoiseRecipe)
+@with_recipe_signature(DenoiseRecipe)
 def denoise(
-    picture: Source | Stack,
+    picture: ImageSource | Stack,
     *,
     recipe: DenoiseRecipe | None = None,
     on_step: OnStep | None = None,
@@ -40,7 +40,7 @@ def denoise(
 
     Args:
         picture: a path, bytes, open file or Pillow image, as for `stylize`; an array or a tensor,
-            as for `array_stack`; a `Picture` or a `Stack`.
+            as for `array_stack`; a `Image` or a `Stack`.
         recipe: every option at once; or give the ones to change as `options`.
         on_step: called with a `Step` after each part of the work; raising `StopIteration` ends the
             run with what was cleaned by then.
@@ -52,7 +52,7 @@ def denoise(
 
     Raises:
         ValueError: an option or the picture out of range, or values that are not finite.
-        PictureError: a file that cannot be read.
+        ImageError: a file that cannot be read.
         MemoryShortageError: the method needs more memory than there is.
 
     Example:
@@ -67,8 +67,8 @@ def denoise(
         (Lebrun, Buades, Morel 2013); `zs-n2n`: Mansour, Heckel 2023, arXiv:2303.11253.
     """
     recipe = _chosen(recipe, options)
-    source = supply(picture, recipe.axes)
-    noisy = planes_of(source)
+    source = open_input(picture, recipe.axes)
+    noisy = input_planes(source)
     _check_channels(noisy.shape[1], recipe)
     run = _Run(source, recipe, on_step)
     clean = noisy.clone()
@@ -76,25 +76,25 @@ def denoise(
         clean[number] = found
         if run.watch.stopped:
             break
-    if isinstance(source, Picture) or source.single:
+    if isinstance(source, Image) or source.single:
         noisy, clean = noisy[0], clean[0]
     return DenoiseResult(
         noisy,
         clean,
-        origin_of(source),
+        input_source_file(source),
         recipe,
         run.method,
         run.diagnosis,
         run.watch.seconds,
         str(run.device),
         run.watch.stopped,
-        Inputs(content=input_of(source)),
+        Inputs(content=provenance_input(source)),
     )
 
 
-@signed_by(DenoiseRecipe)
+@with_recipe_signature(DenoiseRecipe)
 def denoise_stack(
-    picture: Source | Stack,
+    picture: ImageSource | Stack,
     output: str | Path,
     *,
     recipe: DenoiseRecipe | None = None,
@@ -119,7 +119,7 @@ def denoise_stack(
 
     Raises:
         ValueError: as for `denoise`, or the input is a picture and no measured data.
-        PictureError: a file that cannot be read, or a place that cannot be written.
+        ImageError: a file that cannot be read, or a place that cannot be written.
         ImpastoError: `on_step` ended the run.
 
     Example:
@@ -131,8 +131,8 @@ def denoise_stack(
         'clean.tif'
     """
     recipe = _chosen(recipe, options)
-    source = supply(picture, recipe.axes)
-    if isinstance(source, Picture):
+    source = open_input(picture, recipe.axes)
+    if isinstance(source, Image):
         raise ValueError(
             "`picture` must be measured data, got a picture to be seen; use `denoise`, or give "
             "its `axes`"
@@ -148,9 +148,9 @@ def denoise_stack(
                     f"`on_step` ended the run in plane {run.watch.plane} of {source.count}; "
                     "nothing was written"
                 )
-            yield blended(plane, found, recipe)
+            yield blend_strength(plane, found, recipe)
 
-    record = account_of(source, recipe, fingerprint).model_dump_json()
+    record = denoising_provenance(source, recipe, fingerprint).model_dump_json()
     return write_stack(output, source, planes(), recipe=record, overwrite=overwrite)
 
 
@@ -158,17 +158,17 @@ class _Run:
     """One run over the planes of a picture or a stack."""
 
     def __init__(
-        self, source: Picture | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
+        self, source: Image | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
     ) -> None:
         self.recipe = recipe
-        self.device = choose(recipe.device)
+        self.device = select_device(recipe.device)
         self.method = recipe.method
         self.diagnosis: Diagnosis | None = None
         self._source = source
-        size = source.size if isinstance(source, Picture) else source.plane_shape[:0:-1]
-        count = 1 if isinstance(source, Picture) else source.count
+        size = source.size if isinstance(source, Image) else source.plane_shape[:0:-1]
+        count = 1 if isinstance(source, Image) else source.count
         self.watch = Watch(on_step, size, count)
-        self._joint = self._fitted(planes_of(source, _SAMPLE)) if recipe.joint else None
+        self._joint = self._fitted(input_planes(source, _SAMPLE)) if recipe.joint else None
 
     def cleaned(self, planes: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Each plane (C, H, W), and the same without its noise."""
@@ -177,31 +177,31 @@ class _Run:
             fit = self._joint or self._fitted(plane[None])
             yield plane, fit.cleaned(plane)
 
-    def _fitted(self, planes: Tensor) -> Fit:
+    def _fitted(self, planes: Tensor) -> FittedDenoiser:
         """A fit to planes; remembers its method, and what the first one found."""
-        fit = fitted(planes, self.recipe, self.watch, self._source)
+        fit = fit_denoiser(planes, self.recipe, self.watch, self._source)
         self.method = fit.method
         self.diagnosis = self.diagnosis or fit.diagnosis
         return fit
 
 
-def account_of(
-    source: Picture | Stack, recipe: DenoiseRecipe, fingerprint: str | None = None
+def denoising_provenance(
+    source: Image | Stack, recipe: DenoiseRecipe, fingerprint: str | None = None
 ) -> Provenance:
     """How data is cleaned here, as it is stored with what comes of it."""
     return Provenance(
         method="denoise",
         recipe=recipe,
-        inputs=Inputs(content=input_of(source)),
-        maker=maker(str(choose(recipe.device))),
+        inputs=Inputs(content=provenance_input(source)),
+        maker=current_maker(str(select_device(recipe.device))),
         fingerprint=fingerprint,
     )
 
 
 def _chosen(recipe: DenoiseRecipe | None, options: dict[str, Any]) -> DenoiseRecipe:
     """The recipe to follow, from a whole one or from options."""
-    refuse_both(recipe, options)
-    return recipe or checked(DenoiseRecipe, options)
+    reject_recipe_and_options(recipe, options)
+    return recipe or validate(DenoiseRecipe, options)
 
 
 def _check_channels(channels: int, recipe: DenoiseRecipe) -> None:

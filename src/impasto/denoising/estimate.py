@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.flat import shared
-from impasto.denoising.noise import LEVELS, Noise, clipping, read, white
+from impasto.denoising.correlated_noise import estimate_correlated_noise
+from impasto.denoising.noise import LEVELS, Noise, clipping, measure_noise, white_noise
 
 _PATCHES = ((9000, 7), (2000, 5), (0, 3))  # least pixels, and pixels a side of patches looked at
 _MOST = 40_000  # of such patches
@@ -30,7 +30,7 @@ _LIKELY_COUNTS = (0.6, 1.6)  # gain of noise in units of the step between counts
 _SIMPLER = 0.03  # by so much a line must fit better to have one number more
 
 
-def estimated(picture: Tensor, basis: Tensor) -> Noise:
+def estimate_noise(picture: Tensor, basis: Tensor) -> Noise:
     """Measure the noise in a picture.
 
     Args:
@@ -47,7 +47,7 @@ def estimated(picture: Tensor, basis: Tensor) -> Noise:
     if plateaus[min(1, len(plateaus) - 1)] > _PLATEAU:
         return _line(picture, fine, clipped)
     levels, variances = (torch.stack([one[place] for one in fine]) for place in (0, 1))
-    return shared(picture, (levels, variances), basis, clipped)
+    return estimate_correlated_noise(picture, (levels, variances), basis, clipped)
 
 
 class _Fine(NamedTuple):
@@ -109,8 +109,8 @@ def _line(picture: Tensor, fine: list[_Fine], clipped: tuple[bool, bool]) -> Noi
         unclipped = (False, clipped[1])
         gain, base = _fitted(levels, variances, unclipped)
         if _LIKELY_COUNTS[0] < gain / step < _LIKELY_COUNTS[1] and base == 0:
-            return white(step, 0.0, len(fine), unclipped)
-    return white(*_fitted(levels, variances, clipped), len(fine), clipped)
+            return white_noise(step, 0.0, len(fine), unclipped)
+    return white_noise(*_fitted(levels, variances, clipped), len(fine), clipped)
 
 
 def _count(picture: Tensor) -> float | None:
@@ -131,7 +131,7 @@ def _fitted(levels: Tensor, variances: Tensor, clipped: tuple[bool, bool]) -> tu
     def cost(line: tuple[float, float]) -> float:
         gain, base = line
         means, spread = clipping(coarse, gain * coarse + base, clipped)
-        off = variances.log() - read(levels, means, spread).clamp(min=1e-9).log()
+        off = variances.log() - measure_noise(levels, means, spread).clamp(min=1e-9).log()
         # What is too much may be texture; too little is not.
         found = torch.where(off > 0, 0.35 * off.clamp(max=1.5), -off.clamp(min=-3)).mean()
         return float(found) + _SIMPLER * ((gain > 0) + (gain > 0 and base > 0))

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from impasto.denoising.diagnosis import Diagnosis, diagnosed, scale_of, white_of
-from impasto.denoising.nonlocal_wiener import nl_wiener
-from impasto.denoising.training import zs_n2n, zs_n2n_fast
+from impasto.denoising.diagnose import Diagnosis, diagnose_pixels, scale_of, white_of
+from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.watch import Watch
-from impasto.picture.record import Picture
-from impasto.picture.stack import Stack
-from impasto.recipe import DenoiseRecipe
+from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
+from impasto.images.image import Image
+from impasto.images.stack import Stack
+from impasto.recipes import DenoiseRecipe
 
 # Each is fitted to planes (P, C, H, W) with noise of a kind, and gives what cleans one (C, H, W).
 METHODS = {"nl-wiener": nl_wiener, "zs-n2n": zs_n2n, "zs-n2n-fast": zs_n2n_fast}
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class FittedDenoiser:
     """What cleans planes of one kind.
 
     Attributes:
@@ -46,7 +46,9 @@ class Fit:
         return (found.cpu() * self.span + self.low).clamp(plane.min(), plane.max())
 
 
-def fitted(planes: Tensor, recipe: DenoiseRecipe, watch: Watch, source: Picture | Stack) -> Fit:
+def fit_denoiser(
+    planes: Tensor, recipe: DenoiseRecipe, watch: Watch, source: Image | Stack
+) -> FittedDenoiser:
     """Fit a method to planes that show the same kind of noise.
 
     Args:
@@ -56,9 +58,9 @@ def fitted(planes: Tensor, recipe: DenoiseRecipe, watch: Watch, source: Picture 
         source: where the planes come from; measured data has a scale of its own.
     """
     low, span = scale_of(planes, isinstance(source, Stack))
-    diagnosis = diagnosed(planes, recipe, low, span, white_of(source))
+    diagnosis = diagnose_pixels(planes, recipe, low, span, white_of(source))
     if diagnosis.method is None:
-        return Fit("none", diagnosis, low, span, None)
+        return FittedDenoiser("none", diagnosis, low, span, None)
     method = METHODS[diagnosis.method]
     clean = method((planes - low) / span, diagnosis.noise, recipe, watch)
-    return Fit(diagnosis.method, diagnosis, low, span, clean)
+    return FittedDenoiser(diagnosis.method, diagnosis, low, span, clean)

@@ -44,21 +44,21 @@ class Muon:
             momentum.lerp_(weight.grad, 1 - _MOMENTUM)
             ahead = weight.grad.lerp(momentum, _MOMENTUM).flatten(1)  # (out, in · side²)
             longer = max(1, ahead.shape[0] / ahead.shape[1]) ** 0.5
-            weight -= orthogonal(ahead).view_as(weight) * (self.rate * share * longer)
+            weight -= orthogonalize(ahead).view_as(weight) * (self.rate * share * longer)
         for one in self.parameters:
             one.grad = None
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """The matrix (N, M) with its singular values brought to between 0.7 and 1.2, about.
 
     Example:
-        >>> found = orthogonal(torch.diag(torch.tensor([1.0, 0.1])))
+        >>> found = orthogonalize(torch.diag(torch.tensor([1.0, 0.1])))
         >>> bool((torch.linalg.svdvals(found) > 0.6).all())
         True
     """
     if matrix.shape[0] > matrix.shape[1]:
-        return orthogonal(matrix.T).T
+        return orthogonalize(matrix.T).T
     a, b, c = _POLYNOMIAL
     x = matrix / (matrix.norm() + 1e-7)
     for _ in range(_ROUNDS):

@@ -20,7 +20,7 @@ REACH = 2  # pixels that an output value sees in each direction
 Parameters = list[Tensor]
 
 
-def initial(channels: int, seed: int) -> Parameters:
+def initial_parameters(channels: int, seed: int) -> Parameters:
     """Weights and biases before training, uniform in ±1/√fan-in as torch draws them.
 
     Args:
@@ -32,7 +32,7 @@ def initial(channels: int, seed: int) -> Parameters:
         numbers for three channels.
 
     Example:
-        >>> sum(one.numel() for one in initial(3, seed=0))
+        >>> sum(one.numel() for one in initial_parameters(3, seed=0))
         22275
     """
     generator = torch.Generator("cpu").manual_seed(seed)
@@ -62,16 +62,16 @@ def predicted_noise(parameters: Parameters, y: Tensor, padding: int = 1) -> Tens
     return F.conv2d(y, last, last_bias)
 
 
-def cleaned(parameters: Parameters, y: Tensor) -> Tensor:
+def denoised(parameters: Parameters, y: Tensor) -> Tensor:
     """A picture without its noise: (B, C, H, W) -> (B, C, H, W)."""
     return y - predicted_noise(parameters, y)
 
 
-def turned(parameters: Parameters) -> list[Parameters]:
+def rotated(parameters: Parameters) -> list[Parameters]:
     """The eight networks that see a picture as this one sees it flipped and turned.
 
     Example:
-        >>> len(turned(initial(3, seed=0)))
+        >>> len(rotated(initial_parameters(3, seed=0)))
         8
     """
 

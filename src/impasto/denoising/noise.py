@@ -50,7 +50,10 @@ class Noise:
     def variance(self, picture: Tensor, basis: Tensor) -> Tensor:
         """Of the noise at each place of (C, H, W) without noise, in the channels of a basis."""
         deviation = torch.stack(
-            [read(p, x, v) for p, x, v in zip(picture, self.levels, self.variances, strict=True)]
+            [
+                measure_noise(p, x, v)
+                for p, x, v in zip(picture, self.levels, self.variances, strict=True)
+            ]
         ).sqrt()
         found = torch.zeros_like(picture)
         for i in range(len(picture)):
@@ -66,20 +69,20 @@ class Noise:
         if self.lags is None:
             return (self.gain * light[:, 0].clamp(min=0) + self.sigma**2).sqrt()
         return torch.cat(
-            [read(*one) for one in zip(light, self.levels, self.variances, strict=True)]
+            [measure_noise(*one) for one in zip(light, self.levels, self.variances, strict=True)]
         ).sqrt()
 
     def true(self, picture: Tensor) -> Tensor:
         """A mean of noisy values, (C, H, W), as the value without noise that it stands for."""
         return torch.stack(
             [
-                p + read(p, x, t - x)
+                p + measure_noise(p, x, t - x)
                 for p, x, t in zip(picture, self.levels, self.truths, strict=True)
             ]
         )
 
 
-def read(values: Tensor, places: Tensor, table: Tensor) -> Tensor:
+def measure_noise(values: Tensor, places: Tensor, table: Tensor) -> Tensor:
     """A table between its places, held at its ends."""
     at = torch.searchsorted(places.contiguous(), values.contiguous()).clamp(1, len(places) - 1)
     low, high = places[at - 1], places[at]
@@ -87,17 +90,17 @@ def read(values: Tensor, places: Tensor, table: Tensor) -> Tensor:
     return table[at - 1] + share * (table[at] - table[at - 1])
 
 
-def white(gain: float, base: float, channels: int, clipped: tuple[bool, bool]) -> Noise:
+def white_noise(gain: float, base: float, channels: int, clipped: tuple[bool, bool]) -> Noise:
     """Noise that neighbors do not share, of variance gain · brightness + base."""
     means, spread = clipping(LEVELS, gain * LEVELS + base, clipped)
     tables = (one.float().repeat(channels, 1) for one in (means, spread, LEVELS))
     return Noise(*tables, torch.eye(channels), None, gain, base**0.5, clipped)
 
 
-def known(noise: Noise, sigma: float) -> Noise:
+def noise_of_sigma(noise: Noise, sigma: float) -> Noise:
     """The noise measured, of a strength that is known: white noise then is alike everywhere."""
     if noise.lags is None or not noise.sure:
-        return white(0.0, sigma**2, len(noise.mixing), noise.clipped)
+        return white_noise(0.0, sigma**2, len(noise.mixing), noise.clipped)
     share = sigma**2 / noise.variances.mean().clamp(min=1e-12)
     return replace(noise, variances=noise.variances * share, truths=noise.levels, sure=True)
 

@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from impasto import __version__
-from impasto.serve import asking, facts, posting, static
-from impasto.serve.guard import Guard
-from impasto.serve.limits import Refused, ServeOptions
+from impasto.serve import info_routes, job_routes, new_job_routes, static
+from impasto.serve.limits import RequestError, ServeOptions
+from impasto.serve.security import SecurityMiddleware
 from impasto.serve.store import Store
 from impasto.serve.workers import Workers
 
@@ -43,7 +43,7 @@ class Service:
         self.closing = False
 
 
-def application(options: ServeOptions, token: str, hosts: Iterable[str] = ()) -> Guard:
+def application(options: ServeOptions, token: str, hosts: Iterable[str] = ()) -> SecurityMiddleware:
     """The whole application, guarded, ready for uvicorn.
 
     Args:
@@ -75,11 +75,11 @@ def application(options: ServeOptions, token: str, hosts: Iterable[str] = ()) ->
         lifespan=lifespan,
     )
     app.state.service = service
-    for router in (posting.router, asking.router, facts.router, static.router):
+    for router in (new_job_routes.router, job_routes.router, info_routes.router, static.router):
         app.include_router(router)
-    for kind in (Refused, HTTPException, RequestValidationError):
+    for kind in (RequestError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer)
-    guard = Guard(app, hosts, token, options.most_bytes, options.upload_seconds)
+    guard = SecurityMiddleware(app, hosts, token, options.most_bytes, options.upload_seconds)
     guard.service = service
     return guard
 
@@ -87,7 +87,7 @@ def application(options: ServeOptions, token: str, hosts: Iterable[str] = ()) ->
 async def _answer(request: Request, error: Exception) -> JSONResponse:
     """A refusal as JSON with one sentence."""
     headers: dict[str, Any] = {}
-    if isinstance(error, Refused):
+    if isinstance(error, RequestError):
         status, sentence = error.status, str(error)
         if error.after is not None:
             headers["retry-after"] = str(error.after)

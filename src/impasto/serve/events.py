@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from impasto.serve.job import ENDED
-from impasto.serve.limits import Refused
+from impasto.serve.limits import RequestError
 from impasto.serve.workers import Workers
 
 _LOOK = 0.1  # seconds between two looks at what has changed
@@ -29,7 +29,7 @@ async def happenings(
         only: of this job alone, until it has ended; None for all, for ever.
         closing: whether the server is about to end.
     """
-    teller = _Teller(workers, only)
+    teller = _Subscriber(workers, only)
     latest = time.monotonic()
     yield teller.beginning()
     while not closing() and not teller.over:
@@ -43,7 +43,7 @@ async def happenings(
             yield ": alive\n\n"
 
 
-class _Teller:
+class _Subscriber:
     """What one reader has been told.
 
     Attributes:
@@ -96,7 +96,7 @@ class _Teller:
         self._note(name, version)
         try:
             return self._workers.view(name).model_dump()
-        except Refused:
+        except RequestError:
             return None
 
     def _note(self, name: str, version: int) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.errors import ImpastoError
 from impasto.provenance import Recipe
-from impasto.recipe import DenoiseRecipe
+from impasto.recipes import DenoiseRecipe
 
 STYLES = 4  # in one job
 PARTS = 24  # of one upload, more than its fields
@@ -64,7 +64,7 @@ class ServeOptions(BaseModel):
         return Path(platformdirs.user_data_dir("impasto", appauthor=False)) / "jobs"
 
 
-class Refused(ImpastoError):
+class RequestError(ImpastoError):
     """A request that is not carried out.
 
     Attributes:
@@ -94,21 +94,21 @@ def check_work(recipe: Recipe, size: tuple[int, int], most: int) -> None:
         Refused: it is too much.
 
     Example:
-        >>> from impasto.recipe import StyleRecipe
+        >>> from impasto.recipes import StyleRecipe
         >>> check_work(StyleRecipe(size=65536), (400, 300), 10**10)
         Traceback (most recent call last):
-        impasto.serve.limits.Refused: `size` and `steps` must stay below 10,000,000,000 pixels ...
+        impasto.serve.limits.RequestError: `size` and `steps` must stay below 10,000,000,000 ...
     """
-    from impasto.picture.resize import fitted
+    from impasto.images.resize import fit_longest_side
 
     if isinstance(recipe, DenoiseRecipe):
         width, height = size
         steps, names, way_out = _CLEANING[recipe.method], "`method`", "clean a part of it"
     else:
-        width, height = size if recipe.size == "original" else fitted(size, recipe.size)
+        width, height = size if recipe.size == "original" else fit_longest_side(size, recipe.size)
         steps, names, way_out = recipe.steps, "`size` and `steps`", "lower one"
     if width * height * steps > most:
-        raise Refused(
+        raise RequestError(
             413,
             f"{names} must stay below {most:,} pixels times steps, got {width:,} × {height:,} "
             f"pixels and {steps:,} steps; {way_out}, or start the server with a larger "

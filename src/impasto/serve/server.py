@@ -11,8 +11,8 @@ import uvicorn
 
 from impasto.errors import ImpastoError
 from impasto.serve.app import application
-from impasto.serve.guard import Guard, is_loopback
 from impasto.serve.limits import ServeOptions
+from impasto.serve.security import SecurityMiddleware, is_loopback
 
 _CONNECTIONS = 256
 _HEADERS = 16 * 1024  # bytes of a request's headers
@@ -35,7 +35,7 @@ class Server:
     origin: str
     token: str
     socket: socket.socket
-    app: Guard
+    app: SecurityMiddleware
 
     def run(self) -> None:
         """Answer until the process is told to end, by Ctrl-C or SIGTERM."""
@@ -59,7 +59,7 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn, which tells the application that it is about to end, so that streams do."""
 
-    def __init__(self, config: uvicorn.Config, app: Guard) -> None:
+    def __init__(self, config: uvicorn.Config, app: SecurityMiddleware) -> None:
         super().__init__(config)
         self._guard = app
 
@@ -69,7 +69,7 @@ class _Uvicorn(uvicorn.Server):
         super().handle_exit(*arguments)  # type: ignore[arg-type]
 
 
-def opened(options: ServeOptions, hosts: Iterable[str] = ()) -> Server:
+def open_server(options: ServeOptions, hosts: Iterable[str] = ()) -> Server:
     """Take the port and the folder.
 
     Args:

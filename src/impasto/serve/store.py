@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from impasto.errors import ImpastoError
-from impasto.picture.output import leftovers, made_folder, placing
+from impasto.files import atomic_path, ensure_directory, stale_temporary_files
 from impasto.serve.job import ENDED, Job, thinned
 
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -30,11 +30,11 @@ class Store:
 
     Raises:
         ImpastoError: another server has it.
-        PictureError: it cannot be made or written.
+        ImageError: it cannot be made or written.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = made_folder(folder)
+        self.folder = ensure_directory(folder)
         with contextlib.suppress(OSError):
             os.chmod(folder, 0o700)
         self._lock = FileLock(folder / ".lock", thread_local=False)
@@ -87,7 +87,7 @@ class Store:
         for place in self.folder.iterdir():
             if not _ID.fullmatch(place.name):
                 continue
-            for rest in leftovers(place, ""):
+            for rest in stale_temporary_files(place, ""):
                 rest.unlink(missing_ok=True)
             try:
                 job = Job.model_validate_json((place / _RECORD).read_bytes())
@@ -109,5 +109,5 @@ class Store:
         record = job.model_copy(update={"history": thinned(job.history)})
         if job.status not in ENDED:
             record = record.model_copy(update={"history": []})
-        with placing(place / _RECORD, overwrite=True) as temporary:
+        with atomic_path(place / _RECORD, overwrite=True) as temporary:
             temporary.write_text(record.model_dump_json(), encoding="utf-8")

@@ -10,10 +10,10 @@ from typing import Any
 
 from impasto.errors import ImpastoError
 from impasto.serve.job import ENDED, RETRYABLE, Job, JobView, thinned, view
-from impasto.serve.limits import Refused
+from impasto.serve.limits import RequestError
+from impasto.serve.progress import Cancelled, JobProgress
+from impasto.serve.run_job import failure_reason, run_job
 from impasto.serve.store import INTERRUPTED, Store
-from impasto.serve.watch import Cancelled, Watch
-from impasto.serve.work import perform, reason
 
 _SWEEP = 60.0  # seconds between two looks for jobs that have expired
 _PATIENCE = 15.0  # seconds that a thread may take to come to its end
@@ -42,7 +42,7 @@ class Workers:
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
         self._waiting: list[str] = []
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, JobProgress] = {}
         self._closing = False
         self._threads: list[threading.Thread] = []
         for job in store.load():
@@ -92,7 +92,7 @@ class Workers:
             self._known(name)
             watch = self._watches.get(name)
             if watch is None or watch.picture is None:
-                raise Refused(404, "there is no preview of this job now; see its result")
+                raise RequestError(404, "there is no preview of this job now; see its result")
             return watch.picture
 
     def marks(self) -> dict[str, tuple[int, int]]:
@@ -128,7 +128,7 @@ class Workers:
         """Refuse where no more may wait."""
         with self._changed:
             if len(self._waiting) >= self.queue:
-                raise Refused(
+                raise RequestError(
                     429,
                     f"the queue must have room, got {len(self._waiting)} jobs waiting of at most "
                     f"{self.queue}; try again later",
@@ -148,7 +148,9 @@ class Workers:
         with self._changed:
             job = self._known(name)
             if job.status != "running":
-                raise Refused(409, f"`stop` must be asked of a running job, got a {job.status} one")
+                raise RequestError(
+                    409, f"`stop` must be asked of a running job, got a {job.status} one"
+                )
             self._watches[name].stop.set()
             return self._view(job)
 
@@ -162,7 +164,7 @@ class Workers:
             elif job.status == "running":
                 self._watches[name].cancel.set()
             else:
-                raise Refused(
+                raise RequestError(
                     409,
                     f"`cancel` must be asked of a job that has not ended, got a {job.status} one",
                 )
@@ -173,7 +175,7 @@ class Workers:
         with self._changed:
             job = self._known(name)
             if job.status not in RETRYABLE:
-                raise Refused(
+                raise RequestError(
                     409,
                     f"`retry` must be asked of one of {', '.join(RETRYABLE)}, got {job.status}",
                 )
@@ -189,7 +191,7 @@ class Workers:
         with self._changed:
             job = self._known(name)
             if job.status == "running":
-                raise Refused(409, "a running job must end first, got it running; cancel it")
+                raise RequestError(409, "a running job must end first, got it running; cancel it")
             if job.status == "queued":
                 self._waiting.remove(name)
             self._forget(name)
@@ -204,9 +206,9 @@ class Workers:
 
     def _open(self) -> None:
         """Find the devices, which takes a while, and put a thread to work for each."""
-        from impasto.compute.device import available
+        from impasto.device import available_devices
 
-        found = available()
+        found = available_devices()
         first = found[0].partition(":")[0]
         with self._changed:
             self.devices = found
@@ -224,14 +226,14 @@ class Workers:
         """
         import torch
 
-        from impasto.compute.memory import release
-        from impasto.vgg.weights import load
+        from impasto.memory import release_caches
+        from impasto.vgg.weights import load_weights
 
-        load("oxford")  # so that the first job need not wait for it
+        load_weights("oxford")  # so that the first job need not wait for it
         several = sum(one.startswith(device.partition(":")[0]) for one in self.devices) > 1
         while (job := self._next(device, first)) is not None:
             self._carry_out(job, device if several else None)
-            release(torch.device(device))  # what a job leaves behind would pile up
+            release_caches(torch.device(device))  # what a job leaves behind would pile up
 
     def _next(self, device: str, first: bool) -> Job | None:
         """The next job for a device, now running; None where the server closes."""
@@ -242,7 +244,7 @@ class Workers:
                     if self._fits(job, device, first):
                         self._waiting.remove(name)
                         job.status, job.started = "running", time.time()
-                        self._watches[name] = Watch(job)
+                        self._watches[name] = JobProgress(job)
                         self._note(job)
                         return job
                 self._changed.wait()
@@ -262,13 +264,13 @@ class Workers:
         watch = self._watches[job.id]
         status, why, outcome = "done", None, None
         try:
-            outcome = perform(job, self.store.place(job.id), device, watch)
+            outcome = run_job(job, self.store.place(job.id), device, watch)
             if watch.stop.is_set():
                 status = "stopped"
         except Cancelled:
             status = "cancelled"
         except Exception as error:  # whatever happens to a job, the next one is done
-            status, why = "failed", reason(error, job, self.store.place(job.id))
+            status, why = "failed", failure_reason(error, job, self.store.place(job.id))
         with self._changed:
             if self._closing and watch.stop.is_set() and status in ("stopped", "failed"):
                 status, why, outcome = "interrupted", INTERRUPTED, None
@@ -298,7 +300,7 @@ class Workers:
     def _known(self, name: str) -> Job:
         """A job by its name."""
         if name not in self._jobs:
-            raise Refused(404, "there is no such job; it may have expired or been deleted")
+            raise RequestError(404, "there is no such job; it may have expired or been deleted")
         return self._jobs[name]
 
     def _view(self, job: Job) -> JobView:

@@ -22,13 +22,13 @@ from torch import Tensor
 
 from impasto import __version__
 from impasto.errors import ImpastoError
-from impasto.picture.output import leftovers, made_folder, placing
-from impasto.picture.record import Picture
-from impasto.recipe import ReconstructRecipe, StyleRecipe
-from impasto.style.canvas import R
+from impasto.files import atomic_path, ensure_directory, stale_temporary_files
+from impasto.images.image import Image
+from impasto.recipes import ReconstructRecipe, StyleRecipe
 from impasto.style.descent import State
+from impasto.style.sizing import R
 
-Input = Picture | Tensor | float | None
+Input = Image | Tensor | float | None
 
 FORMAT = 2
 INTERVAL = 15.0  # seconds at least between two saves of a run
@@ -46,7 +46,7 @@ class Checkpoints:
             its picture into safety; else it goes as the run ends.
 
     Raises:
-        PictureError: the folder cannot be made or written.
+        ImageError: the folder cannot be made or written.
 
     Example:
         >>> import tempfile
@@ -58,7 +58,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path, *, outlive: bool = False) -> None:
-        self.folder = made_folder(folder, "checkpoint")
+        self.folder = ensure_directory(folder, "checkpoint")
         self.outlive = outlive
         self.runs: list[Checkpoint] = []
 
@@ -70,7 +70,7 @@ class Checkpoints:
     ) -> Checkpoint:
         """The checkpoint of the run that these make."""
         checkpoint = Checkpoint(
-            self.folder, fingerprint(recipe, weights, inputs), outlive=self.outlive
+            self.folder, run_fingerprint(recipe, weights, inputs), outlive=self.outlive
         )
         self.runs.append(checkpoint)
         return checkpoint
@@ -96,7 +96,7 @@ class Checkpoint:
         self.path = folder / f"impasto-{fingerprint[:16]}.safetensors"
         self._mark = f"{fingerprint[:16]}-"
         self._saved, self._took = -float("inf"), 0.0
-        for temporary in leftovers(folder, self._mark):
+        for temporary in stale_temporary_files(folder, self._mark):
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
@@ -112,7 +112,7 @@ class Checkpoint:
             state: names to tensors, numbers, texts, None, or lists and dictionaries of those.
 
         Raises:
-            PictureError: the file cannot be written; the state kept before is still there.
+            ImageError: the file cannot be written; the state kept before is still there.
         """
         began = time.perf_counter()
         tensors: list[Tensor] = []
@@ -124,7 +124,7 @@ class Checkpoint:
             "state": tree,
             "checksum": _checksum(named, tree),
         }
-        with placing(
+        with atomic_path(
             self.path,
             overwrite=True,
             mark=self._mark,
@@ -184,7 +184,7 @@ def checkpoint_of(
     return folder.of(recipe, weights, inputs)
 
 
-def decided(recipe: R, reached: State) -> R:
+def resumed_settings(recipe: R, reached: State) -> R:
     """A recipe with what the run had decided before it was cut short, if it was."""
     if not reached:
         return recipe
@@ -196,7 +196,7 @@ def decided(recipe: R, reached: State) -> R:
     return recipe.model_copy(update=found)
 
 
-def fingerprint(
+def run_fingerprint(
     recipe: StyleRecipe | ReconstructRecipe, weights: str, inputs: Iterable[Input]
 ) -> str:
     """A hash of everything that a run depends on.
@@ -213,7 +213,7 @@ def fingerprint(
     head = [FORMAT, __version__, type(recipe).__name__, options]
     found = hashlib.sha256(json.dumps(head).encode())
     for part in inputs:
-        tensors = [part.pixels, part.carried.alpha] if isinstance(part, Picture) else [part]
+        tensors = [part.pixels, part.carried.alpha] if isinstance(part, Image) else [part]
         for tensor in tensors:
             if isinstance(tensor, Tensor):
                 found.update(str((tuple(tensor.shape), tensor.dtype)).encode())

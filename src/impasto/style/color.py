@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from impasto.picture.lab import chroma, lab, shown, srgb
-from impasto.recipe import StyleRecipe
+from impasto.images.color import from_lab, set_chroma, shown, to_lab
+from impasto.recipes import StyleRecipe
 from impasto.style.losses import covariance, mean, spectral
-from impasto.style.moments import Moments, moments, pooled
+from impasto.style.statistics import Moments, moments, weighted_average
 
 _RIDGE = 1e-5  # keeps the map of a picture of one color finite
 _ROUNDS = 4  # until the mean chroma is what it should be; the gamut takes a little each time
 _MOST = 4.0  # times as colorful, at most, in one round
 
 
-def recolored(
+def recolor(
     content: Tensor,
     styles: Sequence[tuple[Tensor, Tensor | None]],
     shares: Sequence[float] | None = None,
@@ -37,18 +37,20 @@ def recolored(
     Example:
         >>> gray, red = torch.rand(1, 8, 8).expand(3, -1, -1), torch.zeros(3, 8, 8)
         >>> red[0] = 1
-        >>> recolored(gray, [(red, None)]).mean(dim=(1, 2)).round(decimals=1).tolist()
+        >>> recolor(gray, [(red, None)]).mean(dim=(1, 2)).round(decimals=1).tolist()
         [1.0, 0.0, 0.0]
 
     References:
         Pitié, Kokaram 2007, The linear Monge–Kantorovitch linear colour mapping for example-based
         colour transfer.
     """
-    target = pooled([moments(*style) for style in styles], shares)
-    return _moved(content, moments(content), target, _RIDGE).clamp_(0, 1)
+    target = weighted_average([moments(*style) for style in styles], shares)
+    return _transport(content, moments(content), target, _RIDGE).clamp_(0, 1)
 
 
-def toned_style(style: Tensor, mask: Tensor | None, content: Tensor, recipe: StyleRecipe) -> Tensor:
+def match_style_colors(
+    style: Tensor, mask: Tensor | None, content: Tensor, recipe: StyleRecipe
+) -> Tensor:
     """A style image as it is learned from, where the painting is to keep the content's colors.
 
     By `luminance` its colors fade to gray, with the content's mean and deviation of lightness;
@@ -70,26 +72,26 @@ def toned_style(style: Tensor, mask: Tensor | None, content: Tensor, recipe: Sty
     """
     if recipe.color == 1:
         return style
-    own, wanted = lab(style), lab(content)
+    own, wanted = to_lab(style), to_lab(content)
     if recipe.color_by == "luminance":
         found, aim = moments(own[:1], mask), moments(wanted[:1])
         ratio = (covariance(aim) / (covariance(found) + 1e-3)).sqrt().to(own.dtype)
         light = (own[:1] - mean(found).to(own.dtype)) * ratio + mean(aim).to(own.dtype)
         light = torch.lerp(light.clamp(0, 100), own[:1], recipe.color)
-        return srgb(torch.cat([light, recipe.color**0.5 * own[1:]])).clamp_(0, 1)
-    target = _moved(own, moments(own, mask), moments(wanted), 1e4 * _RIDGE)
-    return srgb(torch.lerp(target, own, recipe.color)).clamp_(0, 1)
+        return from_lab(torch.cat([light, recipe.color**0.5 * own[1:]])).clamp_(0, 1)
+    target = _transport(own, moments(own, mask), moments(wanted), 1e4 * _RIDGE)
+    return from_lab(torch.lerp(target, own, recipe.color)).clamp_(0, 1)
 
 
-def toned_content(content: Tensor, recipe: StyleRecipe) -> Tensor:
+def match_content_colors(content: Tensor, recipe: StyleRecipe) -> Tensor:
     """The content image as it is painted from: by `luminance`, faded to gray as the dial says."""
     if recipe.color == 1 or recipe.color_by != "luminance":
         return content
-    colors = lab(content)
-    return srgb(torch.cat([colors[:1], recipe.color**0.5 * colors[1:]])).clamp_(0, 1)
+    colors = to_lab(content)
+    return from_lab(torch.cat([colors[:1], recipe.color**0.5 * colors[1:]])).clamp_(0, 1)
 
 
-def colored(painted: Tensor, content: Tensor, recipe: StyleRecipe) -> Tensor:
+def restore_colors(painted: Tensor, content: Tensor, recipe: StyleRecipe) -> Tensor:
     """The painting with as much of the content's colors as the dial says.
 
     By `luminance` each position has the content's color under the painting's light, and, where no
@@ -97,7 +99,8 @@ def colored(painted: Tensor, content: Tensor, recipe: StyleRecipe) -> Tensor:
     colorful, on average, as the content.
 
     Args:
-        painted: (3, H, W) in [0, 1], painted from what `toned_style` and `toned_content` gave.
+        painted: (3, H, W) in [0, 1], painted from what `match_style_colors` and
+            `match_content_colors` gave.
         content: (3, H, W) in [0, 1].
         recipe: `color` and `color_by`.
 
@@ -106,25 +109,25 @@ def colored(painted: Tensor, content: Tensor, recipe: StyleRecipe) -> Tensor:
     """
     if recipe.color == 1:
         return painted
-    here, there = lab(painted), lab(content)
+    here, there = to_lab(painted), to_lab(content)
     if recipe.color_by == "luminance":
         # The painting's own colors were faded by the dial's root; its root here makes it whole.
         mixed = recipe.color**0.5 * here[1:] + (1 - recipe.color) * there[1:]
         wanted = torch.cat([here[:1], mixed])
         return shown(wanted, torch.cat([torch.lerp(there[:1], here[:1], recipe.color), wanted[1:]]))
-    before, aim = chroma(here).mean(), chroma(there).mean()
+    before, aim = set_chroma(here).mean(), set_chroma(there).mean()
     if before < 1e-3:
         return painted
     aim = before * (aim / before) ** (1 - recipe.color)
     gray = torch.cat([here[:1], torch.zeros_like(here[1:])])
     factor, found = 1.0, painted
     for _ in range(_ROUNDS):
-        factor *= (aim / chroma(lab(found)).mean().clamp(min=1e-3)).clamp(max=_MOST)
+        factor *= (aim / set_chroma(to_lab(found)).mean().clamp(min=1e-3)).clamp(max=_MOST)
         found = shown(torch.cat([here[:1], factor * here[1:]]), gray)
     return found
 
 
-def _moved(picture: Tensor, own: Moments, target: Moments, ridge: float) -> Tensor:
+def _transport(picture: Tensor, own: Moments, target: Moments, ridge: float) -> Tensor:
     """A picture, (3, H, W), with another's mean and covariance, its colors moved least."""
     floor = ridge * torch.eye(3, dtype=own.second.dtype, device=picture.device)
     a, b = covariance(own) + floor, covariance(target) + floor

@@ -114,7 +114,7 @@ def adam(
             yield pixels, loss
 
 
-def still(evaluate: Evaluate, start: Tensor) -> Descent:
+def evaluate_once(evaluate: Evaluate, start: Tensor) -> Descent:
     """No descent at all: the start and its loss, once."""
     loss, _ = evaluate(start)
     yield start, loss

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.style.moments import Moments, exact
+from impasto.style.statistics import Moments, accumulation_dtype
 
 _NOISE = 1e-6  # share of the largest eigenvalue that float32 features leave uncertain
 _EMPTY = 1e-7  # the same of a target, below which a direction has nothing in it
@@ -23,7 +23,7 @@ def gram(m: Moments) -> Tensor:
     un-normalized G is this times the number of positions.
 
     Example:
-        >>> from impasto.style.moments import moments
+        >>> from impasto.style.statistics import moments
         >>> gram(moments(torch.ones(2, 5, 5))).round(decimals=6).tolist()
         [[1.0, 1.0], [1.0, 1.0]]
 
@@ -51,7 +51,7 @@ def deviation(m: Moments) -> Tensor:
     return (variance.clamp(min=0) + 1e-6 * gram(m).diagonal() + _TINY).sqrt()
 
 
-def pull(
+def content_loss_and_gradient(
     features: Tensor, target: Tensor, mask: Tensor | None, factor: float, gradient: Tensor
 ) -> float:
     """A content loss, factor · Σ w (F − P)², and its gradient. It adds over tiles.
@@ -69,7 +69,7 @@ def pull(
     difference = _wide(features) - _wide(target)
     weighed = difference if mask is None else difference * mask
     gradient.add_(weighed, alpha=2 * factor)
-    return factor * (weighed * difference).sum(dtype=exact(features.device)).item()
+    return factor * (weighed * difference).sum(dtype=accumulation_dtype(features.device)).item()
 
 
 def content_mse(target: Tensor, mask: Tensor | None = None) -> float:
@@ -140,7 +140,7 @@ def wasserstein(m: Moments, target: Moments, root: Tensor | None = None) -> Tens
     sigma, tau = covariance(m), covariance(target)
     root = covariance_root(target) if root is None else root
     bias = (mean(m) - mean(target)).square().sum()
-    return bias + (sigma.trace() + tau.trace() - 2 * _Fidelity.apply(sigma, root)).clamp(min=0)
+    return bias + (sigma.trace() + tau.trace() - 2 * _TraceSqrt.apply(sigma, root)).clamp(min=0)
 
 
 def wasserstein_relative(m: Moments, target: Moments, root: Tensor | None = None) -> Tensor:
@@ -167,7 +167,7 @@ def total_variation(pixels: Tensor) -> Tensor:
     return torch.as_tensor(down + right, dtype=pixels.dtype, device=pixels.device)
 
 
-class _Fidelity(torch.autograd.Function):
+class _TraceSqrt(torch.autograd.Function):
     """tr((Rᵀ Σ R)^½), R·Rᵀ = T, with a gradient that stays finite where Σ loses rank.
 
     d/dΣ tr((Rᵀ Σ R)^½) = ½ R (Rᵀ Σ R)^-½ Rᵀ; for R = T^½ the same as for any other root, which

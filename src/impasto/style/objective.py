@@ -8,17 +8,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.compute.memory import release
-from impasto.recipe import ReconstructRecipe, StyleRecipe
+from impasto.memory import release_caches
+from impasto.recipes import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses
 from impasto.style import losses
-from impasto.style.goal import Region, goal, layer_weights, warmed_up
-from impasto.style.losses import pull
-from impasto.style.moments import Moments, descend, exact, moments
-from impasto.style.targets import content_targets
-from impasto.vgg.sweep import Place, Sweep
-from impasto.vgg.trunk import Trunk, scaled_mask
-from impasto.vgg.weights import load
+from impasto.style.features import content_targets
+from impasto.style.losses import content_loss_and_gradient
+from impasto.style.statistics import Moments, accumulation_dtype, backward_moments, moments
+from impasto.style.weighted_losses import Region, build_losses, layer_weights, warmup_losses
+from impasto.vgg.network import VGG19Features, pool_mask
+from impasto.vgg.tiling import Place, TiledNetwork
+from impasto.vgg.weights import load_weights
 
 
 class Evaluation(NamedTuple):
@@ -57,10 +57,10 @@ def objective_recipe(recipe: ReconstructRecipe) -> StyleRecipe:
     )
 
 
-def network(recipe: StyleRecipe, device: torch.device, dtype: torch.dtype) -> Trunk:
+def network(recipe: StyleRecipe, device: torch.device, dtype: torch.dtype) -> VGG19Features:
     """VGG-19 as deep as a recipe's layers need it."""
-    return Trunk(
-        load(recipe.weights),
+    return VGG19Features(
+        load_weights(recipe.weights),
         [*recipe.content_layers, *recipe.style_layers],
         pooling=recipe.pooling,
         padding=recipe.padding,
@@ -92,7 +92,7 @@ class Objective:
     def __init__(
         self,
         recipe: StyleRecipe,
-        trunk: Trunk,
+        trunk: VGG19Features,
         content: Tensor,
         mask: Tensor | None,
         regions: Sequence[Region],
@@ -103,26 +103,28 @@ class Objective:
         heed: Callable[[], None] | None = None,
     ) -> None:
         self.heed = heed or (lambda: None)
-        self.sweep = Sweep(trunk, (content.shape[2], content.shape[1]), tile)
-        self.precision = exact(trunk.device)
+        self.sweep = TiledNetwork(trunk, (content.shape[2], content.shape[1]), tile)
+        self.precision = accumulation_dtype(trunk.device)
         weights = layer_weights(recipe)
         self.contents = content_targets(self.sweep, content, list(weights.content))
         aims = [_aim(region, list(weights.style), self.precision) for region in regions]
         self.masks = {
-            layer: [scaled_mask(aim.mask, layer) for aim in aims] for layer in weights.style
+            layer: [pool_mask(aim.mask, layer) for aim in aims] for layer in weights.style
         }
-        held = {layer: scaled_mask(mask, layer) for layer in weights.content}
-        self.own = self.goal = goal(recipe, aims, self.contents, held)
+        held = {layer: pool_mask(mask, layer) for layer in weights.content}
+        self.own = self.goal = build_losses(recipe, aims, self.contents, held)
         if warmup:
-            self.goal = warmed_up(self.own, aims)
+            self.goal = warmup_losses(self.own, aims)
         kept = mask if keep is None else keep if mask is None else keep * mask
-        self.held = {layer: scaled_mask(kept, layer) for layer in weights.content}
+        self.held = {layer: pool_mask(kept, layer) for layer in weights.content}
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Evaluation:
         """Losses of a picture, (3, H, W), and the gradient of what is minimized."""
         if self.sweep.tile is not None:
-            release(pixels.device)  # where memory is dear, each evaluation starts with all of it
+            release_caches(
+                pixels.device
+            )  # where memory is dear, each evaluation starts with all of it
         content, style, value, gradient = self.sweep.within_memory(lambda: self._swept(pixels))
         total = content + style
         if self.own.tv:
@@ -155,11 +157,11 @@ class Objective:
             self.heed()
             for mask, slope in zip(self.masks.get(layer, ()), slopes.get(layer, ()), strict=True):
                 if _reaches(mask, place):
-                    descend(features, _part(mask, place), slope, gradient)
+                    backward_moments(features, _part(mask, place), slope, gradient)
             if factor := self.goal.factors.get(layer):
                 target = self.contents[layer][:, *place]
                 held = _part(self.held[layer], place)
-                found = pull(features, target, held, factor, gradient)
+                found = content_loss_and_gradient(features, target, held, factor, gradient)
                 content += found * self.own.factors[layer] / factor
                 value += found
 

@@ -13,17 +13,17 @@ from typing import NamedTuple
 
 import torch
 
-from impasto.compute.memory import GIB, free, held, release
 from impasto.errors import MemoryShortageError
-from impasto.recipe import ReconstructRecipe, StyleRecipe
-from impasto.style.canvas import Size
-from impasto.style.goal import Region, layer_weights, warms_up
+from impasto.memory import GIB, available_bytes, release_caches, used_bytes
+from impasto.recipes import ReconstructRecipe, StyleRecipe
+from impasto.style.features import style_statistics
 from impasto.style.objective import Objective, objective_recipe
 from impasto.style.pyramid import shares, sizes
-from impasto.style.targets import style_moments
-from impasto.vgg.cost import peak, tape, work
-from impasto.vgg.sweep import LEAST, Sweep
-from impasto.vgg.trunk import Trunk
+from impasto.style.sizing import Size
+from impasto.style.weighted_losses import Region, layer_weights, warms_up
+from impasto.vgg.memory_model import activation_bytes, multiply_adds, peak_bytes
+from impasto.vgg.network import VGG19Features
+from impasto.vgg.tiling import LEAST, TiledNetwork
 
 Recipe = StyleRecipe | ReconstructRecipe
 
@@ -42,7 +42,7 @@ _PROBED = (64, 160)  # pixels a side
 
 
 @dataclass(frozen=True)
-class Rung:
+class ScalePlan:
     """One size of the ladder.
 
     Attributes:
@@ -78,7 +78,7 @@ class Plan:
         budget: bytes that the process may take.
     """
 
-    rungs: tuple[Rung, ...]
+    rungs: tuple[ScalePlan, ...]
     history: int
     device: str
     precision: str
@@ -112,9 +112,9 @@ class Plan:
         return None if None in timed else sum(timed)
 
 
-def plan(
+def make_plan(
     recipe: Recipe,
-    trunk: Trunk,
+    trunk: VGG19Features,
     size: Size,
     brushes: Callable[[Size], Sequence[Size]],
     *,
@@ -139,8 +139,8 @@ def plan(
     Raises:
         MemoryShortageError: not even the smallest tile fits.
     """
-    release(trunk.device)
-    base, left = held(trunk.device), free(trunk.device)
+    release_caches(trunk.device)
+    base, left = used_bytes(trunk.device), available_bytes(trunk.device)
     budget = round(base + (1 - _RESERVE) * left)
     if recipe.memory != "auto":
         budget = min(round(recipe.memory * GIB), base + left)
@@ -160,7 +160,9 @@ def plan(
         seconds = None if pace is None else pace.seconds(sweep, stage.evaluations, looks)
         count = len(sweep.parts[0].tiles)
         rungs.append(
-            Rung(stage.size, stage.evaluations, sweep.tile, count, memory, seconds, stage.warmup)
+            ScalePlan(
+                stage.size, stage.evaluations, sweep.tile, count, memory, seconds, stage.warmup
+            )
         )
     precision = str(trunk.dtype).removeprefix("torch.")
     return Plan(tuple(rungs[::-1]), history, str(trunk.device), precision, left, budget)
@@ -210,13 +212,13 @@ class _Room:
     """What one size needs, and what fits."""
 
     recipe: Recipe
-    trunk: Trunk
+    trunk: VGG19Features
     size: Size
     evaluations: int
     base: int
     planes: int = 0
 
-    def needed(self, sweep: Sweep, history: int) -> int:
+    def needed(self, sweep: TiledNetwork, history: int) -> int:
         """Bytes the process takes at its peak."""
         pixels = self.size[0] * self.size[1]
         pictures = _PICTURES[self.recipe.optimizer] if self.evaluations > 1 else _STILL
@@ -229,18 +231,18 @@ class _Room:
             + 12 * pixels * (pictures + 2 * self._pairs(history))
             + 4 * pixels * self.planes
             + pixels * features * self.trunk.dtype.itemsize
-            + peak(sweep, self._pulled)
+            + peak_bytes(sweep, self._pulled)
         )
 
     def history(self, budget: int) -> int:
         """Curvature pairs to remember: as many as asked for, or as fit beside the smallest tile."""
-        sweep = Sweep(self.trunk, self.size, _TILES[-1])
+        sweep = TiledNetwork(self.trunk, self.size, _TILES[-1])
         spare = _PAIRS_SHARE * (budget - self.needed(sweep, 0))
         fits = int(spare / (2 * 12 * self.size[0] * self.size[1]))
         wanted = self.recipe.history
         return wanted if self._pairs(wanted) <= fits else max(1, fits)
 
-    def fitted(self, budget: int, history: int, wanted: int | None) -> tuple[Sweep, int]:
+    def fitted(self, budget: int, history: int, wanted: int | None) -> tuple[TiledNetwork, int]:
         """The largest tiles that fit and are worth it, and the bytes the process then takes.
 
         Args:
@@ -252,7 +254,7 @@ class _Room:
             MemoryShortageError: not even the smallest fits, or those given do not.
         """
         if wanted is not None:
-            sweep = Sweep(self.trunk, self.size, max(LEAST, wanted) if wanted else None)
+            sweep = TiledNetwork(self.trunk, self.size, max(LEAST, wanted) if wanted else None)
             memory = self.needed(sweep, history)
             if memory > budget:
                 raise MemoryShortageError(
@@ -262,20 +264,20 @@ class _Room:
                 )
             return sweep, memory
         for tile in (None, *(tile for tile in _TILES if tile < max(self.size))):
-            sweep = Sweep(self.trunk, self.size, tile)
+            sweep = TiledNetwork(self.trunk, self.size, tile)
             memory = self.needed(sweep, history)
             if memory <= budget and (tile == _TILES[-1] or self._worth_it(sweep)):
                 return sweep, memory
         raise MemoryShortageError(self._shortage(memory, budget))
 
-    def _worth_it(self, sweep: Sweep) -> bool:
+    def _worth_it(self, sweep: TiledNetwork) -> bool:
         """Whether tiles of this size are not larger than they are of use."""
         if self.trunk.device.type == "cuda":
             # Memory there is nobody else's; but a kernel may not count further than this.
             rows, columns = sweep.parts[0].tiles[0].outer
             return 64 * (rows.stop - rows.start) * (columns.stop - columns.start) <= _INDEXED
         most = _MOST_WHOLE if sweep.tile is None else _MOST_TILED
-        return tape(sweep, self._pulled) <= most
+        return activation_bytes(sweep, self._pulled) <= most
 
     @property
     def _pulled(self) -> list[str]:
@@ -312,23 +314,25 @@ class _Pace:
     always: float
     each: float
 
-    def seconds(self, sweep: Sweep, evaluations: int, brushes: Sequence[Size]) -> float:
+    def seconds(self, sweep: TiledNetwork, evaluations: int, brushes: Sequence[Size]) -> float:
         """Seconds at one size, its targets included."""
-        looks = [sweep, *(Sweep(sweep.trunk, brush, sweep.tile) for brush in brushes)]
-        once = sum(work(look, backward=False) for look in looks)
-        return self.each * once + evaluations * (self.always + self.each * work(sweep))
+        looks = [sweep, *(TiledNetwork(sweep.trunk, brush, sweep.tile) for brush in brushes)]
+        once = sum(multiply_adds(look, backward=False) for look in looks)
+        return self.each * once + evaluations * (self.always + self.each * multiply_adds(sweep))
 
 
-def _pace(recipe: Recipe, trunk: Trunk) -> _Pace:
+def _pace(recipe: Recipe, trunk: VGG19Features) -> _Pace:
     """Time the recipe's own objective on two small pictures of noise."""
     inner = recipe if isinstance(recipe, StyleRecipe) else objective_recipe(recipe)
     generator = torch.Generator().manual_seed(0)
     found = []
     for side in _PROBED:
         pixels = torch.rand(3, side, side, generator=generator).to(trunk.device)
-        targets = style_moments(trunk, pixels, None, list(inner.style_layers))
+        targets = style_statistics(trunk, pixels, None, list(inner.style_layers))
         objective = Objective(inner, trunk, pixels, None, [Region(None, 1.0, targets)])
-        found.append((work(objective.sweep), min(_timed(objective, pixels) for _ in range(2))))
+        found.append(
+            (multiply_adds(objective.sweep), min(_timed(objective, pixels) for _ in range(2)))
+        )
     (less, quick), (more, slow) = found
     each = max(slow - quick, 0.1 * slow) / (more - less)
     return _Pace(max(0.0, quick - each * less), each)

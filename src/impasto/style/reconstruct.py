@@ -5,30 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from impasto.compute.device import choose, precision
-from impasto.compute.memory import release
-from impasto.law import checked, refuse_both, signed_by
-from impasto.picture.read import Source, open_picture
-from impasto.picture.record import Picture
-from impasto.picture.supply import input_of
+from impasto.device import select_device, select_precision
+from impasto.images.image import Image
+from impasto.images.open_input import provenance_input
+from impasto.images.read import ImageSource, open_image
+from impasto.memory import release_caches
 from impasto.provenance import Inputs
-from impasto.recipe import ReconstructRecipe
+from impasto.recipes import ReconstructRecipe
 from impasto.result import OnStep, Result, Stop
-from impasto.style.canvas import noise, output_size, released, settled, sized
-from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
+from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, resumed_settings
 from impasto.style.descent import State
-from impasto.style.goal import Region
+from impasto.style.engine import Run
+from impasto.style.features import style_statistics
 from impasto.style.objective import Objective, network, objective_recipe
-from impasto.style.plan import Plan, plan
-from impasto.style.run import Run
-from impasto.style.targets import style_moments
-from impasto.vgg.trunk import Trunk
-from impasto.vgg.weights import load
+from impasto.style.plan import Plan, make_plan
+from impasto.style.sizing import output_size, random_image, released_bytes, resize_to, resolve_auto
+from impasto.style.weighted_losses import Region
+from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
+from impasto.vgg.network import VGG19Features
+from impasto.vgg.weights import load_weights
 
 
-@signed_by(ReconstructRecipe)
+@with_recipe_signature(ReconstructRecipe)
 def reconstruct(
-    image: Source,
+    image: ImageSource,
     *,
     recipe: ReconstructRecipe | None = None,
     on_step: OnStep | None = None,
@@ -55,7 +55,7 @@ def reconstruct(
 
     Raises:
         ValueError: an option or the picture out of range.
-        PictureError: a file that cannot be read, or a checkpoint folder that cannot be written.
+        ImageError: a file that cannot be read, or a checkpoint folder that cannot be written.
         WeightsError: weights that are missing or altered.
         MemoryShortageError: not even the smallest tiles fit into the memory there is.
 
@@ -73,20 +73,20 @@ def reconstruct(
     recipe, trunk, picture, planned, kept, reached = ready
     del ready
     inner, carried = objective_recipe(recipe), picture.carried
-    inputs = Inputs(content=input_of(picture))
+    inputs = Inputs(content=provenance_input(picture))
     run = Run(recipe, planned.ladder, planned.counts, on_step, kept, stop)
     run.go_on(reached)
     for scale in run.left():
         rung = planned.rungs[scale]
-        here, mask = sized(picture, rung.size, trunk.device)
+        here, mask = resize_to(picture, rung.size, trunk.device)
         if rung is planned.rungs[-1]:
             del picture
-        targets = style_moments(trunk, here, mask, list(inner.style_layers), rung.tile)
+        targets = style_statistics(trunk, here, mask, list(inner.style_layers), rung.tile)
         regions = [Region(mask, 1.0, targets)]
         objective = Objective(inner, trunk, here, mask, regions, rung.tile, heed=run.heed)
-        begin = run.resized(scale) if scale else noise(here.shape, recipe.seed)
+        begin = run.resized(scale) if scale else random_image(here.shape, recipe.seed)
         del here
-        release(trunk.device)
+        release_caches(trunk.device)
         run.descend(objective, begin.to(trunk.device), scale, rung.evaluations)
         del objective, begin
         if run.stopped:
@@ -94,8 +94,8 @@ def reconstruct(
     return run.result(carried, trunk.device, inputs=inputs)
 
 
-def reconstruct_plan(
-    image: Source, *, recipe: ReconstructRecipe | None = None, **options: Any
+def plan_reconstruction(
+    image: ImageSource, *, recipe: ReconstructRecipe | None = None, **options: Any
 ) -> Plan:
     """What `reconstruct` would do with the same arguments: sizes, tiles, memory, seconds."""
     return _ready(image, _chosen(recipe, options), timed=True).plan
@@ -105,38 +105,38 @@ class _Ready(NamedTuple):
     """Everything a run needs, checked."""
 
     recipe: ReconstructRecipe
-    trunk: Trunk
-    picture: Picture
+    trunk: VGG19Features
+    picture: Image
     plan: Plan
     checkpoint: Checkpoint | None
     reached: State
 
 
 def _ready(
-    image: Source,
+    image: ImageSource,
     recipe: ReconstructRecipe,
     checkpoint: str | Path | Checkpoints | None = None,
     *,
     timed: bool = False,
 ) -> _Ready:
     """Check the picture, the network and the memory, and plan the run."""
-    device = choose(recipe.device)
-    picture = open_picture(image, name="image")
+    device = select_device(recipe.device)
+    picture = open_image(image, name="image")
     size = output_size(picture, recipe.size, "image")
-    kept = checkpoint_of(checkpoint, recipe, load(recipe.weights).sha256, [picture])
+    kept = checkpoint_of(checkpoint, recipe, load_weights(recipe.weights).sha256, [picture])
     reached = kept.load() if kept else {}
-    recipe = decided(recipe, reached)
-    dtype = precision(device, recipe.precision)
+    recipe = resumed_settings(recipe, reached)
+    dtype = select_precision(device, recipe.precision)
     trunk = network(objective_recipe(recipe), device, dtype)
     texture = recipe.kind == "texture"
-    spare = released(device, picture)
+    spare = released_bytes(device, picture)
     brushes = lambda rung: [rung] if texture else []  # noqa: E731
-    planned = plan(recipe, trunk, size, brushes, released=spare, timed=timed)
-    recipe = settled(recipe, dtype, planned.history, planned.tiles)
+    planned = make_plan(recipe, trunk, size, brushes, released=spare, timed=timed)
+    recipe = resolve_auto(recipe, dtype, planned.history, planned.tiles)
     return _Ready(recipe, trunk, picture, planned, kept, reached)
 
 
 def _chosen(recipe: ReconstructRecipe | None, options: dict[str, Any]) -> ReconstructRecipe:
     """The recipe to follow, from a whole one or from options."""
-    refuse_both(recipe, options)
-    return recipe or checked(ReconstructRecipe, options)
+    reject_recipe_and_options(recipe, options)
+    return recipe or validate(ReconstructRecipe, options)

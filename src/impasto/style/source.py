@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from impasto.picture.read import Source
+from impasto.images.read import ImageSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,10 @@ class Style:
         0.7
     """
 
-    picture: Source | Sequence[Source]
+    picture: ImageSource | Sequence[ImageSource]
     weight: float = 1.0
-    region: Source | None = None
-    mask: Source | None = None
+    region: ImageSource | None = None
+    mask: ImageSource | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.weight, (int, float)) and 0 <= self.weight < math.inf):

@@ -10,21 +10,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.picture.folder import pictures_in
-from impasto.picture.mask import check_shape, is_white, mask_of, plane
-from impasto.picture.read import Source, open_picture
-from impasto.picture.record import Picture
-from impasto.picture.supply import input_of
+from impasto.images.folder import image_files
+from impasto.images.image import Image
+from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
+from impasto.images.open_input import provenance_input
+from impasto.images.read import ImageSource, open_image
 from impasto.provenance import StyleInput
-from impasto.recipe import StyleRecipe
-from impasto.style.canvas import Masked, Size, output_size, sized, style_size
-from impasto.style.color import recolored, toned_style
-from impasto.style.goal import Region
-from impasto.style.moments import Moments, pooled
-from impasto.style.plan import Rung
+from impasto.recipes import StyleRecipe
+from impasto.style.color import match_style_colors, recolor
+from impasto.style.features import style_statistics
+from impasto.style.plan import ScalePlan
+from impasto.style.sizing import Masked, Size, output_size, resize_to, style_size
 from impasto.style.source import Style
-from impasto.style.targets import style_moments
-from impasto.vgg.trunk import Trunk
+from impasto.style.statistics import Moments, weighted_average
+from impasto.style.weighted_losses import Region
+from impasto.vgg.network import VGG19Features
 
 _LEAST_TILE = 128  # pixels a side
 _ROOM = 0.002  # share of the picture below which a style has no room; resizing rounds
@@ -34,13 +34,15 @@ _LOOKED_AT = 256  # pixels on the longer side at which masks are looked at befor
 class Opened(NamedTuple):
     """A style that was opened and checked."""
 
-    pictures: list[Picture]
+    pictures: list[Image]
     weight: float
-    region: Picture | None
-    mask: Picture | None
+    region: Image | None
+    mask: Image | None
 
 
-def open_styles(style: Source | Style | Sequence[Source | Style], content: Picture) -> list[Opened]:
+def open_styles(
+    style: ImageSource | Style | Sequence[ImageSource | Style], content: Image
+) -> list[Opened]:
     """Open and check every style of a run; those of weight 0 are left out.
 
     Args:
@@ -50,7 +52,7 @@ def open_styles(style: Source | Style | Sequence[Source | Style], content: Pictu
     Raises:
         ValueError: no style, weights that add up to nothing, a mask of another shape, or a region
             that is black or has no room left.
-        PictureError: a file that cannot be read, or a folder without pictures.
+        ImageError: a file that cannot be read, or a folder without pictures.
     """
     given = list(style) if isinstance(style, (list, tuple)) else [style]
     if not given:
@@ -78,7 +80,7 @@ def sizes(styles: Sequence[Opened], rung: Size, scale: float | str, output: Size
     return [style_size(one.size, rung, scale, output) for s in styles for one in s.pictures]
 
 
-def parts(styles: Sequence[Opened]) -> list[Picture | float | None]:
+def parts(styles: Sequence[Opened]) -> list[Image | float | None]:
     """Everything that styles consist of, in order."""
     return [part for s in styles for part in (*s.pictures, s.weight, s.region, s.mask)]
 
@@ -87,10 +89,10 @@ def style_inputs(styles: Sequence[Opened]) -> tuple[StyleInput, ...]:
     """The styles by the names and hashes of their files."""
     return tuple(
         StyleInput(
-            pictures=tuple(map(input_of, style.pictures)),
+            pictures=tuple(map(provenance_input, style.pictures)),
             weight=style.weight,
-            region=style.region and input_of(style.region),
-            mask=style.mask and input_of(style.mask),
+            region=style.region and provenance_input(style.region),
+            mask=style.mask and provenance_input(style.mask),
         )
         for style in styles
     )
@@ -125,7 +127,7 @@ def looks(
         for one in style.pictures:
             size = style_size(one.size, rung, recipe.style_scale, output)
             pixels, mask = _masked(one, style.mask, size, content.device)
-            pictures.append((toned_style(pixels, mask, content, recipe), mask))
+            pictures.append((match_style_colors(pixels, mask, content, recipe), mask))
         found.append(Look(pictures, style.weight / whole, group))
     return found
 
@@ -133,10 +135,10 @@ def looks(
 def regions(
     styles: Sequence[Opened],
     looks: Sequence[Look],
-    trunk: Trunk,
+    trunk: VGG19Features,
     layers: Sequence[str],
     base: Tensor | None,
-    rung: Rung,
+    rung: ScalePlan,
 ) -> list[Region]:
     """Where which statistics are wanted, at one size.
 
@@ -180,7 +182,7 @@ def recolored_content(content: Tensor, looks: Sequence[Look], regions: Sequence[
         own = [look for look in looks if look.region == number]
         pictures = [picture for look in own for picture in look.pictures]
         shares = [look.share / len(look.pictures) for look in own for _ in look.pictures]
-        found.append(recolored(content, pictures, shares))
+        found.append(recolor(content, pictures, shares))
     if len(found) == 1:
         return found[0]
     mixed = content.clone()
@@ -190,22 +192,22 @@ def recolored_content(content: Tensor, looks: Sequence[Look], regions: Sequence[
 
 
 def _pooled(
-    own: Sequence[Look], trunk: Trunk, layers: Sequence[str], rung: Rung
+    own: Sequence[Look], trunk: VGG19Features, layers: Sequence[str], rung: ScalePlan
 ) -> dict[str, Moments]:
     """The statistics of some styles together, each with its share, by layer."""
     parts = [
         (
             look.share / len(look.pictures),
-            style_moments(trunk, *picture, layers, _tile(picture[0], rung)),
+            style_statistics(trunk, *picture, layers, _tile(picture[0], rung)),
         )
         for look in own
         for picture in look.pictures
     ]
     shares = [share for share, _ in parts]
-    return {layer: pooled([part[layer] for _, part in parts], shares) for layer in layers}
+    return {layer: weighted_average([part[layer] for _, part in parts], shares) for layer in layers}
 
 
-def _tile(pixels: Tensor, rung: Rung) -> int | None:
+def _tile(pixels: Tensor, rung: ScalePlan) -> int | None:
     """The side of a style image's tiles: no more memory than the painting's."""
     if rung.tile is None and pixels[0].numel() > math.prod(rung.size):
         return max(_LEAST_TILE, min(rung.size) // 16 * 16)
@@ -217,22 +219,22 @@ def _opened(style: Style, content: Size) -> Opened:
     picture = style.picture
     folder = isinstance(picture, (str, Path)) and Path(picture).is_dir()
     listed = picture if isinstance(picture, (list, tuple)) else [picture]
-    paths = pictures_in(picture, "style") if folder else listed
-    pictures = [open_picture(path, name="style") for path in paths]
+    paths = image_files(picture, "style") if folder else listed
+    pictures = [open_image(path, name="style") for path in paths]
     for one in pictures:
         output_size(one, "original", "style")
     region = mask = None
     if style.region is not None:
-        region = mask_of(style.region, "region")
-        check_shape(region, content, "region", "the content image")
+        region = open_mask(style.region, "region")
+        check_mask_shape(region, content, "region", "the content image")
     if style.mask is not None:
         if len(pictures) > 1:
             raise ValueError(
                 f"`mask` of a style must go with one picture, got {len(pictures)}; "
                 "give its pictures as styles of their own"
             )
-        mask = mask_of(style.mask, "mask")
-        check_shape(mask, pictures[0].size, "mask", "the style image")
+        mask = open_mask(style.mask, "mask")
+        check_mask_shape(mask, pictures[0].size, "mask", "the style image")
     return Opened(pictures, float(style.weight), region, mask)
 
 
@@ -259,7 +261,7 @@ def _masks(styles: Sequence[Opened], size: Size, device: torch.device) -> list[T
     """
     if all(_everywhere(style.region) for style in styles):
         return [None] * len(styles)
-    own = [None if s.region is None else plane(s.region, size, device) for s in styles]
+    own = [None if s.region is None else resize_mask(s.region, size, device) for s in styles]
     covered = sum(mask for mask in own if mask is not None)
     if torch.is_tensor(covered):
         rest = (1 - covered).clamp(min=0)
@@ -268,22 +270,22 @@ def _masks(styles: Sequence[Opened], size: Size, device: torch.device) -> list[T
     raise AssertionError("a style with a region is among them")
 
 
-def _everywhere(region: Picture | None) -> bool:
+def _everywhere(region: Image | None) -> bool:
     """Whether a region is white all over."""
     return region is None or is_white(region)
 
 
-def _alike(a: Picture | None, b: Picture | None) -> bool:
+def _alike(a: Image | None, b: Image | None) -> bool:
     """Whether two regions are the same."""
     if a is None or b is None:
         return a is b
     return a.size == b.size and torch.equal(a.pixels, b.pixels)
 
 
-def _masked(picture: Picture, mask: Picture | None, size: Size, device: torch.device) -> Masked:
+def _masked(picture: Image, mask: Image | None, size: Size, device: torch.device) -> Masked:
     """A style image's pixels at a size, and where they count."""
-    pixels, alpha = sized(picture, size, device)
+    pixels, alpha = resize_to(picture, size, device)
     if mask is None:
         return pixels, alpha
-    where = plane(mask, size, device)
+    where = resize_mask(mask, size, device)
     return pixels, where if alpha is None else where * alpha

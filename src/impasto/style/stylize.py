@@ -9,27 +9,31 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.compute.device import choose, precision
-from impasto.compute.memory import release
-from impasto.law import refuse_both, signed_by
-from impasto.picture.mask import check_shape, is_white, mask_of, plane
-from impasto.picture.read import Source, open_picture
-from impasto.picture.record import Carried, Picture
-from impasto.picture.supply import input_of
+from impasto.device import select_device, select_precision
+from impasto.images.image import Image, ImageMetadata
+from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
+from impasto.images.open_input import provenance_input
+from impasto.images.read import ImageSource, open_image
+from impasto.memory import release_caches
 from impasto.presets import style_recipe
 from impasto.provenance import Inputs
-from impasto.recipe import StyleRecipe
+from impasto.recipes import StyleRecipe
 from impasto.result import OnStep, Result, Stop
-from impasto.style.canvas import output_size, released, settled, sized, start
-from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, decided
-from impasto.style.color import toned_content
+from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, resumed_settings
+from impasto.style.color import match_content_colors
+from impasto.style.composite import Evaluate, composite, composites, paste_protected
 from impasto.style.descent import State
-from impasto.style.finish import Evaluate, finish, finishes, protected
-from impasto.style.goal import style_losses
-from impasto.style.keep import keep_map
+from impasto.style.engine import Run
+from impasto.style.masks import structure_map
 from impasto.style.objective import Objective, network
-from impasto.style.plan import Plan, plan
-from impasto.style.run import Run
+from impasto.style.plan import Plan, make_plan
+from impasto.style.sizing import (
+    output_size,
+    released_bytes,
+    resize_to,
+    resolve_auto,
+    starting_image,
+)
 from impasto.style.source import Style
 from impasto.style.styles import (
     Opened,
@@ -41,19 +45,21 @@ from impasto.style.styles import (
     sizes,
     style_inputs,
 )
-from impasto.vgg.trunk import Trunk
-from impasto.vgg.weights import load
+from impasto.style.weighted_losses import style_losses
+from impasto.validation import reject_recipe_and_options, with_recipe_signature
+from impasto.vgg.network import VGG19Features
+from impasto.vgg.weights import load_weights
 
 
-@signed_by(StyleRecipe)
+@with_recipe_signature(StyleRecipe)
 def stylize(
-    content: Source,
-    style: Source | Style | Sequence[Source | Style],
+    content: ImageSource,
+    style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: StyleRecipe | None = None,
-    init_picture: Source | None = None,
-    protect: Source | None = None,
-    keep: Source | None = None,
+    init_picture: ImageSource | None = None,
+    protect: ImageSource | None = None,
+    keep: ImageSource | None = None,
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     stop: Stop | None = None,
@@ -90,7 +96,7 @@ def stylize(
 
     Raises:
         ValueError: an option or a picture out of range.
-        PictureError: a file that cannot be read, or a checkpoint folder that cannot be written.
+        ImageError: a file that cannot be read, or a checkpoint folder that cannot be written.
         WeightsError: weights that are missing or altered.
         MemoryShortageError: not even the smallest tiles fit into the memory there is.
 
@@ -111,14 +117,14 @@ def stylize(
     recipe, planned = ready.recipe, ready.plan
     run = Run(recipe, planned.ladder, planned.counts, on_step, ready.checkpoint, stop)
     run.go_on(ready.reached)
-    last = finish(recipe, ready.picture, ready.beside.protect, planned.ladder[-1])
+    last = composite(recipe, ready.picture, ready.beside.protect, planned.ladder[-1])
     for scale in run.left():
         rung = planned.rungs[scale]
-        watched = finish(recipe, ready.picture, ready.beside.protect, rung.size)
+        watched = composite(recipe, ready.picture, ready.beside.protect, rung.size)
         begin, objective = _prepared(ready, run, scale)
         if rung is planned.rungs[-1]:
             ready = ready._replace(picture=None, styles=[])
-        release(ready.trunk.device)
+        release_caches(ready.trunk.device)
         run.descend(objective, begin, scale, rung.evaluations, watched)
         del objective, begin
         if run.stopped:
@@ -126,14 +132,14 @@ def stylize(
     return run.result(ready.carried, ready.trunk.device, last, ready.inputs)
 
 
-def style_plan(
-    content: Source,
-    style: Source | Style | Sequence[Source | Style],
+def plan_style(
+    content: ImageSource,
+    style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: StyleRecipe | None = None,
-    init_picture: Source | None = None,
-    protect: Source | None = None,
-    keep: Source | None = None,
+    init_picture: ImageSource | None = None,
+    protect: ImageSource | None = None,
+    keep: ImageSource | None = None,
     **options: Any,
 ) -> Plan:
     """What `stylize` would do with the same arguments: sizes, tiles, memory, seconds.
@@ -142,7 +148,7 @@ def style_plan(
 
     Example:
         >>> import torch
-        >>> found = style_plan(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
+        >>> found = plan_style(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
         >>> found.ladder, found.rungs[0].evaluations
         ([(48, 32)], 2)
     """
@@ -153,18 +159,18 @@ def style_plan(
 class _Beside(NamedTuple):
     """What else a run may be given: sources first, then pictures and masks."""
 
-    first: Source | None
-    protect: Source | None
-    keep: Source | None
+    first: ImageSource | None
+    protect: ImageSource | None
+    keep: ImageSource | None
 
 
 class _Ready(NamedTuple):
     """Everything a run needs, checked."""
 
     recipe: StyleRecipe
-    trunk: Trunk
-    picture: Picture | None
-    carried: Carried
+    trunk: VGG19Features
+    picture: Image | None
+    carried: ImageMetadata
     styles: list[Opened]
     beside: _Beside
     inputs: Inputs
@@ -174,8 +180,8 @@ class _Ready(NamedTuple):
 
 
 def _ready(
-    content: Source,
-    style: Source | Style | Sequence[Source | Style],
+    content: ImageSource,
+    style: ImageSource | Style | Sequence[ImageSource | Style],
     recipe: StyleRecipe,
     beside: _Beside,
     checkpoint: str | Path | Checkpoints | None = None,
@@ -184,47 +190,47 @@ def _ready(
 ) -> _Ready:
     """Check recipe, pictures, network and memory, and plan the run."""
     style_losses(recipe)  # a statistic its normalization does not define is refused here
-    device = choose(recipe.device)
-    picture = open_picture(content, name="content")
+    device = select_device(recipe.device)
+    picture = open_image(content, name="content")
     size = output_size(picture, recipe.size, "content")
     styles = open_styles(style, picture)
     beside = _opened(beside, picture)
-    weights = load(recipe.weights).sha256
+    weights = load_weights(recipe.weights).sha256
     kept = checkpoint_of(checkpoint, recipe, weights, [picture, *parts(styles), *beside])
     reached = kept.load() if kept else {}
-    recipe = decided(recipe, reached)
-    dtype = precision(device, recipe.precision)
+    recipe = resumed_settings(recipe, reached)
+    dtype = select_precision(device, recipe.precision)
     trunk = network(recipe, device, dtype)
-    planned = plan(
+    planned = make_plan(
         recipe,
         trunk,
         size,
         lambda rung: sizes(styles, rung, recipe.style_scale, size),
         planes=_planes(recipe, styles, beside),
-        released=released(device, picture, *(one for s in styles for one in s.pictures)),
+        released=released_bytes(device, picture, *(one for s in styles for one in s.pictures)),
         timed=timed,
     )
-    recipe = settled(recipe, dtype, planned.history, planned.tiles)
+    recipe = resolve_auto(recipe, dtype, planned.history, planned.tiles)
     carried = picture.carried
     inputs = Inputs(
-        content=input_of(picture),
+        content=provenance_input(picture),
         styles=style_inputs(styles),
-        init=beside.first and input_of(beside.first),
-        protect=beside.protect and input_of(beside.protect),
-        keep=beside.keep and input_of(beside.keep),
+        init=beside.first and provenance_input(beside.first),
+        protect=beside.protect and provenance_input(beside.protect),
+        keep=beside.keep and provenance_input(beside.keep),
     )
     return _Ready(recipe, trunk, picture, carried, styles, beside, inputs, planned, kept, reached)
 
 
-def _opened(beside: _Beside, picture: Picture) -> _Beside:
+def _opened(beside: _Beside, picture: Image) -> _Beside:
     """The init picture opened, the masks read and held against the content image."""
-    first = None if beside.first is None else open_picture(beside.first, name="init")
+    first = None if beside.first is None else open_image(beside.first, name="init")
     masks = {}
     for name in ("protect", "keep"):
         source = getattr(beside, name)
-        masks[name] = None if source is None else mask_of(source, name)
+        masks[name] = None if source is None else open_mask(source, name)
         if source is not None:
-            check_shape(masks[name], picture.size, name, "the content image")
+            check_mask_shape(masks[name], picture.size, name, "the content image")
     if masks["protect"] is not None and is_white(masks["protect"]):
         raise ValueError(
             "`protect` must leave something to paint, got a mask that is white all over; paint "
@@ -238,17 +244,17 @@ def _opened(beside: _Beside, picture: Picture) -> _Beside:
 def _planes(recipe: StyleRecipe, styles: Sequence[Opened], beside: _Beside) -> int:
     """Numbers a pixel that masks and colors take while the network runs."""
     regional = sum(one.region is not None for one in styles)
-    colors = 6 if finishes(recipe, beside.protect) else 0
+    colors = 6 if composites(recipe, beside.protect) else 0
     return 2 * regional + colors + 2 * (recipe.structure > 0 or beside.keep is not None)
 
 
 def _prepared(ready: _Ready, run: Run, scale: int) -> tuple[Tensor, Evaluate]:
     """Where one scale begins, (3, H, W), and what is minimized there."""
     recipe, trunk, rung = ready.recipe, ready.trunk, ready.plan.rungs[scale]
-    original, mask = sized(ready.picture, rung.size, trunk.device)
-    here = toned_content(original, recipe)
+    original, mask = resize_to(ready.picture, rung.size, trunk.device)
+    here = match_content_colors(original, recipe)
     protect = ready.beside.protect
-    kept = None if protect is None else plane(protect, rung.size, trunk.device)
+    kept = None if protect is None else resize_mask(protect, rung.size, trunk.device)
     painted = mask if kept is None else 1 - kept if mask is None else mask * (1 - kept)
     seen = looks(ready.styles, recipe, original, ready.plan.ladder[-1])
     layers = list(recipe.style_layers)
@@ -256,10 +262,10 @@ def _prepared(ready: _Ready, run: Run, scale: int) -> tuple[Tensor, Evaluate]:
     if scale:
         begin = run.resized(scale).to(trunk.device)
     else:
-        begin = start(
+        begin = starting_image(
             recipe, here, ready.beside.first, lambda: recolored_content(here, seen, wanted)
         ).to(trunk.device)
-    keep = keep_map(original, recipe.structure, ready.beside.keep)
+    keep = structure_map(original, recipe.structure, ready.beside.keep)
     objective = Objective(
         recipe,
         trunk,
@@ -273,14 +279,14 @@ def _prepared(ready: _Ready, run: Run, scale: int) -> tuple[Tensor, Evaluate]:
     )
     if kept is None:
         return begin, objective
-    return torch.lerp(begin, here, kept), protected(objective, here, kept)
+    return torch.lerp(begin, here, kept), paste_protected(objective, here, kept)
 
 
 def _chosen(
-    recipe: StyleRecipe | None, options: dict[str, Any], init_picture: Source | None
+    recipe: StyleRecipe | None, options: dict[str, Any], init_picture: ImageSource | None
 ) -> StyleRecipe:
     """The recipe to follow, from a whole one or from options, and its start."""
-    refuse_both(recipe, options)
+    reject_recipe_and_options(recipe, options)
     if recipe is None:
         if init_picture is not None:
             options.setdefault("init", "picture")

@@ -10,20 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.compute.device import choose, precision
-from impasto.compute.memory import release
-from impasto.law import checked, refuse_both, signed_by
-from impasto.picture.read import Source
-from impasto.picture.record import Carried, Picture
-from impasto.picture.resize import resize
+from impasto.device import select_device, select_precision
+from impasto.images.image import Image, ImageMetadata
+from impasto.images.read import ImageSource
+from impasto.images.resize import resize
+from impasto.memory import release_caches
 from impasto.provenance import Inputs
-from impasto.recipe import StyleRecipe, TextureRecipe
+from impasto.recipes import StyleRecipe, TextureRecipe
 from impasto.result import OnStep, Result, Stop
-from impasto.style.canvas import Size, noise, settled
-from impasto.style.finish import Evaluate
+from impasto.style.composite import Evaluate
+from impasto.style.engine import Run
 from impasto.style.objective import Evaluation, Objective, network
-from impasto.style.plan import Plan, plan
-from impasto.style.run import Run
+from impasto.style.plan import Plan, make_plan
+from impasto.style.sizing import Size, random_image, resolve_auto
 from impasto.style.source import Style
 from impasto.style.styles import (
     Opened,
@@ -34,16 +33,17 @@ from impasto.style.styles import (
     sizes,
     style_inputs,
 )
-from impasto.vgg.trunk import Trunk
+from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
+from impasto.vgg.network import VGG19Features
 
 _HALO = 96  # pixels of the opposite side that the network sees beyond a border that is to fit
 _CONTRAST = 0.3  # of the noise a texture starts from, beside the style's own
 _GRAIN = 16  # pixels a side that become one position of the deepest layer
 
 
-@signed_by(TextureRecipe)
+@with_recipe_signature(TextureRecipe)
 def texture(
-    style: Source | Style | Sequence[Source | Style],
+    style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: TextureRecipe | None = None,
     on_step: OnStep | None = None,
@@ -68,7 +68,7 @@ def texture(
 
     Raises:
         ValueError: an option or a picture out of range.
-        PictureError: a file that cannot be read.
+        ImageError: a file that cannot be read.
         MemoryShortageError: not even the smallest tiles fit into the memory there is.
 
     Example:
@@ -105,18 +105,18 @@ def texture(
         if scale:
             begin = _grown(run.best, rung.size, halo).to(blank)
         else:
-            grain = noise(blank.shape, recipe.seed).to(blank)
+            grain = random_image(blank.shape, recipe.seed).to(blank)
             begin = _faint(recolored_content(grain, seen, wanted))
-        release(ready.trunk.device)
+        release_caches(ready.trunk.device)
         run.descend(_wrapped(objective, halo), begin, scale, rung.evaluations)
         if run.stopped:
             break
-    found = run.result(Carried(), ready.trunk.device, inputs=ready.inputs)
+    found = run.result(ImageMetadata(), ready.trunk.device, inputs=ready.inputs)
     return replace(found, recipe=recipe)
 
 
-def texture_plan(
-    style: Source | Style | Sequence[Source | Style],
+def plan_texture(
+    style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: TextureRecipe | None = None,
     **options: Any,
@@ -130,30 +130,33 @@ class _Ready(NamedTuple):
 
     recipe: TextureRecipe
     inner: StyleRecipe
-    trunk: Trunk
+    trunk: VGG19Features
     styles: list[Opened]
     inputs: Inputs
     plan: Plan
 
 
 def _ready(
-    style: Source | Style | Sequence[Source | Style], recipe: TextureRecipe, *, timed: bool = False
+    style: ImageSource | Style | Sequence[ImageSource | Style],
+    recipe: TextureRecipe,
+    *,
+    timed: bool = False,
 ) -> _Ready:
     """Check the styles, the network and the memory, and plan the run."""
-    device = choose(recipe.device)
+    device = select_device(recipe.device)
     size = (recipe.width, recipe.height)
-    styles = open_styles(style, Picture(torch.zeros(1, 1, 1).expand(3, *size[::-1])))
+    styles = open_styles(style, Image(torch.zeros(1, 1, 1).expand(3, *size[::-1])))
     if any(one.region is not None for one in styles):
         raise ValueError(
             "`region` of a style must be left out for a texture, which has no content image to "
             "lie on, got one"
         )
     inner = _inside(recipe)
-    dtype = precision(device, recipe.precision)
+    dtype = select_precision(device, recipe.precision)
     trunk = network(inner, device, dtype)
     halo = _halo(recipe, size)
     around = (size[0] + 2 * halo[0]) * (size[1] + 2 * halo[1]) / (size[0] * size[1])
-    planned = plan(
+    planned = make_plan(
         inner,
         trunk,
         size,
@@ -161,7 +164,7 @@ def _ready(
         around=around,
         timed=timed,
     )
-    found = settled(recipe, dtype, planned.history, planned.tiles)
+    found = resolve_auto(recipe, dtype, planned.history, planned.tiles)
     return _Ready(
         found, _inside(found), trunk, styles, Inputs(styles=style_inputs(styles)), planned
     )
@@ -181,8 +184,8 @@ def _inside(recipe: TextureRecipe) -> StyleRecipe:
 
 def _chosen(recipe: TextureRecipe | None, options: dict[str, Any]) -> TextureRecipe:
     """The recipe to follow, from a whole one or from options."""
-    refuse_both(recipe, options)
-    return recipe or checked(TextureRecipe, options)
+    reject_recipe_and_options(recipe, options)
+    return recipe or validate(TextureRecipe, options)
 
 
 def _halo(recipe: TextureRecipe, size: Size) -> tuple[int, int]:

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.vgg.winograd import BACKWARD, FORWARD, PIECE, convolved, room, transformed
+from impasto.vgg.winograd import (
+    BACKWARD,
+    FORWARD,
+    OUTPUT_TILE,
+    conv3x3,
+    transform_kernel,
+    workspace_bytes,
+)
 
 # Below so many channels the transforms cost more than the multiplications they save. Measured.
 _WORTH_IT = 64 * 128
@@ -45,7 +52,7 @@ class Convolution:
         self.piece = 1  # positions a side that are computed together
         cpu = torch.device(device).type == "cpu"
         if cpu and dtype == torch.float32 and self.out * self.into >= _WORTH_IT:
-            self.filtered, self.piece = transformed(kernel), PIECE
+            self.filtered, self.piece = transform_kernel(kernel), OUTPUT_TILE
             return
         last = {"memory_format": torch.channels_last}
         self.kernel = kernel.contiguous(**last)
@@ -61,14 +68,14 @@ class Convolution:
     def back(self, gradient: Tensor, border: int = 1) -> Tensor:
         """The gradient in what it read, from that in what it made, (1, C_out, h, w)."""
         if self.filtered is not None and border == 1:
-            return convolved(gradient, self.filtered.transpose(1, 2), None, BACKWARD)
+            return conv3x3(gradient, self.filtered.transpose(1, 2), None, BACKWARD)
         return F.conv2d(gradient, self.turned, padding=2 - border)
 
     def workspace(self, positions: float, *, back: bool = False) -> float:
         """Bytes it takes beside what it reads and makes, for so many positions."""
         into, out = (self.out, self.into) if back else (self.into, self.out)
         if self.filtered is not None:
-            return room(positions, into, out)
+            return workspace_bytes(positions, into, out)
         if self.kernel.device.type != "cpu" or self.kernel.dtype != torch.bfloat16:
             return 0.0
         # What is copied where the processor does not know the format.
@@ -81,7 +88,7 @@ class _Filtered(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, convolution: Convolution) -> Tensor:
         ctx.convolution = convolution
-        return convolved(x, convolution.filtered, convolution.bias, FORWARD)
+        return conv3x3(x, convolution.filtered, convolution.bias, FORWARD)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from impasto.vgg.trunk import POOLED
-from impasto.vgg.winograd import PIECE
+from impasto.vgg.network import POOLED
+from impasto.vgg.winograd import OUTPUT_TILE
 
 CUT = "conv4_1"  # where the second part begins
 
@@ -36,7 +36,7 @@ def split(names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [names[:cut], names[cut:]]
 
 
-def sight(names: Sequence[str], pieces: Sequence[int]) -> int:
+def receptive_field(names: Sequence[str], pieces: Sequence[int]) -> int:
     """How far to each side a position at a part's end sees, in positions of its input.
 
     Args:
@@ -46,9 +46,9 @@ def sight(names: Sequence[str], pieces: Sequence[int]) -> int:
             equal values that would let another one pass the pooling.
 
     Example:
-        >>> sight(["conv1_1", "conv1_2", "conv2_1"], [1, 1, 1])
+        >>> receptive_field(["conv1_1", "conv1_2", "conv2_1"], [1, 1, 1])
         4
-        >>> sight(["conv1_1", "conv1_2", "conv2_1", "conv2_2"], [1, 1, 4, 4])
+        >>> receptive_field(["conv1_1", "conv1_2", "conv2_1", "conv2_2"], [1, 1, 4, 4])
         12
     """
     reach = 0
@@ -59,9 +59,9 @@ def sight(names: Sequence[str], pieces: Sequence[int]) -> int:
     return reach
 
 
-def grain(names: Sequence[str]) -> int:
+def alignment(names: Sequence[str]) -> int:
     """Positions of a part's input that tiles begin at multiples of: whole pieces in every layer."""
-    return PIECE * 2 ** sum(name in POOLED for name in names[1:])
+    return OUTPUT_TILE * 2 ** sum(name in POOLED for name in names[1:])
 
 
 def tiles(grid: tuple[int, int], side: int | None, stride: int, reach: int) -> list[Tile]:

@@ -25,8 +25,8 @@ from filelock import FileLock
 from torch import Tensor
 
 from impasto.errors import WeightsError
-from impasto.options import BLOCKS
-from impasto.picture.sources import file_sha256
+from impasto.images.source_files import file_sha256
+from impasto.recipes import BLOCKS
 
 OXFORD_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 OXFORD_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
@@ -57,7 +57,7 @@ class VGGWeights:
     sha256: str
 
 
-def load(weights: str = "oxford") -> VGGWeights:
+def load_weights(weights: str = "oxford") -> VGGWeights:
     """Load VGG-19's convolutions from wherever a name points; kept in memory for the next call.
 
     Args:
@@ -74,7 +74,7 @@ def load(weights: str = "oxford") -> VGGWeights:
         WeightsError: missing, altered, of another network, or not to be fetched.
 
     Example:
-        >>> load("oxford").convs["conv1_1"][0].shape
+        >>> load_weights("oxford").convs["conv1_1"][0].shape
         torch.Size([64, 3, 3, 3])
     """
     if weights in ("oxford", "torchvision"):
@@ -90,7 +90,7 @@ def load(weights: str = "oxford") -> VGGWeights:
     return _from_file(path, stamp)
 
 
-def home() -> Path:
+def cache_directory() -> Path:
     """The folder downloads are kept in: `IMPASTO_HOME`, or the user's cache folder."""
     return Path(os.environ.get("IMPASTO_HOME") or platformdirs.user_cache_dir("impasto"))
 
@@ -153,13 +153,13 @@ def _oxford_kernel() -> Tensor:
 
 def _torchvision() -> VGGWeights:
     """torchvision's weights from the cache, downloading and verifying them the first time."""
-    kept = home() / "vgg19-torchvision.safetensors"
+    kept = cache_directory() / "vgg19-torchvision.safetensors"
     seal = kept.with_suffix(".sha256")
     try:
-        home().mkdir(parents=True, exist_ok=True)
+        cache_directory().mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WeightsError(
-            f"the cache folder must be writable, got {home()}: {error.strerror}; "
+            f"the cache folder must be writable, got {cache_directory()}: {error.strerror}; "
             "set IMPASTO_HOME to a folder that is"
         ) from None
     with FileLock(kept.with_suffix(".lock")):

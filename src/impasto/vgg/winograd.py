@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-PIECE = 4  # positions a side that one piece gives
-_IN = PIECE + 2  # and that it reads
+OUTPUT_TILE = 4  # positions a side that one piece gives
+_IN = OUTPUT_TILE + 2  # and that it reads
 # Where polynomials are evaluated; with ±1 and ±2, as usual, the rounding error is twice as large.
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5, math.inf)
 _CACHED = 48 * 2**20  # bytes of a strip's pieces; more leaves the cache
@@ -34,14 +34,14 @@ class Transform(NamedTuple):
     products: Tensor  # (16, 36), for what was multiplied
 
 
-def transformed(kernel: Tensor) -> Tensor:
+def transform_kernel(kernel: Tensor) -> Tensor:
     """A kernel at the points: (C_out, C_in, 3, 3) -> (36, C_in, C_out)."""
     values = _values(_POINTS, 3).to(kernel.dtype)
     at = torch.einsum("ia,ocab,jb->ijco", values, kernel, values)
     return at.flatten(0, 1).contiguous()
 
 
-def convolved(x: Tensor, kernel: Tensor, bias: Tensor | None, transform: Transform) -> Tensor:
+def conv3x3(x: Tensor, kernel: Tensor, bias: Tensor | None, transform: Transform) -> Tensor:
     """Convolve, with zeros beyond the border.
 
     Args:
@@ -57,42 +57,44 @@ def convolved(x: Tensor, kernel: Tensor, bias: Tensor | None, transform: Transfo
     Example:
         >>> from torch.nn import functional as F
         >>> x, kernel = torch.rand(1, 8, 10, 7), torch.rand(4, 8, 3, 3)
-        >>> found = convolved(x, transformed(kernel), None, FORWARD)
+        >>> found = conv3x3(x, transform_kernel(kernel), None, FORWARD)
         >>> torch.allclose(found, F.conv2d(x, kernel, padding=1), atol=1e-4)
         True
     """
     x = x[0].permute(1, 2, 0)  # (H, W, C)
     (height, width, into), out = x.shape, kernel.shape[2]
-    rows, columns = -(-height // PIECE), -(-width // PIECE)  # of pieces
+    rows, columns = -(-height // OUTPUT_TILE), -(-width // OUTPUT_TILE)  # of pieces
     many = min(rows, max(1, _CACHED // (4 * _IN**2 * columns * (2 * into + out))))
-    padded = x.new_zeros(PIECE * many + 2, PIECE * columns + 2, into)
+    padded = x.new_zeros(OUTPUT_TILE * many + 2, OUTPUT_TILE * columns + 2, into)
     pieces, seen = (x.new_empty(many * columns, _IN**2, into) for _ in range(2))
     products = x.new_empty(_IN**2 * many * columns * out)
-    results = x.new_empty(many * columns, PIECE**2, out)
+    results = x.new_empty(many * columns, OUTPUT_TILE**2, out)
     result = torch.empty(1, out, height, width, memory_format=torch.channels_last)
     found = result[0].permute(1, 2, 0)  # (H, W, C)
     for row in range(0, rows, many):
         count = min(many, rows - row)
         n = count * columns
-        _padded(x, PIECE * row - 1, padded[: PIECE * count + 2])
+        _padded(x, OUTPUT_TILE * row - 1, padded[: OUTPUT_TILE * count + 2])
         pieces[:n].view(count, columns, _IN, _IN, into).copy_(_overlapping(padded, count, columns))
         torch.bmm(transform.pieces.expand(n, -1, -1), pieces[:n], out=seen[:n])
         product = products[: _IN**2 * n * out].view(_IN**2, n, out)
         torch.bmm(seen[:n].transpose(0, 1), kernel, out=product)
         torch.bmm(transform.products.expand(n, -1, -1), product.transpose(0, 1), out=results[:n])
-        grid = results[:n].view(count, columns, PIECE, PIECE, out).transpose(1, 2)
-        strip = grid.reshape(PIECE * count, PIECE * columns, out)  # (h, w, C), some beyond the end
-        here = found[PIECE * row : PIECE * (row + count)]
+        grid = results[:n].view(count, columns, OUTPUT_TILE, OUTPUT_TILE, out).transpose(1, 2)
+        strip = grid.reshape(
+            OUTPUT_TILE * count, OUTPUT_TILE * columns, out
+        )  # (h, w, C), some beyond the end
+        here = found[OUTPUT_TILE * row : OUTPUT_TILE * (row + count)]
         strip = strip[: here.shape[0], :width]
         here.copy_(strip) if bias is None else torch.add(strip, bias, out=here)
     return result
 
 
-def room(positions: float, into: int, out: int) -> float:
-    """Bytes that `convolved` takes beside what it reads and gives."""
-    strip = positions * _IN**2 / PIECE**2 * 4 * (2 * into + out)
+def workspace_bytes(positions: float, into: int, out: int) -> float:
+    """Bytes that `conv3x3` takes beside what it reads and gives."""
+    strip = positions * _IN**2 / OUTPUT_TILE**2 * 4 * (2 * into + out)
     # Beside the pieces: the padded strip, what is transformed back, and that in order.
-    return min(strip, _CACHED) * (1 + PIECE**2 / _IN**2 * (into + 2 * out) / (2 * into + out))
+    return min(strip, _CACHED) * (1 + OUTPUT_TILE**2 / _IN**2 * (into + 2 * out) / (2 * into + out))
 
 
 def _padded(x: Tensor, first: int, into: Tensor) -> None:
@@ -106,7 +108,7 @@ def _overlapping(padded: Tensor, rows: int, columns: int) -> Tensor:
     """Pieces of 6 × 6, four apart: (h, w, C) -> (rows, columns, 6, 6, C), a view."""
     down, right, _ = padded.stride()
     size = (rows, columns, _IN, _IN, padded.shape[2])
-    return padded.as_strided(size, (PIECE * down, PIECE * right, down, right, 1))
+    return padded.as_strided(size, (OUTPUT_TILE * down, OUTPUT_TILE * right, down, right, 1))
 
 
 def _values(points: Sequence[float], count: int) -> Tensor:
@@ -126,7 +128,7 @@ def _transform(points: Sequence[float], factors: Sequence[float]) -> Transform:
         factors: what the kernel's values must still be multiplied by.
     """
     pieces = torch.linalg.inv(_values(points, _IN)).T * torch.tensor(factors)[:, None]
-    products = _values(points, PIECE).T
+    products = _values(points, OUTPUT_TILE).T
     return Transform(*(torch.kron(m, m).float().contiguous() for m in (pieces, products)))
 
 

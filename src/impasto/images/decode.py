@@ -1,0 +1,242 @@
+"""From a file's bytes to its samples: every bit depth and kind of channel, nothing cut off."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass, replace
+
+import imagecodecs
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from impasto.images.formats import chunks, only_chunks
+from impasto.images.header import Header, Unreadable, image_header
+from impasto.images.quiet import suppress_decoder_warnings
+
+_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+# Pillow's modes -> the mode with the same content that NumPy understands.
+_PLAIN = {
+    "1": "L",
+    "La": "LA",
+    "PA": "RGBA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+}
+_TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # photometric interpretation -> color channels
+_ONLY_LIBTIFF = (2, 3, 4, 6)  # compressions of fax machines, and JPEG as it first was
+_FLOAT, _UNSIGNED = 3, 1
+# The seven passes of an interlaced PNG: first column, first row, column step, row step.
+_PASSES = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Decoded samples, as stored: not yet turned upright, not yet in sRGB.
+
+    Attributes:
+        colors: (H, W, C) float32 in [0, 1]; C is 1 for grey, 3 for RGB, 4 for CMYK (1: full ink).
+        alpha: (H, W) float32 in [0, 1]; None without an opacity channel.
+        header: the header, completed by what stood behind the pixels.
+    """
+
+    colors: np.ndarray
+    alpha: np.ndarray | None
+    header: Header
+
+
+def decode_file(data: bytes, header: Header) -> Samples:
+    """Decode a file's first picture at full depth, wholly or not at all.
+
+    Args:
+        data: the whole file.
+        header: what `read_header` made of it, its size already checked.
+
+    Raises:
+        Unreadable: cut short, broken, or of a kind impasto does not read.
+    """
+    try:
+        with suppress_decoder_warnings():
+            if header.format == "TIFF":
+                return _tiff(data, header)
+            # Pillow decodes every one of them, so that a broken file is found and what stands
+            # behind the pixels is read; where it cuts the depth, the pixels are read again.
+            samples = samples_of(header.image, header)
+            if header.format == "PNG" and header.bits == 16:
+                return _split(_scaled(_deep_png(data), 65535), samples.header)
+            if header.format == "AVIF" and header.bits > 8:
+                deep = imagecodecs.avif_decode(data, 0)
+                return _split(_scaled(deep, 2**header.bits - 1), samples.header)
+            return samples
+    except (Unreadable, MemoryError):
+        raise
+    # Decoders raise whatever a broken file makes them raise.
+    except Exception as error:
+        raise Unreadable("its pixels are cut short or broken") from error
+
+
+def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
+    """The samples of an image that Pillow has open; loads it where that is still to be done."""
+    image.load()
+    # What stands behind the pixels is known only now; so is whether Pillow turned a TIFF upright.
+    late = image_header(image)
+    header = late if header is None else _joined(header, late)
+    mode = _PLAIN.get(image.mode, image.mode)
+    if image.mode == "P" or (image.mode in ("1", "L", "RGB") and header.alpha):
+        with_alpha = "LA" if image.mode in ("1", "L") else "RGBA"
+        mode = with_alpha if header.alpha else "RGB"
+    if mode == "LAB":
+        raise Unreadable("its colors are CIELAB, which impasto does not read")
+    if mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"):
+        raise Unreadable(f"its mode is {mode}, which impasto does not read")
+    array = np.asarray(image if mode == image.mode else image.convert(mode))
+    if mode == "F":
+        return _split(_in_unit(array), header)
+    if mode.startswith("I"):
+        # Pillow keeps 16-bit grey in 32-bit integers, too.
+        if array.size and not 0 <= array.min() <= array.max() <= 65535:
+            raise Unreadable(f"its samples run from {array.min()} to {array.max()}, not 0 to 65535")
+        return _split(_scaled(array, 65535), header)
+    return _split(_scaled(array, 255), header, 4 if mode == "CMYK" else 3)
+
+
+def _joined(early: Header, late: Header) -> Header:
+    """A file's header with the metadata found behind its pixels."""
+    return replace(
+        early,
+        exif=late.exif,
+        orientation=late.orientation,
+        dpi=early.dpi or late.dpi,
+        xmp=early.xmp or late.xmp,
+    )
+
+
+def _split(array: np.ndarray, header: Header, channels: int = 3) -> Samples:
+    """(H, W), (H, W, 1 or 2 or 3 or 4) to colors and alpha; `channels` 4 means CMYK."""
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.shape[-1] in (2, channels + 1):
+        return Samples(array[..., :-1], array[..., -1], header)
+    return Samples(array, None, header)
+
+
+def _scaled(array: np.ndarray, maximum: int) -> np.ndarray:
+    """Integer samples as float32 in [0, 1]."""
+    return array.astype(np.float32) / np.float32(maximum)
+
+
+def _in_unit(array: np.ndarray) -> np.ndarray:
+    """Floating point samples as float32, refused outside [0, 1]."""
+    low, high = (array.min(), array.max()) if array.size else (0, 0)
+    if not (low >= 0 and high <= 1):
+        raise Unreadable(
+            f"its floating point samples run from {low:.4g} to {high:.4g} instead of 0 to 1"
+        )
+    return array.astype(np.float32)
+
+
+def _deep_png(data: bytes) -> np.ndarray:
+    """The pixels of a 16-bit PNG, a transparent color turned into alpha."""
+    # libpng writes its opinion of other chunks to the terminal.
+    bare = only_chunks(data, _PIXEL_CHUNKS)
+    if bare[28] == 0:
+        return imagecodecs.png_decode(bare)
+    # libpng complains about interlacing as well: each pass is a small PNG of its own.
+    width, height = struct.unpack(">II", bare[16:24])
+    samples = {0: 1, 2: 3, 4: 2, 6: 4}[bare[25]]
+    stored = chunks(bare)
+    # The stream holds a filter byte a row beside the pixels; each pass may end in a partial row.
+    most = width * height * samples * 2 + 4 * height + 64
+    joined = b"".join(bare[a + 8 : b - 4] for kind, a, b in stored if kind == b"IDAT")
+    stream = zlib.decompressobj().decompress(joined, most)
+    result, place = None, 0
+    for x, y, dx, dy in _PASSES:
+        size = (len(range(x, width, dx)), len(range(y, height, dy)))
+        if 0 in size:
+            continue
+        length = (size[0] * samples * 2 + 1) * size[1]
+        part = imagecodecs.png_decode(_pass_png(bare, stored, size, stream[place : place + length]))
+        place += length
+        if result is None:
+            result = np.zeros((height, width, *part.shape[2:]), part.dtype)
+        result[y::dy, x::dx] = part
+    return result
+
+
+def _pass_png(
+    bare: bytes, stored: list[tuple[bytes, int, int]], size: tuple[int, int], rows: bytes
+) -> bytes:
+    """One pass of an interlaced PNG as a PNG that is not."""
+    head = struct.pack(">II", *size) + bare[24:28] + b"\0"
+    transparent = b"".join(bare[a:b] for kind, a, b in stored if kind == b"tRNS")
+    pixels = png_chunk(b"IDAT", zlib.compress(rows, 1))
+    return bare[:8] + png_chunk(b"IHDR", head) + transparent + pixels + png_chunk(b"IEND", b"")
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """One chunk of a PNG: length, type, data, checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _tiff(data: bytes, header: Header) -> Samples:
+    """The samples of a TIFF's first page."""
+    page = header.page
+    for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if start + length > len(data):
+            raise Unreadable("the file is cut short")
+    if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, np.prod(header.size)):
+        raise Unreadable("its tiles are far larger than its picture")
+    photometric, compression = int(page.photometric), int(page.compression)
+    plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG it is JPEG's own affair
+    if header.bits <= 8 and (plain_ycbcr or compression in _ONLY_LIBTIFF):
+        return _tiff_by_pillow(data, header)
+    if photometric not in _TIFF_COLORS:
+        name = getattr(page.photometric, "name", photometric)
+        raise Unreadable(f"its colors are {name}, which impasto does not read")
+    if page.sampleformat not in (_UNSIGNED, _FLOAT) or header.bits > 32 or page.dtype is None:
+        raise Unreadable(f"its samples are {page.dtype}; save them as 8 or 16 bits or as floats")
+    if page.sampleformat == _UNSIGNED and header.bits > 16:
+        raise Unreadable(f"its samples are {page.dtype}; save them as 8 or 16 bits or as floats")
+    return _tiff_channels(page.asarray(maxworkers=1), header)
+
+
+def _tiff_channels(array: np.ndarray, header: Header) -> Samples:
+    """A TIFF's stored array as colors and alpha."""
+    page, photometric = header.page, int(header.page.photometric)
+    if page.axes.startswith("S"):
+        array = np.moveaxis(array, 0, -1)
+    array = array.reshape(header.size[1], header.size[0], -1)
+    count = _TIFF_COLORS[photometric]
+    stored = _in_unit(array) if page.sampleformat == _FLOAT else _scaled(array, 2**header.bits - 1)
+    colors, alpha = stored[..., :count], None
+    if photometric == 3:
+        # (3, entries) 16-bit; files differ in the low byte, so only the high one means anything.
+        colors = _scaled(page.colormap[:, array[..., 0]] >> 8, 255).transpose(1, 2, 0)
+    elif photometric == 0:
+        colors = 1 - colors
+    for index, extra in enumerate(page.extrasamples):
+        if int(extra) in (1, 2) and count + index < stored.shape[-1]:
+            alpha = stored[..., count + index]
+            if int(extra) == 1 and photometric != 3:  # colors stored multiplied by their opacity
+                colors = np.minimum(colors / np.maximum(alpha, 1e-6)[..., None], 1)
+            break
+    return Samples(np.ascontiguousarray(colors), alpha, header)
+
+
+def _tiff_by_pillow(data: bytes, header: Header) -> Samples:
+    """A TIFF's first page through libtiff, which knows fax compressions and YCbCr."""
+    image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+    samples = samples_of(image)
+    # Pillow has turned it upright already.
+    return replace(samples, header=replace(header, orientation=1, alpha=samples.alpha is not None))

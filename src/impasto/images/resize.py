@@ -1,0 +1,112 @@
+"""Sizes: the arithmetic, resizing, and the flat opaque picture that a network can look at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.images.image import Image
+
+
+def fit_longest_side(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """The size of a picture once its longer side has a given length, its shape kept.
+
+    Args:
+        size: (width, height) in pixels, each at least 1.
+        longest: length of the longer side wanted, in pixels, at least 1; larger gives a larger
+            picture.
+
+    Returns:
+        (width, height): the longer side is exactly `longest`, the other is rounded to the nearest
+        pixel, half up, and never below 1.
+
+    Raises:
+        ValueError: a side or `longest` is below 1.
+
+    Example:
+        >>> fit_longest_side((640, 480), 512)
+        (512, 384)
+        >>> fit_longest_side((4000, 20), 100)
+        (100, 1)
+    """
+    width, height = size
+    if min(width, height) < 1:
+        raise ValueError(f"`size` must have sides of at least 1, got {size}; give (width, height)")
+    if longest < 1:
+        raise ValueError(f"`longest` must be at least 1, got {longest}; give a length in pixels")
+    long = max(width, height)
+    # Whole numbers only: halves are exact, so the rounding is the same on every machine.
+    return tuple(max(1, (2 * side * longest + long) // (2 * long)) for side in (width, height))
+
+
+def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample a picture to a size, with cubic weights and no moiré when it shrinks.
+
+    Args:
+        pixels: (C, H, W) or (H, W) in [0, 1], floating point.
+        size: (width, height) wanted, in pixels, each at least 1.
+
+    Returns:
+        (C, height, width) or (height, width) in [0, 1], on the same device; the same tensor where
+        the size is already right.
+
+    Raises:
+        ValueError: a side of `size` is below 1, or `pixels` has not two or three axes.
+
+    Example:
+        >>> resize(torch.full((3, 4, 6), 0.5), (3, 2)).shape
+        torch.Size([3, 2, 3])
+    """
+    width, height = size
+    if pixels.ndim not in (2, 3):
+        shape = tuple(pixels.shape)
+        raise ValueError(f"`pixels` must be (C, H, W) or (H, W), got {shape}; drop the batch axis")
+    if min(width, height) < 1:
+        raise ValueError(f"`size` must have sides of at least 1, got {size}; give (width, height)")
+    if tuple(pixels.shape[-2:]) == (height, width):
+        return pixels
+    batch = pixels.reshape(1, -1, *pixels.shape[-2:])  # (C, H, W) -> (1, C, H, W)
+    resampled = functional.interpolate(
+        batch, (height, width), mode="bicubic", align_corners=False, antialias=True
+    )
+    # Cubic weights ring past 0 and 1 beside hard edges.
+    return resampled.clamp_(0, 1).reshape(*pixels.shape[:-2], height, width)
+
+
+def composite_rgb(picture: Image) -> Tensor:
+    """A picture as three opaque channels, with nothing hidden left to see.
+
+    A grey picture is repeated three times. What lies under transparent pixels is arbitrary, often
+    black, and a network would see its edge: it is replaced by the surrounding opaque colors, spread
+    smoothly inwards, in proportion to the transparency.
+
+    Args:
+        picture: the picture; opaque ones come back as they are.
+
+    Returns:
+        (3, H, W) float32 in [0, 1]; mid-grey where nothing at all is opaque.
+
+    Example:
+        >>> composite_rgb(Image(torch.rand(1, 2, 2))).shape
+        torch.Size([3, 2, 2])
+    """
+    pixels = picture.pixels.expand(3, -1, -1)
+    alpha = picture.carried.alpha
+    if alpha is None or bool((alpha >= 1).all()):
+        return pixels
+    alpha = alpha.to(pixels).expand(1, 1, -1, -1)
+    return torch.lerp(_spread(pixels[None], alpha), pixels[None], alpha)[0].clamp(0, 1)
+
+
+def _spread(colors: Tensor, weight: Tensor) -> Tensor:
+    """Weighted colors spread over the whole picture by a pyramid; (1, 3, H, W), (1, 1, H, W)."""
+    height, width = colors.shape[-2:]
+    if height == width == 1:
+        return torch.where(weight > 0, colors, 0.5)
+    # Ceil mode counts only pixels inside the picture, so odd sizes keep their last row and column.
+    shrunk = functional.avg_pool2d(weight, 2, ceil_mode=True)
+    summed = functional.avg_pool2d(colors * weight, 2, ceil_mode=True)
+    coarse = _spread(summed / shrunk.clamp_min(1e-12), shrunk.mul(4).clamp_max(1))
+    coarse = functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+    return torch.lerp(coarse, colors, weight)

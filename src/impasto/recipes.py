@@ -1,0 +1,365 @@
+"""Every option once: type, default, range, unit, direction of effect and help text."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# VGG-19: how many convolutions each of its five blocks has (Simonyan, Zisserman 2014, column E).
+BLOCKS = (2, 2, 4, 4, 4)
+LAYERS = tuple(
+    f"{kind}{block}_{index}"
+    for block, count in enumerate(BLOCKS, 1)
+    for index in range(1, count + 1)
+    for kind in ("conv", "relu")
+)
+
+Layer = Literal[LAYERS]  # type: ignore[valid-type]
+LayerWeights = dict[Layer, Annotated[float, Field(ge=0)]]
+
+Size = Annotated[
+    Annotated[int, Field(ge=16, le=65_536)] | Literal["original"],
+    Field(
+        description="longer side of the output in pixels, or `original` for the content's own; "
+        "larger shows finer strokes and takes longer in proportion to the pixels"
+    ),
+]
+Steps = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=100_000,
+        description="evaluations of the loss and its gradient in the whole run, shared over the "
+        "scales; more lowers the loss further and takes longer in proportion",
+    ),
+]
+Scales = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=16,
+        description="sizes the picture is painted at, each twice the last; 0 starts near 128 "
+        "pixels; more lays down larger shapes first",
+    ),
+]
+STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+StyleLayers = Annotated[
+    LayerWeights,
+    Field(
+        description="layers whose statistics are matched, each with its share; deeper matches "
+        "larger shapes, shallower matches color and grain",
+    ),
+]
+StyleScale = Annotated[
+    Annotated[float, Field(gt=0, le=8)] | Literal["fit"],
+    Field(
+        description="how large the strokes are, in pixels, whatever the output's size: 1 is as on "
+        "a painting of 512 pixels, larger is broader; `fit` makes them grow with the output, so "
+        "that a painting looks the same at every size",
+    ),
+]
+TVWeight = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="weight of the total variation, the mean squared difference of neighbors; "
+        "larger gives a smoother surface",
+    ),
+]
+Statistic = Annotated[
+    Literal["gram", "gram+mean+std", "wasserstein"],
+    Field(
+        description="what of the style is matched: Gram matrices, Gram matrices with the means "
+        "and deviations of the channels, or the Wasserstein distance between feature Gaussians",
+    ),
+]
+Warmup = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="where Gram matrices are matched: share of the finest size's steps, beside all "
+        "at coarser ones, that minimize the better conditioned Wasserstein distance first; 0 "
+        "minimizes the Gram loss itself from the start, which falls more slowly",
+    ),
+]
+Pooling = Annotated[
+    Literal["max", "average"],
+    Field(description="pooling in the network; average gives smoother, softer strokes"),
+]
+Padding = Annotated[
+    Literal["zeros", "replicate"],
+    Field(
+        description="what the first convolution sees beyond the border; zeros is the published "
+        "network and can leave a frame, replicate does not"
+    ),
+]
+Optimizer = Annotated[
+    Literal["lbfgs", "adam", "lbfgs-clamped"],
+    Field(
+        description="lbfgs is L-BFGS projected onto [0, 1]; lbfgs-clamped is the notebook's, "
+        "clamping pixels inside each evaluation; adam needs the least memory"
+    ),
+]
+LearningRate = Annotated[
+    float,
+    Field(gt=0, le=10, description="step length of adam; larger moves faster and less steadily"),
+]
+History = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1000,
+        description="curvature pairs L-BFGS remembers; each costs two pictures of memory",
+    ),
+]
+Weights = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="VGG-19 weights: `oxford` (the original network, offline), `torchvision` "
+        "(downloaded once), or a .safetensors or .pth file",
+    ),
+]
+Seed = Annotated[
+    int,
+    Field(ge=0, le=2**32 - 1, description="seed of everything random; same seed, same picture"),
+]
+Device = Annotated[
+    str,
+    Field(
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        examples=["auto", "cpu", "cuda", "cuda:N", "mps"],
+        description="where to compute: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`",
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    Field(
+        description="number format of the convolutions; losses and optimiser are always float32; "
+        "`auto` takes bfloat16 where a short probe finds it faster"
+    ),
+]
+Memory = Annotated[
+    Annotated[float, Field(gt=0)] | Literal["auto"],
+    Field(
+        description="most memory the whole process may take, in GiB (2^30 bytes), on a GPU the "
+        "GPU's; `auto` is what is free, less a reserve; smaller paints in smaller tiles, which "
+        "takes up to twice as long and changes nothing but rounding, and where even that is too "
+        "much L-BFGS remembers less"
+    ),
+]
+Tiles = Annotated[
+    Annotated[tuple[Annotated[int, Field(ge=0, le=65_536)], ...], Field(min_length=1)]
+    | Literal["auto"],
+    Field(
+        description="side of the tiles that pictures are computed in, in pixels, 0 for whole: one "
+        "number, or one a scale; `auto` chooses by the memory, and is settled in the recipe that "
+        "a picture carries, since other tiles round otherwise"
+    ),
+]
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+Side = Annotated[int, Field(ge=64, le=65_536)]
+
+
+class StyleRecipe(BaseModel):
+    """How `stylize` paints: every option, its default, its range and what more of it does."""
+
+    model_config = _FROZEN
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    preset: str = Field("default", description="the named preset these options started from")
+    strength: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="the main dial: 0 gives the content image back, 1 only the style; 0.5 uses "
+        "the content and style weights as they stand",
+    )
+    size: Size = 512
+    steps: Steps = 300
+    scales: Scales = 0
+    init: Literal["content", "recolored", "noise", "picture"] = Field(
+        "recolored",
+        description="what the picture starts as: the content image, the content image in the "
+        "style's colors, random noise, or a picture of your own",
+    )
+    color: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="whose colors: 0 keeps the content image's, 1 takes the style's, between them "
+        "a mixture",
+    )
+    color_by: Literal["luminance", "statistics"] = Field(
+        "luminance",
+        description="how colors are kept where `color` is below 1: `luminance` paints the light "
+        "alone and keeps each place's own color, `statistics` paints with a style image that has "
+        "the content image's palette",
+    )
+    style_scale: StyleScale = "fit"
+    structure: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how much more the content counts where the picture has edges and details, "
+        "and less where it is plain; 0 counts all places alike, larger keeps faces and leaves "
+        "skies to the style",
+    )
+    content_layers: LayerWeights = Field(
+        {"relu4_2": 1.0},
+        description="layers whose features are kept, each with its share; deeper keeps meaning, "
+        "shallower keeps pixels",
+    )
+    style_layers: StyleLayers = STYLE_LAYERS
+    content_weight: float = Field(
+        0.2, ge=0, description="weight of the content loss; larger keeps more of the subject"
+    )
+    style_weight: float = Field(
+        1.0, ge=0, description="weight of the style loss; larger takes more of the style"
+    )
+    tv_weight: TVWeight = 0.0
+    statistic: Statistic = "wasserstein"
+    normalization: Literal["relative", "paper", "notebook"] = Field(
+        "relative",
+        description="how losses are scaled: each by its target's own norm (one weight suits every "
+        "picture and size), by the constants of Gatys et al., or as mean squared errors",
+    )
+    denoise: Literal["no", "before", "after", "both"] = Field(
+        "no",
+        description="clean noise away: out of the content image before it is painted, out of the "
+        "painting after, or both; leaves smoother surfaces and takes longer",
+        json_schema_extra={"alone": "after"},
+    )
+    warmup: Warmup = 0.75
+    pooling: Pooling = "max"
+    padding: Padding = "replicate"
+    optimizer: Optimizer = "lbfgs"
+    learning_rate: LearningRate = 0.02
+    history: History = 10
+    weights: Weights = "oxford"
+    seed: Seed = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    memory: Memory = "auto"
+    tiles: Tiles = "auto"
+
+    @property
+    def gives_content_back(self) -> bool:
+        """Whether the dial stands at its end, where the content image is given back untouched."""
+        return self.strength == 0 and self.init in ("content", "recolored")
+
+
+class ReconstructRecipe(BaseModel):
+    """How `reconstruct` rebuilds a picture from what one layer of the network saw of it."""
+
+    model_config = _FROZEN
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    layer: Layer = Field(
+        "conv4_1", description="the layer to rebuild from; deeper layers keep less of the pixels"
+    )
+    kind: Literal["content", "texture"] = Field(
+        "content",
+        description="rebuild the content from the layer's features, or a texture from the "
+        "statistics of the first layer of each block up to it",
+    )
+    size: Size = 256
+    steps: Steps = 300
+    tv_weight: TVWeight = 0.0
+    pooling: Pooling = "max"
+    padding: Padding = "replicate"
+    optimizer: Optimizer = "lbfgs"
+    learning_rate: LearningRate = 0.02
+    history: History = 10
+    weights: Weights = "oxford"
+    seed: Seed = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    memory: Memory = "auto"
+    tiles: Tiles = "auto"
+
+
+class TextureRecipe(BaseModel):
+    """How `texture` makes a picture out of a style alone."""
+
+    model_config = _FROZEN
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    width: Side = Field(512, description="width of the texture in pixels")
+    height: Side = Field(512, description="height of the texture in pixels")
+    tileable: bool = Field(
+        False,
+        description="make its borders fit each other, so that it can be laid side by side without "
+        "a seam",
+    )
+    steps: Steps = 300
+    scales: Scales = 0
+    style_layers: StyleLayers = STYLE_LAYERS
+    style_scale: StyleScale = "fit"
+    statistic: Statistic = "wasserstein"
+    tv_weight: TVWeight = 0.0
+    warmup: Warmup = 0.75
+    pooling: Pooling = "max"
+    padding: Padding = "replicate"
+    optimizer: Optimizer = "lbfgs"
+    learning_rate: LearningRate = 0.02
+    history: History = 10
+    weights: Weights = "oxford"
+    seed: Seed = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    memory: Memory = "auto"
+    tiles: Tiles = "auto"
+
+
+class DenoiseRecipe(BaseModel):
+    """How `denoise` cleans a picture: every option, its default, its range and effect."""
+
+    model_config = _FROZEN
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    method: Literal["auto", "nl-wiener", "zs-n2n", "zs-n2n-fast"] = Field(
+        "auto",
+        description="`nl-wiener` filters patches that look alike together, `zs-n2n` trains a small "
+        "network on the picture as published, `zs-n2n-fast` the same in a fraction of the time; "
+        "`auto` looks at the noise and decides",
+    )
+    effort: Literal["quick", "balanced", "best"] = Field(
+        "balanced", description="how long to try; more gives a little less noise"
+    )
+    strength: float = Field(
+        1.0, ge=0, le=1, description="share of the noise found that is taken away"
+    )
+    chroma: Annotated[float, Field(ge=0, le=1)] | Literal["same"] = Field(
+        "same",
+        description="the same for the noise in the colors alone; `same` is the strength; larger "
+        "leaves fewer colored specks",
+    )
+    sigma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="standard deviation of the noise where it is known, 1 being white (in float "
+        "data, the data's own numbers); larger smooths more; `auto` measures it, as it is in the "
+        "dark and in the light",
+    )
+    axes: Annotated[str, Field(pattern="^[A-Z]{2,}$")] | Literal["auto"] = Field(
+        "auto",
+        description="what the axes of measured data are, a letter each, such as TZCYX: Y and X "
+        "lie in a plane, C and S are channels, all others count planes; `auto` reads them from "
+        "the file",
+    )
+    joint: bool = Field(
+        False,
+        description="fit all planes of a stack together, where each shows the same noise, instead "
+        "of each by itself",
+    )
+    seed: Seed = 0
+    device: Device = "auto"
+    memory: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="most memory the whole process may take, in GiB (2^30 bytes); a method that "
+        "needs more is refused before it starts; `auto` is what is free",
+    )

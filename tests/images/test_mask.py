@@ -1,0 +1,71 @@
+"""Masks, folders of pictures and animations."""
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from impasto.errors import ImageError
+from impasto.images.animation import write_animation
+from impasto.images.folder import image_files
+from impasto.images.image import Image
+from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
+
+
+def test_a_mask_is_the_brightness_and_opacity_of_its_picture(tmp_path):
+    gray = open_mask(torch.full((4, 6), 0.25), "mask")
+    assert torch.equal(gray.pixels, torch.full((1, 4, 6), 0.25))
+    green = torch.zeros(3, 4, 6)
+    green[1] = 1
+    assert open_mask(green, "mask").pixels.mean() == pytest.approx(0.7152)
+    seen = np.full((4, 6, 4), 255, np.uint8)
+    seen[:, 3:, 3] = 0
+    PIL.Image.fromarray(seen).save(tmp_path / "half.png")
+    half = open_mask(tmp_path / "half.png", "mask")
+    assert half.pixels[0, 0].tolist() == [1, 1, 1, 0, 0, 0]
+    assert half.carried.origin.name == "half.png"
+
+
+def test_a_boolean_tensor_is_a_mask():
+    assert is_white(open_mask(torch.ones(4, 6, dtype=torch.bool), "mask"))
+
+
+def test_any_size_of_the_right_shape_will_do():
+    for size in ((30, 40), (60, 80), (31, 41), (300, 402)):
+        check_mask_shape(Image(torch.ones(1, *size)), (1024, 768), "mask", "the picture")
+    for size in ((40, 30), (30, 44), (768, 1040)):
+        with pytest.raises(ValueError, match="`mask` must have the shape of the picture"):
+            check_mask_shape(Image(torch.ones(1, *size)), (1024, 768), "mask", "the picture")
+
+
+def test_a_soft_edge_stays_in_place_when_it_is_resized():
+    ramp = torch.linspace(0, 1, 64).expand(1, 32, -1)
+    found = resize_mask(Image(ramp), (256, 128))
+    assert found.shape == (128, 256)
+    assert (found[64] - torch.linspace(0, 1, 256)).abs().max() < 0.03
+
+
+def test_a_folder_gives_its_pictures_by_name(tmp_path):
+    for name in ("b.png", "a.JPG", ".hidden.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "c.png").mkdir()
+    assert [path.name for path in image_files(tmp_path, "style")] == ["a.JPG", "b.png"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ImageError, match="which holds none; choose another"):
+        image_files(tmp_path / "none", "style")
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_an_animation_shows_every_frame_at_the_last_ones_shape(tmp_path, ending):
+    frames = [torch.full((3, 16, 24), level) for level in (0.1, 0.5)]
+    frames.append(torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(0)))
+    path = write_animation(frames, tmp_path / f"film{ending}", seconds=1, hold=0.5)
+    with PIL.Image.open(path) as film:
+        assert (film.n_frames, film.size, film.info.get("loop", 0)) == (3, (48, 32), 0)
+        film.seek(1)
+        middle = np.asarray(film.convert("RGB"), float).mean()
+    assert middle == pytest.approx(128, abs=4)
+    with pytest.raises(ImageError, match="must be a new file"):
+        write_animation(frames, path)
+    with pytest.raises(ValueError, match="`frames` must be at least one picture"):
+        write_animation([], tmp_path / "none.gif")
