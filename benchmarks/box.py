@@ -93,7 +93,7 @@ def measured(objective: Objective, begin: torch.Tensor, steps: int) -> dict[str,
 
     def evaluate(pixels: torch.Tensor) -> tuple[float, torch.Tensor]:
         losses, gradient, _ = objective(pixels)
-        return losses.total, gradient
+        return losses["total"], gradient
 
     ours = min(loss for _, loss in islice(lbfgs(evaluate, begin), steps))
     _, squashed = unbounded(

@@ -39,7 +39,7 @@ def main() -> None:
             row.append(framed(result.pixels, arguments.size))
             print(
                 f"{content.stem:20s} {style.stem:16s} {result.seconds:6.1f} s   content "
-                f"{result.losses.content:.4f}   style {result.losses.style:.4f}",
+                f"{result.losses['content']:.4f}   style {result.losses['style']:.4f}",
                 flush=True,
             )
         rows.append(torch.cat(row, dim=2))
@@ -51,8 +51,8 @@ def main() -> None:
                 "pictures": count,
                 "size": arguments.size,
                 "seconds_per_picture": round(sum(r.seconds for r in results) / count, 2),
-                "content_loss": round(sum(r.losses.content for r in results) / count, 4),
-                "style_loss": round(sum(r.losses.style for r in results) / count, 4),
+                "content_loss": round(sum(r.losses["content"] for r in results) / count, 4),
+                "style_loss": round(sum(r.losses["style"] for r in results) / count, 4),
                 "precision": results[0].precision,
                 "sheet": str(arguments.output),
             }

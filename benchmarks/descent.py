@@ -63,7 +63,7 @@ def main() -> None:
                 history=100 if optimizer == "lbfgs-clamped" else 10,
                 **OBJECTIVES[arguments.objective],
             )
-        totals = [losses.total for losses in result.history]
+        totals = [losses["total"] for losses in result.history]
         least = [min(totals[:mark]) for mark in marks]
         row = "".join(f"{value:10.4f}" for value in least)
         print(f"{optimizer:20s}{row}   {result.seconds:7.1f}", flush=True)

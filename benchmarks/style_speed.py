@@ -152,7 +152,7 @@ class _Watch:
         self.count += 1
         self.finest = self.finest or self.latest
         # What the run itself reports may be rounded, so it only says when to look.
-        if self.reached is None and step.losses.total < 1.05 * self.target:
+        if self.reached is None and step.losses["total"] < 1.05 * self.target:
             begin = time.perf_counter()
             with torch.no_grad():
                 loss = self.judge(step.picture()[None].to(self.judge.device)).item()

@@ -105,7 +105,7 @@ def test_an_output_that_would_replace_an_input_is_refused(folder):
 def test_every_picture_is_made_with_its_account_inside(folder):
     found = run_batch(painting(), executor="inline", threads=1)
     assert (found.total, found.done, found.made, found.failed) == (3, 3, 3, {})
-    account = read_provenance(open_image("out/deep/a.png").carried.recipe)
+    account = read_provenance(open_image("out/deep/a.png").metadata.recipe)
     assert account.inputs.content.name == "a.png"
     wanted = fingerprint(
         "style",

@@ -78,11 +78,11 @@ def test_reconstructions_keep_their_order():
 
 
 def test_curves_are_the_losses():
-    history = [Losses(3.0 / i, 1.0 / i, 2.0 / i) for i in range(1, 30)]
+    history = [Losses(total=3.0 / i, content=1.0 / i, style=2.0 / i) for i in range(1, 30)]
     axes = loss_curve(history, (0, 10, 20)).axes[0]
     lines = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
     assert list(lines["style"].get_xdata()) == list(range(1, 30))
-    assert list(lines["style"].get_ydata()) == [losses.style for losses in history]
+    assert list(lines["style"].get_ydata()) == [losses["style"] for losses in history]
     assert axes.get_yscale() == "log"
     walls = [line.get_xdata()[0] for line in axes.lines if line.get_label().startswith("_")]
     assert walls == [11, 21]
@@ -92,11 +92,18 @@ def test_curves_are_the_losses():
     "history",
     [
         [],
-        [Losses(0.0, 0.0, 0.0)] * 3,
-        [Losses(-1.0, math.nan, math.inf)] * 2,
-        [Losses(1.0, 0.0, 1.0)],
-        [Losses(1.0, 0.0, 1.0), Losses(math.nan, 0.5, -0.5), Losses(0.5, 0.2, 0.3)],
-        [Losses(1e-30, 1e-30, 1e-30), Losses(1e30, 1e30, 1e30)],
+        [Losses(total=0.0, content=0.0, style=0.0)] * 3,
+        [Losses(total=-1.0, content=math.nan, style=math.inf)] * 2,
+        [Losses(total=1.0, content=0.0, style=1.0)],
+        [
+            Losses(total=1.0, content=0.0, style=1.0),
+            Losses(total=math.nan, content=0.5, style=-0.5),
+            Losses(total=0.5, content=0.2, style=0.3),
+        ],
+        [
+            Losses(total=1e-30, content=1e-30, style=1e-30),
+            Losses(total=1e30, content=1e30, style=1e30),
+        ],
     ],
 )
 def test_losses_a_logarithm_cannot_hold_are_left_out_silently(history):
@@ -107,21 +114,24 @@ def test_losses_a_logarithm_cannot_hold_are_left_out_silently(history):
 def test_every_format_is_written_and_nothing_else(tmp_path, ending):
     magic = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}.get(ending, b"\xff\xd8")
     target = tmp_path / f"loss{ending}"
-    assert save_figure(loss_curve([Losses(1, 0.5, 0.5)] * 4), target) == target
+    assert save_figure(loss_curve([Losses(total=1, content=0.5, style=0.5)] * 4), target) == target
     assert target.read_bytes().startswith(magic)
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
 def test_one_figure_gives_the_same_bytes_twice(tmp_path):
     for name in ("a.png", "b.png", "a.pdf"):
-        save_figure(loss_curve([Losses(2 / i, 1 / i, 1 / i) for i in range(1, 9)]), tmp_path / name)
+        save_figure(
+            loss_curve([Losses(total=2 / i, content=1 / i, style=1 / i) for i in range(1, 9)]),
+            tmp_path / name,
+        )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     # Neither the time nor the drawing library's version is stamped in.
     assert b"Software" not in (tmp_path / "a.png").read_bytes()
     assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
 
 
-@pytest.mark.parametrize("history", [[], [Losses(0.0, -1.0, math.nan)] * 3])
+@pytest.mark.parametrize("history", [[], [Losses(total=0.0, content=-1.0, style=math.nan)] * 3])
 def test_a_run_without_losses_says_so(history):
     axes = loss_curve(history).axes[0]
     assert [text.get_text() for text in axes.texts] == ["no losses to draw"]

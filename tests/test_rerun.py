@@ -58,7 +58,7 @@ def test_a_texture_a_reconstruction_and_a_cleaning_come_again(folder):
         "texture": impasto.texture("paint.png", width=64, height=64, steps=2, device="cpu"),
         "layer": impasto.reconstruct("photo.png", size=32, steps=2, device="cpu"),
         "clean": impasto.denoise("photo.png", sigma=0.05),
-        "chain": impasto.paint("photo.png", "paint.png", **QUICK, denoise="both"),
+        "chain": impasto.stylize("photo.png", "paint.png", **QUICK, denoise="both"),
     }
     for name, result in results.items():
         first = result.save(f"{name}.png").read_bytes()
@@ -91,7 +91,7 @@ def test_a_changed_input_is_said_and_others_may_be_given(folder):
     with pytest.raises(ValueError, match=r"be photo.png as it was, got .*photo.png, which"):
         impasto.rerun("out.png")
     other = impasto.rerun("out.png", content="photo.png")
-    assert other.recipe == read_provenance(impasto.open_image("out.png").carried.recipe).recipe
+    assert other.recipe == read_provenance(impasto.open_image("out.png").metadata.recipe).recipe
 
 
 def test_a_missing_input_is_said(folder):
@@ -111,7 +111,7 @@ def test_inputs_are_found_beside_the_recipe(folder, monkeypatch):
 
 
 def test_a_recipe_opens_no_file_that_was_not_asked_for(folder):
-    account = json.loads(impasto.open_image(made()).carried.recipe)
+    account = json.loads(impasto.open_image(made()).metadata.recipe)
     account["recipe"]["weights"] = "/etc/hostname"
     (folder / "evil.json").write_text(json.dumps(account))
     with pytest.raises(ValueError, match="`weights` must be given where a recipe names a file"):

@@ -11,7 +11,7 @@ ROOT = Path(impasto.__file__).parent
 # Top may not import bottom.
 ORDER = [
     "errors", "validation", "recipes", "provenance", "presets", "files", "images", "result", "pace",
-    "device", "memory", "vgg", "style", "denoising", "painting", "replay", "metrics",
+    "device", "memory", "vgg", "style", "denoising", "api", "replay", "metrics",
     "synthetic_noise", "figure_layout", "figures", "denoise_figures", "contact_sheet", "notebook",
     "demo", "batch", "serve", "cli",
 ]  # fmt: skip

@@ -6,6 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto.api import reconstruct as reconstruct
+    from impasto.api import stylize as stylize
+    from impasto.api import texture as texture
     from impasto.denoising.denoise import denoise as denoise
     from impasto.denoising.denoise import denoise_stack as denoise_stack
     from impasto.denoising.diagnose import diagnose as diagnose
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from impasto.metrics import psnr as psnr
     from impasto.metrics import ssim as ssim
     from impasto.notebook import Watch as Watch
-    from impasto.painting import paint as paint
     from impasto.presets import PRESETS as PRESETS
     from impasto.recipes import DenoiseRecipe as DenoiseRecipe
     from impasto.recipes import ReconstructRecipe as ReconstructRecipe
@@ -32,10 +34,7 @@ if TYPE_CHECKING:
     from impasto.result import Losses as Losses
     from impasto.result import Result as Result
     from impasto.result import Step as Step
-    from impasto.style.reconstruct import reconstruct as reconstruct
     from impasto.style.source import Style as Style
-    from impasto.style.stylize import stylize as stylize
-    from impasto.style.texture import texture as texture
     from impasto.synthetic_noise import add_noise as add_noise
 
 # Public name -> its module. Loaded on first use, since importing torch takes seconds.
@@ -63,14 +62,13 @@ _PUBLIC = {
     "denoise_stack": "denoising.denoise",
     "diagnose": "denoising.diagnose",
     "open_image": "images.read",
-    "paint": "painting",
     "psnr": "metrics",
-    "reconstruct": "style.reconstruct",
+    "reconstruct": "api",
     "rerun": "replay",
     "save": "images.write",
     "ssim": "metrics",
-    "stylize": "style.stylize",
-    "texture": "style.texture",
+    "stylize": "api",
+    "texture": "api",
 }
 
 # Names of earlier versions -> the names that replace them; they go with the next release.
@@ -79,6 +77,7 @@ _DEPRECATED = {
     "Picture": "Image",
     "PictureError": "ImageError",
     "open_picture": "open_image",
+    "paint": "stylize",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -147,7 +147,7 @@ def _ends(pixels: Tensor) -> tuple[float, float]:
 
 def _stretched(picture: Image, low: float, high: float) -> Image:
     """A picture whose `low` is drawn black and whose `high` is drawn white."""
-    return Image((picture.pixels - low) / (high - low), picture.carried)
+    return Image((picture.pixels - low) / (high - low), picture.metadata)
 
 
 def _closeness(truth: Image, picture: Image) -> str:
@@ -183,9 +183,9 @@ def _with_details(pictures: dict[str, Image], guide: Image, notes: Sequence[str]
             slice(start // smaller, (start + side) // smaller)
             for start, side in ((top, tall), (left, wide))
         )
-        alpha = found.carried.alpha
-        carried = ImageMetadata(alpha=None if alpha is None else alpha[rows, columns])
-        details.append(_drawn(Image(found.pixels[:, rows, columns], carried), math.inf))
+        alpha = found.metadata.alpha
+        metadata = ImageMetadata(alpha=None if alpha is None else alpha[rows, columns])
+        details.append(_drawn(Image(found.pixels[:, rows, columns], metadata), math.inf))
     frame = left / width, top / height, wide / width, tall / height
     frames = [frame] * len(images)
     return image_row(
@@ -198,7 +198,7 @@ def _drawn(picture: Image, dots: float) -> np.ndarray:
     pixels = picture.pixels
     if pixels.shape[0] not in (1, 3):
         pixels = pixels.mean(0, keepdim=True)
-    found = image(Image(pixels, picture.carried))
+    found = image(Image(pixels, picture.metadata))
     height, width = found.shape[:2]
     if height <= dots:
         return found

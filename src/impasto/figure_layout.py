@@ -123,8 +123,8 @@ def image(source: Any) -> NDArray[np.float32]:
     """(H, W, 3) in [0, 1] for matplotlib, of anything that holds a picture; paper shows through."""
     pixels = channels_first(source, "picture").astype(np.float32)
     pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:]))  # grey -> three equal channels
-    if isinstance(source, Image) and source.carried.alpha is not None:
-        alpha = source.carried.alpha.numpy()
+    if isinstance(source, Image) and source.metadata.alpha is not None:
+        alpha = source.metadata.alpha.numpy()
         pixels = pixels * alpha + (1 - alpha)
     return np.clip(np.nan_to_num(pixels), 0, 1).transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
 

@@ -106,13 +106,17 @@ def loss_curve(history: Sequence[Losses], scale_starts: Sequence[int] = ()) -> F
 
     Example:
         >>> from impasto import Losses
-        >>> figure = loss_curve([Losses(3.0, 1.0, 2.0), Losses(2.0, 1.0, 1.0)], [0])
+        >>> first = Losses(total=3.0, content=1.0, style=2.0)
+        >>> figure = loss_curve([first, Losses(total=2.0, content=1.0, style=1.0)], [0])
         >>> [line.get_label() for line in figure.axes[0].lines]
         ['total', 'style', 'content']
     """
     figure = canvas(7.2, 4.2)
     axes = figure.add_axes((0.135, 0.145, 0.84, 0.785))
-    values = np.array([tuple(losses) for losses in history], dtype=float).reshape(-1, 3)
+    values = np.array(
+        [[losses[name] for name in ("total", "content", "style")] for losses in history],
+        dtype=float,
+    ).reshape(-1, 3)
     drawable = np.isfinite(values) & (values > 0)
     values = np.where(drawable, values, np.nan)
     if drawable.any():
@@ -170,7 +174,8 @@ def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> Pa
         >>> import tempfile
         >>> from impasto import Losses
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_figure(loss_curve([Losses(1.0, 0.5, 0.5)]), f"{folder}/loss.png").name
+        ...     curve = loss_curve([Losses(total=1.0, content=0.5, style=0.5)])
+        ...     save_figure(curve, f"{folder}/loss.png").name
         'loss.png'
     """
     target = check_figure(path, overwrite=overwrite)

@@ -69,7 +69,7 @@ def _words(step: Step) -> str:
     """A step in words."""
     pace = step.seconds / max(1, step.evaluation)
     left = max(0.0, step.left * pace)
-    loss = "" if step.losses is None else f"   loss {step.losses.total:.4g}"
+    loss = "" if step.losses is None else f"   loss {step.losses['total']:.4g}"
     size = f"{step.size[0]} × {step.size[1]}"
     return f"{step.evaluation} of {step.evaluations}   {size}{loss}   {left:.0f} s left"
 

@@ -12,10 +12,11 @@ def throughput() -> Callable[[Step], float]:
 
     Example:
         >>> from impasto.result import Losses
+        >>> losses = Losses(total=1, content=0, style=1)
         >>> rate = throughput()
         >>> for evaluation, seconds in ((1, 5.0), (2, 5.5), (3, 6.0)):  # five seconds of loading
         ...     step = Step(
-        ...         evaluation, 9, 1, 1, (64, 64), Losses(1, 0, 1), seconds, 1, lambda: None
+        ...         evaluation, 9, 1, 1, (64, 64), losses, seconds, 1, lambda: None
         ...     )
         ...     latest = rate(step)
         >>> latest

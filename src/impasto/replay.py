@@ -117,19 +117,17 @@ def run_again(found: RerunPlan, on_step: OnStep | None = None) -> Result | Denoi
     """Carry out what was prepared."""
     recipe, pictures = found.account.recipe, found.pictures
     if found.account.method == "style":
-        from impasto.painting import paint
-        from impasto.style.stylize import stylize
+        from impasto.api import stylize
 
-        names = {"init": "init_picture"}
+        names = {"init": "init_image"}
         beside = {names.get(name, name): one for name, one in pictures.items()}
-        painter = stylize if recipe.denoise == "no" else paint
-        return painter(recipe=recipe, on_step=on_step, **beside)
+        return stylize(recipe=recipe, on_step=on_step, **beside)
     if found.account.method == "texture":
-        from impasto.style.texture import texture
+        from impasto.api import texture
 
         return texture(pictures["style"], recipe=recipe, on_step=on_step)
     if found.account.method == "reconstruct":
-        from impasto.style.reconstruct import reconstruct
+        from impasto.api import reconstruct
 
         return reconstruct(pictures["content"], recipe=recipe, on_step=on_step)
     from impasto.denoising.denoise import denoise
@@ -145,13 +143,13 @@ def _account(source: str | Path) -> Provenance:
     if start.lstrip()[:1] == b"{":
         text = read_with(path, "file", lambda one: _first(one, MAX_BYTES + 1), **words)
         return read_provenance(text.decode("utf-8", "replace"), "file")
-    carried = open_image(path, name="file").carried
-    if carried.recipe is None:
+    metadata = open_image(path, name="file").metadata
+    if metadata.recipe is None:
         raise ValueError(
             f"`file` must be a picture with a recipe inside, got {path}, which has none; give a "
             "picture that impasto made, or its recipe"
         )
-    return read_provenance(carried.recipe, "file")
+    return read_provenance(metadata.recipe, "file")
 
 
 def _weighed(account: Provenance, weights: str | None) -> Provenance:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from impasto.provenance import Inputs, Output, Provenance, current_maker, method_of
 from impasto.validation import validate
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
 
 
-class Losses(NamedTuple):
-    """The weighted losses of one evaluation; `total` is what the optimizer sees."""
+class Losses(dict[str, float]):
+    """Weighted losses of one evaluation by name; `total` is what the optimizer minimizes.
 
-    total: float
-    content: float
-    style: float
+    Example:
+        >>> losses = Losses(total=0.75, content=0.25, style=0.5)
+        >>> [name for name in losses if name != "total"]
+        ['content', 'style']
+    """
+
+    @property
+    def total(self) -> float:
+        """The sum that the optimizer minimizes."""
+        return self["total"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Result:
 
     Attributes:
         pixels: the picture, (3, H, W) float32 in [0, 1], sRGB, on the CPU.
-        carried: what the content image's file carried besides: alpha, EXIF, dpi, bit depth.
+        metadata: what the content image's file carried besides: alpha, EXIF, dpi, bit depth.
         recipe: every option the run used.
         history: the losses of every evaluation, in order; scales follow each other.
         scale_starts: index into `history` of each scale's first evaluation.
@@ -82,7 +89,7 @@ class Result:
     """
 
     pixels: Tensor
-    carried: ImageMetadata
+    metadata: ImageMetadata
     recipe: StyleRecipe | ReconstructRecipe | TextureRecipe
     history: tuple[Losses, ...]
     scale_starts: tuple[int, ...]
@@ -118,7 +125,7 @@ class Result:
         return save(
             self.pixels,
             path,
-            carried=self.carried,
+            metadata=self.metadata,
             recipe=self.provenance().model_dump_json(),
             overwrite=overwrite,
         )
@@ -141,7 +148,7 @@ class Result:
         """What a notebook shows."""
         from impasto.images.write import encode
 
-        return encode(self.pixels, ".png", carried=self.carried)
+        return encode(self.pixels, ".png", metadata=self.metadata)
 
 
 Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse"]
@@ -213,7 +220,7 @@ class DenoiseResult:
         return blend_strength(self.noisy, self.clean, self.recipe)
 
     @property
-    def carried(self) -> ImageMetadata:
+    def metadata(self) -> ImageMetadata:
         """What goes into a picture's file besides the pixels; of measured data, its depth."""
         from impasto.images.image import ImageMetadata
 
@@ -277,7 +284,7 @@ class DenoiseResult:
 
         record = self.provenance().model_dump_json()
         if isinstance(self.source, ImageMetadata):
-            return save(self.pixels, path, carried=self.source, recipe=record, overwrite=overwrite)
+            return save(self.pixels, path, metadata=self.source, recipe=record, overwrite=overwrite)
         planes = self.pixels.reshape(-1, *self.noisy.shape[-3:])
         return write_stack(path, self.source, planes, recipe=record, overwrite=overwrite)
 

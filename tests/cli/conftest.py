@@ -20,6 +20,7 @@ SOURCES = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def calls(monkeypatch):
     """What the stand-ins are called with."""
+    monkeypatch.delitem(sys.modules, "impasto.api", raising=False)  # to import the stand-ins
     for name, module in fake_rooms.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     fake_rooms.CALLS.clear()

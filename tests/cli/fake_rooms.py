@@ -31,7 +31,7 @@ def run(picture, recipe, on_step):
     pixels = picture.pixels.expand(3, -1, -1).contiguous()
     for evaluation in range(1, recipe.steps + 1):
         time.sleep(float(os.environ.get("FAKE_SLEEP", "0")))
-        losses = Losses(3.0 / evaluation, 1.0 / evaluation, 2.0 / evaluation)
+        losses = Losses(total=3.0 / evaluation, content=1.0 / evaluation, style=2.0 / evaluation)
         history.append(losses)
         size = pixels.shape[-1], pixels.shape[-2]
         left = recipe.steps - evaluation
@@ -45,7 +45,7 @@ def run(picture, recipe, on_step):
             break
     return Result(
         pixels=pixels,
-        carried=dataclasses.replace(picture.carried, recipe=None),
+        metadata=dataclasses.replace(picture.metadata, recipe=None),
         recipe=recipe,
         history=tuple(history),
         scale_starts=(0,),
@@ -58,8 +58,8 @@ def run(picture, recipe, on_step):
     )
 
 
-def stylize(content, style, *, recipe=None, on_step=None, init_picture=None, **options):
-    CALLS.append({"content": content, "style": style, "recipe": recipe, "init": init_picture})
+def stylize(content, style, *, recipe=None, on_step=None, init_image=None, **options):
+    CALLS.append({"content": content, "style": style, "recipe": recipe, "init": init_image})
     CALLS[-1] |= {name: options.get(name) for name in ("protect", "keep")}
     CALLS[-1]["checkpoint"] = options.get("checkpoint")
     if message := os.environ.get("FAKE_FAILURE"):
@@ -77,13 +77,24 @@ def reconstruct(image, *, recipe=None, on_step=None, **options):
 def demo(folder, *, on_step=None, overwrite=False):
     CALLS.append({"folder": folder, "overwrite": overwrite})
     for number in (1, 2):
-        on_step(Step(number, 2, 1, 1, (8, 8), Losses(1, 0, 1), 1.0, 1.0, lambda: None))
+        on_step(
+            Step(
+                number, 2, 1, 1, (8, 8), Losses(total=1, content=0, style=1), 1.0, 1.0, lambda: None
+            )
+        )
     return {"content": Path(folder) / "content.png", "result": Path(folder) / "result.png"}
 
 
 NETWORK = {
     "impasto.style.stylize": {"stylize": stylize, "plan_style": lambda *_, **__: None},
-    "impasto.style.reconstruct": {"reconstruct": reconstruct},
+    "impasto.style.reconstruct": {
+        "reconstruct": reconstruct,
+        "plan_reconstruction": lambda *_, **__: None,
+    },
+    "impasto.style.texture": {
+        "texture": lambda *_, **__: None,
+        "plan_texture": lambda *_, **__: None,
+    },
     "impasto.demo.run": {"demo": demo},
     "impasto.device": {
         "select_device": lambda device: torch.device("cpu"),

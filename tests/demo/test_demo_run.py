@@ -28,7 +28,7 @@ def run(monkeypatch):
 
         return SimpleNamespace(
             pixels=pixels,
-            history=(Losses(2, 1, 1), Losses(1, 0.5, 0.5)),
+            history=(Losses(total=2, content=1, style=1), Losses(total=1, content=0.5, style=0.5)),
             scale_starts=(0,),
             save=save,
         )
@@ -49,7 +49,7 @@ def run(monkeypatch):
         path.write_bytes(figure)
         return path
 
-    _offer(monkeypatch, "impasto.style.stylize", stylize=stylize)
+    _offer(monkeypatch, "impasto.api", stylize=stylize)
     _offer(monkeypatch, "impasto.images.write", check_output=check, save=write)
     _offer(
         monkeypatch,

@@ -174,8 +174,8 @@ def test_opacity_and_recipe_go_into_the_file(tmp_path):
     picture = Image(gaussian(drawing(3, 24)).clamp(0, 1), ImageMetadata(alpha=alpha))
     path = impasto.denoise(picture, sigma=0.1, strength=0.5).save(tmp_path / "out.png")
     back = impasto.open_image(path)
-    assert torch.allclose(back.carried.alpha, alpha, atol=1 / 255)
-    recipe = read_provenance(back.carried.recipe).recipe
+    assert torch.allclose(back.metadata.alpha, alpha, atol=1 / 255)
+    recipe = read_provenance(back.metadata.recipe).recipe
     assert isinstance(recipe, DenoiseRecipe)
     assert recipe.strength == 0.5
 

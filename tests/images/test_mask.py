@@ -23,7 +23,7 @@ def test_a_mask_is_the_brightness_and_opacity_of_its_picture(tmp_path):
     PIL.Image.fromarray(seen).save(tmp_path / "half.png")
     half = open_mask(tmp_path / "half.png", "mask")
     assert half.pixels[0, 0].tolist() == [1, 1, 1, 0, 0, 0]
-    assert half.carried.origin.name == "half.png"
+    assert half.metadata.origin.name == "half.png"
 
 
 def test_a_boolean_tensor_is_a_mask():

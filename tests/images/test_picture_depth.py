@@ -26,14 +26,14 @@ def codes(picture, maximum: int = 65535) -> np.ndarray:
 
 
 def opacity(picture, maximum: int = 65535) -> np.ndarray:
-    return (picture.carried.alpha.double() * maximum).round().numpy().astype(np.int64)
+    return (picture.metadata.alpha.double() * maximum).round().numpy().astype(np.int64)
 
 
 def test_all_65536_codes_survive():
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     for data in (imagecodecs.png_encode(every), tiff(every, photometric="minisblack")):
         picture = open_image(data)
-        assert picture.carried.bits == 16
+        assert picture.metadata.bits == 16
         assert np.array_equal(codes(picture)[..., 0], every)
 
 
@@ -46,11 +46,11 @@ def test_sixteen_bit_png(channels, capfd):
         picture = open_image(data)
         height, width = picture.pixels.shape[1:]
         assert np.array_equal(codes(picture), samples[:height, :width, :colors])
-        assert picture.carried.bits == 16
+        assert picture.metadata.bits == 16
         if channels in (2, 4):
             assert np.array_equal(opacity(picture), samples[:height, :width, -1])
         else:
-            assert picture.carried.alpha is None
+            assert picture.metadata.alpha is None
     assert capfd.readouterr() == ("", "")
 
 
@@ -60,8 +60,8 @@ def test_sixteen_bit_png_with_a_transparent_color(capfd):
     for data in (imagecodecs.png_encode(samples), interlaced(samples)):
         picture = open_image(with_chunk(data, b"tRNS", clear))
         assert np.array_equal(codes(picture), samples)
-        assert picture.carried.alpha[2, 3] == 0
-        assert picture.carried.alpha.sum() == 9 * 13 - 1
+        assert picture.metadata.alpha[2, 3] == 0
+        assert picture.metadata.alpha.sum() == 9 * 13 - 1
     assert capfd.readouterr() == ("", "")
 
 
@@ -82,7 +82,7 @@ def test_tiff_layouts(compression, planar, dtype, order):
     )
     picture = open_image(data)
     assert np.array_equal(codes(picture, np.iinfo(dtype).max), samples)
-    assert picture.carried.bits == samples.itemsize * 8
+    assert picture.metadata.bits == samples.itemsize * 8
 
 
 def test_tiff_tiles_and_big_tiff():
@@ -107,7 +107,7 @@ def test_tiff_palette():
     image.putdata([0, 1, 2])
     picture = open_image(file_of(image, "TIFF"))
     assert codes(picture, 255).tolist() == [[[255, 0, 0], [0, 128, 0], [1, 2, 3]]]
-    assert picture.carried.bits == 8
+    assert picture.metadata.bits == 8
 
 
 def test_tiff_of_one_bit_and_of_fax():
@@ -132,7 +132,7 @@ def test_tiff_of_twelve_packed_bits():
         file.pages[0].tags["ImageWidth"].overwrite(8)
     picture = open_image(stream.getvalue())
     assert np.array_equal(codes(picture, 4095)[..., 0], samples)
-    assert picture.carried.bits == 16
+    assert picture.metadata.bits == 16
 
 
 def test_twelve_bits_kept_in_sixteen_are_read_as_sixteen():
@@ -146,7 +146,7 @@ def test_floating_point_tiff(dtype):
     samples = np.random.default_rng(1).random((7, 5, 3)).astype(dtype)
     picture = open_image(tiff(samples, photometric="rgb"))
     assert np.array_equal(picture.pixels.permute(1, 2, 0).numpy(), samples.astype(np.float32))
-    assert picture.carried.bits == 32
+    assert picture.metadata.bits == 32
 
 
 @pytest.mark.parametrize("bad", [1.5, -0.25, float("nan"), float("inf")])
@@ -171,7 +171,7 @@ def test_tiff_alpha_and_other_extra_channels():
     assert np.array_equal(opacity(picture), samples[..., 3])
     other = open_image(tiff(samples, photometric="rgb", extrasamples=["unspecified"]))
     assert np.array_equal(codes(other), samples[..., :3])
-    assert other.carried.alpha is None
+    assert other.metadata.alpha is None
 
 
 def test_tiff_colors_multiplied_by_alpha_are_divided():
@@ -225,5 +225,5 @@ def test_deep_avif(bits):
     samples = np.rint(np.tile(x[None, :, None], (16, 1, 3))).astype(np.uint16)
     data = imagecodecs.avif_encode(samples, level=100, bitspersample=bits, pixelformat="444")
     picture = open_image(data)
-    assert picture.carried.bits == 16
+    assert picture.metadata.bits == 16
     assert np.abs(codes(picture, 2**bits - 1) - samples).max() <= 1

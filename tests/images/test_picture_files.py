@@ -36,7 +36,7 @@ def test_every_format_is_read_by_content_whatever_the_name(format, tmp_path):
     path = tmp_path / "wrong.xyz"
     path.write_bytes(file_of(Image.fromarray(smooth()), format, quality=95))
     picture = open_image(path)
-    assert picture.carried.format == format
+    assert picture.metadata.format == format
     assert picture.pixels.shape == (3, 24, 40)
     assert picture.pixels.dtype == torch.float32
     difference = picture.pixels.permute(1, 2, 0).numpy() - smooth() / 255
@@ -58,8 +58,8 @@ def test_a_file_arrives_in_any_form(form, tmp_path):
         }[form]
         picture = open_image(source)
     assert np.array_equal((picture.pixels * 255).round().permute(1, 2, 0).numpy(), noisy())
-    assert picture.carried.bits == 8
-    assert picture.carried.alpha is None
+    assert picture.metadata.bits == 8
+    assert picture.metadata.alpha is None
 
 
 def test_a_pipe_is_read(tmp_path):
@@ -86,12 +86,12 @@ def test_palette_with_and_without_transparency():
     image.putpixel((1, 0), 1)
     plain = open_image(file_of(image, "PNG"))
     assert plain.pixels[:, 0].T.tolist() == [[1, 0, 0], [0, 0, 1]]
-    assert plain.carried.alpha is None
+    assert plain.metadata.alpha is None
     for transparency in (b"\xff\x33", 1):
         clear = open_image(file_of(image, "PNG", transparency=transparency))
         assert clear.pixels[:, 0].T.tolist() == [[1, 0, 0], [0, 0, 1]]
         second = 0.2 if transparency != 1 else 0
-        assert clear.carried.alpha.tolist() == [[1, pytest.approx(second)]]
+        assert clear.metadata.alpha.tolist() == [[1, pytest.approx(second)]]
 
 
 def test_one_bit_and_transparent_grey_and_color():
@@ -100,11 +100,11 @@ def test_one_bit_and_transparent_grey_and_color():
     grey = Image.fromarray(np.array([[0, 255]], np.uint8))
     picture = open_image(file_of(grey, "PNG", transparency=255))
     assert picture.pixels.tolist() == [[[0, 1]]]
-    assert picture.carried.alpha.tolist() == [[1, 0]]
+    assert picture.metadata.alpha.tolist() == [[1, 0]]
     color = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
     picture = open_image(file_of(color, "PNG", transparency=(4, 5, 6)))
     assert picture.pixels.shape == (3, 1, 2)
-    assert picture.carried.alpha.tolist() == [[1, 0]]
+    assert picture.metadata.alpha.tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize("channels", [2, 4])
@@ -114,10 +114,10 @@ def test_opacity_is_split_off_even_where_it_is_all_opaque(format, channels):
     samples[..., -1] = 255
     picture = open_image(file_of(Image.fromarray(samples), format))
     assert picture.pixels.shape == (channels - 1, 9, 13)
-    assert picture.carried.alpha.shape == (9, 13)
-    assert bool((picture.carried.alpha == 1).all())
+    assert picture.metadata.alpha.shape == (9, 13)
+    assert bool((picture.metadata.alpha == 1).all())
     samples[..., -1] = noisy()[..., 0]
-    alpha = open_image(file_of(Image.fromarray(samples), format)).carried.alpha
+    alpha = open_image(file_of(Image.fromarray(samples), format)).metadata.alpha
     assert np.array_equal((alpha * 255).round().numpy(), samples[..., -1])
 
 
@@ -332,7 +332,7 @@ def test_a_png_with_a_text_that_bursts_is_read_without_it():
     data = with_chunk(file_of(Image.fromarray(noisy()), "PNG"), b"iTXt", bomb)
     picture = open_image(data)
     assert picture.size == (13, 9)
-    assert picture.carried.recipe is None
+    assert picture.metadata.recipe is None
 
 
 def test_a_stream_open_for_text_is_a_type_error(tmp_path):

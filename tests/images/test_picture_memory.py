@@ -20,13 +20,13 @@ def test_whole_number_arrays_are_scaled_by_their_type(dtype, maximum, bits, chan
     picture = open_image(array)
     colors = 3 if channels >= 3 else 1
     assert picture.pixels.shape == (colors, 9, 13)
-    assert picture.carried.bits == bits
+    assert picture.metadata.bits == bits
     back = (picture.pixels.double() * maximum).round().permute(1, 2, 0).numpy()
     assert np.array_equal(back, array[..., :colors])
     if channels in (2, 4):
-        assert np.array_equal((picture.carried.alpha.double() * maximum).round(), array[..., -1])
+        assert np.array_equal((picture.metadata.alpha.double() * maximum).round(), array[..., -1])
     else:
-        assert picture.carried.alpha is None
+        assert picture.metadata.alpha is None
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -34,7 +34,7 @@ def test_floats_in_range_are_taken_as_they_are(dtype):
     array = np.random.default_rng(0).random((4, 5, 3)).astype(dtype)
     picture = open_image(array)
     assert np.array_equal(picture.pixels.permute(1, 2, 0).numpy(), array.astype(np.float32))
-    assert picture.carried.bits == 32
+    assert picture.metadata.bits == 32
 
 
 def test_two_axes_are_a_grey_picture():
@@ -46,7 +46,7 @@ def test_tensors():
     tensor = torch.rand(4, 5, 6, dtype=torch.float64, requires_grad=True)
     picture = open_image(tensor)
     assert torch.equal(picture.pixels, tensor[:3].detach().float())
-    assert torch.equal(picture.carried.alpha, tensor[3].detach().float())
+    assert torch.equal(picture.metadata.alpha, tensor[3].detach().float())
     codes = torch.arange(75, dtype=torch.uint8).reshape(3, 5, 5)
     assert torch.equal(open_image(codes).pixels, codes / 255)
     assert open_image(torch.rand(3, 2, 2).bfloat16()).pixels.dtype == torch.float32
@@ -126,11 +126,11 @@ def test_every_mode_of_pillow(mode, color, expected, alpha):
     assert picture.pixels.shape == (len(expected), 2, 3)
     assert picture.pixels[:, 1, 2].tolist() == pytest.approx(expected, abs=1e-6)
     bits = {"I": 16, "F": 32}.get(mode[0], 8)
-    assert picture.carried.bits == bits
+    assert picture.metadata.bits == bits
     if alpha is None:
-        assert picture.carried.alpha is None
+        assert picture.metadata.alpha is None
     else:
-        assert picture.carried.alpha[1, 2].item() == pytest.approx(alpha)
+        assert picture.metadata.alpha[1, 2].item() == pytest.approx(alpha)
 
 
 def test_multiplied_alpha_is_divided_out():
@@ -174,9 +174,9 @@ def test_an_open_image_is_read_like_its_file_and_left_alone(tmp_path):
         assert image.getexif()[274] == 6
     from_file = open_image(path)
     assert torch.equal(from_image.pixels, from_file.pixels)
-    assert from_image.carried.exif == from_file.carried.exif
-    assert from_image.carried.dpi == from_file.carried.dpi == (300, 300)
-    assert from_image.carried.format == "JPEG"
+    assert from_image.metadata.exif == from_file.metadata.exif
+    assert from_image.metadata.dpi == from_file.metadata.dpi == (300, 300)
+    assert from_image.metadata.format == "JPEG"
 
 
 def test_a_lazy_image_of_a_broken_file_is_refused(tmp_path):

@@ -37,7 +37,7 @@ def camera_exif(orientation: int | None = None) -> Image.Exif:
 
 def kept(picture) -> Image.Exif:
     exif = Image.Exif()
-    exif.load(picture.carried.exif)
+    exif.load(picture.metadata.exif)
     return exif
 
 
@@ -64,7 +64,7 @@ def test_orientation_is_applied_once_and_removed(format, orientation):
     assert 274 not in kept(picture)
     assert kept(picture)[271] == "Maker"
     # Written and read again, it stays as it is.
-    again = open_image(encode(picture.pixels, format, carried=picture.carried))
+    again = open_image(encode(picture.pixels, format, metadata=picture.metadata))
     assert torch.allclose(again.pixels, picture.pixels, atol=0.2)
     assert again.size == picture.size
 
@@ -82,7 +82,7 @@ def test_orientation_at_sixteen_bits_with_alpha(orientation):
         picture = open_image(data)
         got = (picture.pixels.double() * 65535).round().permute(1, 2, 0).numpy()
         assert np.array_equal(got, turned[..., :3])
-        assert np.array_equal((picture.carried.alpha.double() * 65535).round(), turned[..., 3])
+        assert np.array_equal((picture.metadata.alpha.double() * 65535).round(), turned[..., 3])
 
 
 def test_exif_behind_the_pixels_of_a_png_is_found():
@@ -100,7 +100,7 @@ def test_exif_survives_from_any_format_to_any(source, target):
     first = open_image(
         file_of(Image.fromarray(smooth()), source, exif=camera_exif().tobytes(), quality=90)
     )
-    exif = kept(open_image(encode(first.pixels, target, carried=first.carried)))
+    exif = kept(open_image(encode(first.pixels, target, metadata=first.metadata)))
     assert (exif[271], exif[272], exif[306]) == ("Maker", "Model X", "2020:01:02 03:04:05")
     photo, gps = exif.get_ifd(0x8769), exif.get_ifd(0x8825)
     assert float(photo[0x829A]) == pytest.approx(0.01)
@@ -114,10 +114,10 @@ def test_exif_survives_from_any_format_to_any(source, target):
 def test_gps_is_removed_on_request(format):
     exif = camera_exif()
     exif[0x8825] = {1: "N", 29: "1999:12:31"}
-    carried = ImageMetadata(exif=exif.tobytes())
+    metadata = ImageMetadata(exif=exif.tobytes())
     pixels = torch.full((3, 8, 8), 0.5)
-    assert b"1999:12:31" in encode(pixels, format, carried=carried)
-    stripped = encode(pixels, format, carried=carried, strip_gps=True)
+    assert b"1999:12:31" in encode(pixels, format, metadata=metadata)
+    stripped = encode(pixels, format, metadata=metadata, strip_gps=True)
     assert b"1999:12:31" not in stripped
     assert describe_image(stripped)["exif"]["has_gps"] is False
     assert kept(open_image(stripped))[271] == "Maker"
@@ -146,40 +146,40 @@ def test_broken_exif_is_as_good_as_none():
         picture = open_image(data)
         assert picture.size == (13, 9)
         assert describe_image(data)["exif"] == {}
-        assert open_image(encode(picture.pixels, "jpg", carried=picture.carried)).size == (13, 9)
-    assert len(encode(torch.zeros(3, 2, 2), "png", carried=ImageMetadata(exif=b"nonsense"))) > 0
+        assert open_image(encode(picture.pixels, "jpg", metadata=picture.metadata)).size == (13, 9)
+    assert len(encode(torch.zeros(3, 2, 2), "png", metadata=ImageMetadata(exif=b"nonsense"))) > 0
 
 
 def test_exif_too_long_for_a_jpeg_is_left_out():
     exif = camera_exif()
     exif[0x8769] = {0x927C: bytes(range(256)) * 300}
-    carried = ImageMetadata(exif=exif.tobytes())
+    metadata = ImageMetadata(exif=exif.tobytes())
     pixels = torch.full((3, 8, 8), 0.5)
-    assert open_image(encode(pixels, "jpg", carried=carried)).carried.exif is None
-    kept_block = kept(open_image(encode(pixels, "png", carried=carried)))
+    assert open_image(encode(pixels, "jpg", metadata=metadata)).metadata.exif is None
+    kept_block = kept(open_image(encode(pixels, "png", metadata=metadata)))
     assert len(kept_block.get_ifd(0x8769)[0x927C]) == 256 * 300
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("dpi", [(300.0, 300.0), (72.0, 150.0)])
 def test_dpi_survives(format, dpi):
-    data = encode(torch.full((3, 8, 8), 0.5), format, carried=ImageMetadata(dpi=dpi))
-    assert open_image(data).carried.dpi == pytest.approx(dpi, rel=1e-3)
+    data = encode(torch.full((3, 8, 8), 0.5), format, metadata=ImageMetadata(dpi=dpi))
+    assert open_image(data).metadata.dpi == pytest.approx(dpi, rel=1e-3)
     assert describe_image(data)["dpi"] == pytest.approx(list(dpi), rel=1e-3)
     again = encode(torch.full((3, 8, 8), 0.5), format)
-    assert open_image(again).carried.dpi is None
+    assert open_image(again).metadata.dpi is None
 
 
 def test_dpi_in_centimeters_and_dpi_that_makes_no_sense():
     file = io.BytesIO()
     options = {"photometric": "rgb", "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(file, noisy(), resolution=(100, 200), **options)
-    assert open_image(file.getvalue()).carried.dpi == pytest.approx((254, 508))
+    assert open_image(file.getvalue()).metadata.dpi == pytest.approx((254, 508))
     file = io.BytesIO()
     tifffile.imwrite(file, noisy(), resolution=(0, 0), **options)
-    assert open_image(file.getvalue()).carried.dpi is None
+    assert open_image(file.getvalue()).metadata.dpi is None
     aspect = file_of(Image.fromarray(smooth()), "JPEG")
-    assert open_image(aspect).carried.dpi is None
+    assert open_image(aspect).metadata.dpi is None
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -187,11 +187,11 @@ def test_dpi_in_centimeters_and_dpi_that_makes_no_sense():
 @pytest.mark.parametrize("bits", [8, 16])
 def test_the_recipe_is_read_back_as_it_was_written(format, alpha, bits):
     opacity = torch.rand(8, 9) if alpha else None
-    carried = ImageMetadata(alpha=opacity, bits=bits, exif=camera_exif().tobytes(), dpi=(300, 300))
-    data = encode(torch.rand(3, 8, 9), format, carried=carried, recipe=RECIPE)
-    assert open_image(data).carried.recipe == RECIPE
+    metadata = ImageMetadata(alpha=opacity, bits=bits, exif=camera_exif().tobytes(), dpi=(300, 300))
+    data = encode(torch.rand(3, 8, 9), format, metadata=metadata, recipe=RECIPE)
+    assert open_image(data).metadata.recipe == RECIPE
     assert describe_image(data)["recipe"] == json.loads(RECIPE)
-    assert open_image(encode(torch.rand(3, 8, 9), format)).carried.recipe is None
+    assert open_image(encode(torch.rand(3, 8, 9), format)).metadata.recipe is None
 
 
 @given(st.dictionaries(st.text(max_size=9), st.text(max_size=30) | st.integers() | st.booleans()))
@@ -230,10 +230,10 @@ def test_a_packed_text_is_read_but_never_a_bomb():
     image = file_of(Image.fromarray(noisy()), "PNG")
     head = b"XML:com.adobe.xmp\0\x01\0\0\0"
     packed = with_chunk(image, b"iTXt", head + zlib.compress(to_xmp(RECIPE)))
-    assert open_image(packed).carried.recipe == RECIPE
+    assert open_image(packed).metadata.recipe == RECIPE
     large = to_xmp('{"a": "' + " " * 50_000_000 + '"}')
     assert (
-        open_image(with_chunk(image, b"iTXt", head + zlib.compress(large))).carried.recipe is None
+        open_image(with_chunk(image, b"iTXt", head + zlib.compress(large))).metadata.recipe is None
     )
 
 
@@ -272,8 +272,8 @@ def test_the_facts_of_a_file():
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_the_facts_of_every_depth(format, bits, grey, alpha):
-    carried = ImageMetadata(alpha=torch.ones(4, 5) if alpha else None, bits=bits)
-    facts = describe_image(encode(torch.rand(1 if grey else 3, 4, 5), format, carried=carried))
+    metadata = ImageMetadata(alpha=torch.ones(4, 5) if alpha else None, bits=bits)
+    facts = describe_image(encode(torch.rand(1 if grey else 3, 4, 5), format, metadata=metadata))
     assert facts["bits"] == bits
     assert facts["alpha"] is alpha
     assert facts["mode"] == ("L" if grey else "RGB") + ("A" if alpha else "")

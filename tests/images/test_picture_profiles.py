@@ -104,7 +104,7 @@ def test_alpha_and_palettes_pass_beside_the_profile():
     samples = noisy(channels=4)
     profile = rgb_profile("swapped")
     picture = open_image(file_of(Image.fromarray(samples), "PNG", icc_profile=profile))
-    assert np.array_equal((picture.carried.alpha * 255).round().numpy(), samples[..., 3])
+    assert np.array_equal((picture.metadata.alpha * 255).round().numpy(), samples[..., 3])
     palette = Image.new("P", (1, 1))
     palette.putpalette([0, 255, 0])
     got = colors_of(file_of(palette, "PNG", icc_profile=rgb_profile("Display P3")))

@@ -37,10 +37,10 @@ def gentle(grey: bool = False) -> torch.Tensor:
 def test_round_trip(format, grey, alpha, bits):
     pixels = gentle(grey)
     opacity = torch.linspace(0.5, 1, 24 * 40).reshape(24, 40) if alpha else None
-    carried = ImageMetadata(alpha=opacity, bits=bits)
-    again = open_image(encode(pixels, format, carried=carried))
+    metadata = ImageMetadata(alpha=opacity, bits=bits)
+    again = open_image(encode(pixels, format, metadata=metadata))
     kept = min(bits, {"PNG": 16, "TIFF": 32}.get(format, 8))
-    assert again.carried.bits == kept
+    assert again.metadata.bits == kept
     colors = 3 if format == "WEBP" or (format == "AVIF" and alpha) else pixels.shape[0]
     assert again.pixels.shape == (colors, 24, 40)
     expected = pixels
@@ -51,9 +51,9 @@ def test_round_trip(format, grey, alpha, bits):
     assert (again.pixels - expected).abs().max() <= tolerance
     if alpha and format != "JPEG":
         tolerance = 0.02 if format == "AVIF" else max(step, 0)
-        assert (again.carried.alpha - opacity).abs().max() <= tolerance
+        assert (again.metadata.alpha - opacity).abs().max() <= tolerance
     else:
-        assert again.carried.alpha is None
+        assert again.metadata.alpha is None
 
 
 @pytest.mark.parametrize(("format", "bits"), [("PNG", 8), ("PNG", 16), ("TIFF", 8), ("TIFF", 16)])
@@ -70,8 +70,8 @@ def test_floats_are_written_exactly():
     again = open_image(encode(pixels, "tiff", bits=32))
     assert torch.equal(again.pixels, pixels)
     alpha = torch.rand(33, 17)
-    again = open_image(encode(pixels, "tiff", carried=ImageMetadata(alpha=alpha, bits=32)))
-    assert torch.equal(again.carried.alpha, alpha)
+    again = open_image(encode(pixels, "tiff", metadata=ImageMetadata(alpha=alpha, bits=32)))
+    assert torch.equal(again.metadata.alpha, alpha)
 
 
 def test_values_are_rounded_to_the_nearest_code_and_clamped():
@@ -82,23 +82,23 @@ def test_values_are_rounded_to_the_nearest_code_and_clamped():
 
 
 def test_jpeg_lays_transparency_on_white():
-    carried = ImageMetadata(alpha=torch.zeros(16, 16))
-    pixels = open_image(encode(torch.zeros(3, 16, 16), "jpg", carried=carried)).pixels
+    metadata = ImageMetadata(alpha=torch.zeros(16, 16))
+    pixels = open_image(encode(torch.zeros(3, 16, 16), "jpg", metadata=metadata)).pixels
     assert pixels.min() > 0.99
 
 
 def test_colors_under_transparency_are_kept():
     pixels, alpha = gentle(), torch.zeros(24, 40)
     for format in ("PNG", "TIFF", "WEBP", "AVIF"):
-        again = open_image(encode(pixels, format, carried=ImageMetadata(alpha=alpha)))
+        again = open_image(encode(pixels, format, metadata=ImageMetadata(alpha=alpha)))
         assert (again.pixels - pixels).abs().max() < 0.06, format
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("grey", [False, True])
 def test_the_same_picture_gives_the_same_bytes(format, grey):
-    carried = ImageMetadata(alpha=torch.rand(24, 40), dpi=(300, 300), bits=16)
-    options = {"carried": carried, "recipe": '{"version":1}'}
+    metadata = ImageMetadata(alpha=torch.rand(24, 40), dpi=(300, 300), bits=16)
+    options = {"metadata": metadata, "recipe": '{"version":1}'}
     first = encode(gentle(grey), format, **options)
     srgb_profile.cache_clear()
     gray_profile.cache_clear()
@@ -121,7 +121,7 @@ def test_other_programs_read_the_same_pixels(format):
     if format == "TIFF":
         for dtype, bits in ((np.uint16, 16), (np.float32, 32)):
             data = encode(
-                gentle(), format, bits=bits, carried=ImageMetadata(alpha=torch.ones(24, 40))
+                gentle(), format, bits=bits, metadata=ImageMetadata(alpha=torch.ones(24, 40))
             )
             array = tifffile.imread(io.BytesIO(data))
             assert (array.shape, array.dtype) == ((24, 40, 4), dtype)
@@ -144,15 +144,15 @@ def test_noise_at_the_highest_quality_with_much_metadata(format):
     exif = Image.Exif()
     exif[270] = "x" * 60_000
     options = {
-        "carried": ImageMetadata(exif=exif.tobytes(), bits=16),
+        "metadata": ImageMetadata(exif=exif.tobytes(), bits=16),
         "recipe": '{"a": "%s"}' % ("y" * 60_000),
     }
     for shape in ((3, 600, 500), (3, 2, 2)):
         pixels = torch.rand(shape).round()
         picture = open_image(encode(pixels, format, quality=100, **options))
         assert picture.size == shape[:0:-1]
-        assert len(picture.carried.recipe) == 60_009
-        assert len(picture.carried.exif) > 60_000
+        assert len(picture.metadata.recipe) == 60_009
+        assert len(picture.metadata.exif) > 60_000
 
 
 def test_quality_gives_larger_and_closer_files():
@@ -169,7 +169,7 @@ def test_bits_asked_for_are_given_or_refused():
     pixels = gentle()
     assert describe_image(encode(pixels, "png", bits=16))["bits"] == 16
     assert (
-        describe_image(encode(pixels, "png", carried=ImageMetadata(bits=16), bits=8))["bits"] == 8
+        describe_image(encode(pixels, "png", metadata=ImageMetadata(bits=16), bits=8))["bits"] == 8
     )
     for format, bits, law in (
         ("jpg", 16, "8 for JPEG"),
@@ -201,8 +201,8 @@ def test_pixels_that_cannot_be_written_are_refused(pixels, law, tmp_path):
 
 
 def test_other_arguments_are_refused_in_a_sentence():
-    with pytest.raises(ValueError, match=r"^`carried.alpha` must be \(24, 40\) like the pixels"):
-        encode(gentle(), "png", carried=ImageMetadata(alpha=torch.ones(3, 3)))
+    with pytest.raises(ValueError, match=r"^`metadata.alpha` must be \(24, 40\) like the pixels"):
+        encode(gentle(), "png", metadata=ImageMetadata(alpha=torch.ones(3, 3)))
     with pytest.raises(ValueError, match=r"^`quality` must be from 1 to 100, got 0; "):
         encode(gentle(), "jpg", quality=0)
     with pytest.raises(ValueError, match=r"^`format` must end in .*, got bmp; choose one of them"):
@@ -217,7 +217,7 @@ def test_the_ending_chooses_the_format(ending, tmp_path):
         path = save(gentle(), tmp_path / name)
         assert path == tmp_path / name
         expected = {"JPG": "JPEG", "TIF": "TIFF"}.get(ending[1:].upper(), ending[1:].upper())
-        assert open_image(path).carried.format == expected
+        assert open_image(path).metadata.format == expected
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
         [f"a{ending}", f"b{ending.upper()}"]
     )
@@ -385,11 +385,11 @@ def test_reading_and_saving_a_file_keeps_everything(format, tmp_path):
     mode = "RGB" if format == "JPEG" else "RGBA"
     image = Image.fromarray(smooth(channels=len(mode)))
     source = open_image(file_of(image, format, **options))
-    path = save(source.pixels, tmp_path / f"a.{format.lower()}", carried=source.carried)
+    path = save(source.pixels, tmp_path / f"a.{format.lower()}", metadata=source.metadata)
     again = open_image(path)
-    assert again.carried.exif == source.carried.exif or format in ("WEBP", "AVIF")
-    assert b"Maker" in again.carried.exif
-    assert again.carried.dpi == source.carried.dpi
-    assert again.carried.format == source.carried.format
+    assert again.metadata.exif == source.metadata.exif or format in ("WEBP", "AVIF")
+    assert b"Maker" in again.metadata.exif
+    assert again.metadata.dpi == source.metadata.dpi
+    assert again.metadata.format == source.metadata.format
     if mode == "RGBA":
-        assert (again.carried.alpha - source.carried.alpha).abs().max() < 0.02
+        assert (again.metadata.alpha - source.metadata.alpha).abs().max() < 0.02

@@ -99,7 +99,8 @@ class Staged:
             number += 1
             step = Step(
                 evaluation=number, evaluations=1000, scale=1, scales=1, size=(48, 32),
-                losses=Losses(1 / number, 0.5, 0.5), seconds=number / 100, left=1000 - number,
+                losses=Losses(total=1 / number, content=0.5, style=0.5),
+                seconds=number / 100, left=1000 - number,
                 picture=lambda: torch.zeros(3, 32, 48),
             )  # fmt: skip
             try:

@@ -167,8 +167,8 @@ def test_paint_watch_stop_compare_and_download(opens, cat, tmp_path):
         download.value.save_as(path)
         file = impasto.open_image(path)
         assert file.size == (128, 85)
-        assert (file.carried.format, file.carried.bits) == (kind, bits)
-        assert json.loads(file.carried.recipe)["method"] == "style"
+        assert (file.metadata.format, file.metadata.bits) == (kind, bits)
+        assert json.loads(file.metadata.recipe)["method"] == "style"
 
 
 def test_a_reload_finds_the_running_job_again(opens, cat):
@@ -260,7 +260,7 @@ def test_clean_and_choose_how_much(opens, tmp_path):
     assert download.value.suggested_filename == "night-clean.png"
     download.value.save_as(tmp_path / "clean.png")
     file = impasto.open_image(tmp_path / "clean.png")
-    recipe = json.loads(file.carried.recipe)["recipe"]
+    recipe = json.loads(file.metadata.recipe)["recipe"]
     assert (recipe["strength"], recipe["chroma"]) == (0.5, 0.5)
     there = (255 * file.pixels[:, 32, 48]).round().tolist()
     assert np.abs(np.array(there) - np.array(half[:3])).max() <= 1

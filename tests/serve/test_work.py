@@ -43,14 +43,14 @@ def test_a_painting_is_the_file_that_the_library_writes(client, tmp_path):
     made = impasto.stylize(tmp_path / "content.png", tmp_path / "style.png", **SMALL)
     same = made.save(tmp_path / "out.png").read_bytes()
     assert result(client, job) == same
-    assert read_provenance(opened(same).carried.recipe).inputs.content.name == "content.png"
+    assert read_provenance(opened(same).metadata.recipe).inputs.content.name == "content.png"
     for format, kind, bits in (("png16", "PNG", 16), ("tiff16", "TIFF", 16), ("jpeg", "JPEG", 8),
                                ("webp", "WEBP", 8), ("tiff", "TIFF", 8)):  # fmt: skip
         file = opened(result(client, job, format=format))
-        assert (file.carried.format, file.carried.bits) == (kind, bits)
+        assert (file.metadata.format, file.metadata.bits) == (kind, bits)
         near = (file.pixels - made.pixels).abs()
         assert near.max() < 1 / 65535 if bits == 16 else near.mean() < 0.3
-        assert read_provenance(file.carried.recipe).output.bits == (16 if bits == 16 else None)
+        assert read_provenance(file.metadata.recipe).output.bits == (16 if bits == 16 else None)
     assert opened(result(client, job, longest=24)).size == (24, 18)
     for wanted in ({"format": "gif"}, {"strength": 0.5}, {"longest": 1}):
         assert client.get(f"/v1/jobs/{job}/result", params=wanted).status_code == 422
@@ -83,16 +83,16 @@ def test_alpha_exif_and_depth_are_those_of_the_content(client):
     alpha = torch.ones(48, 64)
     alpha[:10] = 0
     content = encode(
-        torch.rand(3, 48, 64), "png", carried=impasto.ImageMetadata(alpha=alpha, dpi=(300, 300)),
+        torch.rand(3, 48, 64), "png", metadata=impasto.ImageMetadata(alpha=alpha, dpi=(300, 300)),
         bits=16,
     )  # fmt: skip
     job = paint(client, SMALL, content=content)
     assert until(client, job, "done")["result"]["bits"] == 16
-    carried = opened(result(client, job)).carried
-    assert carried.bits == 16
-    assert carried.alpha.min() < 0.1
-    assert carried.dpi == pytest.approx((300, 300), rel=0.01)
-    small = opened(result(client, job, longest=24)).carried.alpha
+    metadata = opened(result(client, job)).metadata
+    assert metadata.bits == 16
+    assert metadata.alpha.min() < 0.1
+    assert metadata.dpi == pytest.approx((300, 300), rel=0.01)
+    small = opened(result(client, job, longest=24)).metadata.alpha
     assert small.shape == (18, 24)
 
 
@@ -138,7 +138,7 @@ def test_a_cleaning_gives_any_share_of_the_noise_back(client, tmp_path):
         file = opened(result(client, job, **wanted))
         near = (file.pixels - made.at(strength, chroma).pixels.clamp(0, 1)).abs().max()
         assert near < 1 / 65535
-        assert read_provenance(file.carried.recipe).recipe.strength == strength
+        assert read_provenance(file.metadata.recipe).recipe.strength == strength
     assert client.get(f"/v1/jobs/{job}/result?strength=2").status_code == 422
 
 

@@ -135,7 +135,7 @@ def test_strength_0_and_a_start_of_ones_own_can_have_checkpoints(tmp_path):
     still = impasto.stylize(CONTENT, STYLE, checkpoint=tmp_path, **options)
     assert torch.equal(still.pixels, CONTENT)
     assert still.evaluations == 1
-    options = {**STYLIZE, "init_picture": STYLE}
+    options = {**STYLIZE, "init_image": STYLE}
     whole = impasto.stylize(CONTENT, STYLE, **options)
     with pytest.raises(Killed):
         impasto.stylize(CONTENT, STYLE, checkpoint=tmp_path, on_step=dying_at(3)[1], **options)
@@ -210,7 +210,7 @@ def test_a_run_goes_on_from_every_evaluation_even_amid_rejected_steps(tmp_path, 
 
     def objective(pixels):
         loss, gradient = rippled(pixels)
-        return Evaluation(Losses(loss, loss / 3, loss * 2 / 3), gradient, loss)
+        return Evaluation(Losses(total=loss, content=loss / 3, style=loss * 2 / 3), gradient, loss)
 
     def run(cut):
         """Run until an evaluation, as a new process would."""

@@ -18,7 +18,7 @@ QUICK = {
 def test_its_loss_falls_and_its_size_is_the_one_asked_for():
     result = impasto.texture(STYLE, **QUICK)
     assert result.size == (96, 64)
-    assert result.losses.total < 0.5 * result.history[0].total
+    assert result.losses["total"] < 0.5 * result.history[0].total
     assert result.recipe.steps == 12
     assert result.inputs.content is None
 

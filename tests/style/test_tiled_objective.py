@@ -65,8 +65,8 @@ def test_the_gradient_is_the_losss_slope(options):
     # What the Wasserstein distance's gradient leaves out as noise is still in its value.
     exactness = 5e-3 if recipe.statistic == "wasserstein" else 1e-4
     assert (ahead - behind) / 2e-5 == pytest.approx(gradient.norm().item(), rel=exactness)
-    parts = losses.content + losses.style
-    assert parts == pytest.approx(losses.total, rel=1e-9) or recipe.tv_weight
+    parts = losses["content"] + losses["style"]
+    assert parts == pytest.approx(losses["total"], rel=1e-9) or recipe.tv_weight
 
 
 def test_the_loss_is_what_its_formula_says():
@@ -80,10 +80,10 @@ def test_the_loss_is_what_its_formula_says():
         for layer, weight in weights.style.items()
     )
     found = objective(recipe, None, 80, torch.float64)(START.double())[0]
-    assert found.style == pytest.approx(expected.item(), rel=1e-6)
+    assert found["style"] == pytest.approx(expected.item(), rel=1e-6)
     difference = (mine["relu4_2"] - target["relu4_2"]).square().sum()
     content = difference / target["relu4_2"].square().sum()
-    assert found.content == pytest.approx(weights.content["relu4_2"] * content.item(), rel=1e-6)
+    assert found["content"] == pytest.approx(weights.content["relu4_2"] * content.item(), rel=1e-6)
 
 
 def test_running_out_of_memory_halves_the_tile_and_changes_nothing(monkeypatch):

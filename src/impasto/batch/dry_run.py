@@ -85,7 +85,7 @@ def estimate_batch(
 
 def _planned(wanted: Sequence[Job], plan: BatchPlan) -> StylePlan | None:
     """The plan of the first picture that can be read."""
-    from impasto.style.stylize import plan_style
+    from impasto.api import plan_style
 
     recipe = plan.recipe.model_copy(update={"denoise": "no"})
     for job in wanted:

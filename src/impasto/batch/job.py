@@ -92,7 +92,7 @@ def read_fingerprint(job: Job) -> str | None:
 
     try:
         with storage.download(job.output) as here:
-            recipe = open_image(here).carried.recipe
+            recipe = open_image(here).metadata.recipe
         found = read_provenance(recipe).fingerprint if recipe else None
         if found is None:
             return None

@@ -135,9 +135,7 @@ class _Run:
             row = before.get(job.output)
             there = storage.stamp(job.output)
             seen = rows.input_stamps(job, stamps)
-            fresh = Row(
-                job=rows.job_digest(job), algorithm=algorithm_versions(), seen=seen
-            )
+            fresh = Row(job=rows.job_digest(job), algorithm=algorithm_versions(), seen=seen)
             same = row is not None and row.wanted == fresh.wanted
             if there and existing != "overwrite":
                 kept = self._kept(job, row, fresh, str(tuple(there)), same)

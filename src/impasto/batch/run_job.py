@@ -77,13 +77,11 @@ def _made(job: Job, room: str, share: float) -> str:
 
 def _painted(job: Job, content: str, style: str, here: Path, share: float) -> str:
     """Paint a picture into a file."""
-    from impasto.painting import paint
-    from impasto.style.stylize import stylize
+    from impasto.api import stylize
     from impasto.vgg.weights import load_weights
 
     recipe = job.options
-    painter = stylize if recipe.denoise == "no" else paint
-    result = painter(content, style, recipe=_limited(recipe, share))
+    result = stylize(content, style, recipe=_limited(recipe, share))
     hashes = [result.inputs.content.sha256, result.inputs.styles[0].pictures[0].sha256]
     mark = fingerprint(job.method, job.recipe, hashes, load_weights(recipe.weights).sha256)
     account = result.provenance()
@@ -116,7 +114,7 @@ def _saved(result: Any, account: Any, here: Path) -> None:
     """Write a picture with its account inside."""
     from impasto.images.write import save
 
-    save(result.pixels, here, carried=result.carried, recipe=account.model_dump_json())
+    save(result.pixels, here, metadata=result.metadata, recipe=account.model_dump_json())
 
 
 def _limited(recipe: Any, share: float) -> Any:

@@ -117,7 +117,7 @@ def _formats() -> str:
     gray = torch.full((3, 16, 24), 0.5)
     for name in FORMATS:
         try:
-            size = open_image(encode(gray, name, carried=ImageMetadata())).size
+            size = open_image(encode(gray, name, metadata=ImageMetadata())).size
         except Exception as error:
             raise RuntimeError(f"{name}: {error}") from error
         if size != (24, 16):
@@ -132,7 +132,7 @@ def _figures() -> str:
     from impasto.result import Losses
 
     buffer = io.BytesIO()
-    loss_curve([Losses(1.0, 0.5, 0.5)] * 3).savefig(buffer, format="png")
+    loss_curve([Losses(total=1.0, content=0.5, style=0.5)] * 3).savefig(buffer, format="png")
     return "drawn"
 
 

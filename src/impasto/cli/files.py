@@ -176,7 +176,7 @@ def write_result(saving: SaveOptions, result: Result | DenoiseResult) -> str:
     from impasto.provenance import Output
 
     account = result.provenance(Output(**saving.settings)).model_dump_json()
-    written = put_pixels(saving, result.pixels, result.carried, account)
+    written = put_pixels(saving, result.pixels, result.metadata, account)
     put_sidecar(saving, account)
     return written
 
@@ -191,13 +191,13 @@ def put_sidecar(saving: SaveOptions, account: str) -> None:
 
 
 def put_pixels(
-    saving: SaveOptions, pixels: Tensor, carried: ImageMetadata, recipe: str | None
+    saving: SaveOptions, pixels: Tensor, metadata: ImageMetadata, recipe: str | None
 ) -> str:
     """Write a picture; gives back its path, or `-`."""
     from impasto.images.write import encode, save
 
     if saving.output == PIPE:
-        data = encode(pixels, "png", carried=carried, recipe=recipe, **saving.settings)
+        data = encode(pixels, "png", metadata=metadata, recipe=recipe, **saving.settings)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return PIPE
@@ -205,7 +205,7 @@ def put_pixels(
         save(
             pixels,
             saving.output,
-            carried=carried,
+            metadata=metadata,
             recipe=recipe,
             overwrite=saving.overwrite,
             inputs=saving.inputs,
@@ -230,7 +230,7 @@ def snapshots(saving: SaveOptions, every: int | None, recipe: Recipe) -> OnStep:
             save(
                 step.picture(),
                 snapshot(saving, step.evaluation),
-                carried=ImageMetadata(),
+                metadata=ImageMetadata(),
                 recipe=record,
                 overwrite=saving.overwrite,
                 inputs=saving.inputs,
@@ -250,9 +250,9 @@ def summary(result: Result, output: str) -> dict[str, Any]:
         "size": [int(side) for side in result.size],
         "seconds": round(float(result.seconds), 3),
         "evaluations": int(result.evaluations),
-        "loss": plain(result.losses.total),
-        "content_loss": plain(result.losses.content),
-        "style_loss": plain(result.losses.style),
+        "loss": plain(result.losses["total"]),
+        "content_loss": plain(result.losses["content"]),
+        "style_loss": plain(result.losses["style"]),
         **kind,
         "seed": recipe.seed,
         "device": str(result.device),
@@ -342,4 +342,4 @@ def _rehearse(saving: SaveOptions) -> None:
     from impasto.images.write import encode
 
     ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
-    encode(torch.zeros(3, 16, 16), ending, carried=ImageMetadata(), recipe="{}", **saving.settings)
+    encode(torch.zeros(3, 16, 16), ending, metadata=ImageMetadata(), recipe="{}", **saving.settings)

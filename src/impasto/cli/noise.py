@@ -98,9 +98,9 @@ def _put(saving: files.SaveOptions, noisy: Tensor, clean: Image) -> str:
     from impasto.images.stack import array_stack
     from impasto.images.tiff_write import write_stack
 
-    floats = (saving.bits or clean.carried.bits) == 32
+    floats = (saving.bits or clean.metadata.bits) == 32
     if not floats or Path(saving.output).suffix.lower() not in (".tif", ".tiff"):
-        return files.put_pixels(saving, noisy, replace(clean.carried, recipe=None), None)
+        return files.put_pixels(saving, noisy, replace(clean.metadata, recipe=None), None)
     values = noisy.permute(1, 2, 0).numpy()  # (C, H, W) -> (H, W, C)
     stack = array_stack(values, "YXS") if len(noisy) == 3 else array_stack(values[..., 0], "YX")
     rules = {"overwrite": saving.overwrite, "inputs": saving.inputs}

@@ -78,8 +78,8 @@ def _losses(step: Step, part: str) -> str:
     if step.losses is None:
         return ""
     if part == "plane":
-        return f"loss {step.losses.total:.3g}"
-    return f"content {step.losses.content:.3g} style {step.losses.style:.3g}"
+        return f"loss {step.losses['total']:.3g}"
+    return f"content {step.losses['content']:.3g} style {step.losses['style']:.3g}"
 
 
 def _place(step: Step, part: str) -> str:

@@ -85,7 +85,7 @@ def _run(
     facts = files.summary(main, written) if options["as_json"] else None
     if facts and options["figure"]:
         facts["layers"] = {
-            layer: files.plain(results[layer].losses.total) for layer in ROW if layer in results
+            layer: files.plain(results[layer].losses["total"]) for layer in ROW if layer in results
         }
     files.print_result(written, facts)
     total = sum(result.evaluations for result in results.values())
@@ -107,7 +107,7 @@ def _rehearse(
     picture: Image, recipe: ReconstructRecipe, layers: list[str], options: dict[str, Any]
 ) -> int:
     """Print what a run would do."""
-    from impasto.style.reconstruct import plan_reconstruction
+    from impasto.api import plan_reconstruction
 
     recipes = {layer: recipe.model_copy(update={"layer": layer}) for layer in layers}
     plans = {layer: plan_reconstruction(picture, recipe=own) for layer, own in recipes.items()}
@@ -125,7 +125,7 @@ def _rebuilt(
     kept: Checkpoints | None,
 ) -> Result:
     """Rebuild one layer, drawing progress and writing snapshots on the way."""
-    from impasto.style.reconstruct import reconstruct as rebuild
+    from impasto.api import reconstruct as rebuild
 
     film = record_timelapse(
         options["timelapse"] if saving else None, recipe.steps, options["overwrite"]

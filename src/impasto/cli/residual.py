@@ -35,7 +35,7 @@ def write_residual(path: str, result: DenoiseResult, overwrite: bool) -> None:
         write_stack(path, stack, [stack.plane(())], overwrite=overwrite)
         return
     bits = 8 * source.dtype.itemsize if data else source.bits
-    save(0.5 + taken, path, carried=ImageMetadata(bits=bits), overwrite=overwrite)
+    save(0.5 + taken, path, metadata=ImageMetadata(bits=bits), overwrite=overwrite)
 
 
 def write_difference(

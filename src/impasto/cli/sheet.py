@@ -122,8 +122,8 @@ def _drawn(
     options: Any,
 ) -> int:
     """Paint every cell and draw the sheet."""
+    from impasto.api import plan_style, stylize
     from impasto.figures import contact_sheet, save_figure
-    from impasto.style.stylize import plan_style, stylize
 
     plan_style(**pictures, recipe=_only_painted(found[0]))  # refused before anything is said
     painted = []

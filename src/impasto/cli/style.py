@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,10 +104,12 @@ def _run(
     kept = files.checkpoints(options["checkpoint"])
     # Where no figure needs them at the end, the run may let go of the pictures.
     shown = dict(pictures) if options["figure"] else {}
+    from impasto.api import stylize
+
     with interruptible() as asked:
         film = record_timelapse(options["timelapse"], recipe.steps, options["overwrite"])
         with show_progress(options["progress"]) as draw, film as frames:
-            result = _painter(recipe)(
+            result = stylize(
                 pictures.pop("content"),
                 pictures.pop("style"),
                 recipe=recipe,
@@ -129,20 +130,9 @@ def _run(
     return 0
 
 
-def _painter(recipe: StyleRecipe) -> Callable[..., Any]:
-    """What paints, and cleans where that is wanted."""
-    if recipe.denoise == "no":
-        from impasto.style.stylize import stylize
-
-        return stylize
-    from impasto.painting import paint
-
-    return paint
-
-
 def _rehearse(recipe: StyleRecipe, pictures: dict[str, Any], as_json: bool) -> int:
     """Print what a run would do; cleaning needs no plan."""
-    from impasto.style.stylize import plan_style
+    from impasto.api import plan_style
 
     recipe = recipe.model_copy(update={"denoise": "no"})
     print_plans({"": plan_style(**pictures, recipe=recipe)}, as_json)
@@ -158,7 +148,7 @@ def _draw(result: Result, shown: dict[str, Any], options: Any) -> None:
 
         # Of a folder of styles there is no one picture to show.
         styles = [one.picture for one in shown["style"] if isinstance(one.picture, Image)]
-        row = triptych(shown["content"], styles, Image(result.pixels, result.carried))
+        row = triptych(shown["content"], styles, Image(result.pixels, result.metadata))
         save_figure(row, options["figure"], options["overwrite"])
 
 
@@ -181,5 +171,5 @@ def _recipe(texts: dict[str, str | None], presets: str | None) -> tuple[StyleRec
 
 
 # What the command line calls a picture -> what the library does.
-_ARGUMENTS = {"init": "init_picture", "protect": "protect", "keep": "keep"}
+_ARGUMENTS = {"init": "init_image", "protect": "protect", "keep": "keep"}
 _FIELDS = tuple(name for name in StyleRecipe.model_fields if name != "version")

@@ -34,8 +34,8 @@ def texture(style: tuple[str, ...], output: str | None, **options: Any) -> int:
 
     Its strokes and colors, in a picture of any size.
     """
-    from impasto.style.texture import plan_texture
-    from impasto.style.texture import texture as make
+    from impasto.api import plan_texture
+    from impasto.api import texture as make
 
     if options["checkpoint"]:
         raise ValueError("`checkpoint` is not for textures, which start from noise; leave it out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from impasto.api import stylize
 from impasto.demo.painting import paint
 from impasto.demo.photograph import photograph
 from impasto.figures import loss_curve, save_figure, triptych
@@ -11,7 +12,6 @@ from impasto.files import ensure_directory
 from impasto.images.write import check_output, save
 from impasto.presets import style_recipe
 from impasto.result import OnStep
-from impasto.style.stylize import stylize
 
 # What the demo writes, in the order in which it is made.
 FILES = {

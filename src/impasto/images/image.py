@@ -48,10 +48,10 @@ class ImageMetadata:
 
 def source_of(picture: Image) -> SourceFile:
     """The file a picture is from, or, where it is from none, the hash of its values."""
-    if picture.carried.origin is not None:
-        return picture.carried.origin
+    if picture.metadata.origin is not None:
+        return picture.metadata.origin
     found = hashlib.sha256(str(tuple(picture.pixels.shape)).encode())
-    for part in (picture.pixels, picture.carried.alpha):
+    for part in (picture.pixels, picture.metadata.alpha):
         if part is not None:
             found.update(part.detach().cpu().contiguous().numpy().data)
     return SourceFile(None, found.hexdigest())
@@ -63,11 +63,11 @@ class Image:
 
     Attributes:
         pixels: (C, H, W) float32 in [0, 1], sRGB, RGB order; C is 3, or 1 for a grey picture.
-        carried: what its file carried besides.
+        metadata: what its file carried besides.
     """
 
     pixels: Tensor
-    carried: ImageMetadata = field(default_factory=ImageMetadata)
+    metadata: ImageMetadata = field(default_factory=ImageMetadata)
 
     @property
     def size(self) -> tuple[int, int]:

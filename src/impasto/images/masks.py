@@ -34,12 +34,12 @@ def open_mask(source: ImageSource, name: str) -> Image:
     if isinstance(source, Tensor) and source.dtype == torch.bool:
         source = source.float()
     picture = open_image(source, name=name)
-    pixels, alpha = picture.pixels, picture.carried.alpha
+    pixels, alpha = picture.pixels, picture.metadata.alpha
     if len(pixels) == 3 and not (torch.equal(pixels[0], pixels[1]) and torch.equal(*pixels[1:])):
         pixels = torch.einsum("c,chw->hw", torch.tensor(_LUMA), pixels)[None].clamp(0, 1)
     mask = Image(
         pixels[:1] if alpha is None else pixels[:1] * alpha,
-        ImageMetadata(origin=picture.carried.origin),
+        ImageMetadata(origin=picture.metadata.origin),
     )
     if not mask.pixels.any():
         wide, high = mask.size

@@ -79,7 +79,7 @@ def input_planes(source: Image | Stack, most: int | None = None) -> Tensor:
 
 def input_source_file(source: Image | Stack) -> ImageMetadata | Stack:
     """What results are put back into: what a picture carried, or the stack itself."""
-    return source.carried if isinstance(source, Image) else source
+    return source.metadata if isinstance(source, Image) else source
 
 
 def provenance_input(source: Image | Stack) -> Input:

@@ -96,7 +96,7 @@ def _picture(samples: Samples, origin: SourceFile | None = None) -> Image:
     if alpha is not None:
         alpha = _tensor(_upright(alpha, header.orientation))
     colors = _upright(to_srgb(samples.colors, header.icc), header.orientation)
-    carried = ImageMetadata(
+    metadata = ImageMetadata(
         alpha=alpha,
         bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
         exif=exif_block.strip_for_storage(header.exif),
@@ -105,7 +105,7 @@ def _picture(samples: Samples, origin: SourceFile | None = None) -> Image:
         recipe=from_xmp(header.xmp),
         origin=origin,
     )
-    return Image(_tensor(colors.transpose(2, 0, 1)), carried)  # (H, W, C) -> (C, H, W)
+    return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:

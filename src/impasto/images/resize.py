@@ -92,7 +92,7 @@ def composite_rgb(picture: Image) -> Tensor:
         torch.Size([3, 2, 2])
     """
     pixels = picture.pixels.expand(3, -1, -1)
-    alpha = picture.carried.alpha
+    alpha = picture.metadata.alpha
     if alpha is None or bool((alpha >= 1).all()):
         return pixels
     alpha = alpha.to(pixels).expand(1, 1, -1, -1)

@@ -75,7 +75,7 @@ def save(
     pixels: Tensor,
     path: str | Path,
     *,
-    carried: ImageMetadata | None = None,
+    metadata: ImageMetadata | None = None,
     recipe: str | None = None,
     overwrite: bool = False,
     inputs: Iterable[Any] = (),
@@ -88,7 +88,7 @@ def save(
     Args:
         pixels: (3, H, W), or (1, H, W) for grey, sRGB; clamped to [0, 1].
         path: where to; the ending chooses the format (.png .jpg .jpeg .webp .tif .tiff .avif).
-        carried: what goes beside the pixels: opacity, EXIF, dpi, and the depth.
+        metadata: what goes beside the pixels: opacity, EXIF, dpi, and the depth.
         recipe: JSON of the recipe to store inside.
         overwrite: replace a file that is already there.
         inputs: pictures this one was made from; a file among them is never replaced.
@@ -113,7 +113,7 @@ def save(
     """
     target = check_output(path, overwrite=overwrite, inputs=inputs)
     options = {"bits": bits, "quality": quality, "strip_gps": strip_gps}
-    data = encode(pixels, target.suffix, carried=carried, recipe=recipe, **options)
+    data = encode(pixels, target.suffix, metadata=metadata, recipe=recipe, **options)
     return write_atomically(data, target, overwrite=overwrite)
 
 
@@ -121,7 +121,7 @@ def encode(
     pixels: Tensor,
     format: str,
     *,
-    carried: ImageMetadata | None = None,
+    metadata: ImageMetadata | None = None,
     recipe: str | None = None,
     bits: int | None = None,
     quality: int = 95,
@@ -132,7 +132,7 @@ def encode(
     Args:
         pixels: (3, H, W), or (1, H, W) for grey, sRGB; clamped to [0, 1].
         format: png, jpeg, webp, tiff or avif, or an ending such as .jpg.
-        carried: what goes beside the pixels; opacity is composited on white for JPEG.
+        metadata: what goes beside the pixels; opacity is composited on white for JPEG.
         recipe: JSON of the recipe to store inside.
         bits: as for `save`.
         quality: as for `save`.
@@ -150,24 +150,24 @@ def encode(
         b'\\x89PNG'
     """
     kind = output_format(format if format.startswith(".") else f".{format}", "format", format)
-    carried = carried or ImageMetadata()
-    _check_pixels(pixels, carried.alpha, quality)
+    metadata = metadata or ImageMetadata()
+    _check_pixels(pixels, metadata.alpha, quality)
     size = (pixels.shape[-1], pixels.shape[-2])
     if max(size) > _SIDES.get(kind, 2**31 - 1):
         raise ImageError(
             f"`output` must have sides of at most {_SIDES[kind]:,} pixels as {kind}, got "
             f"{size[0]:,} × {size[1]:,}; save it as PNG or TIFF"
         )
-    samples = _quantized(_channels(pixels, carried.alpha, kind), _depth(bits, carried.bits, kind))
-    dpi = carried.dpi if kind in _DPI_IN_EXIF else None
-    metadata = formats.Metadata(
+    samples = _quantized(_channels(pixels, metadata.alpha, kind), _depth(bits, metadata.bits, kind))
+    dpi = metadata.dpi if kind in _DPI_IN_EXIF else None
+    contents = formats.Metadata(
         icc=gray_profile() if samples.shape[-1] < 3 else srgb_profile(),
-        exif=exif_block.update_for_output(carried.exif, size, dpi=dpi, strip_gps=strip_gps),
-        dpi=carried.dpi,
+        exif=exif_block.update_for_output(metadata.exif, size, dpi=dpi, strip_gps=strip_gps),
+        dpi=metadata.dpi,
         xmp=to_xmp(recipe) if recipe else None,
         quality=quality,
     )
-    return _WRITERS[kind](samples, metadata)
+    return _WRITERS[kind](samples, contents)
 
 
 def _check_pixels(pixels: Tensor, alpha: Tensor | None, quality: int) -> None:
@@ -183,7 +183,7 @@ def _check_pixels(pixels: Tensor, alpha: Tensor | None, quality: int) -> None:
         )
     if alpha is not None and alpha.shape != pixels.shape[1:]:
         raise ValueError(
-            f"`carried.alpha` must be {tuple(pixels.shape[1:])} like the pixels, got "
+            f"`metadata.alpha` must be {tuple(pixels.shape[1:])} like the pixels, got "
             f"{tuple(alpha.shape)}; resize it"
         )
     if not 1 <= quality <= 100:

@@ -38,9 +38,9 @@ def shown_input(path: Path, longest: int | None) -> bytes:
         pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min()).clamp(min=1e-12)
         return encode(_scaled(pixels, longest), "png", bits=8)
     picture = open_image(path)
-    alpha = picture.carried.alpha
-    carried = None if alpha is None else _carried(alpha=_scaled(alpha, longest))
-    return encode(_scaled(picture.pixels, longest), "png", carried=carried, bits=8)
+    alpha = picture.metadata.alpha
+    metadata = None if alpha is None else _carried(alpha=_scaled(alpha, longest))
+    return encode(_scaled(picture.pixels, longest), "png", metadata=metadata, bits=8)
 
 
 def result_file(
@@ -94,16 +94,16 @@ def _painting(job: Job, place: Path, ending: str, bits: int | None, longest: int
 
     kept = safetensors.torch.load_file(place / PIXELS)
     content = next(one.file for one in job.uploads if one.role == "content")
-    carried = open_image(place / content).carried
+    metadata = open_image(place / content).metadata
     alpha = kept.get("alpha")
-    carried = replace(
-        carried, recipe=None, alpha=None if alpha is None else _scaled(alpha, longest)
+    metadata = replace(
+        metadata, recipe=None, alpha=None if alpha is None else _scaled(alpha, longest)
     )
     account = Provenance.model_validate_json((place / ACCOUNT).read_bytes())
     account = account.model_copy(update={"output": Output(bits=bits)})
     pixels = _scaled(kept["pixels"], longest)
     record = account.model_dump_json()
-    return encode(pixels, ending, carried=carried, recipe=record, bits=bits)
+    return encode(pixels, ending, metadata=metadata, recipe=record, bits=bits)
 
 
 def _clean(
@@ -127,12 +127,12 @@ def _clean(
         # Measured data goes through a file: its writer works a plane at a time.
         with TemporaryDirectory(dir=place) as folder:
             return result.save(Path(folder) / f"clean{ending}").read_bytes()
-    carried = result.carried
-    if longest is not None and carried.alpha is not None:
-        carried = _carried(alpha=_scaled(carried.alpha, longest))
+    metadata = result.metadata
+    if longest is not None and metadata.alpha is not None:
+        metadata = _carried(alpha=_scaled(metadata.alpha, longest))
     record = result.provenance(Output(bits=bits)).model_dump_json()
     pixels = _scaled(result.pixels.clamp(0, 1), longest)
-    return encode(pixels, ending, carried=carried, recipe=record, bits=bits)
+    return encode(pixels, ending, metadata=metadata, recipe=record, bits=bits)
 
 
 def _scaled(pixels: Tensor, longest: int | None) -> Tensor:

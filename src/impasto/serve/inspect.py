@@ -109,7 +109,7 @@ def diagnosed(store: Store, parcel: ReceivedFile, most: int) -> Noise:
         path.write_bytes(parcel.data)
         source = open_input(path, name="content")
         if isinstance(source, Image):
-            found = diagnose(Image(_middle(source.pixels), source.carried))
+            found = diagnose(Image(_middle(source.pixels), source.metadata))
         else:
             found = diagnose(source)
     except (ImageError, ValueError) as error:

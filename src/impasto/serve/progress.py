@@ -64,8 +64,8 @@ class JobProgress:
             seconds=round(step.seconds, 3),
             left=round(step.left / rate, 1) if rate > 0 else None,
         )
-        if step.losses is not None and math.isfinite(step.losses.total):
-            losses = (float(f"{one:.6g}") for one in step.losses)
+        if step.losses is not None and math.isfinite(step.losses["total"]):
+            losses = (float(f"{one:.6g}") for one in step.losses.values())
             self.job.history.append((step.evaluation, *losses))
         self._show(step)
         if self.wanted():

@@ -79,15 +79,15 @@ def _painted(
         "stop": watch.wanted,
     }
     if job.method == "reconstruct":
-        from impasto.style.reconstruct import reconstruct
+        from impasto.api import reconstruct
 
         result = reconstruct(files["content"], **shared)
     else:
-        from impasto.painting import paint
+        from impasto.api import stylize
 
-        names = {"init": "init_picture", "protect": "protect", "keep": "keep"}
+        names = {"init": "init_image", "protect": "protect", "keep": "keep"}
         beside = {names[role]: path for role, path in files.items() if role in names}
-        result = paint(files["content"], _styles(job, files), **beside, **shared)
+        result = stylize(files["content"], _styles(job, files), **beside, **shared)
     return _kept(job, place, result)
 
 
@@ -109,16 +109,16 @@ def _styles(job: Job, files: dict[str, Path]) -> list[Style]:
 
 def _kept(job: Job, place: Path, result: Result) -> Outcome:
     """Keep a painting, at full depth, with its account."""
-    carried = result.carried
+    metadata = result.metadata
     tensors = {"pixels": result.pixels}
-    if carried.alpha is not None:
-        tensors["alpha"] = carried.alpha
+    if metadata.alpha is not None:
+        tensors["alpha"] = metadata.alpha
     _put(place, tensors, result.provenance().model_dump(mode="json"), job.uploads)
     return Outcome(
         width=result.size[0],
         height=result.size[1],
         seconds=result.seconds,
-        bits=carried.bits,
+        bits=metadata.bits,
         stack=False,
         formats=list(FORMATS),
     )
@@ -140,7 +140,7 @@ def _cleaned(job: Job, path: Path, recipe: Recipe, watch: JobProgress) -> Outcom
         width=result.size[0],
         height=result.size[1],
         seconds=result.seconds,
-        bits=result.carried.bits,
+        bits=result.metadata.bits,
         stack=stack,
         formats=["tiff"] if stack else list(FORMATS),
         diagnosis=noise(result.diagnosis, result.size, stack),

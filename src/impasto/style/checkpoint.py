@@ -213,7 +213,7 @@ def run_fingerprint(
     head = [FORMAT, __version__, type(recipe).__name__, options]
     found = hashlib.sha256(json.dumps(head).encode())
     for part in inputs:
-        tensors = [part.pixels, part.carried.alpha] if isinstance(part, Image) else [part]
+        tensors = [part.pixels, part.metadata.alpha] if isinstance(part, Image) else [part]
         for tensor in tensors:
             if isinstance(tensor, Tensor):
                 found.update(str((tuple(tensor.shape), tensor.dtype)).encode())

@@ -23,7 +23,7 @@ from impasto.style.lbfgs import lbfgs
 from impasto.style.objective import Evaluation
 from impasto.style.sizing import Size
 
-_NONE = Losses(float("inf"), float("inf"), float("inf"))
+_NONE = Losses(total=float("inf"), content=float("inf"), style=float("inf"))
 
 
 class StopRequested(Exception):
@@ -58,7 +58,7 @@ class Run:
     history: list[Losses] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     best: Tensor | None = None
-    losses: Losses = _NONE
+    losses: Losses = field(default_factory=lambda: _NONE)
     least: float = math.inf
     stopped: bool = False
     finish: Callable[[Tensor], Tensor] | None = None
@@ -69,9 +69,9 @@ class Run:
         if not state:
             return
         self.scale, self.descent = state["scale"], state["descent"]
-        self.history = [Losses(*losses) for losses in state["history"]]
+        self.history = [Losses(losses) for losses in state["history"]]
         self.starts = state["starts"]
-        self.best, self.losses = state["best"], Losses(*state["losses"])
+        self.best, self.losses = state["best"], Losses(state["losses"])
         self.least = state["least"]
         self.began -= state["seconds"]
 
@@ -134,9 +134,9 @@ class Run:
         descent = _descent(self.recipe, evaluate, start, self.descent)
         for pixels, value in islice(descent, evaluations - self.descent.get("made", 0)):
             losses = seen.pop()
-            if len(self.history) == self.starts[-1] and not math.isfinite(losses.total):
+            if len(self.history) == self.starts[-1] and not math.isfinite(losses["total"]):
                 raise ImpastoError(
-                    f"the loss must be finite where a run starts, got {losses.total} at "
+                    f"the loss must be finite where a run starts, got {losses['total']} at "
                     f"{self.ladder[scale][0]} × {self.ladder[scale][1]}; lower style_weight or "
                     "content_weight, or set precision to float32"
                 )
@@ -155,7 +155,7 @@ class Run:
 
     def result(
         self,
-        carried: ImageMetadata,
+        metadata: ImageMetadata,
         device: torch.device,
         finish: Callable[[Tensor], Tensor] | None = None,
         inputs: Inputs | None = None,
@@ -163,11 +163,11 @@ class Run:
         """The finished picture at the size asked for, whatever scale the run ended at."""
         self._finish()
         size = self.ladder[-1]
-        alpha = None if carried.alpha is None else resize(carried.alpha, size)
+        alpha = None if metadata.alpha is None else resize(metadata.alpha, size)
         pixels = resize(self.best.cpu(), size)
         return Result(
             pixels=pixels if finish is None else finish(pixels),
-            carried=replace(carried, recipe=None, alpha=alpha),
+            metadata=replace(metadata, recipe=None, alpha=alpha),
             recipe=self.recipe,
             history=tuple(self.history),
             scale_starts=tuple(place for place in self.starts if place < len(self.history)),

@@ -132,7 +132,9 @@ class Objective:
             total += self.own.tv * rough
             value += self.goal.tv * rough
             gradient = gradient.add_(slope, alpha=self.goal.tv)
-        return Evaluation(Losses(total, content, style), gradient.contiguous(), value)
+        return Evaluation(
+            Losses(total=total, content=content, style=style), gradient.contiguous(), value
+        )
 
     def _swept(self, pixels: Tensor) -> tuple[float, float, float, Tensor]:
         """Content loss, style loss, what is minimized of both, its gradient (3, H, W)."""

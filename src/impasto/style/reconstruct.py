@@ -72,7 +72,7 @@ def reconstruct(
     del image
     recipe, trunk, picture, planned, kept, reached = ready
     del ready
-    inner, carried = objective_recipe(recipe), picture.carried
+    inner, metadata = objective_recipe(recipe), picture.metadata
     inputs = Inputs(content=provenance_input(picture))
     run = Run(recipe, planned.ladder, planned.counts, on_step, kept, stop)
     run.go_on(reached)
@@ -91,7 +91,7 @@ def reconstruct(
         del objective, begin
         if run.stopped:
             break
-    return run.result(carried, trunk.device, inputs=inputs)
+    return run.result(metadata, trunk.device, inputs=inputs)
 
 
 def plan_reconstruction(

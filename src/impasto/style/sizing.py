@@ -36,7 +36,7 @@ def output_size(picture: Image, wanted: int | str, name: str) -> Size:
             f"`{name}` must have at least {_LEAST} pixels on each side, got "
             f"{size[0]} × {size[1]}{became}; crop it closer to a square or enlarge it"
         )
-    if picture.carried.alpha is not None and not bool((picture.carried.alpha > 0).any()):
+    if picture.metadata.alpha is not None and not bool((picture.metadata.alpha > 0).any()):
         raise ValueError(
             f"`{name}` must have something to see, got {size[0]} × {size[1]} pixels that are all "
             "transparent; give an opaque picture"
@@ -80,7 +80,7 @@ def style_size(size: Size, rung: Size, scale: float | str, output: Size) -> Size
 
 def resize_to(picture: Image, size: Size, device: torch.device) -> Masked:
     """A picture's opaque pixels (3, H, W) and its alpha (H, W), if any, at one size."""
-    alpha = picture.carried.alpha
+    alpha = picture.metadata.alpha
     mask = None if alpha is None else resize(alpha, size).to(device)
     return resize(composite_rgb(picture), size).to(device), mask
 

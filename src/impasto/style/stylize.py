@@ -57,7 +57,7 @@ def stylize(
     style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: StyleRecipe | None = None,
-    init_picture: ImageSource | None = None,
+    init_image: ImageSource | None = None,
     protect: ImageSource | None = None,
     keep: ImageSource | None = None,
     on_step: OnStep | None = None,
@@ -78,7 +78,7 @@ def stylize(
             statistics are pooled; a `Style` says besides how much it counts, where it goes, and
             which part of it is meant.
         recipe: every option at once; or give the ones to change as `options`.
-        init_picture: the start, resized to fit, where `init` is `picture`.
+        init_image: the start, resized to fit, where `init` is `picture`.
         protect: a mask, white where the content image stays as it is; any size in its shape.
         keep: a mask, white where the content loss counts in full and black where it does not: what
             stays recognizable; any size in the content image's shape.
@@ -110,10 +110,10 @@ def stylize(
         Gatys, Ecker, Bethge 2016, Image style transfer using convolutional neural networks;
         arXiv:1508.06576. Departures are listed in docs/method.md.
     """
-    recipe = _chosen(recipe, options, init_picture)
-    ready = _ready(content, style, recipe, _Beside(init_picture, protect, keep), checkpoint)
+    recipe = _chosen(recipe, options, init_image)
+    ready = _ready(content, style, recipe, _Beside(init_image, protect, keep), checkpoint)
     # From here on nothing here holds on to a picture that is no longer wanted.
-    del content, style, init_picture, protect, keep
+    del content, style, init_image, protect, keep
     recipe, planned = ready.recipe, ready.plan
     run = Run(recipe, planned.ladder, planned.counts, on_step, ready.checkpoint, stop)
     run.go_on(ready.reached)
@@ -129,7 +129,7 @@ def stylize(
         del objective, begin
         if run.stopped:
             break
-    return run.result(ready.carried, ready.trunk.device, last, ready.inputs)
+    return run.result(ready.metadata, ready.trunk.device, last, ready.inputs)
 
 
 def plan_style(
@@ -137,7 +137,7 @@ def plan_style(
     style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: StyleRecipe | None = None,
-    init_picture: ImageSource | None = None,
+    init_image: ImageSource | None = None,
     protect: ImageSource | None = None,
     keep: ImageSource | None = None,
     **options: Any,
@@ -152,8 +152,8 @@ def plan_style(
         >>> found.ladder, found.rungs[0].evaluations
         ([(48, 32)], 2)
     """
-    recipe = _chosen(recipe, options, init_picture)
-    return _ready(content, style, recipe, _Beside(init_picture, protect, keep), timed=True).plan
+    recipe = _chosen(recipe, options, init_image)
+    return _ready(content, style, recipe, _Beside(init_image, protect, keep), timed=True).plan
 
 
 class _Beside(NamedTuple):
@@ -170,7 +170,7 @@ class _Ready(NamedTuple):
     recipe: StyleRecipe
     trunk: VGG19Features
     picture: Image | None
-    carried: ImageMetadata
+    metadata: ImageMetadata
     styles: list[Opened]
     beside: _Beside
     inputs: Inputs
@@ -211,7 +211,7 @@ def _ready(
         timed=timed,
     )
     recipe = resolve_auto(recipe, dtype, planned.history, planned.tiles)
-    carried = picture.carried
+    metadata = picture.metadata
     inputs = Inputs(
         content=provenance_input(picture),
         styles=style_inputs(styles),
@@ -219,7 +219,7 @@ def _ready(
         protect=beside.protect and provenance_input(beside.protect),
         keep=beside.keep and provenance_input(beside.keep),
     )
-    return _Ready(recipe, trunk, picture, carried, styles, beside, inputs, planned, kept, reached)
+    return _Ready(recipe, trunk, picture, metadata, styles, beside, inputs, planned, kept, reached)
 
 
 def _opened(beside: _Beside, picture: Image) -> _Beside:
@@ -283,15 +283,15 @@ def _prepared(ready: _Ready, run: Run, scale: int) -> tuple[Tensor, Evaluate]:
 
 
 def _chosen(
-    recipe: StyleRecipe | None, options: dict[str, Any], init_picture: ImageSource | None
+    recipe: StyleRecipe | None, options: dict[str, Any], init_image: ImageSource | None
 ) -> StyleRecipe:
     """The recipe to follow, from a whole one or from options, and its start."""
     reject_recipe_and_options(recipe, options)
     if recipe is None:
-        if init_picture is not None:
+        if init_image is not None:
             options.setdefault("init", "picture")
         recipe = style_recipe(**options)
-    if (recipe.init == "picture") != (init_picture is not None):
+    if (recipe.init == "picture") != (init_image is not None):
         raise ValueError(
             f"`init` must be `picture` where an init picture is given and only there, got "
             f"{recipe.init!r}; give both or neither"

@@ -1,4 +1,4 @@
-"""`paint`: cleaning before and after painting, and saying what was done."""
+"""`stylize`: cleaning before and after painting, and saying what was done."""
 
 import numpy as np
 import pytest
@@ -18,10 +18,10 @@ def painted(monkeypatch):
     """What the stand-in for painting was given; it gives the content back."""
     seen = []
 
-    def stylize(content, style, *, recipe, init_picture, protect, keep, on_step, checkpoint, stop):
+    def stylize(content, style, *, recipe, init_image, protect, keep, on_step, checkpoint, stop):
         seen.append((content, recipe))
         picture = impasto.open_image(content)
-        one = Losses(1.0, 0.5, 0.5)
+        one = Losses(total=1.0, content=0.5, style=0.5)
         stopped = on_step is not None
         facts = (recipe, (one,), (0,), one, 1, 2.0, "cpu", "float32", stopped)
         return Result(picture.pixels, ImageMetadata(dpi=(72.0, 72.0)), *facts)
@@ -44,7 +44,7 @@ def cleaned(pixels):
 @pytest.mark.parametrize("word", ["no", "before", "after", "both"])
 def test_it_cleans_before_after_both_or_not(painted, word):
     given = impasto.open_image(noisy()).pixels
-    result = impasto.paint(noisy(), SMALL, denoise=word)
+    result = impasto.stylize(noisy(), SMALL, denoise=word)
     assert painted[0] == "plan" or word in ("no", "after")
     content, recipe = painted[-1]
     assert recipe.denoise == "no"
@@ -54,12 +54,12 @@ def test_it_cleans_before_after_both_or_not(painted, word):
     assert torch.equal(result.pixels, cleaned(first) if word in ("after", "both") else first)
     assert result.recipe == validate(StyleRecipe, {"denoise": word})
     assert (result.seconds > 2) == (word != "no")
-    assert result.carried.dpi == (72.0, 72.0)
+    assert result.metadata.dpi == (72.0, 72.0)
 
 
 @pytest.mark.parametrize(("word", "said"), [("after", "no"), ("both", "before")])
 def test_a_painting_ended_early_is_left_as_it_is_and_says_so(painted, word, said):
-    result = impasto.paint(noisy(), SMALL, denoise=word, on_step=lambda step: None)
+    result = impasto.stylize(noisy(), SMALL, denoise=word, on_step=lambda step: None)
     assert result.stopped
     assert result.recipe.denoise == said
     assert torch.equal(result.pixels, impasto.open_image(painted[-1][0]).pixels)
@@ -67,15 +67,10 @@ def test_a_painting_ended_early_is_left_as_it_is_and_says_so(painted, word, said
 
 def test_opacity_of_the_content_is_painted_too(painted):
     picture = impasto.open_image(np.dstack([noisy(), noisy()]))
-    impasto.paint(picture, SMALL, denoise="before")
-    assert torch.equal(painted[-1][0].carried.alpha, picture.carried.alpha)
-
-
-def test_stylize_does_not_pass_over_what_it_cannot_do():
-    with pytest.raises(ValueError, match=r"`denoise` must be no for `stylize`.*impasto\.paint"):
-        impasto.stylize(SMALL, SMALL, denoise="after")
+    impasto.stylize(picture, SMALL, denoise="before")
+    assert torch.equal(painted[-1][0].metadata.alpha, picture.metadata.alpha)
 
 
 def test_an_unknown_word_is_refused():
     with pytest.raises(ValueError, match="`denoise` must be one of no, before, after, both"):
-        impasto.paint(SMALL, SMALL, denoise="always")
+        impasto.stylize(SMALL, SMALL, denoise="always")

@@ -1,4 +1,4 @@
-"""Painting and cleaning in one recipe: `paint`."""
+"""The public functions that paint: style transfer with cleaning, textures, reconstructions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from impasto.denoising.denoise import denoise
 from impasto.images.image import Image, source_of
 from impasto.images.masks import open_mask, resize_mask
 from impasto.images.read import ImageSource, open_image
 from impasto.presets import style_recipe
 from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.result import DenoiseResult, OnStep, Result, Step, Stop
+from impasto.style import stylize as style_transfer
+from impasto.style.reconstruct import plan_reconstruction, reconstruct
+from impasto.style.stylize import plan_style
+from impasto.style.texture import plan_texture, texture
 from impasto.validation import reject_recipe_and_options, with_recipe_signature
+
+__all__ = [
+    "plan_reconstruction",
+    "plan_style",
+    "plan_texture",
+    "reconstruct",
+    "stylize",
+    "texture",
+]
 
 if TYPE_CHECKING:
     from impasto.style.checkpoint import Checkpoints
@@ -23,12 +37,12 @@ if TYPE_CHECKING:
 
 
 @with_recipe_signature(StyleRecipe)
-def paint(
+def stylize(
     content: ImageSource,
     style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: StyleRecipe | None = None,
-    init_picture: ImageSource | None = None,
+    init_image: ImageSource | None = None,
     protect: ImageSource | None = None,
     keep: ImageSource | None = None,
     on_step: OnStep | None = None,
@@ -43,7 +57,7 @@ def paint(
         style: as for `stylize`.
         recipe: every option at once; or give the ones to change as `options`. Its `denoise` says
             what is cleaned, with the recipe's seed, device and memory and `denoise`'s defaults.
-        init_picture: as for `stylize`.
+        init_image: as for `stylize`.
         protect: as for `stylize`: neither painted nor, afterwards, cleaned.
         keep: as for `stylize`.
         on_step: as for `stylize`; cleaning calls it not. A painting that it ends early is left as
@@ -61,20 +75,17 @@ def paint(
     Example:
         >>> import torch
         >>> pictures = torch.rand(3, 32, 48), torch.rand(3, 32, 32)
-        >>> paint(*pictures, size=32, steps=1, denoise="after").recipe.denoise
+        >>> stylize(*pictures, size=32, steps=1, denoise="after").recipe.denoise
         'after'
     """
-    # Looked up at each call, so that whatever stands in for them is found.
-    from impasto.style.stylize import plan_style, stylize
-
     reject_recipe_and_options(recipe, options)
     if recipe is None:
-        start = {} if init_picture is None else {"init": "picture"}
+        start = {} if init_image is None else {"init": "picture"}
         recipe = style_recipe(**start | options)
     painted = recipe.model_copy(update={"denoise": "no"})
     given = {
         "recipe": painted,
-        "init_picture": init_picture,
+        "init_image": init_image,
         "protect": protect,
         "keep": keep,
     }
@@ -82,15 +93,19 @@ def paint(
     done = []
     if recipe.denoise in ("before", "both"):
         content = open_image(content, name="content")
-        plan_style(content, style, **given)  # what is refused is refused before any work
+        style_transfer.plan_style(
+            content, style, **given
+        )  # what is refused is refused before any work
         cleaned = _cleaned(content, recipe, stop)
-        carried = replace(content.carried, origin=source_of(content))
-        content, seconds = Image(cleaned.pixels, carried), cleaned.seconds
+        metadata = replace(content.metadata, origin=source_of(content))
+        content, seconds = Image(cleaned.pixels, metadata), cleaned.seconds
         done.append("before")
-    result = stylize(content, style, **given, on_step=on_step, checkpoint=checkpoint, stop=stop)
+    result = style_transfer.stylize(
+        content, style, **given, on_step=on_step, checkpoint=checkpoint, stop=stop
+    )
     pixels = result.pixels
     if recipe.denoise in ("after", "both") and not result.stopped:
-        cleaned = _cleaned(Image(pixels, result.carried), recipe, stop)
+        cleaned = _cleaned(Image(pixels, result.metadata), recipe, stop)
         if protect is None:
             pixels = cleaned.pixels
         else:
@@ -109,7 +124,6 @@ def paint(
 
 def _cleaned(picture: Image, recipe: StyleRecipe, stop: Stop | None) -> DenoiseResult:
     """A picture without its noise, computed where and as the recipe has it."""
-    from impasto.denoising.denoise import denoise
 
     def heed(step: Step) -> None:
         if stop is not None and stop():
