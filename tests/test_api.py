@@ -26,8 +26,8 @@ def painted(monkeypatch):
         facts = (recipe, (one,), (0,), one, 1, 2.0, "cpu", "float32", stopped)
         return Result(picture.pixels, ImageMetadata(dpi=(72.0, 72.0)), *facts)
 
-    monkeypatch.setattr("impasto.style.stylize.stylize", stylize)
-    monkeypatch.setattr("impasto.style.stylize.plan_style", lambda *_, **__: seen.append("plan"))
+    monkeypatch.setattr("impasto.api.transfer_style", stylize)
+    monkeypatch.setattr("impasto.api.plan_style", lambda *_, **__: seen.append("plan"))
     return seen
 
 

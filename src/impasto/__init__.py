@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from impasto._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from impasto.api import reconstruct as reconstruct
     from impasto.api import stylize as stylize
@@ -81,7 +83,6 @@ _DEPRECATED = {
 }
 
 __all__ = sorted(_PUBLIC)
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

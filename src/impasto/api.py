@@ -16,9 +16,9 @@ from impasto.images.read import ImageSource, open_image
 from impasto.presets import style_recipe
 from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.result import DenoiseResult, OnStep, Result, Step, Stop
-from impasto.style import stylize as style_transfer
 from impasto.style.reconstruct import plan_reconstruction, reconstruct
 from impasto.style.stylize import plan_style
+from impasto.style.stylize import stylize as transfer_style
 from impasto.style.texture import plan_texture, texture
 from impasto.validation import reject_recipe_and_options, with_recipe_signature
 
@@ -93,14 +93,12 @@ def stylize(
     done = []
     if recipe.denoise in ("before", "both"):
         content = open_image(content, name="content")
-        style_transfer.plan_style(
-            content, style, **given
-        )  # what is refused is refused before any work
+        plan_style(content, style, **given)  # what is refused is refused before any work
         cleaned = _cleaned(content, recipe, stop)
         metadata = replace(content.metadata, origin=source_of(content))
         content, seconds = Image(cleaned.pixels, metadata), cleaned.seconds
         done.append("before")
-    result = style_transfer.stylize(
+    result = transfer_style(
         content, style, **given, on_step=on_step, checkpoint=checkpoint, stop=stop
     )
     pixels = result.pixels

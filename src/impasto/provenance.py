@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from impasto import __version__
+from impasto._version import __version__
 from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
 from impasto.validation import did_you_mean, validate
 

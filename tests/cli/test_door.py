@@ -110,7 +110,7 @@ def test_a_picture_too_large_to_clean_gets_another_way_out(capsys, monkeypatch):
 
 
 def test_version(capsys):
-    from impasto import __version__
+    from impasto._version import __version__
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"impasto {__version__}\n"

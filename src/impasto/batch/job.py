@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from impasto import __version__
+from impasto._version import __version__
 from impasto.batch import storage
 from impasto.errors import ImpastoError
 from impasto.provenance import MODELS

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from impasto import __version__
+from impasto._version import __version__
 from impasto.cli.options import debug_option, json_option
 
 LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "matplotlib")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import click
 
-from impasto import __version__
+from impasto._version import __version__
 from impasto.cli.batch import batch
 from impasto.cli.demo import demo
 from impasto.cli.denoise import denoise

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from impasto import __version__
+from impasto._version import __version__
 from impasto.serve import info_routes, job_routes, new_job_routes, static
 from impasto.serve.limits import RequestError, ServeOptions
 from impasto.serve.security import SecurityMiddleware

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from impasto import __version__
+from impasto._version import __version__
 from impasto.presets import PRESETS, thumbnail_path
 from impasto.provenance import MODELS
 from impasto.serve.limits import STYLES

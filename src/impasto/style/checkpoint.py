@@ -20,7 +20,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from impasto import __version__
+from impasto._version import __version__
 from impasto.errors import ImpastoError
 from impasto.files import atomic_path, ensure_directory, stale_temporary_files
 from impasto.images.image import Image
