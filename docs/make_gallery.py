@@ -1,7 +1,7 @@
 """Makes docs/gallery.md and its pictures: `python docs/make_gallery.py [NAME …]`.
 
 The photographs are those that scikit-image installs (a cat, a cup, an astronaut; CC0 or public
-domain), the paintings those that `impasto.demo.painting` makes. Names of sections make only those.
+domain); the paintings are made by `demo_painting` in this folder. NAME limits it to these sections.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
+from demo_painting import paint
 from torch import Tensor
 
 import impasto
 from impasto import Style
-from impasto.demo.painting import paint
 from impasto.figures import contact_sheet, save_figure
 from impasto.images.resize import fit_longest_side, resize
 from impasto.presets import PRESETS

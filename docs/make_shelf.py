@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from demo_painting import paint
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
 import impasto
-from impasto.demo.painting import paint
 from impasto.serve.static import PAGE
 
 WIDE, HIGH = 640, 512
