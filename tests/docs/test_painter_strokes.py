@@ -1,6 +1,7 @@
 """The brush and the canvas of the demo's painter."""
 
 import numpy as np
+import pytest
 from demo_painting.brush import BRUSHES, STEPS, bristles, plan
 from demo_painting.canvas import lay, lit, primed
 from demo_painting.landscape import compose
