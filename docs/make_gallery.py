@@ -114,9 +114,14 @@ def textures() -> Cells:
 
 # Name: what it shows, the command, columns, cells.
 SECTIONS: dict[str, tuple[str, str, int, Callable[[], Cells]]] = {
-    "sources": ("What everything below is made from.", "", 6, sources),
+    "sources": (
+        "The photographs and paintings that everything below is made from.",
+        "",
+        6,
+        sources,
+    ),
     "strength": (
-        "The main dial, from content to style.",
+        "From the photograph (0) to the painting (1).",
         "impasto style photo.png painting.png --strength 0.75",
         3,
         over("strength", (0.25, 0.5, 0.75)),
@@ -128,19 +133,19 @@ SECTIONS: dict[str, tuple[str, str, int, Callable[[], Cells]]] = {
         presets,
     ),
     "color": (
-        "Whose colors: 0 the photograph's, 1 the painting's.",
+        "From the photograph's colors (0) to the painting's (1), in two ways.",
         "impasto style photo.png painting.png --color 0 --color-by statistics",
         6,
         colors,
     ),
     "brush": (
-        "How large the strokes are.",
+        "Size of the strokes.",
         "impasto style photo.png painting.png --style-scale 1",
         4,
         over("style_scale", (0.3, 0.6, 1.0, 1.6), "style-scale"),
     ),
     "structure": (
-        "What is kept where the photograph has edges, at a strength of 0.5.",
+        "How much the photograph's edges are kept, at a strength of 0.5.",
         "impasto style photo.png painting.png --structure 1",
         3,
         over("structure", (0.0, 0.5, 1.0)),
@@ -152,19 +157,19 @@ SECTIONS: dict[str, tuple[str, str, int, Callable[[], Cells]]] = {
         styles,
     ),
     "regions": (
-        "Regions, protection, and what stays recognizable.",
+        "Two styles in two regions, a protected part, a part that stays recognizable.",
         "impasto style photo.png a.png b.png --region right.png --protect middle.png",
         4,
         regions,
     ),
     "start": (
-        "What painting starts from.",
+        "What the run starts from.",
         "impasto style photo.png painting.png --init content",
         3,
         over("init", ("content", "recolored", "noise")),
     ),
     "textures": (
-        "Textures out of a painting alone.",
+        "Textures from a painting alone.",
         "impasto texture painting.png --tileable",
         2,
         textures,
