@@ -72,7 +72,7 @@ def open_stack(path: str | Path, axes: str | None = None, name: str = "picture")
     except Unreadable as error:
         why, *way_out = error.args
         words = WORDS | ({"way_out": way_out[0]} if way_out else {})
-        raise ImageError(unreadable_file(name, str(path), why, **words)) from error
+        raise unreadable_file(name, str(path), why, **words) from error
     stack = Stack(pages, axes or found, sample_unit(pages.dtype), _ceiling(pages), pages)
     return scan_range(
         stack,
