@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from impasto.cli.options import option_errors
-from impasto.errors import ImageError, OptionError, UnreadableFileError
+from impasto.errors import ImageError, OptionError, ImageFileError
 from impasto.recipes import LAYERS, DenoiseRecipe, LayerWeights, StyleRecipe, TextureRecipe
 from impasto.validation import did_you_mean, validate
 
@@ -96,7 +96,7 @@ def test_a_recipes_own_validator_words_its_own_sentence():
     "error",
     [
         OptionError("a", 1, "be 2", None, "StyleRecipe", "the weight of b", "here"),
-        UnreadableFileError("content", "/tmp/a.png", "it is a PDF", "choose another", "stack"),
+        ImageFileError("content", "be a readable stack", "/tmp/a.png", ": it is a PDF; go"),
     ],
 )
 def test_errors_come_whole_out_of_another_process(error):
@@ -106,10 +106,11 @@ def test_errors_come_whole_out_of_another_process(error):
 
 
 def test_a_file_can_be_called_by_another_name():
-    error = UnreadableFileError("content", "/jobs/1/content.png", "it is cut short", "send it anew")
+    words = ("content", "be a readable picture", "/jobs/1/content.png", ": it is cut short")
+    error = ImageFileError(*words)
     assert isinstance(error, ImageError)
     assert "/jobs/1/content.png" in str(error)
-    said = "`content` must be a readable picture, got cat.png: it is cut short; send it anew"
+    said = "`content` must be a readable picture, got cat.png: it is cut short"
     assert error.sentence(file="cat.png") == said
 
 

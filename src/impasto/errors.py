@@ -3,7 +3,7 @@
     Exception
     ├── ImpastoError                 a file, the weights, memory, a server: the world outside
     │   ├── ImageError               an image cannot be read or written
-    │   │   └── UnreadableFileError  a file is not an image, or it cannot be read
+    │   │   └── ImageFileError   a file is not an image that can be used
     │   ├── WeightsError             the weights of VGG-19 are missing, altered or out of reach
     │   ├── MemoryShortageError      even the smallest piece of work does not fit into memory
     │   └── RequestError             `impasto serve` refuses a request (impasto.serve.limits)
@@ -12,7 +12,7 @@
     └── TypeError                    an argument has a wrong type
 
 Each message is one sentence: "`name` must be X, got Y; way out". `OptionError` and
-`UnreadableFileError` keep its parts as attributes, so that the command line and the server can
+`ImageFileError` keep its parts as attributes, so that the command line and the server can
 word a sentence of their own from them.
 """
 
@@ -27,43 +27,37 @@ class ImageError(ImpastoError):
     """An image cannot be read or written."""
 
 
-class UnreadableFileError(ImageError):
-    """A file is not an image, or it cannot be read.
+class ImageFileError(ImageError):
+    """A file is not an image that can be used.
 
     Attributes:
         argument: name of the argument that the file was given for.
+        constraint: what follows "must" in the sentence, such as `be a readable picture`.
         file: name of the file as the sentence shows it.
-        reason: why it cannot be read.
-        hint: the way out.
-        kind: what the file must be.
+        problem: the rest of the sentence, after the name of the file.
 
     Example:
-        >>> error = UnreadableFileError("content", "/tmp/a", "it is a folder", "choose a file")
+        >>> problem = ": it is a folder; choose a file"
+        >>> error = ImageFileError("content", "be a readable picture", "/tmp/a", problem)
         >>> str(error)
         '`content` must be a readable picture, got /tmp/a: it is a folder; choose a file'
         >>> error.sentence(file="cat.png")
         '`content` must be a readable picture, got cat.png: it is a folder; choose a file'
     """
 
-    def __init__(
-        self, argument: str, file: str, reason: str, hint: str, kind: str = "picture"
-    ) -> None:
-        super().__init__(argument, file, reason, hint, kind)
+    def __init__(self, argument: str, constraint: str, file: str, problem: str) -> None:
+        super().__init__(argument, constraint, file, problem)
         self.argument = argument
+        self.constraint = constraint
         self.file = file
-        self.reason = reason
-        self.hint = hint
-        self.kind = kind
+        self.problem = problem
 
-    def sentence(self, file: str | None = None) -> str:
-        """Return the message, with another name of the file if one is given."""
-        file = self.file if file is None else file
-        return f"`{self.argument}` must be a readable {self.kind}, got {file}: {self.reason}; " + (
-            self.hint
-        )
+    def sentence(self, file: str) -> str:
+        """Return the message with another name of the file."""
+        return f"`{self.argument}` must {self.constraint}, got {file}{self.problem}"
 
     def __str__(self) -> str:
-        return self.sentence()
+        return self.sentence(self.file)
 
 
 class WeightsError(ImpastoError):

@@ -44,7 +44,7 @@ def check_header(
     Example:
         >>> check_header(b"<svg/>", "content", "cat.png", 10**6)
         Traceback (most recent call last):
-        impasto.errors.UnreadableFileError: `content` must be a readable picture, got cat.png: ...
+        impasto.errors.ImageFileError: `content` must be a readable picture, got cat.png: ...
     """
     try:
         header = read_header(data, most)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import UnreadableFileError
+from impasto.errors import ImageFileError
 from impasto.images.formats import CHOICES
 
 
@@ -48,9 +48,9 @@ def file_sha256(path: str | Path) -> str:
 
 def unreadable_file(
     name: str, what: str, why: str, *, kind: str = "picture", way_out: str = CHOICES
-) -> UnreadableFileError:
+) -> ImageFileError:
     """Return the error that refuses a file."""
-    return UnreadableFileError(name, what, why, way_out, kind)
+    return ImageFileError(name, f"be a readable {kind}", what, f": {why}; {way_out}")
 
 
 def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **words: str) -> bytes:

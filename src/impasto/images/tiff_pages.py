@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from impasto.errors import UnreadableFileError
+from impasto.errors import ImageFileError
 from impasto.images.formats import MAX_PIXELS
 from impasto.images.header import Unreadable, check_pixels
 from impasto.images.quiet import suppress_decoder_warnings
@@ -104,7 +104,7 @@ class Pages:
         if _stamp(self.path) != self.stamp:
             raise self.refusal("it was changed while it was worked on")
 
-    def refusal(self, why: str, **words: str) -> UnreadableFileError:
+    def refusal(self, why: str, **words: str) -> ImageFileError:
         """Return the error that refuses the file."""
         return unreadable_file(self.name, str(self.path), why, **(WORDS | words))
 
