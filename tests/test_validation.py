@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from impasto.cli.options import option_errors
-from impasto.errors import ImageError, OptionError, ImageFileError
+from impasto.errors import ImageError, ImageFileError, OptionError
 from impasto.recipes import LAYERS, DenoiseRecipe, LayerWeights, StyleRecipe, TextureRecipe
 from impasto.validation import did_you_mean, validate
 

@@ -196,10 +196,10 @@ def test_an_upload_that_comes_too_slowly_is_answered(tmp_path):
 def test_another_name_can_be_allowed(tmp_path):
     from starlette.testclient import TestClient
 
-    from impasto.serve.app import application
+    from impasto.serve.app import create_app
     from impasto.serve.limits import ServeOptions
 
-    app = application(ServeOptions(folder=str(tmp_path)), TOKEN, ["studio.example"])
+    app = create_app(ServeOptions(folder=str(tmp_path)), TOKEN, ["studio.example"])
     with TestClient(app, base_url="http://studio.example", headers=AUTHORIZED) as client:
         assert client.get("/v1/jobs").status_code == 200
         proxied = {"origin": "https://studio.example"}

@@ -113,7 +113,7 @@ def test_only_so_many_parts_are_read(client):
         ("style", '{"preset": ["bold"]}', "`preset` must be one of"),
         ("style", '{"size": 65536, "steps": 300}', "`size` and `steps` must stay below"),
         ("style", '{"steps": 100000, "size": 2048}', "`size` and `steps` must stay below"),
-        ("style", '{"init": "picture"}', "`init` must be `picture` where an init picture is given"),
+        ("style", '{"init": "picture"}', "`init` must be `picture` if an init picture is given"),
         ("style", '{"strength": NaN}', "`strength` must be a finite number"),
         ("denoise", '{"method": "magic"}', "`method` must be one of auto, nl-wiener"),
         ("denoise", '{"sigma": -1}', "`sigma`"),
@@ -156,7 +156,7 @@ def test_a_work_limit_counts_pixels_times_steps(tmp_path, staged):
 def test_masks_must_be_of_a_style_that_is_there(client):
     answer = post(client, "style", content=picture(), style=picture(), region_2=picture())
     assert answer.status_code == 422
-    assert "`region_2` must be of a style that is there" in answer.json()["detail"]
+    assert "`region_2` must belong to a style, got no style 2" in answer.json()["detail"]
 
 
 def test_a_picture_too_small_for_the_network_is_refused_at_once(client):
