@@ -256,17 +256,19 @@ async def create_reconstruct_job(
 
 
 @upload_router.post("/diagnosis", responses=_UPLOAD_PROBLEMS)
-async def diagnose(service: ServiceDependency, content: ImageUpload) -> Noise:
+async def diagnose_noise(service: ServiceDependency, content: ImageUpload) -> Noise:
     """Say what noise a picture has."""
     (file,) = await _receive({"content": content})
     return await run_in_threadpool(uploads.diagnose_upload, service, file)
 
 
 @upload_router.post("/recipe", responses=_UPLOAD_PROBLEMS)
-async def read_recipe(service: ServiceDependency, picture: ImageUpload) -> uploads.UploadedRecipe:
+async def inspect_recipe(
+    service: ServiceDependency, picture: ImageUpload
+) -> uploads.UploadedRecipe:
     """Read how a picture was made, from the picture or from its .impasto.json file."""
     (file,) = await _receive({"picture": picture})
-    return await run_in_threadpool(uploads.read_recipe, service, file)
+    return await run_in_threadpool(uploads.read_uploaded_recipe, service, file)
 
 
 async def _submit(

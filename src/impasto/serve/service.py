@@ -59,7 +59,7 @@ class Service:
 
 
 async def get_service(request: Request) -> Service:
-    """Return the state of the server that a request came to."""  # async: needs no thread
+    """Return the state of the server that a request came to."""
     return request.app.state.service
 
 

@@ -185,7 +185,7 @@ def create_job(
     )
 
 
-def read_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe:
+def read_uploaded_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe:
     """Return the recipe inside an uploaded image or JSON file.
 
     Raises:
