@@ -34,7 +34,7 @@ def shown_input(path: Path, longest: int | None) -> bytes:
 
     if is_scientific_tiff(path):
         stack = open_stack(path)
-        pixels = next(stack.plane(index) for index in stack.planes())[:1]
+        pixels = next(stack.read_plane(index) for index in stack.plane_indices())[:1]
         pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min()).clamp(min=1e-12)
         return encode(_scaled(pixels, longest), "png", bits=8)
     picture = open_image(path)
