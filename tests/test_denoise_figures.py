@@ -122,7 +122,7 @@ def test_the_middle_plane_stands_for_a_stack_and_the_mean_for_many_channels():
     data = np.zeros((3, 5, 16, 16), np.uint16)
     data[1, 2] = 65_535
     stack = array_stack(data, "ZCYX")
-    cleaned = torch.stack([stack.plane(index) for index in stack.planes()])
+    cleaned = torch.stack([stack.read_plane(index) for index in stack.plane_indices()])
     before, after = images(denoise_figure(None, stack, cleaned))
     np.testing.assert_allclose(before, 0.2, rtol=1e-6)
     assert (before == after).all()

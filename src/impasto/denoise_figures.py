@@ -115,8 +115,8 @@ def _picture(source: Any, name: str) -> Image:
     found = open_input(source, name=name)
     if isinstance(found, Image):
         return found
-    indices = list(found.planes())
-    return Image(found.plane(indices[len(indices) // 2]))
+    indices = list(found.plane_indices())
+    return Image(found.read_plane(indices[len(indices) // 2]))
 
 
 def _check_sizes(pictures: dict[str, Image]) -> None:

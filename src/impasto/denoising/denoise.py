@@ -13,7 +13,7 @@ from impasto.denoising.watch import Watch
 from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.images.image import Image
-from impasto.images.open_input import input_planes, input_source_file, open_input, provenance_input
+from impasto.images.open_input import identify_input, input_planes, input_source_file, open_input
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
 from impasto.images.tiff_write import write_stack
@@ -88,7 +88,7 @@ def denoise(
         run.watch.seconds,
         str(run.device),
         run.watch.stopped,
-        Inputs(content=provenance_input(source)),
+        Inputs(content=identify_input(source)),
     )
 
 
@@ -141,7 +141,7 @@ def denoise_stack(
     run = _Run(source, recipe, on_step)
 
     def planes() -> Iterator[Tensor]:
-        noisy = (source.plane(index) for index in source.planes())
+        noisy = (source.read_plane(index) for index in source.plane_indices())
         for plane, found in run.cleaned(noisy):
             if run.watch.stopped:
                 raise ImpastoError(
@@ -192,7 +192,7 @@ def denoising_provenance(
     return Provenance(
         method="denoise",
         recipe=recipe,
-        inputs=Inputs(content=provenance_input(source)),
+        inputs=Inputs(content=identify_input(source)),
         maker=current_maker(str(select_device(recipe.device))),
         fingerprint=fingerprint,
     )
