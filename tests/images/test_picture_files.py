@@ -153,7 +153,7 @@ def test_missing_folder_empty_text_and_null(tmp_path):
     assert f"got {empty}: the file is empty;" in refused(empty)
     text = tmp_path / "text.png"
     text.write_text("Dear diary, today I painted.")
-    assert "it is no picture format impasto knows" in refused(text)
+    assert "it is not in a format that impasto knows" in refused(text)
     assert "got 0 bytes: the file is empty" in refused(b"")
     assert "it is a device" in refused(Path(os.devnull))
 
@@ -186,8 +186,8 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
         (b"%!PS-Adobe", "an EPS"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC"),
-        (bytes(100), "no picture format impasto knows"),
-        (b"\x89PNG", "no picture format impasto knows"),
+        (bytes(100), "not in a format that impasto knows"),
+        (b"\x89PNG", "not in a format that impasto knows"),
     ],
 )
 def test_other_formats_are_refused_by_name(start, words):
@@ -345,5 +345,5 @@ def test_a_stream_open_for_text_is_a_type_error(tmp_path):
 def test_errors_name_the_argument_and_the_stream():
     stream = io.BytesIO(b"hello")
     stream.name = "<stdin>"
-    with pytest.raises(ImageError, match=r"^`style` must be .*, got <stdin>: it is no picture"):
+    with pytest.raises(ImageError, match=r"^`style` must be .*, got <stdin>: it is not in a format"):
         open_image(stream, name="style")

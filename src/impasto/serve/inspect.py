@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from impasto.errors import ImageError
-from impasto.images.header_check import check_header
+from impasto.images.header import check_header
 from impasto.provenance import read_provenance
 from impasto.serve.job import Noise
 from impasto.serve.limits import RequestError

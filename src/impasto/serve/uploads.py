@@ -12,8 +12,7 @@ from typing import Any
 
 from impasto.errors import ImageError
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header_check import check_header
-from impasto.images.source_files import unreadable_file
+from impasto.images.header import check_header, unreadable_file
 from impasto.presets import style_recipe
 from impasto.provenance import MODELS, Recipe
 from impasto.serve.job import Job, Upload
