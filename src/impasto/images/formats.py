@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -118,6 +120,44 @@ def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
             end = min(start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big"), len(jpeg))
             yield marker, start, end
             start = end
+
+
+def split_avif_exif(avif: bytes) -> tuple[bytes, bytes]:
+    """Separate the EXIF block of an AVIF from the rest.
+
+    Returns:
+        The file with the item that holds the block renamed, so that decoders overlook it, and the
+        block; the file as it is and an empty block if there is none.
+    """
+    item = re.search(rb"infe(?:\x02.{3}(..)|\x03.{3}(.{4}))..(Exif)", avif, re.S)
+    start = avif.find(b"iloc")
+    if item is None or start < 0:
+        return avif, b""
+    file = io.BytesIO(avif)
+    file.seek(start + 4)
+
+    def number(size: int) -> int:
+        return int.from_bytes(file.read(size), "big")
+
+    version = number(4) >> 24
+    sizes = number(2)  # four bits each: of offsets, lengths, base offsets, indexes; in bytes
+    index_size = sizes & 15 if version else 0
+    id_size = 4 if version == 2 else 2
+    block = b""
+    for _ in range(min(number(id_size), len(avif))):
+        item_id = number(id_size)
+        from_file = not (version and number(2) & 15)  # the alternative is inside a box
+        number(2)  # which file
+        base = number(sizes >> 4 & 15)
+        # A hostile file might list endless extents without a size.
+        for _ in range(number(2) if sizes >> 8 & 15 else 0):
+            number(index_size)
+            offset = base + number(sizes >> 12)
+            length = number(sizes >> 8 & 15)
+            if from_file and item_id == int.from_bytes(item[1] or item[2], "big"):
+                block += avif[offset : offset + length]
+    hidden = avif[: item.start(3)] + b"free" + avif[item.end(3) :]
+    return hidden, block[4:]  # the block's own offset stands before it
 
 
 def _brands(data: bytes) -> list[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from impasto.images.formats import (
     only_chunks,
     png_chunks,
     size_from_header,
+    split_avif_exif,
 )
 from impasto.images.xmp import MAX_BYTES
 
@@ -307,13 +307,18 @@ def _webp_header(data: bytes) -> Header:
 
 def _avif_header(data: bytes) -> Header:
     """Read the header of an AVIF."""
-    try:
-        image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
-    except Warning:
-        # Pillow reads the EXIF as it opens the file. If it is broken and warnings are errors, it
-        # is hidden: the type of the item that holds it is changed.
-        hidden = re.sub(rb"(infe[\2\3].{3}(?:..){2,3}?)Exif", rb"\1free", data, count=1, flags=re.S)
-        image = AvifImagePlugin.AvifImageFile(io.BytesIO(hidden))
+    pixels, block = split_avif_exif(data)
+    image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
+    if block:
+        # What Pillow still makes an EXIF block of is the rotation that AVIF itself states, which
+        # has precedence.
+        stated = exif_block.orientation_of(exif_block.open_exif(image))
+        exif = exif_block.load_exif(block)
+        image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
+        image.info["exif"] = exif_block.repair_exif(block)
+        if stated != exif.get(exif_block.ORIENTATION, 1):
+            exif[exif_block.ORIENTATION] = stated
+            image.info["exif"] = exif.tobytes()
     # The first configuration of the codec tells the depth.
     place = data.find(b"av1C")
     flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
