@@ -86,8 +86,8 @@ def algorithm_versions() -> str:
 
 def read_fingerprint(job: Job) -> str | None:
     """The fingerprint inside a picture that is there, where it is the one that is wanted."""
+    from impasto.files import file_sha256
     from impasto.images.read import open_image
-    from impasto.images.source_files import file_sha256
     from impasto.provenance import read_provenance
 
     try:

@@ -16,11 +16,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from impasto.errors import ImageError, ImageFileError
+from impasto.errors import ImageFileError
 from impasto.images.formats import MAX_PIXELS, describe_unknown_format, detect_format
-from impasto.images.header import Unreadable, check_pixels
-from impasto.images.quiet import suppress_decoder_warnings
-from impasto.images.source_files import read_with, unreadable_file
+from impasto.images.header import Unreadable, check_pixels, decoding, unreadable_file
+from impasto.images.read import read_with
 from impasto.images.stack import CHANNELS, TYPES, Stack, check_axes, library_unit, scan_range
 
 _SENTENCE = {"kind": "TIFF", "way_out": "give a TIFF file"}  # of `unreadable_file`
@@ -74,14 +73,8 @@ def open_stack(path: str | Path, axes: str | None = None, name: str = "picture")
             raise Unreadable("the file is empty")
         if (format := detect_format(head)) != "TIFF":
             raise Unreadable(f"it is {format or describe_unknown_format(head)}")
-        try:
-            with suppress_decoder_warnings():
-                pages, file_axes = _open_pages(Path(path), name)
-        except (Unreadable, MemoryError):
-            raise
-        # Decoders raise whatever a broken file makes them raise.
-        except Exception as error:
-            raise Unreadable("its TIFF header is broken or cut short") from error
+        with decoding("its TIFF header is broken or cut short"):
+            pages, file_axes = _open_pages(Path(path), name)
         if axes is not None:
             check_axes(axes, pages.shape)
         elif any(file_axes.count(letter) != 1 for letter in "YX") or any(
@@ -124,7 +117,7 @@ def is_scientific_tiff(path: str | Path) -> bool:
     try:
         if detect_format(_read_head(Path(path))) != "TIFF":
             return False
-        with suppress_decoder_warnings(), tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(path) as file:
             page = file.pages[0]
             if file.is_imagej or file.is_ome:
                 return True
@@ -223,14 +216,14 @@ class TiffPages:
         if _version(self.path) != self.version:
             raise self.error("it was changed while it was worked on")
 
-    def error(self, why: str, **sentence: str) -> ImageError:
+    def error(self, why: str, **sentence: str) -> ImageFileError:
         """Make the exception that refuses the file."""
         return unreadable_file(self.name, str(self.path), why, **(_SENTENCE | sentence))
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tifffile.FileHandle]:
         """Open the file for tifffile's pages; it does not stay open between two planes."""
-        with self.lock, suppress_decoder_warnings():
+        with self.lock:
             handle = self.series.keyframe.parent.filehandle
             handle.open()
             try:

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from impasto.errors import ImageError
 from impasto.files import atomic_path, check_writable
-from impasto.images.quiet import suppress_decoder_warnings
 from impasto.images.stack import CHANNELS, Stack
 from impasto.images.tiff_read import TiffPages
 from impasto.images.xmp import from_xmp, to_xmp
@@ -176,10 +175,7 @@ def _write_array(
     # tifffile packs eight bits into a byte only of whole arrays.
     pages = (open_array()[index] for index in np.ndindex(*outer))
     big = math.prod(stack.shape) * stack.dtype.itemsize > _CLASSIC_DATA
-    with (
-        suppress_decoder_warnings(),
-        tifffile.TiffWriter(path, byteorder=order, bigtiff=big, ome=False) as writer,
-    ):
+    with tifffile.TiffWriter(path, byteorder=order, bigtiff=big, ome=False) as writer:
         writer.write(
             open_array() if stack.dtype.kind == "b" else pages,
             shape=stack.shape,
@@ -211,7 +207,7 @@ def _add_tag(path: Path, code: int, value: bytes) -> None:
         code: TIFF's number of the tag.
         value: more than eight bytes, so that they are stored outside the directory.
     """
-    with suppress_decoder_warnings(), tifffile.TiffFile(path, mode="r+") as tiff:
+    with tifffile.TiffFile(path, mode="r+") as tiff:
         file, form = tiff.filehandle, tiff.tiff
         file.seek(tiff.pages.first.offset)
         count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
@@ -287,9 +283,8 @@ def _write_page(
         extratags = [tag for tag in extratags if tag[0] != _XMP]
         extratags.append((_XMP, _BYTES, None, to_xmp(recipe), True))
     layout = _page_layout(keyframe, source.dtype, uncompressed=source.offsets is not None)
-    with suppress_decoder_warnings():
-        page = page.reshape(keyframe.shape)
-        writer.write(page, **layout, **_resolution(tags), extratags=extratags, maxworkers=1)
+    page = page.reshape(keyframe.shape)
+    writer.write(page, **layout, **_resolution(tags), extratags=extratags, maxworkers=1)
 
 
 def _page_layout(page: tifffile.TiffPage, dtype: np.dtype, *, uncompressed: bool) -> dict[str, Any]:

@@ -14,9 +14,7 @@ from pydantic import BaseModel, Field
 
 from impasto.errors import ImageError, ImageFileError, OptionError
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header import read_header
-from impasto.images.header_check import HeaderInfo, check_header
-from impasto.images.source_files import unreadable_file
+from impasto.images.header import Header, check_header, read_header, unreadable_file
 from impasto.images.xmp import from_xmp
 from impasto.presets import style_recipe
 from impasto.provenance import MODELS, Recipe, read_provenance
@@ -282,7 +280,7 @@ def _is_weight(value: Any) -> bool:
     return number and 0 <= value < math.inf
 
 
-def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> HeaderInfo:
+def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> Header:
     """Return the size and format in a file's header, after checking them."""
     try:
         return check_header(file.data, file.role, file.name, max_pixels, pages=pages)
@@ -290,7 +288,7 @@ def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> Header
         raise RequestError(422, str(error)) from None
 
 
-def _check_image(file: ReceivedFile, max_pixels: int, method: Method) -> HeaderInfo:
+def _check_image(file: ReceivedFile, max_pixels: int, method: Method) -> Header:
     """Check a file's header and that the image is large enough for the method."""
     pages = method == "denoise" and file.role == "content"
     header = _check_header(file, max_pixels, pages=pages)
@@ -305,9 +303,7 @@ def _check_image(file: ReceivedFile, max_pixels: int, method: Method) -> HeaderI
     return header
 
 
-def _store_file(
-    file: ReceivedFile, folder: Path, header: HeaderInfo, weight: float | None
-) -> Upload:
+def _store_file(file: ReceivedFile, folder: Path, header: Header, weight: float | None) -> Upload:
     """Write a file under a name that the server chooses."""
     width, height = header.size
     file_name = f"{file.role}{_SUFFIXES[header.format]}"
