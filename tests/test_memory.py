@@ -109,9 +109,7 @@ def test_held_grows_with_what_is_held():
     assert memory.used_bytes() - before > 0.8 * 4 * kept.numel()
 
 
-@pytest.mark.parametrize(
-    ("limit", "gib"), [("auto", 3 + 0.8 * 5), (4, 4), (7.5, 7.5), (100, 8)]
-)
+@pytest.mark.parametrize(("limit", "gib"), [("auto", 3 + 0.8 * 5), (4, 4), (7.5, 7.5), (100, 8)])
 def test_a_budget_is_the_limit_or_what_is_free_less_a_reserve(limit, gib, monkeypatch):
     monkeypatch.setattr(memory, "used_bytes", lambda device: 3 * GIB)
     monkeypatch.setattr(memory, "available_bytes", lambda device: 5 * GIB)
