@@ -13,24 +13,24 @@ def plain_chain(pixels, weights: VGGWeights, pooling: str) -> dict[str, torch.Te
     """Every layer by a straight chain of convolutions, in torch's default memory format."""
     pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
     x = (pixels - weights.mean.view(3, 1, 1))[None]
-    found = {}
+    features = {}
     for name in CONVS:
         if name.endswith("_1") and name != "conv1_1":
             x = pool(x, 2)
         x = F.conv2d(x, *weights.convs[name], padding=1)
-        found[name] = x[0]
+        features[name] = x[0]
         x = F.relu(x)
-        found[name.replace("conv", "relu")] = x[0]
-    return found
+        features[name.replace("conv", "relu")] = x[0]
+    return features
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_every_layer_equals_a_plain_chain_of_convolutions(pooling):
     pixels = torch.rand(3, 37, 50)
     weights = load_weights()
-    found = VGG19Features(weights, LAYERS, pooling=pooling)(pixels)
+    features = VGG19Features(weights, LAYERS, pooling=pooling)(pixels)
     for name, expected in plain_chain(pixels, weights, pooling).items():
-        assert (found[name] - expected).norm() < 1e-5 * expected.norm(), name
+        assert (features[name] - expected).norm() < 1e-5 * expected.norm(), name
 
 
 def test_it_goes_only_as_deep_as_asked():
@@ -38,9 +38,11 @@ def test_it_goes_only_as_deep_as_asked():
 
 
 def test_a_layer_before_its_relu_keeps_its_negatives_when_both_are_read():
-    found = VGG19Features(load_weights(), ["conv1_1", "relu1_1", "conv1_2"])(torch.rand(3, 16, 16))
-    assert found["conv1_1"].min() < 0
-    torch.testing.assert_close(found["relu1_1"], found["conv1_1"].clamp(min=0))
+    features = VGG19Features(load_weights(), ["conv1_1", "relu1_1", "conv1_2"])(
+        torch.rand(3, 16, 16)
+    )
+    assert features["conv1_1"].min() < 0
+    torch.testing.assert_close(features["relu1_1"], features["conv1_1"].clamp(min=0))
 
 
 def test_replicate_padding_sees_no_border_on_a_flat_picture():

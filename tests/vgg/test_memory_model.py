@@ -1,4 +1,4 @@
-"""What a sweep costs, by laws: tiles take less memory and more work, pixels count in proportion."""
+"""Memory and arithmetic: tiles take less memory and more work, pixels count in proportion."""
 
 import pytest
 import torch
@@ -13,20 +13,20 @@ SHALLOW = VGG19Features(load_weights(), ["relu1_1"])
 
 
 def test_smaller_tiles_take_less_memory_and_more_work():
-    sweeps = [TiledNetwork(DEEP, (1600, 1200), tile) for tile in (None, 768, 384, 192)]
+    networks = [TiledNetwork(DEEP, (1600, 1200), tile) for tile in (None, 768, 384, 192)]
     for counted in (peak_bytes, activation_bytes):
-        found = [counted(sweep) for sweep in sweeps]
-        assert found == sorted(found, reverse=True)
-        assert len(set(found)) == 4
-    found = [multiply_adds(sweep) for sweep in sweeps]
-    assert found == sorted(found)
-    assert found[1] > 1.3 * found[0]  # forwards twice
+        counts = [counted(tiled) for tiled in networks]
+        assert counts == sorted(counts, reverse=True)
+        assert len(set(counts)) == 4
+    counts = [multiply_adds(tiled) for tiled in networks]
+    assert counts == sorted(counts)
+    assert counts[1] > 1.3 * counts[0]  # forwards twice
 
 
 def test_a_whole_pictures_work_is_the_multiplications_of_its_convolutions():
-    sweep = TiledNetwork(SHALLOW, (40, 30))
-    assert multiply_adds(sweep, backward=False) == 40 * 30 * 9 * 3 * 64
-    assert multiply_adds(sweep) == 2 * multiply_adds(sweep, backward=False)
+    tiled = TiledNetwork(SHALLOW, (40, 30))
+    assert multiply_adds(tiled, backward=False) == 40 * 30 * 9 * 3 * 64
+    assert multiply_adds(tiled) == 2 * multiply_adds(tiled, backward=False)
 
 
 def test_a_tiles_layers_do_not_grow_with_the_picture():
@@ -40,8 +40,8 @@ def test_a_tiles_layers_do_not_grow_with_the_picture():
 
 def test_the_peak_is_at_least_what_must_be_kept():
     # Forwards all of the tape lives: 64 channels for conv1_1 and conv1_2 each, float32.
-    trunk = VGG19Features(load_weights(), ["relu1_2"])
-    assert activation_bytes(TiledNetwork(trunk, (2000, 1000))) >= 2 * 64 * 4 * 2000 * 1000
+    network = VGG19Features(load_weights(), ["relu1_2"])
+    assert activation_bytes(TiledNetwork(network, (2000, 1000))) >= 2 * 64 * 4 * 2000 * 1000
 
 
 def test_half_the_bytes_a_number_take_about_half_the_memory(monkeypatch):
