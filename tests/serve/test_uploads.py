@@ -166,12 +166,12 @@ def test_a_picture_too_small_for_the_network_is_refused_at_once(client):
 
 
 def test_the_options_are_the_recipes_own_schema(client):
-    from impasto.provenance import MODELS
+    from impasto.methods import METHODS
 
     found = client.get("/v1/options").json()
     for method in ("style", "denoise", "reconstruct"):
         assert found["recipes"][method] == json.loads(
-            json.dumps(MODELS[method].model_json_schema())
+            json.dumps(METHODS[method].recipe.model_json_schema())
         )
     described = client.get("/v1/openapi.json").json()
     for method in ("style", "denoise", "reconstruct"):

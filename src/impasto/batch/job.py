@@ -13,7 +13,7 @@ from typing import Literal
 from impasto._version import __version__
 from impasto.batch import storage
 from impasto.errors import ImpastoError
-from impasto.provenance import MODELS
+from impasto.methods import METHODS
 from impasto.recipes import DenoiseRecipe, StyleRecipe
 
 # Where a picture is computed and in how many pieces changes nothing that was asked for.
@@ -43,7 +43,7 @@ class Job:
     @property
     def options(self) -> StyleRecipe | DenoiseRecipe:
         """The recipe itself."""
-        return MODELS[self.method].model_validate_json(self.recipe)
+        return METHODS[self.method].recipe.model_validate_json(self.recipe)
 
 
 def fingerprint(method: str, recipe: str, inputs: Sequence[str], weights: str) -> str:

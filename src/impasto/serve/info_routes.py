@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from impasto._version import __version__
+from impasto.methods import METHODS
 from impasto.presets import PRESETS, thumbnail_path
-from impasto.provenance import MODELS
 from impasto.serve.limits import STYLES
 from impasto.serve.run_job import FORMATS
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from impasto.serve.app import Service
 
 router = APIRouter(prefix="/v1")
-METHODS = ("style", "denoise", "reconstruct")
 
 
 class Health(BaseModel):
@@ -81,7 +80,11 @@ def options(request: Request) -> Choices:
 @cache
 def _schemas() -> dict[str, Any]:
     """The recipes' own JSON Schemas."""
-    return {method: MODELS[method].model_json_schema() for method in METHODS}
+    return {
+        name: method.recipe.model_json_schema()
+        for name, method in METHODS.items()
+        if method.on_server
+    }
 
 
 def _presets() -> list[dict[str, Any]]:

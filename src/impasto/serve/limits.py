@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.errors import ImpastoError
-from impasto.provenance import Recipe
+from impasto.methods import Recipe
 from impasto.recipes import DenoiseRecipe
 
 STYLES = 4  # in one job

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from impasto.errors import ImpastoError
-from impasto.provenance import MODELS
+from impasto.methods import METHODS
 from impasto.serve import inspect as reading
 from impasto.serve.job import JobView, Method, Noise
 from impasto.serve.limits import PARTS, STYLES
@@ -79,9 +79,10 @@ Mask = Annotated[UploadFile | None, File(description="a mask, white where it act
 
 def _options(method: str) -> Any:
     """The form's field for a recipe, whose schema is the recipe's own."""
-    schema = MODELS[method].model_json_schema()
+    recipe = METHODS[method].recipe
+    schema = recipe.model_json_schema()
     return Form(
-        description=f"JSON of {MODELS[method].__name__}'s fields; those left out are as usual",
+        description=f"JSON of {recipe.__name__}'s fields; those left out are as usual",
         json_schema_extra={"contentMediaType": "application/json", "contentSchema": schema},
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.errors import ImpastoError
 from impasto.files import atomic_path
-from impasto.provenance import MODELS, Recipe
+from impasto.methods import METHODS, Recipe
 from impasto.serve.job import Job, Noise, Outcome, Upload
 from impasto.serve.progress import JobProgress, preview
 from impasto.validation import validate
@@ -26,7 +26,7 @@ FORMATS = ("png", "png16", "jpeg", "webp", "tiff", "tiff16")
 
 def recipe_of(job: Job) -> Recipe:
     """The options of a job."""
-    return validate(MODELS[job.method], job.recipe)
+    return validate(METHODS[job.method].recipe, job.recipe)
 
 
 def public_message(sentence: str, job: Job, place: Path) -> str:

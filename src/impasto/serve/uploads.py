@@ -14,8 +14,8 @@ from impasto.errors import ImageError
 from impasto.images.formats import describe_unknown_format, detect_format
 from impasto.images.header_check import check_header
 from impasto.images.source_files import unreadable_file
+from impasto.methods import METHODS, Recipe
 from impasto.presets import style_recipe
-from impasto.provenance import MODELS, Recipe
 from impasto.serve.job import Job, Upload
 from impasto.serve.limits import RequestError, ServeOptions, check_work
 from impasto.serve.store import Store
@@ -75,7 +75,7 @@ def recipe_from(method: str, text: str) -> Recipe:
         if method == "style":
             recipe = style_recipe(str(options.pop("preset", "default")), **options)
         else:
-            recipe = validate(MODELS[method], options)
+            recipe = validate(METHODS[method].recipe, options)
     except (ValueError, TypeError) as error:
         raise RequestError(422, re.sub(r"see \w+Recipe", "see /v1/options", str(error))) from None
     # A server opens no files and fetches nothing that a request names.
