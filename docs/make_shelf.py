@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 import impasto
 from impasto.demo.painting import paint
-from impasto.serve.static import PAGE
+from impasto.serve.service import PAGE
 
 WIDE, HIGH = 640, 512
 Image = np.ndarray  # (HIGH, WIDE, 3) in [0, 1]

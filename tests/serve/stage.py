@@ -11,9 +11,8 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from impasto.images.write import encode
-from impasto.serve.app import application
+from impasto.serve.app import create_app, open_server
 from impasto.serve.limits import ServeOptions
-from impasto.serve.server import open_server
 
 TOKEN = "a-token-for-the-tests"
 ORIGIN = "http://127.0.0.1:8765"
@@ -28,7 +27,7 @@ def picture(width=48, height=32, seed=0):
 
 def asking(folder, **options):
     """A client of a new server with its jobs in a folder; a context manager."""
-    app = application(ServeOptions(folder=str(folder), **options), TOKEN)
+    app = create_app(ServeOptions(folder=str(folder), **options), TOKEN)
     return TestClient(app, base_url=ORIGIN, headers=AUTHORIZED)
 
 

@@ -14,7 +14,7 @@ import impasto
 from impasto.demo.photograph import photograph
 from impasto.images.resize import resize
 from impasto.images.write import encode
-from impasto.serve.static import PAGE
+from impasto.serve.service import PAGE
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")

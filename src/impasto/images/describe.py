@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from impasto.errors import ImageError
 from impasto.images import exif as exif_block
 from impasto.images.formats import MAX_PIXELS
 from impasto.images.header import Header, Unreadable, read_header
@@ -43,7 +42,7 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
     try:
         header = read_header(data, MAX_PIXELS)
     except Unreadable as error:
-        raise ImageError(unreadable_file(name, label, str(error))) from error
+        raise unreadable_file(name, label, str(error)) from error
     recipe = from_xmp(header.xmp)
     size = header.size[::-1] if header.orientation > 4 else header.size
     return {

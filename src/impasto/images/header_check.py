@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import tifffile
 
-from impasto.errors import ImageError
 from impasto.images.header import Header, Unreadable, read_header
 from impasto.images.quiet import suppress_decoder_warnings
 from impasto.images.source_files import unreadable_file
@@ -45,14 +44,14 @@ def check_header(
     Example:
         >>> check_header(b"<svg/>", "content", "cat.png", 10**6)
         Traceback (most recent call last):
-        impasto.errors.ImageError: `content` must be a readable picture, got cat.png: it is an ...
+        impasto.errors.ImageFileError: `content` must be a readable picture, got cat.png: ...
     """
     try:
         header = read_header(data, most)
         if pages and header.format == "TIFF":
             _check_pages(data, most)
     except Unreadable as error:
-        raise ImageError(unreadable_file(name, label, str(error.args[0]))) from error
+        raise unreadable_file(name, label, str(error.args[0])) from error
     return HeaderInfo(_upright(header), str(header.format))
 
 

@@ -11,7 +11,6 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from impasto.errors import ImageError
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
 from impasto.images.describe import describe_image
@@ -80,7 +79,7 @@ def open_image(
         samples = decode_file(data, read_header(data, max_pixels))
         return _picture(samples, SourceFile(_name(source), sha256(data).hexdigest()))
     except Unreadable as error:
-        raise ImageError(unreadable_file(name, label, str(error))) from error
+        raise unreadable_file(name, label, str(error)) from error
 
 
 def _name(source: Any) -> str | None:
@@ -133,10 +132,10 @@ def _from_image(image: PIL.Image.Image, name: str) -> Image:
         with suppress_decoder_warnings():
             return _picture(samples_of(image))
     except Unreadable as error:
-        raise ImageError(unreadable_file(name, label, str(error))) from error
+        raise unreadable_file(name, label, str(error)) from error
     except (OSError, SyntaxError, ValueError) as error:
         why = "its pixels are cut short or broken"
-        raise ImageError(unreadable_file(name, label, why)) from error
+        raise unreadable_file(name, label, why) from error
 
 
 def _from_array(array: np.ndarray, name: str) -> Image:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import ImageError
+from impasto.errors import ImageFileError
 from impasto.images.formats import CHOICES
 
 
@@ -32,7 +32,7 @@ def read_bytes(source: Any, name: str) -> tuple[bytes, str]:
     try:
         data = source.read()
     except OSError as error:
-        raise ImageError(unreadable_file(name, label, error.strerror or str(error))) from error
+        raise unreadable_file(name, label, error.strerror or str(error)) from error
     if not isinstance(data, bytes):
         raise TypeError(
             f"`{name}` must be a file of bytes, got {label} open for text; use mode 'rb'"
@@ -48,9 +48,9 @@ def file_sha256(path: str | Path) -> str:
 
 def unreadable_file(
     name: str, what: str, why: str, *, kind: str = "picture", way_out: str = CHOICES
-) -> str:
-    """The sentence that refuses a file."""
-    return f"`{name}` must be a readable {kind}, got {what}: {why}; {way_out}"
+) -> ImageFileError:
+    """Return the error that refuses a file."""
+    return ImageFileError(name, f"be a readable {kind}", what, f": {why}; {way_out}")
 
 
 def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **words: str) -> bytes:
@@ -69,9 +69,9 @@ def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **word
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError(unreadable_file(name, label, "it is a folder", **words))
+            raise unreadable_file(name, label, "it is a folder", **words)
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            raise ImageError(unreadable_file(name, label, "it is a device, not a file", **words))
+            raise unreadable_file(name, label, "it is a device, not a file", **words)
         return read(Path(path))
     except (FileNotFoundError, NotADirectoryError):
         why = "there is no such file"
@@ -79,4 +79,4 @@ def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **word
         why = (error.strerror or str(error)).lower()
     except ValueError:  # a null byte in the path
         why = "there is no such file"
-    raise ImageError(unreadable_file(name, label, why, **words))
+    raise unreadable_file(name, label, why, **words)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from impasto.errors import ImageError
+from impasto.errors import ImageFileError
 from impasto.images.formats import MAX_PIXELS
 from impasto.images.header import Unreadable, check_pixels
 from impasto.images.quiet import suppress_decoder_warnings
@@ -73,7 +73,7 @@ class Pages:
             raise
         # Decoders raise whatever a broken file makes them raise.
         except Exception as error:
-            raise ImageError(self.refusal("its pixels are cut short or broken")) from error
+            raise self.refusal("its pixels are cut short or broken") from error
 
     def tags(self, number: int) -> list[tuple[int, int, int, Any]]:
         """A page's tags: code, type, count, and the bytes as they are, or ratios' whole numbers."""
@@ -91,7 +91,7 @@ class Pages:
         # tifffile raises whatever a broken file makes it raise.
         except Exception as error:
             why = f"the tags of its page {number + 1:,} are broken"
-            raise ImageError(self.refusal(why)) from error
+            raise self.refusal(why) from error
         return found
 
     @property
@@ -102,10 +102,10 @@ class Pages:
     def check_unchanged(self) -> None:
         """Refuse a file that is no longer the one that was opened."""
         if _stamp(self.path) != self.stamp:
-            raise ImageError(self.refusal("it was changed while it was worked on"))
+            raise self.refusal("it was changed while it was worked on")
 
-    def refusal(self, why: str, **words: str) -> str:
-        """The sentence that refuses the file."""
+    def refusal(self, why: str, **words: str) -> ImageFileError:
+        """Return the error that refuses the file."""
         return unreadable_file(self.name, str(self.path), why, **(WORDS | words))
 
 

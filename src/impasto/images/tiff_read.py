@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from impasto.errors import ImageError
+from impasto.errors import ImageFileError
 from impasto.images.formats import describe_unknown_format, detect_format
 from impasto.images.header import Unreadable
 from impasto.images.quiet import suppress_decoder_warnings
@@ -72,11 +72,11 @@ def open_stack(path: str | Path, axes: str | None = None, name: str = "picture")
     except Unreadable as error:
         why, *way_out = error.args
         words = WORDS | ({"way_out": way_out[0]} if way_out else {})
-        raise ImageError(unreadable_file(name, str(path), why, **words)) from error
+        raise unreadable_file(name, str(path), why, **words) from error
     stack = Stack(pages, axes or found, sample_unit(pages.dtype), _ceiling(pages), pages)
     return scan_range(
         stack,
-        lambda words: ImageError(f"`{name}` must be finite, got {path} with {words}"),
+        lambda words: ImageFileError(name, "be finite", str(path), f" with {words}"),
         packed=pages.offsets is None,
     )
 

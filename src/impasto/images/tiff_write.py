@@ -208,7 +208,7 @@ def _anew(path: Path, stack: Stack, recipe: str | None) -> Iterator[_Gathered]:
         raise
     except Exception as error:
         why = f"impasto cannot write its {keyframe.photometric.name} pages again"
-        raise ImageError(source.refusal(why, way_out="save it without compression")) from error
+        raise source.refusal(why, way_out="save it without compression") from error
     with tifffile.TiffWriter(path, **options) as writer:
         yield _Gathered(stack, source.split, store)
     rechain(path, written)

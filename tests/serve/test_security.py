@@ -1,4 +1,4 @@
-"""Who is answered: names, origins, tokens, lengths, and the headers on every answer."""
+"""Security middleware: hosts, origins, tokens, lengths, and the headers of every answer."""
 
 import asyncio
 import itertools
@@ -62,12 +62,12 @@ READS = [
 
 @pytest.mark.parametrize(("method", "path"), CHANGES + READS)
 @pytest.mark.parametrize(
-    "given",
+    "authorization",
     ["", "Bearer", "Bearer ", "Bearer another-token-of-mine", f"Basic {TOKEN}", TOKEN,
      f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN.upper()}", "Bearer \xff"],
 )  # fmt: skip
-def test_without_the_token_nothing_is_changed_or_told(client, method, path, given):
-    headers = {"authorization": given.encode("latin-1")}
+def test_without_the_token_nothing_is_changed_or_told(client, method, path, authorization):
+    headers = {"authorization": authorization.encode("latin-1")}
     answer = client.request(method, path, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -75,12 +75,11 @@ def test_without_the_token_nothing_is_changed_or_told(client, method, path, give
 
 
 def test_every_route_that_changes_something_is_in_the_table_above(client):
-    described = client.get("/v1/openapi.json").json()["paths"]
-    known = {(method, path.replace("0" * 16, "{job}")) for method, path in CHANGES}
-    there = {
-        (method, path) for path, some in described.items() for method in some if method != "get"
+    paths = client.get("/v1/openapi.json").json()["paths"]
+    tested = {(method, path.replace("0" * 16, "{job}")) for method, path in CHANGES}
+    assert tested == {
+        (method, path) for path, methods in paths.items() for method in methods if method != "get"
     }
-    assert there == known
 
 
 def test_the_token_in_the_address_or_a_cookie_is_no_token(client):
@@ -93,22 +92,22 @@ def test_the_token_in_the_address_or_a_cookie_is_no_token(client):
 @pytest.mark.parametrize("path", ["/", "/page/none.js", "/v1/jobs", "/v1/none", "/v1/health", "/x"])
 def test_every_answer_has_the_headers_that_keep_browsers_careful(client, path):
     for headers in ({}, {"authorization": ""}, {"host": "evil.example"}):
-        found = client.get(path, headers=headers).headers
-        policy = found["content-security-policy"]
+        sent = client.get(path, headers=headers).headers
+        policy = sent["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert "http" not in policy
-        assert found["x-content-type-options"] == "nosniff"
-        assert found["cross-origin-resource-policy"] == "same-origin"
-        assert found["referrer-policy"] == "no-referrer"
-        assert found["cache-control"]
-        assert not [name for name in found if name.startswith("access-control")]
+        assert sent["x-content-type-options"] == "nosniff"
+        assert sent["cross-origin-resource-policy"] == "same-origin"
+        assert sent["referrer-policy"] == "no-referrer"
+        assert sent["cache-control"]
+        assert not [name for name in sent if name.startswith("access-control")]
 
 
 def test_there_is_no_preflight_and_no_documentation_from_elsewhere(client):
-    asked = {"origin": ORIGIN, "access-control-request-method": "POST"}
-    answer = client.options("/v1/jobs/style", headers=asked)
+    headers = {"origin": ORIGIN, "access-control-request-method": "POST"}
+    answer = client.options("/v1/jobs/style", headers=headers)
     assert answer.status_code == 405
     assert "access-control-allow-origin" not in answer.headers
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
@@ -196,10 +195,10 @@ def test_an_upload_that_comes_too_slowly_is_answered(tmp_path):
 def test_another_name_can_be_allowed(tmp_path):
     from starlette.testclient import TestClient
 
-    from impasto.serve.app import application
+    from impasto.serve.app import create_app
     from impasto.serve.limits import ServeOptions
 
-    app = application(ServeOptions(folder=str(tmp_path)), TOKEN, ["studio.example"])
+    app = create_app(ServeOptions(folder=str(tmp_path)), TOKEN, ["studio.example"])
     with TestClient(app, base_url="http://studio.example", headers=AUTHORIZED) as client:
         assert client.get("/v1/jobs").status_code == 200
         proxied = {"origin": "https://studio.example"}
@@ -210,13 +209,15 @@ def test_another_name_can_be_allowed(tmp_path):
 def test_another_address_than_this_machines_needs_a_token(host, capsys, tmp_path):
     words = ["serve", "--no-browser", "--host", host, "--folder", str(tmp_path / "jobs")]
     assert main(words) == 2
-    assert "`token` must be given where `host` is not this machine's own" in capsys.readouterr().err
+    assert "`token` must be given if `host` is not this machine's own" in capsys.readouterr().err
     assert not (tmp_path / "jobs").exists()
 
 
 def test_a_token_must_not_be_easy_to_guess(capsys):
     assert main(["serve", "--token", "short"]) == 2
-    assert "`token` must be" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "`token` must be" in message
+    assert message.endswith("see `impasto serve --help` for every option\n")
 
 
 def test_a_port_or_a_folder_that_is_taken_is_one_sentence(tmp_path, capsys):
@@ -249,9 +250,9 @@ def test_names_of_files_are_only_shown_and_never_used(client, tmp_path):
     names = {path.name for path in service.store.place(job["id"]).iterdir()}
     assert names <= {"content.png", "style-1.png", "job.json", "recipe.json",
                      "result.safetensors", "checkpoint"}  # fmt: skip
-    said = client.get(f"/v1/jobs/{job['id']}/result").headers["content-disposition"]
-    assert "<" not in said
-    assert '"' not in said.split('filename="')[1].split('"; ')[0]
+    header = client.get(f"/v1/jobs/{job['id']}/result").headers["content-disposition"]
+    assert "<" not in header
+    assert '"' not in header.split('filename="')[1].split('"; ')[0]
 
 
 @pytest.mark.parametrize(
