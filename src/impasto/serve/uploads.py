@@ -21,9 +21,8 @@ from impasto.images.xmp import from_xmp
 from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe
 from impasto.provenance import read_provenance
-from impasto.serve.job import Job, Noise, Upload
 from impasto.serve.limits import RequestError, check_work
-from impasto.serve.run_job import inputs_of, noise
+from impasto.serve.records import JobRecord, Noise, Upload, inputs_by_role
 from impasto.serve.service import Service
 from impasto.validation import validate
 
@@ -149,7 +148,7 @@ def create_job(
     recipe: Recipe,
     files: Sequence[ReceivedFile],
     style_weights: Mapping[str, float],
-) -> Job:
+) -> JobRecord:
     """Check the files of a form, put them into the store and return a job that can be submitted.
 
     Args:
@@ -164,7 +163,7 @@ def create_job(
             to the styles; or the job is too much work.
     """
     headers = {file.role: _check_image(file, service.options.most_pixels, method) for file in files}
-    name, folder = service.store.begun()
+    name, folder = service.store.create_draft()
     try:
         uploads = [
             _store_file(file, folder, headers[file.role], style_weights.get(file.role))
@@ -174,10 +173,10 @@ def create_job(
         check_work(recipe, (content.width, content.height), service.options.most_work)
         _check_roles(recipe, {upload.role for upload in uploads})
     except BaseException:
-        service.store.abandon(name)
+        service.store.discard_draft(name)
         raise
     styles = [upload.name for upload in uploads if upload.role.startswith("style-")]
-    return Job(
+    return JobRecord(
         id=name,
         method=method,
         title=" × ".join([content.name, *styles]),
@@ -217,7 +216,7 @@ def read_uploaded_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe
                 weight=weight,
                 url=urls.get(source.sha256),
             )
-            for role, source, weight in inputs_of(provenance.inputs)
+            for role, source, weight in inputs_by_role(provenance.inputs)
         ],
     )
 
@@ -234,7 +233,7 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
     from impasto.images.open_input import open_input
 
     header = _check_header(file, service.options.most_pixels, pages=True)
-    name, folder = service.store.begun()
+    name, folder = service.store.create_draft()
     # Scientific data is read from a file, a plane at a time.
     path = folder / f"content{'.tif' if header.format == 'TIFF' else ''}"
     try:
@@ -242,7 +241,7 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
         with service.diagnosis_lock:
             source = open_input(path, name="content")
             if not isinstance(source, Image):
-                return noise(diagnose(source), header.size, stack=True)
+                return Noise.of(diagnose(source), header.size, stack=True)
             height, width = source.pixels.shape[-2:]
             top = max(0, height - _DIAGNOSED_SIDE) // 2
             left = max(0, width - _DIAGNOSED_SIDE) // 2
@@ -250,11 +249,11 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
                 :, top : top + _DIAGNOSED_SIDE, left : left + _DIAGNOSED_SIDE
             ]  # (C, H, W)
             diagnosis = diagnose(Image(middle, source.metadata))
-            return noise(diagnosis, source.size, stack=False)
+            return Noise.of(diagnosis, source.size, stack=False)
     except (ImageError, ValueError) as error:
         raise RequestError(422, _error_sentence(error, file.name)) from None
     finally:
-        service.store.abandon(name)
+        service.store.discard_draft(name)
 
 
 def _error_sentence(error: Exception, file: str = "") -> str:
