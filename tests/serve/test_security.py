@@ -62,12 +62,12 @@ READS = [
 
 @pytest.mark.parametrize(("method", "path"), CHANGES + READS)
 @pytest.mark.parametrize(
-    "given",
+    "authorization",
     ["", "Bearer", "Bearer ", "Bearer another-token-of-mine", f"Basic {TOKEN}", TOKEN,
      f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN.upper()}", "Bearer \xff"],
 )  # fmt: skip
-def test_without_the_token_nothing_is_changed_or_told(client, method, path, given):
-    headers = {"authorization": given.encode("latin-1")}
+def test_without_the_token_nothing_is_changed_or_told(client, method, path, authorization):
+    headers = {"authorization": authorization.encode("latin-1")}
     answer = client.request(method, path, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -75,12 +75,11 @@ def test_without_the_token_nothing_is_changed_or_told(client, method, path, give
 
 
 def test_every_route_that_changes_something_is_in_the_table_above(client):
-    described = client.get("/v1/openapi.json").json()["paths"]
-    known = {(method, path.replace("0" * 16, "{job}")) for method, path in CHANGES}
-    there = {
-        (method, path) for path, some in described.items() for method in some if method != "get"
+    paths = client.get("/v1/openapi.json").json()["paths"]
+    tested = {(method, path.replace("0" * 16, "{job}")) for method, path in CHANGES}
+    assert tested == {
+        (method, path) for path, methods in paths.items() for method in methods if method != "get"
     }
-    assert there == known
 
 
 def test_the_token_in_the_address_or_a_cookie_is_no_token(client):
@@ -107,8 +106,8 @@ def test_every_answer_has_the_headers_that_keep_browsers_careful(client, path):
 
 
 def test_there_is_no_preflight_and_no_documentation_from_elsewhere(client):
-    asked = {"origin": ORIGIN, "access-control-request-method": "POST"}
-    answer = client.options("/v1/jobs/style", headers=asked)
+    headers = {"origin": ORIGIN, "access-control-request-method": "POST"}
+    answer = client.options("/v1/jobs/style", headers=headers)
     assert answer.status_code == 405
     assert "access-control-allow-origin" not in answer.headers
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
@@ -210,7 +209,7 @@ def test_another_name_can_be_allowed(tmp_path):
 def test_another_address_than_this_machines_needs_a_token(host, capsys, tmp_path):
     words = ["serve", "--no-browser", "--host", host, "--folder", str(tmp_path / "jobs")]
     assert main(words) == 2
-    assert "`token` must be given where `host` is not this machine's own" in capsys.readouterr().err
+    assert "`token` must be given if `host` is not this machine's own" in capsys.readouterr().err
     assert not (tmp_path / "jobs").exists()
 
 

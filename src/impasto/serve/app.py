@@ -129,7 +129,7 @@ def open_server(options: ServeOptions, hosts: Iterable[str] = ()) -> Server:
     local = is_loopback(options.host)
     if not local and options.token == "random":
         raise ValueError(
-            f"`token` must be given where `host` is not this machine's own, got {options.host!r} "
+            f"`token` must be given if `host` is not this machine's own, got {options.host!r} "
             "without one; choose 16 letters and digits or more, which nobody can guess"
         )
     token = secrets.token_urlsafe(24) if options.token == "random" else options.token

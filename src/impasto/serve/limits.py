@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.errors import ImpastoError
-from impasto.provenance import Recipe
+from impasto.methods import Recipe
 from impasto.recipes import DenoiseRecipe
 
 MAX_STYLES = 4  # of one job
@@ -23,35 +23,40 @@ class ServeOptions(BaseModel):
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="address to listen on; any but this machine's own needs a `token`",
+        description="address to listen on; one that other machines can reach needs a `token`",
     )
     port: int = Field(8765, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
     token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~-]{16,200}$")] | Literal["random"] = Field(
-        "random", description="what every request must carry, 16 letters and digits or more"
+        "random",
+        description="secret that every request must send, 16 letters and digits or more; `random` "
+        "makes a new one at each start",
     )
     folder: str = Field(
         "auto",
         min_length=1,
-        description="where jobs and results are kept; `auto` is among your user's data",
+        description="folder of jobs and results; `auto` is a folder in your user data",
     )
     keep_hours: float = Field(
-        168.0, gt=0, le=100_000, description="hours that finished jobs are kept"
+        168.0, gt=0, le=100_000, description="hours until finished jobs are deleted"
     )
-    queue: int = Field(20, ge=1, le=10_000, description="jobs that may wait at once")
+    queue: int = Field(20, ge=1, le=10_000, description="jobs that may wait, at most")
     most_bytes: int = Field(
-        256 * 2**20, ge=2**16, le=2**34, description="bytes of one upload, all its files together"
+        256 * 2**20,
+        ge=2**16,
+        le=2**34,
+        description="bytes of an upload, all its files together, at most",
     )
     most_pixels: int = Field(
-        64_000_000, ge=2**16, le=2**32, description="pixels of each picture that comes in"
+        64_000_000, ge=2**16, le=2**32, description="pixels of an uploaded picture, at most"
     )
     most_work: int = Field(
         20_000_000_000,
         ge=10**6,
         le=10**15,
-        description="work of one job, pixels of the result times steps",
+        description="work of a job, pixels of the result times steps, at most",
     )
     upload_seconds: float = Field(
-        120.0, gt=0, le=86_400, description="seconds that an upload may take"
+        120.0, gt=0, le=86_400, description="seconds that an upload may take, at most"
     )
 
     @property
