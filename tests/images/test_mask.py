@@ -1,4 +1,4 @@
-"""Masks, folders of pictures and animations."""
+"""Masks, folders of images, and animations."""
 
 import numpy as np
 import PIL.Image

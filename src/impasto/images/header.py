@@ -86,7 +86,7 @@ def unreadable_file(
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What a file says about its image in front of the pixels.
+    """Everything that stands in front of the pixels of a file.
 
     Attributes:
         format: JPEG, PNG, WEBP, TIFF or AVIF; whatever Pillow says for an image already open.

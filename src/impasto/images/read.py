@@ -72,7 +72,7 @@ def open_image(
     if isinstance(source, Tensor):
         return _from_tensor(source, name)
     if isinstance(source, np.ndarray):
-        return _from_array(source, name)
+        return _from_numpy(source, name)
     if isinstance(source, PIL.Image.Image):
         return _from_pillow(source, name)
     if not (
@@ -279,7 +279,7 @@ def _from_pillow(image: PIL.Image.Image, name: str) -> Image:
             raise Unreadable("its pixels are cut short or broken") from error
 
 
-def _from_array(array: np.ndarray, name: str) -> Image:
+def _from_numpy(array: np.ndarray, name: str) -> Image:
     """Convert an array (H, W) or (H, W, C)."""
     if array.ndim == 2:
         array = array[..., None]

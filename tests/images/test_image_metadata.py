@@ -1,4 +1,4 @@
-"""EXIF, orientation, dpi and recipes: into the record, into the file, and the facts of a file."""
+"""EXIF, orientation, dpi and recipes: read, written and described."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import tifffile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from picture_makers import FORMATS, chunk, file_of, noisy, rgb_profile, smooth, with_chunk
+from image_makers import FORMATS, chunk, file_of, noisy, rgb_profile, smooth, with_chunk
 from PIL import Image, ImageOps
 
 from impasto import ImageError
@@ -44,7 +44,7 @@ def kept(picture) -> Image.Exif:
 
 
 def corners() -> np.ndarray:
-    """A picture no two orientations of which look alike, (24, 40, 3)."""
+    """Return an image that looks different in each orientation, (24, 40, 3)."""
     image = np.full((24, 40, 3), 128, np.uint8)
     image[:12, :20], image[:12, 20:], image[12:, :20] = (230, 20, 20), (20, 230, 20), (20, 20, 230)
     return image

@@ -1,4 +1,4 @@
-"""Files as they come: every format and mode read, everything else refused in one sentence."""
+"""Files: every format and mode is read, everything else is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from picture_makers import FORMATS, chunk, file_of, noisy, smooth, with_chunk
+from image_makers import FORMATS, chunk, file_of, noisy, smooth, with_chunk
 from PIL import Image
 
 from impasto import ImageError
