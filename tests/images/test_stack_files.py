@@ -17,6 +17,7 @@ from PIL import Image
 from test_stack import EXACT, measured, returned
 
 from impasto import ImageError
+from impasto.files import stale_temporary_files
 from impasto.images import tiff_write
 from impasto.images.stack import TYPES, array_stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
@@ -363,6 +364,53 @@ def test_an_interrupted_run_leaves_nothing_behind(kind, error, tmp_path):
         write_stack(tmp_path / "c.tif", stack, results(), overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["a.tif", "c.tif"]
     assert (tmp_path / "c.tif").read_bytes() == b"before"
+
+
+@pytest.mark.parametrize("kind", ["array", "plain", "packed"])
+def test_all_that_a_killed_run_leaves_is_a_stale_temporary_file(kind, tmp_path):
+    values = measured((4, 9, 9), "uint16")
+    path = tiff(tmp_path / "a.tif", values, compression="zlib" if kind == "packed" else None)
+    stack = array_stack(values, axes="ZYX") if kind == "array" else open_stack(path)
+    maps = Path("/proc/self/maps")
+
+    def results():
+        for index in stack.plane_indices():
+            stale = [file.name for file in stale_temporary_files(tmp_path, "")]
+            assert sorted(os.listdir(tmp_path)) == sorted(["a.tif", *stale])
+            # Between two planes nothing of the results counts as memory.
+            assert not maps.exists() or str(tmp_path) not in maps.read_text()
+            yield stack.read_plane(index)
+
+    write_stack(tmp_path / "b.tif", stack, results())
+    assert sorted(os.listdir(tmp_path)) == ["a.tif", "b.tif"]
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
+
+
+@pytest.mark.parametrize("room", [1000, 80_000, 80_200])
+@pytest.mark.parametrize("kind", ["array", "bool", "plain", "tiles", "packed"])
+def test_a_full_disk_is_an_error_and_leaves_nothing_behind(kind, room, tmp_path):
+    resource = pytest.importorskip("resource")
+    values = measured((4, 100, 100), "uint16")
+    if kind == "bool":
+        values = np.concatenate([values < 30_000] * 2)
+    options = {"tiles": {"tile": (16, 16)}, "packed": {"compression": "zlib"}}.get(kind, {})
+    path = tiff(tmp_path / "a.tif", values, **options)
+    stack = array_stack(values, axes="ZYX") if kind in ("array", "bool") else open_stack(path)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limit[1]))
+    try:
+        if kind == "bool" and room > 1000:  # of which the file is an eighth
+            write_stack(tmp_path / "b.tif", stack, map(stack.read_plane, stack.plane_indices()))
+            return
+        with pytest.raises(ImageError) as caught:
+            write_stack(tmp_path / "b.tif", stack, map(stack.read_plane, stack.plane_indices()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert str(caught.value) == (
+        f"`output` must be a place that can be written, got {tmp_path / 'b.tif'}: file too large; "
+        "choose another"
+    )
+    assert os.listdir(tmp_path) == ["a.tif"]
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,24 @@ def _fill(stack: Stack, open_array: Callable[[], np.memmap], planes: Iterable[Te
         )
 
 
+class _CheckedFile(io.FileIO):
+    """A file without a descriptor, so that NumPy does not write to it behind Python's back.
+
+    `ndarray.tofile`, which tifffile calls, takes no notice of a full disk in its last bytes.
+    """
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+    def write(self, data: Any) -> int:
+        """Write all of the data; the system may take a part of it at a time."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return size
+
+
 def _write_array(
     path: Path, stack: Stack, open_array: Callable[[], np.memmap], recipe: str | None
 ) -> None:
@@ -175,7 +193,10 @@ def _write_array(
     # tifffile packs eight bits into a byte only of whole arrays.
     pages = (open_array()[index] for index in np.ndindex(*outer))
     big = math.prod(stack.shape) * stack.dtype.itemsize > _CLASSIC_DATA
-    with tifffile.TiffWriter(path, byteorder=order, bigtiff=big, ome=False) as writer:
+    with (
+        _CheckedFile(path, "w+") as file,
+        tifffile.TiffWriter(file, byteorder=order, bigtiff=big, ome=False) as writer,
+    ):
         writer.write(
             open_array() if stack.dtype.kind == "b" else pages,
             shape=stack.shape,
@@ -237,7 +258,8 @@ def _write_pages(
 ) -> None:
     """Write compressed or tiled pages anew, each with its tags."""
     size = math.prod(source.shape) * source.dtype.itemsize
-    with tifffile.TiffWriter(path, **_writer_options(source, size)) as writer:
+    options = _writer_options(source, size)
+    with _CheckedFile(path, "w+") as file, tifffile.TiffWriter(file, **options) as writer:
         order = source.file_order
         for number in order:
             page = _page(source, open_array, number)
