@@ -19,6 +19,7 @@ from image_makers import FORMATS, chunk, file_of, noisy, rgb_profile, smooth, wi
 from PIL import Image, ImageOps
 
 from impasto import ImageError
+from impasto.images.formats import split_avif_exif
 from impasto.images.image import ImageMetadata
 from impasto.images.read import describe_image, open_image
 from impasto.images.write import encode
@@ -175,6 +176,15 @@ def test_broken_entries_of_exif_are_left_out_without_a_warning(format, action):
         assert exif[271] == "Maker"
         assert facts["make"] == "Maker"
         assert 0x9003 not in exif.get_ifd(0x8769) or 306 not in exif
+
+
+def test_a_hostile_table_in_an_avif_is_not_followed():
+    item = b"infe\2\0\0\0\0\1\0\0Exif"
+    endless = b"iloc\2\0\0\0\x44\x40" + b"\xff" * 4 + b"\0\0\0\1\0\0\0\0\0\0\0\0\xff\xff" * 10**5
+    for table in (endless, endless.replace(b"\x44\x40", b"\0\0"), b"iloc", b""):
+        hidden, block = split_avif_exif(item + table)
+        assert hidden == item.replace(b"Exif", b"free" if table else b"Exif") + table
+        assert len(block) <= len(item + table)
 
 
 def test_of_too_many_values_in_exif_the_first_counts():

@@ -155,7 +155,7 @@ def _decode_deep_png(data: bytes) -> np.ndarray:
     # libpng warns of interlacing as well: each pass is decoded as a small PNG of its own.
     width, height = struct.unpack(">II", bare[16:24])
     samples = {0: 1, 2: 3, 4: 2, 6: 4}[bare[25]]
-    stored = png_chunks(bare)
+    stored = list(png_chunks(bare))
     # The stream holds a filter byte per row besides the pixels; a pass may end in a partial row.
     max_bytes = width * height * samples * 2 + 4 * height + 64
     compressed = b"".join(bare[a + 8 : b - 4] for kind, a, b in stored if kind == b"IDAT")

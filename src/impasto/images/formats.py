@@ -6,7 +6,7 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 # Ending -> format, as Pillow names it.
 ENDINGS = {
@@ -84,20 +84,26 @@ def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
     return None
 
 
-def png_chunks(png: bytes) -> list[tuple[bytes, int, int]]:
-    """List the chunks of a PNG as (type, start, end), from length field to past the checksum."""
-    chunks, start = [], len(_PNG)
+def png_chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the chunks of a PNG as (type, start, end), from length field to past the checksum."""
+    start = len(_PNG)
     while start + 12 <= len(png):
         (length,) = struct.unpack(">I", png[start : start + 4])
         end = start + 12 + length
-        chunks.append((png[start + 4 : start + 8], start, min(end, len(png))))
+        yield png[start + 4 : start + 8], start, min(end, len(png))
         start = end
-    return chunks
 
 
-def only_chunks(png: bytes, kinds: frozenset[bytes]) -> bytes:
+def only_chunks(png: bytes, kinds: Collection[bytes]) -> bytes:
     """Return a PNG with only its chunks of the given types."""
     return _PNG + b"".join(png[start:end] for kind, start, end in png_chunks(png) if kind in kinds)
+
+
+def without_chunks(png: bytes, kinds: Collection[bytes]) -> bytes:
+    """Return a PNG without its chunks of the given types."""
+    return _PNG + b"".join(
+        png[start:end] for kind, start, end in png_chunks(png) if kind not in kinds
+    )
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -110,7 +116,11 @@ def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
     start = 2
     while start + 4 <= len(jpeg):
         marker = jpeg[start + 1]
-        if jpeg[start] != 0xFF or marker in (0, 0xFF):  # junk or padding
+        if jpeg[start] != 0xFF:  # junk
+            start = jpeg.find(b"\xff", start)
+            if start < 0:
+                return
+        elif marker in (0, 0xFF):  # padding
             start += 1
         elif marker == 1 or 0xD0 <= marker <= 0xD8:  # markers without a segment
             start += 2
@@ -133,29 +143,27 @@ def split_avif_exif(avif: bytes) -> tuple[bytes, bytes]:
     start = avif.find(b"iloc")
     if item is None or start < 0:
         return avif, b""
-    file = io.BytesIO(avif)
-    file.seek(start + 4)
+    # A hostile table may be endless: nothing behind its first 64 KB is read.
+    table = io.BytesIO(avif[start + 4 : start + 65_536])
 
     def number(size: int) -> int:
-        return int.from_bytes(file.read(size), "big")
+        return int.from_bytes(table.read(size), "big")
 
     version = number(4) >> 24
     sizes = number(2)  # four bits each: of offsets, lengths, base offsets, indexes; in bytes
     index_size = sizes & 15 if version else 0
     id_size = 4 if version == 2 else 2
     block = b""
-    for _ in range(min(number(id_size), len(avif))):
+    for _ in range(min(number(id_size), 65_536)):
         item_id = number(id_size)
-        from_file = not (version and number(2) & 15)  # the alternative is inside a box
+        in_file = not (version and number(2) & 15)  # the alternative is inside a box
         number(2)  # which file
         base = number(sizes >> 4 & 15)
-        # A hostile file might list endless extents without a size.
         for _ in range(number(2) if sizes >> 8 & 15 else 0):
             number(index_size)
-            offset = base + number(sizes >> 12)
-            length = number(sizes >> 8 & 15)
-            if from_file and item_id == int.from_bytes(item[1] or item[2], "big"):
-                block += avif[offset : offset + length]
+            offset, length = base + number(sizes >> 12), number(sizes >> 8 & 15)
+            if in_file and not block and item_id == int.from_bytes(item[1] or item[2], "big"):
+                block = avif[offset : offset + length]
     hidden = avif[: item.start(3)] + b"free" + avif[item.end(3) :]
     return hidden, block[4:]  # the block's own offset stands before it
 

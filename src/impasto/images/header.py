@@ -21,10 +21,10 @@ from impasto.images.formats import (
     describe_unknown_format,
     detect_format,
     jpeg_segments,
-    only_chunks,
     png_chunks,
     size_from_header,
     split_avif_exif,
+    without_chunks,
 )
 from impasto.images.xmp import MAX_BYTES
 
@@ -33,8 +33,8 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _MAX_SAMPLES = 8
 _MAX_PAGES = 5000
-_TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
-_APNG = frozenset({b"acTL", b"fcTL", b"fdAT"})
+_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 # Of the index of a JPEG with more pictures behind the first: how many, and 16 bytes for each.
 _MPF_COUNT, _MPF_ENTRIES = 0xB001, 0xB002
@@ -235,11 +235,11 @@ def image_header(image: Image.Image) -> Header:
 
 def _jpeg_header(data: bytes) -> Header:
     """Read the header of a JPEG."""
-    pixels, exif, index, ultra_hdr, end = [data[:2]], b"", b"", False, 2
+    pixels, blocks, index, ultra_hdr, end = [data[:2]], [], b"", False, 2
     for kind, start, end in jpeg_segments(data):
         segment = data[start:end]
         if kind == 0xE1 and segment[4:10] == b"Exif\0\0":
-            exif += segment[10:]
+            blocks.append(segment[10:])
         elif kind == 0xE2 and segment[4:8] == b"MPF\0":
             index = segment[8:]
         else:
@@ -247,7 +247,7 @@ def _jpeg_header(data: bytes) -> Header:
         ultra_hdr |= kind == 0xE1 and b' hdrgm:Version="' in segment
     pixels.append(data[end:])
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join(pixels)))
-    if exif := exif_block.repair_exif(exif):
+    if exif := exif_block.repair_exif(b"".join(blocks)):
         image.info["exif"] = exif
     # The second picture of an Ultra HDR file is a map of brightness, not a frame.
     return replace(image_header(image), frames=1 if ultra_hdr else _frames_in_index(index))
@@ -268,16 +268,17 @@ def _frames_in_index(index: bytes) -> int:
 
 def _png_header(data: bytes) -> Header:
     """Read the header of a PNG, without its texts if they are too long to be worth reading."""
-    chunks = png_chunks(data)
-    kinds = frozenset(kind for kind, _, _ in chunks)
-    control = [data[start + 8 : start + 12] for kind, start, _ in chunks if kind == b"acTL"]
-    frames = [int.from_bytes(count, "big") for count in control]
+    frames = [
+        int.from_bytes(data[start + 8 : start + 12], "big")
+        for kind, start, _ in png_chunks(data)
+        if kind == b"acTL"
+    ]
     if len(frames) > 1 or any(not 0 < count <= 0x80000000 for count in frames):
-        data = only_chunks(data, kinds - _APNG)
+        data = without_chunks(data, _APNG)
     try:
         image = PngImagePlugin.PngImageFile(io.BytesIO(data))
     except ValueError:
-        image = PngImagePlugin.PngImageFile(io.BytesIO(only_chunks(data, kinds - _TEXT)))
+        image = PngImagePlugin.PngImageFile(io.BytesIO(without_chunks(data, _TEXT)))
     repair_png_exif(image)
     header = image_header(image)
     # Pillow names the channels differently at 16 bits.
@@ -310,8 +311,8 @@ def _avif_header(data: bytes) -> Header:
     pixels, block = split_avif_exif(data)
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
     if block:
-        # What Pillow still makes an EXIF block of is the rotation that AVIF itself states, which
-        # has precedence.
+        # Pillow still turns the rotation that AVIF itself states into an EXIF block; that rotation
+        # has precedence over the one in the file's EXIF.
         stated = exif_block.orientation_of(exif_block.open_exif(image))
         exif = exif_block.load_exif(block)
         image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
