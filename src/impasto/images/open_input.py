@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from impasto.files import file_sha256
-from impasto.images.image import Image, ImageMetadata, SourceFile, source_of
+from impasto.images.image import Image, ImageMetadata, SourceFile, pixel_hash, source_of
 from impasto.images.read import ImageSource, open_image
 from impasto.images.stack import Stack, array_stack
 from impasto.images.tiff_read import TiffPages, is_scientific_tiff, open_stack
@@ -93,7 +92,5 @@ def identify_input(source: Image | Stack) -> SourceFile:
     if isinstance(source.data, TiffPages):
         path = source.data.path
         return SourceFile(path.name, file_sha256(path))
-    digest = hashlib.sha256(f"{source.axes} {source.shape} {source.dtype}".encode())
-    for index in source.plane_indices():
-        digest.update(source.read_plane(index).contiguous().numpy().data)
-    return SourceFile(None, digest.hexdigest())
+    planes = (source.read_plane(index) for index in source.plane_indices())
+    return SourceFile(None, pixel_hash(planes, f"{source.axes} {source.shape} {source.dtype}"))
