@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from impasto.provenance import Inputs, Output, Provenance, current_maker, method_of
+from impasto.methods import method_of
+from impasto.provenance import Inputs, Output, Provenance, current_maker
 from impasto.validation import validate
 
 if TYPE_CHECKING:

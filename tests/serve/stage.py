@@ -88,9 +88,9 @@ class Staged:
         self.begun = []
         self.cues = {}
 
-    def __call__(self, job, place, device, watch):
+    def __call__(self, job, folder, device, reporter):
         from impasto.result import Losses, Step
-        from impasto.serve.job import Outcome
+        from impasto.serve.records import ResultInfo
 
         self.begun.append(job.id)
         number = 0
@@ -103,13 +103,13 @@ class Staged:
                 picture=lambda: torch.zeros(3, 32, 48),
             )  # fmt: skip
             try:
-                watch(step)
+                reporter.on_step(step)
             except StopIteration:
                 break
             time.sleep(0.01)
         if isinstance(self.cues.get(job.id), Exception):
             raise self.cues[job.id]
-        return Outcome(width=48, height=32, seconds=1, bits=8, stack=False, formats=["png"])
+        return ResultInfo(width=48, height=32, seconds=1, bits=8, stack=False, formats=["png"])
 
     def finish(self, job, how=True):
         """Let a job end, or fail with an exception."""

@@ -369,8 +369,8 @@ def test_both_languages_say_everything():
         json.loads((PAGE / "texts" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("en", "zh")
     )
+    from impasto.methods import METHODS
     from impasto.presets import PRESETS
-    from impasto.provenance import MODELS
 
     every = set(keys(english))
     assert every <= set(keys(chinese))
@@ -380,7 +380,7 @@ def test_both_languages_say_everything():
     asked |= set(re.findall(r'data-t(?:-label|-alt)?="([^"]+)"', code))
     assert asked - {"progress"} <= every
     for method in ("style", "denoise", "reconstruct"):
-        names = set(MODELS[method].model_fields) - {"version", "preset"}
+        names = set(METHODS[method].recipe.model_fields) - {"version", "preset"}
         assert names <= set(english["options"]), names - set(english["options"])
         assert names <= set(chinese["hints"])
     assert set(PRESETS) <= set(chinese["presets"])

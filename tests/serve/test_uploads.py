@@ -186,12 +186,12 @@ def test_a_diagnosis_that_fails_names_the_file_as_its_sender_did(client):
 
 
 def test_the_options_are_the_recipes_own_schema(client):
-    from impasto.provenance import MODELS
+    from impasto.methods import METHODS
 
     choices = client.get("/v1/options").json()
     for method in ("style", "denoise", "reconstruct"):
         assert choices["recipes"][method] == json.loads(
-            json.dumps(MODELS[method].model_json_schema())
+            json.dumps(METHODS[method].recipe.model_json_schema())
         )
     described = client.get("/v1/openapi.json").json()
     for method in ("style", "denoise", "reconstruct"):

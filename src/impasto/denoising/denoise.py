@@ -101,6 +101,7 @@ def denoise_stack(
     on_step: OnStep | None = None,
     overwrite: bool = False,
     fingerprint: str | None = None,
+    stored_recipe: DenoiseRecipe | None = None,
     **options: Any,
 ) -> Path:
     """Clean measured data of any size into a TIFF like the one it came from, a plane at a time.
@@ -112,6 +113,7 @@ def denoise_stack(
         on_step: as for `denoise`; raising `StopIteration` ends the run with nothing written.
         overwrite: replace a file that is already there.
         fingerprint: of a batch, kept inside the file.
+        stored_recipe: stored in the file in place of `recipe`, whose memory may be limited.
         options: any field of `DenoiseRecipe`.
 
     Returns:
@@ -150,7 +152,8 @@ def denoise_stack(
                 )
             yield blend_strength(plane, found, recipe)
 
-    record = denoising_provenance(source, recipe, fingerprint).model_dump_json()
+    provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
+    record = provenance.model_dump_json()
     return write_stack(output, source, planes(), recipe=record, overwrite=overwrite)
 
 

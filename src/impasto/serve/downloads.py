@@ -15,10 +15,11 @@ from impasto.images.read import open_image
 from impasto.images.resize import fit_longest_side, resize
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.write import encode
+from impasto.methods import METHODS
 from impasto.provenance import Output, Provenance
-from impasto.serve.job import Job, Upload
 from impasto.serve.limits import RequestError
-from impasto.serve.run_job import ACCOUNT, PIXELS, denoised
+from impasto.serve.records import JobRecord, Upload
+from impasto.serve.results import PIXELS, PROVENANCE, load_denoise_result
 
 
 class DownloadFormat(NamedTuple):
@@ -65,7 +66,7 @@ def encode_input(path: Path, max_side: int | None) -> bytes:
 
 
 def encode_result(
-    job: Job,
+    job: JobRecord,
     folder: Path,
     format: str,
     strength: float | None = None,
@@ -93,9 +94,10 @@ def encode_result(
         )
     suffix, bits, media_type = DOWNLOAD_FORMATS[format]
     stem = Path(_content(job).name).stem
+    name = f"{stem}-{METHODS[job.method].suffix}{suffix}"
     if job.method == "denoise":
         data = _encode_denoised(job, folder, suffix, bits, strength, chroma, max_side)
-        return Download(data, f"{stem}-clean{suffix}", media_type)
+        return Download(data, name, media_type)
     if strength is not None or chroma is not None:
         raise RequestError(
             422,
@@ -103,11 +105,11 @@ def encode_result(
             f"{job.method}; leave them out",
         )
     data = _encode_painting(job, folder, suffix, bits, max_side)
-    return Download(data, f"{stem}-painted{suffix}", media_type)
+    return Download(data, name, media_type)
 
 
 def _encode_painting(
-    job: Job, folder: Path, suffix: str, bits: int | None, max_side: int | None
+    job: JobRecord, folder: Path, suffix: str, bits: int | None, max_side: int | None
 ) -> bytes:
     """Encode a painting; at full size the same bytes as `Result.save` writes."""
     tensors = safetensors.torch.load_file(folder / PIXELS)
@@ -116,7 +118,7 @@ def _encode_painting(
     if alpha is not None:
         alpha = _shrink(alpha, max_side)
     metadata = replace(metadata, recipe=None, alpha=alpha)
-    provenance = Provenance.model_validate_json((folder / ACCOUNT).read_bytes())
+    provenance = Provenance.model_validate_json((folder / PROVENANCE).read_bytes())
     provenance = provenance.model_copy(update={"output": Output(bits=bits)})
     return encode(
         _shrink(tensors["pixels"], max_side),
@@ -128,7 +130,7 @@ def _encode_painting(
 
 
 def _encode_denoised(
-    job: Job,
+    job: JobRecord,
     folder: Path,
     suffix: str,
     bits: int | None,
@@ -137,7 +139,7 @@ def _encode_denoised(
     max_side: int | None,
 ) -> bytes:
     """Encode a denoised image; at full size the same bytes as `DenoiseResult.save` writes."""
-    result = denoised(job, folder)
+    result = load_denoise_result(job, folder)
     try:
         result = result.at(strength, chroma)
     except ValueError as error:
@@ -158,7 +160,7 @@ def _encode_denoised(
     )
 
 
-def _content(job: Job) -> Upload:
+def _content(job: JobRecord) -> Upload:
     """Return the upload that is the content image of a job."""
     return next(upload for upload in job.uploads if upload.role == "content")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.errors import ImpastoError
-from impasto.provenance import Recipe
+from impasto.methods import Recipe
 from impasto.recipes import DenoiseRecipe
 
 MAX_STYLES = 4  # of one job

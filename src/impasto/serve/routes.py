@@ -17,17 +17,15 @@ from starlette.exceptions import HTTPException
 
 from impasto._version import __version__
 from impasto.errors import ImpastoError
+from impasto.methods import METHODS, MethodName
 from impasto.presets import PRESETS, thumbnail_path
-from impasto.provenance import MODELS
 from impasto.serve import uploads
-from impasto.serve.events import happenings
-from impasto.serve.job import Jobs, JobView, Method, Noise
+from impasto.serve.events import event_stream
 from impasto.serve.limits import MAX_PARTS, MAX_STYLES, RequestError
-from impasto.serve.run_job import FORMATS, public_message
+from impasto.serve.records import FORMATS, JobList, JobView, Noise
 from impasto.serve.service import Service, ServiceDependency
 from impasto.serve.uploads import ReceivedFile
 
-METHODS = ("style", "denoise", "reconstruct")
 _MAX_FIELD_BYTES = 1_000_000  # of a form's field that is not a file
 _SIGNATURE_BYTES = 4096  # of a file, that tell its format
 
@@ -185,7 +183,11 @@ def get_options(service: ServiceDependency) -> Choices:
 
 @cache
 def _recipe_schemas() -> dict[str, Any]:
-    return {method: MODELS[method].model_json_schema() for method in METHODS}
+    return {
+        name: method.recipe.model_json_schema()
+        for name, method in METHODS.items()
+        if method.on_server
+    }
 
 
 # New jobs, and pictures that are only read.
@@ -193,8 +195,9 @@ def _recipe_schemas() -> dict[str, Any]:
 
 def _recipe_form(method: str) -> Any:
     """Return the form field of a recipe; its schema in the API's description is the recipe's."""
+    recipe = METHODS[method].recipe
     return Form(
-        description=f"JSON of {MODELS[method].__name__}'s fields; the others have their defaults",
+        description=f"JSON of {recipe.__name__}'s fields; the others have their defaults",
         json_schema_extra={
             "contentMediaType": "application/json",
             "contentSchema": _recipe_schemas()[method],
@@ -273,7 +276,7 @@ async def inspect_recipe(
 
 async def _submit(
     service: Service,
-    method: Method,
+    method: MethodName,
     recipe: Any,
     files: Mapping[str, UploadFile | None],
     style_weights: Mapping[str, float] | None = None,
@@ -286,7 +289,7 @@ async def _submit(
         try:
             return service.workers.submit(job)
         except ImpastoError:
-            service.store.abandon(job.id)
+            service.store.discard_draft(job.id)
             raise
 
     return await run_in_threadpool(submit)
@@ -308,9 +311,9 @@ async def _receive(files: Mapping[str, UploadFile | None]) -> list[ReceivedFile]
 
 
 @router.get("/jobs", responses=_JOB_PROBLEMS)
-def list_jobs(service: ServiceDependency) -> Jobs:
+def list_jobs(service: ServiceDependency) -> JobList:
     """List all jobs, the newest first."""
-    return Jobs(jobs=service.workers.views())
+    return JobList(jobs=service.workers.views())
 
 
 @router.get("/jobs/{job}", responses=_JOB_PROBLEMS)
@@ -359,8 +362,8 @@ def get_input(
     original: Annotated[bool, Query(description="the uploaded file itself, unchanged")] = False,
 ) -> Response:
     """Return an input of a job: as a PNG, upright and in sRGB, or the file itself."""
-    record = service.workers.job(job)
-    folder = service.store.place(job)
+    record = service.workers.record(job)
+    folder = service.store.path(job)
     upload = next((upload for upload in record.uploads if upload.role == role), None)
     if upload is None:
         raise RequestError(404, f"this job has no {role}; see its inputs")
@@ -373,7 +376,7 @@ def get_input(
     try:
         data = downloads.encode_input(path, longest)
     except ImpastoError as error:
-        reason = public_message(str(error), record, folder)
+        reason = record.public_message(str(error), folder)
         raise RequestError(404, f"`{role}` cannot be shown: {reason}") from None
     return Response(data, media_type="image/png")
 
@@ -390,18 +393,18 @@ def get_result(
     """Return the result of a job as a file."""
     from impasto.serve import downloads  # imports PyTorch, see above
 
-    record = service.workers.job(job)
+    record = service.workers.record(job)
     if record.result is None:
         raise RequestError(
             409, f"the job must have a result first, got a {record.status} job; wait for it"
         )
-    folder = service.store.place(job)
+    folder = service.store.path(job)
     try:
         download = downloads.encode_result(record, folder, format, strength, chroma, longest)
     except RequestError:
         raise
     except ImpastoError as error:
-        raise RequestError(422, public_message(str(error), record, folder)) from None
+        raise RequestError(422, record.public_message(str(error), folder)) from None
     except FileNotFoundError:
         raise RequestError(
             404, "there is no such job; it may have expired or been deleted"
@@ -438,7 +441,7 @@ async def stream_events(service: ServiceDependency) -> StreamingResponse:
 
 
 def _event_response(service: Service, job: str | None) -> StreamingResponse:
-    messages = happenings(service.workers, job, lambda: service.closing)
+    messages = event_stream(service.workers, job, lambda: service.closing)
     return StreamingResponse(messages, media_type="text/event-stream")
 
 

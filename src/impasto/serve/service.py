@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 
 from impasto.presets import THUMBNAILS
 from impasto.serve.limits import ServeOptions
-from impasto.serve.store import Store
+from impasto.serve.records import Store
 from impasto.serve.workers import Workers
 
 PAGE = Path(__file__).parent / "page"

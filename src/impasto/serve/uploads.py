@@ -18,11 +18,11 @@ from impasto.images.header import read_header
 from impasto.images.header_check import HeaderInfo, check_header
 from impasto.images.source_files import unreadable_file
 from impasto.images.xmp import from_xmp
+from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe
-from impasto.provenance import MODELS, Recipe, read_provenance
-from impasto.serve.job import Job, Method, Noise, Upload
+from impasto.provenance import read_provenance
 from impasto.serve.limits import RequestError, check_work
-from impasto.serve.run_job import inputs_of, noise
+from impasto.serve.records import JobRecord, Noise, Upload, inputs_by_role
 from impasto.serve.service import Service
 from impasto.validation import validate
 
@@ -111,7 +111,7 @@ def parse_recipe(method: str, text: str) -> Recipe:
         if method == "style":
             recipe = style_recipe(str(options.pop("preset", "default")), **options)
         else:
-            recipe = validate(MODELS[method], options)
+            recipe = validate(METHODS[method].recipe, options)
     except (ValueError, TypeError) as error:
         raise RequestError(422, _error_sentence(error)) from None
     # A request must not make the server open a file of its own or download anything.
@@ -144,11 +144,11 @@ def parse_style_weights(text: str | None, count: int) -> list[float]:
 
 def create_job(
     service: Service,
-    method: Method,
+    method: MethodName,
     recipe: Recipe,
     files: Sequence[ReceivedFile],
     style_weights: Mapping[str, float],
-) -> Job:
+) -> JobRecord:
     """Check the files of a form, put them into the store and return a job that can be submitted.
 
     Args:
@@ -163,7 +163,7 @@ def create_job(
             to the styles; or the job is too much work.
     """
     headers = {file.role: _check_image(file, service.options.most_pixels, method) for file in files}
-    name, folder = service.store.begun()
+    name, folder = service.store.create_draft()
     try:
         uploads = [
             _store_file(file, folder, headers[file.role], style_weights.get(file.role))
@@ -173,10 +173,10 @@ def create_job(
         check_work(recipe, (content.width, content.height), service.options.most_work)
         _check_roles(recipe, {upload.role for upload in uploads})
     except BaseException:
-        service.store.abandon(name)
+        service.store.discard_draft(name)
         raise
     styles = [upload.name for upload in uploads if upload.role.startswith("style-")]
-    return Job(
+    return JobRecord(
         id=name,
         method=method,
         title=" × ".join([content.name, *styles]),
@@ -216,7 +216,7 @@ def read_uploaded_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe
                 weight=weight,
                 url=urls.get(source.sha256),
             )
-            for role, source, weight in inputs_of(provenance.inputs)
+            for role, source, weight in inputs_by_role(provenance.inputs)
         ],
     )
 
@@ -233,7 +233,7 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
     from impasto.images.open_input import open_input
 
     header = _check_header(file, service.options.most_pixels, pages=True)
-    name, folder = service.store.begun()
+    name, folder = service.store.create_draft()
     # Scientific data is read from a file, a plane at a time.
     path = folder / f"content{'.tif' if header.format == 'TIFF' else ''}"
     try:
@@ -241,7 +241,7 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
         with service.diagnosis_lock:
             source = open_input(path, name="content")
             if not isinstance(source, Image):
-                return noise(diagnose(source), header.size, stack=True)
+                return Noise.of(diagnose(source), header.size, stack=True)
             height, width = source.pixels.shape[-2:]
             top = max(0, height - _DIAGNOSED_SIDE) // 2
             left = max(0, width - _DIAGNOSED_SIDE) // 2
@@ -249,11 +249,11 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
                 :, top : top + _DIAGNOSED_SIDE, left : left + _DIAGNOSED_SIDE
             ]  # (C, H, W)
             diagnosis = diagnose(Image(middle, source.metadata))
-            return noise(diagnosis, source.size, stack=False)
+            return Noise.of(diagnosis, source.size, stack=False)
     except (ImageError, ValueError) as error:
         raise RequestError(422, _error_sentence(error, file.name)) from None
     finally:
-        service.store.abandon(name)
+        service.store.discard_draft(name)
 
 
 def _error_sentence(error: Exception, file: str = "") -> str:
@@ -290,12 +290,12 @@ def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> Header
         raise RequestError(422, str(error)) from None
 
 
-def _check_image(file: ReceivedFile, max_pixels: int, method: Method) -> HeaderInfo:
+def _check_image(file: ReceivedFile, max_pixels: int, method: MethodName) -> HeaderInfo:
     """Check a file's header and that the image is large enough for the method."""
-    pages = method == "denoise" and file.role == "content"
+    pages = METHODS[method].keeps_data and file.role == "content"
     header = _check_header(file, max_pixels, pages=pages)
     is_mask = file.role.partition("-")[0] in _MASK_ROLES
-    min_side = 1 if method == "denoise" or is_mask else _MIN_SIDE
+    min_side = 1 if METHODS[method].keeps_data or is_mask else _MIN_SIDE
     if min(header.size) < min_side:
         raise RequestError(
             422,
