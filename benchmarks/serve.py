@@ -73,11 +73,11 @@ def asker(address: str) -> httpx2.Client:
 
 def pictures() -> tuple[bytes, bytes]:
     """The demo's photograph and painting as files."""
-    from impasto.demo.painting import paint
-    from impasto.demo.photograph import photograph
+    from impasto.demo import painting, photograph
+    from impasto.images.resize import resize
     from impasto.images.write import encode
 
-    return encode(photograph(), "jpeg"), encode(paint((320, 256)), "jpeg")
+    return encode(photograph(), "jpeg"), encode(resize(painting(), (320, 256)), "jpeg")
 
 
 def submitted(client: httpx2.Client, files: tuple[bytes, bytes], **options: object) -> str:

@@ -95,7 +95,7 @@ NETWORK = {
         "texture": lambda *_, **__: None,
         "plan_texture": lambda *_, **__: None,
     },
-    "impasto.demo.run": {"demo": demo},
+    "impasto.demo": {"demo": demo},
     "impasto.device": {
         "select_device": lambda device: torch.device("cpu"),
         "select_precision": lambda device, wanted="auto": torch.float32,

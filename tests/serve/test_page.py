@@ -11,7 +11,7 @@ import torch
 from stage import TOKEN, listening, picture
 
 import impasto
-from impasto.demo.photograph import photograph
+from impasto.demo import photograph
 from impasto.images.resize import resize
 from impasto.images.write import encode
 from impasto.serve.service import PAGE

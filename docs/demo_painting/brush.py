@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from impasto.demo.pigment import Array
-from impasto.demo.scene import Scene
+from demo_painting.pigment import Array
+from demo_painting.scene import Scene
 
 PATTERNS = 32  # bristle patterns a brush has; strokes draw one each
 STEPS = 9  # steps of the path each way from where a stroke is aimed

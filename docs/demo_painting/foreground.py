@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from impasto.demo.pigment import Array, glaze, pigment, ramp
-from impasto.demo.scene import (
+from demo_painting.pigment import Array, glaze, pigment, ramp
+from demo_painting.scene import (
     BANK,
     FIELD,
     GRID,

@@ -1,14 +1,18 @@
-"""Laws of the demo's painting: repeatable, colorful, made of strokes, the same at every size."""
+"""The demo's painter: repeatable, colorful, made of strokes, the same painting at every size."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from demo_painting import paint
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from impasto.demo.painting import paint
+import impasto
+from impasto.demo import painting
+
+pytestmark = pytest.mark.slow  # the library never runs the painter, it ships one painting
 
 painted = cache(paint)
 SIZE = (240, 192)
@@ -35,6 +39,10 @@ def colorfulness(picture: Tensor) -> float:
     r, g, b = picture.numpy()
     rg, yb = r - g, (r + g) / 2 - b
     return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
+
+
+def test_the_bundled_painting_is_what_the_painter_paints():
+    assert impasto.psnr(paint(), painting()) > 35  # bundled as a JPEG
 
 
 def test_same_seed_same_bytes_other_seed_other_picture():

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from impasto.demo import foreground
-from impasto.demo.palette import PALETTES
-from impasto.demo.pigment import glaze, pigment, ramp
-from impasto.demo.scene import (
+from demo_painting import foreground
+from demo_painting.palette import PALETTES
+from demo_painting.pigment import glaze, pigment, ramp
+from demo_painting.scene import (
     BOAT,
     FAR,
     GRID,

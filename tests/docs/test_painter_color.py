@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from impasto.demo.palette import PALETTES
-from impasto.demo.pigment import glaze, linear_light, pigment, ramp, screen
+from demo_painting.palette import PALETTES
+from demo_painting.pigment import glaze, linear_light, pigment, ramp, screen
 
 
 @pytest.mark.parametrize("code", ["000000", "ffffff", "1d2f6f", "f2b565", "010101", "ff0000"])

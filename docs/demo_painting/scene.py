@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from impasto.demo.palette import Palette
-from impasto.demo.pigment import Array, pigment
+from demo_painting.palette import Palette
+from demo_painting.pigment import Array, pigment
 
 GRID = 560  # cells of a scene's grid in one unit
 

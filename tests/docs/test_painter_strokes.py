@@ -1,12 +1,13 @@
-"""Laws of the brush and the canvas."""
+"""The brush and the canvas of the demo's painter."""
 
 import numpy as np
+import pytest
+from demo_painting.brush import BRUSHES, STEPS, bristles, plan
+from demo_painting.canvas import lay, lit, primed
+from demo_painting.landscape import compose
+from demo_painting.scene import SKY, TREE, contour, ripple
 
-from impasto.demo.brush import BRUSHES, STEPS, bristles, plan
-from impasto.demo.canvas import lay, lit, primed
-from impasto.demo.landscape import compose
-from impasto.demo.scene import SKY, TREE, contour, ripple
-
+pytestmark = pytest.mark.slow  # the library never runs the painter, it ships one painting
 SCENE = compose(1.25, 7)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from impasto.demo.brush import Brush, Strokes
-from impasto.demo.pigment import Array, linear_light, pigment
+from demo_painting.brush import Brush, Strokes
+from demo_painting.pigment import Array, linear_light, pigment
 
 BATCH = 600_000  # samples placed at once
 # Under 1 / sqrt(2), so that a tilted lattice of samples leaves no pixel out.

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.demo.brush import BRUSHES, bristles, plan
-from impasto.demo.canvas import lay, lit, primed
-from impasto.demo.landscape import compose
-from impasto.demo.pigment import screen
+from demo_painting.brush import BRUSHES, bristles, plan
+from demo_painting.canvas import lay, lit, primed
+from demo_painting.landscape import compose
+from demo_painting.pigment import screen
 
 SIDES = (16, 4096)  # pixels a side may have
 FINE = 420  # pixels in one unit of the canvas, at least, before it is scaled down
