@@ -575,7 +575,7 @@ def test_what_is_no_tiff_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, why in {
         "empty.tif": "the file is empty",
-        "text.tif": "it is no picture format impasto knows",
+        "text.tif": "it is not in a format that impasto knows",
         "head.tif": "the file is cut short",
         "nothing.tif": "it has no pages",
         "far.tif": "the file is cut short",

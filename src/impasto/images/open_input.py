@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.files import file_sha256
 from impasto.images.image import Image, ImageMetadata, source_of
 from impasto.images.read import ImageSource, open_image
-from impasto.images.source_files import file_sha256
 from impasto.images.stack import Stack, array_stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.provenance import Input

@@ -16,9 +16,7 @@ import tifffile
 
 from impasto.errors import ImageFileError
 from impasto.images.formats import MAX_PIXELS
-from impasto.images.header import Unreadable, check_pixels
-from impasto.images.quiet import suppress_decoder_warnings
-from impasto.images.source_files import unreadable_file
+from impasto.images.header import Unreadable, check_pixels, unreadable_file
 from impasto.images.stack import TYPES
 from impasto.images.tiff_ifd import check_chain
 
@@ -63,7 +61,7 @@ class Pages:
         inside = self.shape[self.split :]
         try:
             if self.offsets is None:
-                with self.lock, suppress_decoder_warnings(), _reopened(self.series):
+                with self.lock, _reopened(self.series):
                     found = self.pages[number].asarray(maxworkers=1)
             else:
                 place = self.offsets[number]
@@ -81,7 +79,7 @@ class Pages:
             return []  # the first page's speak for it
         found = []
         try:
-            with self.lock, suppress_decoder_warnings(), _reopened(self.series) as file:
+            with self.lock, _reopened(self.series) as file:
                 for tag in self.pages[number].aspage().tags:
                     value = tag.value
                     if tag.dtype not in (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL):

@@ -10,9 +10,8 @@ import tifffile
 
 from impasto.errors import ImageFileError
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header import Unreadable
-from impasto.images.quiet import suppress_decoder_warnings
-from impasto.images.source_files import read_with, unreadable_file
+from impasto.images.header import Unreadable, decoding, unreadable_file
+from impasto.images.read import read_with
 from impasto.images.stack import CHANNELS, Stack, check_axes, sample_unit, scan_range
 from impasto.images.tiff_pages import WORDS, Pages, pages_of
 
@@ -55,14 +54,8 @@ def open_stack(path: str | Path, axes: str | None = None, name: str = "picture")
     try:
         if detect_format(head) != "TIFF":
             raise Unreadable(_other(head))
-        try:
-            with suppress_decoder_warnings():
-                pages, found = pages_of(Path(path), name)
-        except (Unreadable, MemoryError):
-            raise
-        # Decoders raise whatever a broken file makes them raise.
-        except Exception as error:
-            raise Unreadable("its TIFF header is broken or cut short") from error
+        with decoding("its TIFF header is broken or cut short"):
+            pages, found = pages_of(Path(path), name)
         if axes is not None:
             check_axes(axes, pages.shape)
         elif any(found.count(letter) != 1 for letter in "YX") or any(
@@ -103,7 +96,7 @@ def is_scientific_tiff(path: str | Path) -> bool:
     try:
         if detect_format(_head(Path(path))) != "TIFF":
             return False
-        with suppress_decoder_warnings(), tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(path) as file:
             page = file.pages[0]
             if file.is_imagej or file.is_ome:
                 return True

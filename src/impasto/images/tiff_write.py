@@ -16,7 +16,6 @@ from torch import Tensor
 
 from impasto.errors import ImageError
 from impasto.files import atomic_path, check_writable
-from impasto.images.quiet import suppress_decoder_warnings
 from impasto.images.stack import CHANNELS, Stack
 from impasto.images.tiff_ifd import add_bytes, rechain
 from impasto.images.tiff_pages import Pages, page_numbers
@@ -192,9 +191,8 @@ def _anew(path: Path, stack: Stack, recipe: str | None) -> Iterator[_Gathered]:
         if recipe and number == first and _room_for_recipe(source):
             kept = [tag for tag in kept if tag[0] != _XMP]
             kept.append((_XMP, _BYTES, None, to_xmp(recipe), True))
-        with suppress_decoder_warnings():
-            page = page.reshape(keyframe.shape)
-            writer.write(page, **layout, **_resolution(tags), extratags=kept)
+        page = page.reshape(keyframe.shape)
+        writer.write(page, **layout, **_resolution(tags), extratags=kept)
 
     def store(number: int, page: np.ndarray) -> None:
         write(writer, number, page)
@@ -238,10 +236,8 @@ def _array_file(
     # Channels side by side, which tifffile cannot have for bits, and does not for one.
     last = stack.axes[-1] in CHANNELS and stack.shape[-1] > 1 and stack.dtype.kind != "b"
     colors = last and stack.shape[-1] == 3 and stack.dtype.kind in "uf"
-    with (
-        suppress_decoder_warnings(),
-        tifffile.TiffWriter(path, byteorder=order, bigtiff=size > _CLASSIC, ome=False) as writer,
-    ):
+    big = size > _CLASSIC
+    with tifffile.TiffWriter(path, byteorder=order, bigtiff=big, ome=False) as writer:
         place = writer.write(
             data,
             shape=stack.shape,

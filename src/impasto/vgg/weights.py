@@ -25,7 +25,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from impasto.errors import WeightsError
-from impasto.images.source_files import file_sha256
+from impasto.files import file_sha256
 from impasto.recipes import BLOCKS
 
 OXFORD_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"

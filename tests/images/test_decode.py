@@ -1,4 +1,4 @@
-"""Nothing is cut: 16-bit PNG and TIFF, floats, 10- and 12-bit AVIF, and the many kinds of TIFF."""
+"""Full depth: 16-bit PNG and TIFF, floats, 10- and 12-bit AVIF, and the many kinds of TIFF."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from picture_makers import file_of, interlaced, noisy, with_chunk
+from image_makers import file_of, interlaced, noisy, with_chunk
 from PIL import Image
 
 from impasto import ImageError

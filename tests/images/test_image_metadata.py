@@ -1,9 +1,11 @@
-"""EXIF, orientation, dpi and recipes: into the record, into the file, and the facts of a file."""
+"""EXIF, orientation, dpi and recipes: read, written and described."""
 
 from __future__ import annotations
 
 import io
 import json
+import struct
+import warnings
 import zlib
 
 import imagecodecs
@@ -13,7 +15,7 @@ import tifffile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from picture_makers import FORMATS, chunk, file_of, noisy, rgb_profile, smooth, with_chunk
+from image_makers import FORMATS, chunk, file_of, noisy, rgb_profile, smooth, with_chunk
 from PIL import Image, ImageOps
 
 from impasto import ImageError
@@ -42,7 +44,7 @@ def kept(picture) -> Image.Exif:
 
 
 def corners() -> np.ndarray:
-    """A picture no two orientations of which look alike, (24, 40, 3)."""
+    """Return an image that looks different in each orientation, (24, 40, 3)."""
     image = np.full((24, 40, 3), 128, np.uint8)
     image[:12, :20], image[:12, 20:], image[12:, :20] = (230, 20, 20), (20, 230, 20), (20, 20, 230)
     return image
@@ -148,6 +150,39 @@ def test_broken_exif_is_as_good_as_none():
         assert describe_image(data)["exif"] == {}
         assert open_image(encode(picture.pixels, "jpg", metadata=picture.metadata)).size == (13, 9)
     assert len(encode(torch.zeros(3, 2, 2), "png", metadata=ImageMetadata(exif=b"nonsense"))) > 0
+
+
+@pytest.mark.parametrize("action", ["error", "always"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_broken_entries_of_exif_are_left_out_without_a_warning(format, action):
+    data = file_of(Image.fromarray(smooth()), format, exif=camera_exif().tobytes())
+    for entry in (struct.pack(">HHI", 0x9003, 2, 20), struct.pack(">HHI", 306, 2, 20)):
+        broken = data.replace(entry, entry[:4] + struct.pack(">I", 10**6))
+        if format == "TIFF":
+            entry = entry[1::-1] + entry[3:1:-1] + entry[:3:-1]
+            broken = data.replace(entry, entry[:4] + struct.pack("<I", 10**6))
+        if format == "PNG":  # whose chunks have checksums
+            block = camera_exif().tobytes()[6:].replace(entry, entry[:4] + struct.pack(">I", 10**6))
+            broken = with_chunk(file_of(Image.fromarray(smooth()), "PNG"), b"eXIf", block)
+        assert broken != data
+        with warnings.catch_warnings(record=True) as issued:
+            warnings.simplefilter(action)
+            filters = list(warnings.filters)
+            exif = kept(open_image(broken))
+            facts = describe_image(broken)["exif"]
+            assert warnings.filters == filters
+        assert not issued
+        assert exif[271] == "Maker"
+        assert facts["make"] == "Maker"
+        assert 0x9003 not in exif.get_ifd(0x8769) or 306 not in exif
+
+
+def test_of_too_many_values_in_exif_the_first_counts():
+    orientation = struct.pack(">HHI", 274, 3, 1)
+    block = camera_exif(6).tobytes().replace(orientation, struct.pack(">HHI", 274, 3, 2))
+    for format in ("PNG", "JPEG", "WEBP"):
+        data = file_of(Image.fromarray(smooth()), format, exif=block)
+        assert open_image(data).size == (24, 40)
 
 
 def test_exif_too_long_for_a_jpeg_is_left_out():
@@ -286,6 +321,10 @@ def test_frames_are_counted_and_pixels_are_not_decoded():
     for format in ("PNG", "WEBP", "TIFF", "AVIF"):
         data = file_of(frames[0], format, save_all=True, append_images=frames[1:])
         assert describe_image(data)["frames"] == 3, format
+    several = file_of(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert describe_image(several)["frames"] == 3
+    assert describe_image(several)["format"] == "JPEG"
+    assert describe_image(several.replace(b"MPF\0II*\0\x08", b"MPF\0II*\0\xff"))["frames"] == 1
     png = file_of(Image.fromarray(noisy(64, 64)), "PNG")
     assert describe_image(png[: len(png) // 2])["size"] == [64, 64]
 

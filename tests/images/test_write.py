@@ -1,4 +1,4 @@
-"""What is saved is what is read back, and it is saved whole or not at all."""
+"""Saved images are read back as they were, and are saved whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from picture_makers import FORMATS, file_of, noisy, smooth
+from image_makers import FORMATS, file_of, noisy, smooth
 from PIL import Image
 
 from impasto import ImageError

@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from picture_makers import (
+from image_makers import (
     PRIMARIES,
     cmyk_profile,
     expected_srgb,

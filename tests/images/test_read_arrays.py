@@ -1,4 +1,4 @@
-"""Pictures from arrays, tensors and Pillow images."""
+"""Images from arrays, tensors and Pillow images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from picture_makers import file_of, noisy, rgb_profile, smooth
+from image_makers import file_of, noisy, rgb_profile, smooth
 
 from impasto import ImageError
 from impasto.images.image import Image, ImageMetadata

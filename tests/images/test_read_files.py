@@ -1,4 +1,4 @@
-"""Files as they come: every format and mode read, everything else refused in one sentence."""
+"""Files: every format and mode is read, everything else is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from picture_makers import FORMATS, chunk, file_of, noisy, smooth, with_chunk
+from image_makers import FORMATS, chunk, file_of, noisy, smooth, with_chunk
 from PIL import Image
 
 from impasto import ImageError
-from impasto.images.read import open_image
+from impasto.images.read import describe_image, open_image
 
 WAY_OUT = "give a JPEG, PNG, WebP, TIFF or AVIF file"
 
@@ -153,7 +153,7 @@ def test_missing_folder_empty_text_and_null(tmp_path):
     assert f"got {empty}: the file is empty;" in refused(empty)
     text = tmp_path / "text.png"
     text.write_text("Dear diary, today I painted.")
-    assert "it is no picture format impasto knows" in refused(text)
+    assert "it is not in a format that impasto knows" in refused(text)
     assert "got 0 bytes: the file is empty" in refused(b"")
     assert "it is a device" in refused(Path(os.devnull))
 
@@ -186,8 +186,8 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
         (b"%!PS-Adobe", "an EPS"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC"),
-        (bytes(100), "no picture format impasto knows"),
-        (b"\x89PNG", "no picture format impasto knows"),
+        (bytes(100), "not in a format that impasto knows"),
+        (b"\x89PNG", "not in a format that impasto knows"),
     ],
 )
 def test_other_formats_are_refused_by_name(start, words):
@@ -319,6 +319,23 @@ def test_pillows_own_limit_neither_warns_nor_refuses(monkeypatch, recwarn):
     assert not recwarn.list
 
 
+def test_a_tiff_for_libtiff_with_broken_tags_is_read():
+    bilevel = noisy()[..., 0] > 100
+    data = file_of(Image.fromarray(bilevel), "TIFF", compression="group4", tiffinfo={270: "a view"})
+    place = data.index(struct.pack("<HHI", 270, 2, 7)) + 4
+    data = data[:place] + struct.pack("<I", 10**6) + data[place + 4 :]
+    assert torch.equal(open_image(data).pixels[0], torch.from_numpy(bilevel).float())
+
+
+def test_an_animated_png_that_contradicts_itself_is_read_as_one_image():
+    frames = [Image.fromarray(noisy()), Image.fromarray(255 - noisy())]
+    data = file_of(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    assert describe_image(data)["frames"] == 2
+    for control in (struct.pack(">II", 2, 0), bytes(8)):
+        assert describe_image(with_chunk(data, b"acTL", control))["frames"] == 1
+        assert open_image(with_chunk(data, b"acTL", control)).size == (13, 9)
+
+
 def test_a_header_of_nonsense_is_refused(capfd):
     for start in (b"\xff\xd8\xff", huge_png()[:16] + b"\0\0\0\5" * 2, b"RIFFxxxxWEBP", b"II*\0"):
         assert "header is broken or cut short" in refused(start + b"\x01\x02" * 40)
@@ -345,5 +362,5 @@ def test_a_stream_open_for_text_is_a_type_error(tmp_path):
 def test_errors_name_the_argument_and_the_stream():
     stream = io.BytesIO(b"hello")
     stream.name = "<stdin>"
-    with pytest.raises(ImageError, match=r"^`style` must be .*, got <stdin>: it is no picture"):
+    with pytest.raises(ImageError, match=r"^`style` must be .*, got <stdin>: it is not in a"):
         open_image(stream, name="style")

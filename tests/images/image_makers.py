@@ -1,4 +1,4 @@
-"""Tiny pictures and hand-made files for the tests of the picture room."""
+"""Tiny images and hand-made files for the tests of images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def noisy(height: int = 9, width: int = 13, channels: int = 3, dtype=np.uint8) -
 
 
 def file_of(image: Image.Image, format: str, **options) -> bytes:
-    """An image as Pillow writes it."""
+    """Return an image as Pillow writes it."""
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
@@ -75,7 +75,7 @@ def rgb_profile(name: str, gamma: float = 2.2) -> bytes:
 
 
 def expected_srgb(colors: np.ndarray, name: str, gamma: float = 2.2) -> np.ndarray:
-    """What colors of that profile are in sRGB, by the textbook."""
+    """Convert colors of that profile to sRGB, by the textbook."""
     matrix = np.linalg.inv(_to_xyz(SRGB)) @ _to_xyz(PRIMARIES[name])
     linear = np.clip(colors**gamma @ matrix.T, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

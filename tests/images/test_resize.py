@@ -1,4 +1,4 @@
-"""Laws of sizes, of resizing and of filling what is transparent."""
+"""Properties of sizes, of resizing, and of filling transparent pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.images.image import Image, ImageMetadata
-from impasto.images.resize import composite_rgb, fit_longest_side, resize
+from impasto.images.resize import composite_rgb, fit_longest_side, resize, thumbnail
 
 sides = st.integers(1, 20_000)
 sizes = st.tuples(sides, sides)
@@ -95,6 +95,12 @@ def test_resizing_turns_with_the_picture():
     assert torch.allclose(resize(pixels, (11, 13)), turned, atol=1e-5)
     mirrored = resize(pixels.flip(2), (11, 13)).flip(2)
     assert torch.allclose(resize(pixels, (11, 13)), mirrored, atol=1e-5)
+
+
+def test_a_thumbnail_shrinks_but_never_grows():
+    pixels = torch.rand(3, 30, 40)
+    assert thumbnail(pixels, 20).shape == (3, 15, 20)
+    assert thumbnail(pixels, 40) is thumbnail(pixels, 100) is pixels
 
 
 def test_a_batch_is_refused():
