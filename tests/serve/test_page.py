@@ -243,7 +243,7 @@ def test_clean_and_choose_how_much(opens, tmp_path):
     page.wait_for_selector("#diagnosis:has-text('Gaussian')")
     said = page.inner_text("#diagnosis")
     assert re.search(r"Sigma up to 2[4-7]\.\d of 255", said)
-    assert "nl-wiener takes it away" in said
+    assert "nl-wiener removes it" in said
     with page.expect_response("**/v1/jobs/denoise") as answered:
         page.click("#go")
     ended(page, answered.value.json()["id"])
@@ -298,7 +298,7 @@ def test_what_is_no_picture_is_said_and_nothing_is_lost(opens, cat):
     page = opens()
     drop(page, "#content-well", ("cat.png", cat))
     drop(page, "#content-well", ("notes.txt", b"hello"))
-    page.wait_for_selector("#error:has-text('notes.txt is no picture')")
+    page.wait_for_selector("#error:has-text('notes.txt is not a picture')")
     assert "cat.png" in page.inner_text("#content-well")
     page.click("#error button")
     drop(page, "#style-well", ("broken.png", b"\x89PNG\r\n\x1a\n broken"))
