@@ -137,6 +137,8 @@ def test_paint_watch_stop_compare_and_download(opens, cat, tmp_path):
     page.wait_for_function("() => document.querySelector('#progress').value > 0")
     assert "of 5000" in page.inner_text("#progress-text")
     page.wait_for_selector("#losses[aria-label*=content]")
+    names = page.locator("#loss-names span").all_inner_texts()
+    assert names == ["content loss", "style loss"]
     page.click("#stop")
     ended(page, job)
     assert page.inner_text("#done-text").startswith("Stopped early · 128 × 85")
