@@ -137,6 +137,8 @@ def test_paint_watch_stop_compare_and_download(opens, cat, tmp_path):
     page.wait_for_function("() => document.querySelector('#progress').value > 0")
     assert "of 5000" in page.inner_text("#progress-text")
     page.wait_for_selector("#losses[aria-label*=content]")
+    names = page.locator("#loss-names span").all_inner_texts()
+    assert names == ["content loss", "style loss"]
     page.click("#stop")
     ended(page, job)
     assert page.inner_text("#done-text").startswith("Stopped early · 128 × 85")
@@ -243,7 +245,7 @@ def test_clean_and_choose_how_much(opens, tmp_path):
     page.wait_for_selector("#diagnosis:has-text('Gaussian')")
     said = page.inner_text("#diagnosis")
     assert re.search(r"Sigma up to 2[4-7]\.\d of 255", said)
-    assert "nl-wiener takes it away" in said
+    assert "nl-wiener removes it" in said
     with page.expect_response("**/v1/jobs/denoise") as answered:
         page.click("#go")
     ended(page, answered.value.json()["id"])
@@ -298,7 +300,7 @@ def test_what_is_no_picture_is_said_and_nothing_is_lost(opens, cat):
     page = opens()
     drop(page, "#content-well", ("cat.png", cat))
     drop(page, "#content-well", ("notes.txt", b"hello"))
-    page.wait_for_selector("#error:has-text('notes.txt is no picture')")
+    page.wait_for_selector("#error:has-text('notes.txt is not a picture')")
     assert "cat.png" in page.inner_text("#content-well")
     page.click("#error button")
     drop(page, "#style-well", ("broken.png", b"\x89PNG\r\n\x1a\n broken"))

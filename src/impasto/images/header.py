@@ -43,7 +43,7 @@ _MPF_COUNT, _MPF_ENTRIES = 0xB001, 0xB002
 class Unreadable(Exception):
     """The reason why a file cannot be read, worded to end a sentence, and perhaps a way out.
 
-    Only used inside this package: `refusing` turns it into an `ImageError`.
+    Only used inside this package: `refusing` turns it into an `ImageFileError`.
     """
 
 
@@ -61,7 +61,7 @@ def decoding(reason: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def refusing(name: str, label: str, **words: str) -> Iterator[None]:
-    """Turn `Unreadable` into the `ImageError` that refuses a file.
+    """Turn `Unreadable` into the `ImageFileError` that refuses a file.
 
     Args:
         name: the argument's name in the error.

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from impasto.errors import ImageError, ImageFileError, OptionError
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header import Header, check_header, read_header, unreadable_file
+from impasto.images.header import Header, check_header, unreadable_file
 from impasto.images.xmp import from_xmp
 from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe
@@ -281,7 +281,7 @@ def _is_weight(value: Any) -> bool:
 
 
 def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> Header:
-    """Return the size and format in a file's header, after checking them."""
+    """Return the header of a file, after checking it."""
     try:
         return check_header(file.data, file.role, file.name, max_pixels, pages=pages)
     except ImageError as error:
@@ -341,8 +341,7 @@ def _recipe_text(file: ReceivedFile, max_pixels: int) -> str:
     """Return the JSON of a recipe: the file itself, or what is stored inside an image."""
     if _is_json(file):
         return file.data.decode("utf-8", "replace")
-    _check_header(file, max_pixels, pages=False)
-    text = from_xmp(read_header(file.data, max_pixels).xmp)
+    text = from_xmp(_check_header(file, max_pixels, pages=False).xmp)
     if text is None:
         raise RequestError(
             422,

@@ -4,9 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from impasto.denoising.network import REACH, denoised, initial_parameters, predicted_noise
-from impasto.denoising.pairs import pair_downsampled
-from impasto.denoising.zs_n2n import pair_loss
+from impasto.denoising.zs_n2n import (
+    REACH,
+    initial_parameters,
+    pair_downsample,
+    pair_loss,
+    predict_noise,
+    remove_noise,
+)
 
 
 @pytest.mark.parametrize(("channels", "count"), [(1, 21_313), (3, 22_275)])
@@ -38,8 +43,8 @@ def test_it_is_the_papers_network():
         for own, ours in zip(same.parameters(), parameters, strict=True):
             own.copy_(ours)
         x = torch.rand(1, 3, 9, 7)
-        assert torch.allclose(predicted_noise(parameters, x), same(x), atol=1e-6)
-        assert torch.allclose(denoised(parameters, x), x - same(x), atol=1e-6)
+        assert torch.allclose(predict_noise(parameters, x), same(x), atol=1e-6)
+        assert torch.allclose(remove_noise(parameters, x), x - same(x), atol=1e-6)
 
 
 def test_a_value_sees_so_far_and_no_further():
@@ -48,19 +53,19 @@ def test_a_value_sees_so_far_and_no_further():
     other = x.clone()
     other[0, 0, 5, 5 + REACH + 1] += 1
     with torch.no_grad():
-        first, second = predicted_noise(parameters, x), predicted_noise(parameters, other)
+        first, second = predict_noise(parameters, x), predict_noise(parameters, other)
     assert torch.equal(first[0, 0, 5, :6], second[0, 0, 5, :6])
     other[0, 0, 5, 5 + REACH] += 1
     with torch.no_grad():
-        assert predicted_noise(parameters, other)[0, 0, 5, 5] != first[0, 0, 5, 5]
+        assert predict_noise(parameters, other)[0, 0, 5, 5] != first[0, 0, 5, 5]
 
 
 def test_the_loss_is_the_papers():
     parameters = [one.double() for one in initial_parameters(3, seed=3)]
     y = torch.rand(1, 3, 10, 8, dtype=torch.float64)
-    first, second = pair_downsampled(y)
-    first_clean, second_clean = (d - predicted_noise(parameters, d) for d in (first, second))
-    down_first, down_second = pair_downsampled(y - predicted_noise(parameters, y))
+    first, second = pair_downsample(y)
+    first_clean, second_clean = (d - predict_noise(parameters, d) for d in (first, second))
+    down_first, down_second = pair_downsample(y - predict_noise(parameters, y))
 
     def mse(a, b):
         return ((a - b) ** 2).mean()

@@ -1,27 +1,37 @@
-"""Grouping: the nearest patches are found, wherever the picture is cut."""
+"""Block matching and the filters on its groups, wherever the picture is cut into blocks."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from impasto.denoising.block_matching import Groups, blocks, match_blocks, patch_size, patches
-from impasto.denoising.nl_ridge import ridge_estimate, wiener_estimate
+from impasto.denoising.block_matching import (
+    Groups,
+    extract_patches,
+    match_blocks,
+    patch_size,
+    split_into_blocks,
+)
+from impasto.denoising.nl_wiener import nl_wiener, ridge_estimate, wiener_estimate
+from impasto.denoising.noise import white_noise
+from impasto.recipes import DenoiseRecipe
 
 GROUPS = Groups(patch=5, similar=6, window=13, stride=3)
 PICTURE = torch.rand(61, 83, generator=torch.Generator().manual_seed(0))
 
 
 def test_patches_lie_by_rows():
-    found = patches(torch.arange(12.0).view(3, 4), (2, 2))
-    assert found.shape == (6, 4)
-    assert found[0].tolist() == [0, 1, 4, 5]
-    assert found[4].tolist() == [5, 6, 9, 10]
+    result = extract_patches(torch.arange(12.0).view(3, 4), (2, 2))
+    assert result.shape == (6, 4)
+    assert result[0].tolist() == [0, 1, 4, 5]
+    assert result[4].tolist() == [5, 6, 9, 10]
 
 
 @pytest.mark.parametrize("size", [(61, 83), (5, 40), (3, 9), (1, 1)])
 def test_every_pixel_lies_in_a_reference_patch(size):
     patch = patch_size(size, GROUPS)
     seen = torch.zeros(size, dtype=torch.bool)
-    for block in blocks(size, GROUPS):
+    for block in split_into_blocks(size, GROUPS):
         for y in (block.down + block.rows.start).flatten().tolist():
             for x in (block.across + block.columns.start).flatten().tolist():
                 assert y + patch[0] <= block.rows.stop
@@ -31,10 +41,10 @@ def test_every_pixel_lies_in_a_reference_patch(size):
 
 
 def test_a_group_holds_the_nearest_patches_of_its_window_and_its_reference():
-    (block,) = blocks(tuple(PICTURE[:40, :40].shape), GROUPS)
+    (block,) = split_into_blocks(tuple(PICTURE[:40, :40].shape), GROUPS)
     guide = PICTURE[:40, :40]
     near = match_blocks(guide, block, GROUPS)
-    rows = patches(guide, (5, 5))
+    rows = extract_patches(guide, (5, 5))
     columns = 36
     cells = [
         (y, x)
@@ -69,7 +79,7 @@ def test_parts_decide_about_memory_only(method, monkeypatch):
     pilot = () if method is ridge_estimate else (noisy,)
     whole = method(noisy, *pilot, PICTURE, variance, GROUPS)
     monkeypatch.setattr("impasto.denoising.block_matching._BLOCK", 2)
-    monkeypatch.setattr("impasto.denoising.nl_ridge._VALUES", 2**12)
+    monkeypatch.setattr("impasto.denoising.nl_wiener._CHUNK", 2**12)
     assert torch.allclose(method(noisy, *pilot, PICTURE, variance, GROUPS), whole, atol=2e-4)
 
 
@@ -79,8 +89,8 @@ def test_noise_falls_and_without_noise_nothing_moves(method):
     noise = 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     noisy = clean + noise
     pilot = () if method is ridge_estimate else (clean,)
-    found = method(noisy, *pilot, noisy[0], torch.full_like(noisy, 0.01), GROUPS)
-    assert (found - clean).square().mean() < 0.4 * noise.square().mean()
+    result = method(noisy, *pilot, noisy[0], torch.full_like(noisy, 0.01), GROUPS)
+    assert (result - clean).square().mean() < 0.4 * noise.square().mean()
     still = method(noisy, *pilot, noisy[0], torch.full_like(noisy, 1e-12), GROUPS)
     assert (still - noisy).abs().max() < 0.01
 
@@ -90,8 +100,8 @@ def test_noise_of_half_the_picture_is_taken_from_that_half():
     where = (torch.arange(64) >= 32).float().expand(1, 48, 64)
     noise = 0.1 * where * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     noisy = clean + noise
-    found = ridge_estimate(noisy, noisy[0], 0.01 * where + 1e-9, GROUPS)
-    left, right = (found - noisy)[..., :24].abs().mean(), (found - noisy)[..., 40:].abs().mean()
+    result = ridge_estimate(noisy, noisy[0], 0.01 * where + 1e-9, GROUPS)
+    left, right = (result - noisy)[..., :24].abs().mean(), (result - noisy)[..., 40:].abs().mean()
     assert left < 0.05 * right
 
 
@@ -105,8 +115,21 @@ def test_shared_noise_needs_its_correlation():
     noisy = clean + shared[0]
     table = torch.tensor([[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]])
     variance = torch.full_like(noisy, 0.01)
-    told, untold = (
+    known, unknown = (
         (wiener_estimate(noisy, clean, clean[0], variance, GROUPS, lags) - clean).square().mean()
         for lags in ([table], None)
     )
-    assert told < 0.9 * untold
+    assert known < 0.9 * unknown
+
+
+def test_tensors_are_made_on_the_pictures_device():
+    """With another default device, a tensor made without `device=` would not fit the others."""
+    noisy = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0))
+    table = torch.tensor([[0.0, 0.25, 0.0], [0.25, 1, 0.25], [0.0, 0.25, 0.0]]).expand(3, 3, 3)
+    white = white_noise(0.01, 0.001, 3, (True, False))
+    recipe = DenoiseRecipe(device="cpu", effort="quick")
+    for noise in (white, replace(white, autocorrelation=table)):
+        denoise_plane = nl_wiener(noisy[None], noise, recipe, lambda *_: True)
+        expected = denoise_plane(noisy)
+        with torch.device("meta"):
+            assert torch.equal(denoise_plane(noisy), expected)
