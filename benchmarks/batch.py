@@ -24,11 +24,17 @@ import psutil
 from PIL import Image
 
 from impasto.batch import storage
-from impasto.batch.job import algorithm_versions
-from impasto.batch.manifest import DONE, Manifest, Row, input_stamps, job_digest, manifest_path
-from impasto.batch.plan import BatchPlan, jobs
-from impasto.batch.progress import Progress
-from impasto.batch.run import run_batch
+from impasto.batch.manifest import (
+    Manifest,
+    Row,
+    algorithm_versions,
+    input_stamps,
+    job_digest,
+    manifest_path,
+)
+from impasto.batch.plan import BatchPlan, plan_jobs
+from impasto.batch.run import BatchProgress, run_batch
+from impasto.jobs.job import DONE
 from impasto.presets import style_recipe
 from impasto.recipes import DenoiseRecipe
 
@@ -89,13 +95,13 @@ def make_plan(arguments: argparse.Namespace, root: Path, executor: str) -> Batch
     return BatchPlan("style", source, (str(root / "style"),), output, recipe)
 
 
-def measure(plan: BatchPlan, executor: str, workers: int) -> tuple[float, float, Progress]:
+def measure(plan: BatchPlan, executor: str, workers: int) -> tuple[float, float, BatchProgress]:
     """Seconds of a batch, and how much memory grew in percent."""
     sizes: list[int] = []
     ended = threading.Event()
-    progress = Progress(1, workers)
+    progress = BatchProgress(1, workers)
 
-    def watch(latest: Progress) -> None:
+    def watch(latest: BatchProgress) -> None:
         nonlocal progress
         progress = latest
 
@@ -142,19 +148,19 @@ def time_resume(root: Path, count: int) -> float:
     for number in range(count):
         for name in ("many", "done"):
             (root / name / f"{number:05}.png").write_bytes(data)
-    account = Manifest(manifest_path(plan.output))
+    manifest = Manifest(manifest_path(plan.output))
     rows = []
-    for job in jobs(plan):
-        stamp = storage.stamp(job.output)
+    for job in plan_jobs(plan):
+        stamp = storage.file_stamp(job.output)
         row = Row(
             DONE,
             job=job_digest(job),
-            algorithm=algorithm_versions(),
-            seen=input_stamps(job, {}),
+            versions=algorithm_versions(),
+            input_stamps=input_stamps(job, {}),
         )
-        rows.append((job.output, row._replace(written=str(tuple(stamp or ())))))
-    account.put(rows)
-    account.close()
+        rows.append((job.output, row._replace(output_stamp=str(tuple(stamp or ())))))
+    manifest.save(rows)
+    manifest.close()
     began = time.perf_counter()
     result = run_batch(plan)
     seconds = time.perf_counter() - began

@@ -54,7 +54,7 @@ def main() -> None:
         json.dumps(
             {
                 "size": [begin.shape[2], begin.shape[1]],
-                "tiles": len(tiled.sweep.parts[0].tiles),
+                "tiles": len(tiled.sweep.segments[0].tiles),
                 "loss_difference": abs(other_first.value / first.value - 1),
                 "gradient_difference": rms_difference(first.gradient, other_first.gradient)
                 / rms_difference(first.gradient, 0 * first.gradient),

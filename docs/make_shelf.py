@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
 import impasto
-from impasto.serve.static import PAGE
+from impasto.serve.service import PAGE
 
 WIDE, HIGH = 640, 512
 Image = np.ndarray  # (HIGH, WIDE, 3) in [0, 1]

@@ -98,7 +98,7 @@ NETWORK = {
     "impasto.demo": {"demo": demo},
     "impasto.device": {
         "select_device": lambda device: torch.device("cpu"),
-        "select_precision": lambda device, wanted="auto": torch.float32,
+        "select_precision": lambda device, precision="auto": torch.float32,
     },
     "impasto.vgg.weights": {"load_weights": lambda weights="oxford": {}},
 }

@@ -27,7 +27,7 @@ from impasto.validation import validate
 
 if TYPE_CHECKING:
     from impasto.batch.plan import BatchPlan
-    from impasto.batch.progress import Progress
+    from impasto.batch.run import BatchProgress
 
 F = TypeVar("F", bound=Callable[..., Any])
 SOME, NONE, INTERRUPTED = 3, 1, 130
@@ -189,7 +189,7 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
         return _rehearse(plan, chosen, options["as_json"])
     said = "finishing the pictures at hand; once more to abandon them"
     with interruptible(said) as asked, show_batch(options["progress"]) as draw:
-        found = run_batch(plan, **chosen, on_progress=draw, asked=asked)
+        found = run_batch(plan, **chosen, on_progress=draw, stop=asked)
     if options["as_json"]:
         click.echo(json.dumps(_facts(found, plan.output), ensure_ascii=False))
     else:
@@ -215,7 +215,7 @@ def _rehearse(plan: BatchPlan, chosen: dict[str, Any], as_json: bool) -> int:
     return 0
 
 
-def _report(found: Progress, output: str) -> None:
+def _report(found: BatchProgress, output: str) -> None:
     """Say what became of a batch: failures on stderr, the folder on stdout."""
     for place, reason in found.failed.items():
         click.echo(f"impasto: {place}: {reason}", err=True)
@@ -230,7 +230,7 @@ def _report(found: Progress, output: str) -> None:
     click.echo(output)
 
 
-def _facts(found: Progress, output: str) -> dict[str, Any]:
+def _facts(found: BatchProgress, output: str) -> dict[str, Any]:
     """What `--json` says of a batch."""
     each = sorted(found.each)
     return {

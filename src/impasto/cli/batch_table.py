@@ -13,7 +13,7 @@ import click
 from impasto.cli.progress import format_duration
 
 if TYPE_CHECKING:
-    from impasto.batch.progress import OnProgress, Progress
+    from impasto.batch.run import BatchProgress, OnProgress
 
 _SHOWN = 8  # pictures being made, at most
 _EVERY = 30.0  # seconds between lines where there is no terminal
@@ -27,7 +27,7 @@ def show_batch(wanted: bool | None) -> Iterator[OnProgress]:
         wanted: True shows, False is silent, None shows only where stderr is a terminal.
 
     Returns:
-        A context manager that gives the function to call with each `Progress`.
+        A context manager that gives the function to call with each `BatchProgress`.
     """
     terminal = sys.stderr.isatty()
     if wanted is False or (wanted is None and not terminal):
@@ -39,12 +39,12 @@ def show_batch(wanted: bool | None) -> Iterator[OnProgress]:
         yield _lines()
 
 
-def line(progress: Progress) -> str:
+def line(progress: BatchProgress) -> str:
     """A batch in a line.
 
     Example:
-        >>> from impasto.batch.progress import Progress
-        >>> line(Progress(total=10, workers=2, done=5, made=4, seconds=8.0, each=[4.0] * 4))
+        >>> from impasto.batch.run import BatchProgress
+        >>> line(BatchProgress(total=10, workers=2, done=5, made=4, seconds=8.0, each=[4.0] * 4))
         '5/10 done  2.0 s a picture  1800 an hour  0:10 left'
     """
     words = [f"{progress.done}/{progress.total} done"]
@@ -62,7 +62,7 @@ def _lines() -> OnProgress:
     """A line at the start, now and then, and at the end."""
     latest = -_EVERY
 
-    def draw(progress: Progress) -> None:
+    def draw(progress: BatchProgress) -> None:
         nonlocal latest
         now = time.monotonic()
         if now - latest >= _EVERY or not progress.left:
@@ -80,13 +80,13 @@ def _live() -> Iterator[OnProgress]:
 
     with Live(console=Console(stderr=True), refresh_per_second=4) as live:
 
-        def draw(progress: Progress) -> None:
+        def draw(progress: BatchProgress) -> None:
             live.update(_table(progress))
 
         yield draw
 
 
-def _table(progress: Progress) -> Any:
+def _table(progress: BatchProgress) -> Any:
     """The table: how far, what is being made, what failed last."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table

@@ -96,7 +96,7 @@ def _verdict(error: Exception, words: Sequence[str]) -> tuple[str, int]:
         way_out = "clean a part of it" if "denoise" in words[:1] else "ask for a smaller `--size`"
         return f"there is not enough memory for this run; {way_out}", FAILED
     if isinstance(error, (ValueError, TypeError)):
-        return option_errors(str(error)), MISUSED
+        return option_errors(error), MISUSED
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}", FAILED

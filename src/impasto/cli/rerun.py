@@ -77,7 +77,7 @@ def rerun(file: str, output: str | None, **options: Any) -> int:
     )
     for change in found.changes:
         click.echo(f"impasto: {change}", err=True)
-    wished = found.account.output
+    wished = found.provenance.output
     saving = files.SaveOptions(
         place,
         options["overwrite"],
@@ -97,7 +97,7 @@ def rerun(file: str, output: str | None, **options: Any) -> int:
         written = place if measured else files.write_result(saving, result)
     facts = {
         "output": written,
-        "method": found.account.method,
+        "method": found.provenance.method,
         "seconds": round(time.monotonic() - began, 3),
         "changes": list(found.changes),
     }
@@ -112,7 +112,7 @@ def _measured(found: RerunPlan, place: str) -> bool:
     """Whether measured data is to be cleaned into a TIFF; refuses any other kind of file."""
     from impasto.images.stack import Stack
 
-    source = found.pictures.get("content")
+    source = found.images.get("content")
     tiff = Path(place).suffix.lower() in (".tif", ".tiff")
     if isinstance(source, Stack) and not tiff and not source.single:
         raise ValueError(
@@ -125,7 +125,7 @@ def _cleaned(found: RerunPlan, saving: files.SaveOptions, on_step: OnStep) -> No
     """Clean measured data once more, a plane at a time."""
     from impasto.denoising.denoise import denoise_stack, denoising_provenance
 
-    source, recipe = found.pictures["content"], found.account.recipe
+    source, recipe = found.images["content"], found.provenance.recipe
     rules = {"on_step": on_step, "overwrite": saving.overwrite}
     try:
         denoise_stack(source, saving.output, recipe=recipe, **rules)

@@ -43,7 +43,7 @@ def serve(allow_host: tuple[str, ...], no_browser: bool, **texts: str | None) ->
 
     options = validate(ServeOptions, given_options(ServeOptions, texts))
     try:
-        from impasto.serve.server import open_server
+        from impasto.serve.app import open_server
     except ModuleNotFoundError as error:
         raise ImpastoError(
             f"the page needs {error.name}, which is not installed; install impasto with its extra, "
@@ -51,7 +51,7 @@ def serve(allow_host: tuple[str, ...], no_browser: bool, **texts: str | None) ->
         ) from None
     server = open_server(options, allow_host)
     click.echo(server.address)
-    click.echo(f"impasto: jobs are kept in {options.place}; Ctrl-C ends", err=True)
+    click.echo(f"impasto: jobs are kept in {options.jobs_folder}; Ctrl-C ends", err=True)
     if not no_browser:
         threading.Timer(0.5, webbrowser.open, (server.address,)).start()
     server.run()
