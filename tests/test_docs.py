@@ -24,8 +24,6 @@ CURRENT_IDS = [page.name for page in CURRENT]
 INLINE = re.compile(r"`([^`\n]+)`")
 # Options of other programs and of shell commands that the pages show.
 FOREIGN = {"--head", "--port", "--node-ip-address", "--address", "--generate"}
-# In the file tree of the README and not yet in the package.
-COMING = {"jobs", "methods.py"}
 
 
 def code_blocks(text):
@@ -179,7 +177,7 @@ def test_the_readme_is_short_and_its_file_tree_is_there():
     for line in tree:
         name = line.split()[0].rstrip("/")
         folder = ROOT / "src" / "impasto" if line.startswith("  ") else ROOT
-        assert (folder / name).exists() or name in COMING, name
+        assert (folder / name).exists(), name
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""How the demo's painter moves a brush: where strokes start, how they bend, what they carry."""
+"""Brushes of the demo's painter, and the start, path and color of every stroke."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Strokes(NamedTuple):
 
 
 def plan(scene: Scene, brush: Brush, rng: np.random.Generator) -> Strokes:
-    """Where one brush goes, in which colors, from the back of the scene to the front."""
+    """Plan the strokes of one brush and their colors, from the back of the scene to the front."""
     xy = _aims(scene, brush, rng)
     n = len(xy)
     length = (brush.length * rng.uniform(0.65, 1.25, n)).astype(np.float32)
@@ -79,8 +79,8 @@ def _aims(scene: Scene, brush: Brush, rng: np.random.Generator) -> Array:
     )
     xy = np.stack([axis.ravel() for axis in corners], -1)
     xy = (xy + rng.uniform(0, pitch, xy.shape)).astype(np.float32)[rng.permutation(len(xy))]
-    wanted = 1 - brush.choosy * (1 - scene.detail[scene.cell(xy[:, 0], xy[:, 1])])
-    xy = xy[rng.random(len(xy)) < wanted]
+    density = 1 - brush.choosy * (1 - scene.detail[scene.cell(xy[:, 0], xy[:, 1])])
+    xy = xy[rng.random(len(xy)) < density]
     return xy[np.argsort(scene.kind[scene.cell(xy[:, 0], xy[:, 1])], kind="stable")]
 
 

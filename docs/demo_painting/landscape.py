@@ -1,4 +1,4 @@
-"""What the demo's painting shows: a lake among hills at the end of the day, made up from a seed.
+"""The composition of the demo's painting: a lake among hills in the evening, from a seed.
 
 The far half of it: sky, mountains, water. `foreground` has the near half.
 """

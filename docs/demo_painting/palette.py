@@ -9,7 +9,7 @@ Stops = list[tuple[float, str]]
 
 @dataclass(frozen=True)
 class Palette:
-    """Hexadecimal sRGB pigments; a pair or row runs from light to dark unless told otherwise."""
+    """Hexadecimal sRGB pigments; a pair or row runs from light to dark unless noted."""
 
     sky: Stops  # from the zenith to the horizon
     breeze: str  # wind catching light high up
