@@ -13,6 +13,7 @@ from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, Textu
 from impasto.validation import did_you_mean, validate
 
 MAX_BYTES = 1_000_000
+SIDECAR = ".impasto.json"  # ending of the file that holds the account beside an image
 MODELS = {
     "style": StyleRecipe,
     "texture": TextureRecipe,

@@ -19,7 +19,6 @@ from impasto.provenance import (
 )
 from impasto.result import DenoiseResult, OnStep, Result
 
-SIDECAR = ".impasto.json"
 KNOWN = ("oxford", "torchvision")  # weights that are no file
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# Before any stand-in is there that it could keep for good.
+# Before any stand-in is there that they could keep for good.
+import impasto.cli.run
 import impasto.denoising.denoise
 from impasto.cli.main import main
 
@@ -20,7 +21,8 @@ SOURCES = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def calls(monkeypatch):
     """What the stand-ins are called with."""
-    monkeypatch.delitem(sys.modules, "impasto.api", raising=False)  # to import the stand-ins
+    for name in ("impasto.api", "impasto.cli.run", "impasto.cli.run_denoise"):
+        monkeypatch.delitem(sys.modules, name, raising=False)  # to import the stand-ins
     for name, module in fake_rooms.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     fake_rooms.CALLS.clear()

@@ -104,7 +104,7 @@ def test_a_picture_too_large_to_clean_gets_another_way_out(capsys, monkeypatch):
     def fail(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(door.denoise, "callback", fail)
+    monkeypatch.setattr(door.impasto.get_command(None, "denoise"), "callback", fail)
     assert main(["denoise", "a.png"]) == 1
     assert "not enough memory for this run; clean a part of it" in capsys.readouterr().err
 
@@ -180,7 +180,7 @@ def test_whatever_happens_is_one_line_and_a_code(error, code, line, capsys, monk
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(door.doctor, "callback", fail)
+    monkeypatch.setattr(door.impasto.get_command(None, "doctor"), "callback", fail)
     assert main(["doctor"]) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -191,7 +191,7 @@ def test_debug_shows_the_traceback(capsys, monkeypatch):
     def fail(*_, **__):
         raise ImageError("a.png is empty")
 
-    monkeypatch.setattr(door.doctor, "callback", fail)
+    monkeypatch.setattr(door.impasto.get_command(None, "doctor"), "callback", fail)
     assert main(["doctor", "--debug"]) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
@@ -205,7 +205,7 @@ def test_torch_running_out_of_memory_is_named(capsys, monkeypatch):
     def fail(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
 
-    monkeypatch.setattr(door.doctor, "callback", fail)
+    monkeypatch.setattr(door.impasto.get_command(None, "doctor"), "callback", fail)
     assert main(["doctor"]) == 1
     assert "not enough memory" in capsys.readouterr().err
 

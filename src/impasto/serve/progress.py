@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from impasto.pace import throughput
+from impasto.result import throughput
 from impasto.serve.job import Job, Progress
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from impasto.cli.main import main
-from impasto.contact_sheet import VALUES, sheet_cells
+from impasto.cli.sheet import VALUES, sheet_cells
 from impasto.errors import ImpastoError
 from impasto.images.read import open_image
 from impasto.presets import PRESETS, read_presets, style_recipe
@@ -58,7 +58,7 @@ def test_more_cells_are_painted_smaller(folder, monkeypatch):
         painted.append((recipe.size, recipe.steps))
         raise ImpastoError("seen enough")
 
-    monkeypatch.setattr("impasto.api.stylize", stylize)
+    monkeypatch.setattr("impasto.cli.run.stylize", stylize)
     for over in ("strength=0.2,0.8", "strength=" + ",".join(f"0.{n}" for n in range(1, 11))):
         assert main(["sheet", "photo.png", "paint.png", "--over", over, "--quiet"]) == 1
     (few, few_steps), (many, many_steps) = painted
