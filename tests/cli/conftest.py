@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 # Before any stand-in is there that they could keep for good.
-import impasto.cli.run
+import impasto.cli.run_denoise
 import impasto.denoising.denoise
 from impasto.cli.main import main
 
@@ -22,7 +22,10 @@ SOURCES = Path(__file__).parents[2] / "src"
 def calls(monkeypatch):
     """What the stand-ins are called with."""
     for name in ("impasto.api", "impasto.cli.run", "impasto.cli.run_denoise"):
-        monkeypatch.delitem(sys.modules, name, raising=False)  # to import the stand-ins
+        package, _, module = name.rpartition(".")
+        monkeypatch.delitem(sys.modules, name)  # to import the stand-ins
+        # Importing it again changes the package, too: this has the old one come back.
+        monkeypatch.setattr(sys.modules[package], module, getattr(sys.modules[package], module))
     for name, module in fake_rooms.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     fake_rooms.CALLS.clear()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -219,7 +220,6 @@ def test_nothing_is_written_when_the_run_fails(impasto, folder, monkeypatch):
 def test_the_state_of_a_finished_run_is_kept_until_all_is_written(
     impasto, calls, folder, monkeypatch, command
 ):
-    from impasto.cli import run
     from impasto.style.checkpoint import Checkpoints
 
     cleared = []
@@ -238,7 +238,7 @@ def test_the_state_of_a_finished_run_is_kept_until_all_is_written(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run, "write_result", full)
+    monkeypatch.setattr(sys.modules["impasto.cli.run"], "write_result", full)
     assert impasto(*words, "--overwrite", "--checkpoint", "state")[0] == 1
     assert len(cleared) == 1
 

@@ -65,16 +65,13 @@ class Command(click.Command):
         options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
         if len(options) <= _SHORT:
             return {"Options": options}
-        names = {name for members in PANELS.values() for name in members}
+        named = {option_name(option): option for option in options}
         panels = {
-            title: sorted(
-                (option for option in options if option.name in members),
-                key=lambda option: members.index(option.name),
-            )
-            for title, members in PANELS.items()
+            title: [named.pop(name) for name in names if name in named]
+            for title, names in PANELS.items()
         }
-        panels["More options"] = [option for option in options if option.name not in names]
-        return {title: members for title, members in panels.items() if members}
+        panels["More options"] = list(named.values())
+        return {title: options for title, options in panels.items() if options}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each panel as a section of plain text."""
@@ -102,6 +99,11 @@ class Command(click.Command):
             command, parent=ctx.parent, info_name=ctx.info_name, rich_help_config=config
         )
         return command.get_help(context)
+
+
+def option_name(option: click.Option) -> str:
+    """Return the name by which `PANELS` knows an option; click gives `--help` one of its own."""
+    return "help" if "--help" in option.opts else option.name
 
 
 class File(click.ParamType):
