@@ -44,22 +44,22 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--steps", type=int, default=6)
     arguments = parser.parse_args()
-    whole, begin = problem(arguments, None)
-    tiled, _ = problem(arguments, arguments.tile)
+    whole, begin = build_objective(arguments, None)
+    tiled, _ = build_objective(arguments, arguments.tile)
     moved = begin + MOVED * torch.randn(begin.shape, generator=torch.Generator().manual_seed(0))
-    first, final, seconds = descent(whole, begin, arguments.steps)
-    other_first, other, other_seconds = descent(tiled, begin, arguments.steps)
-    _, twin, _ = descent(whole, moved.clamp(0, 1), arguments.steps)
+    first, final, seconds = descend(whole, begin, arguments.steps)
+    other_first, other, other_seconds = descend(tiled, begin, arguments.steps)
+    _, twin, _ = descend(whole, moved.clamp(0, 1), arguments.steps)
     print(
         json.dumps(
             {
                 "size": [begin.shape[2], begin.shape[1]],
-                "tiles": len(tiled.sweep.parts[0].tiles),
+                "tiles": len(tiled.sweep.segments[0].tiles),
                 "loss_difference": abs(other_first.value / first.value - 1),
-                "gradient_difference": apart(first.gradient, other_first.gradient)
-                / apart(first.gradient, 0 * first.gradient),
-                "pixel_rms_difference": apart(final, other),
-                "moved_pixel_rms_difference": apart(final, twin),
+                "gradient_difference": rms_difference(first.gradient, other_first.gradient)
+                / rms_difference(first.gradient, 0 * first.gradient),
+                "pixel_rms_difference": rms_difference(final, other),
+                "moved_pixel_rms_difference": rms_difference(final, twin),
                 "seconds": [round(seconds, 1), round(other_seconds, 1)],
                 "ratio": round(other_seconds / seconds, 2),
             }
@@ -67,7 +67,7 @@ def main() -> None:
     )
 
 
-def problem(arguments: argparse.Namespace, tile: int | None) -> tuple[Objective, Tensor]:
+def build_objective(arguments: argparse.Namespace, tile: int | None) -> tuple[Objective, Tensor]:
     """The objective of two styles with a region each, and where the descent starts."""
     recipe, device = style_recipe(), select_device("cpu")
     picture = open_image(arguments.content)
@@ -85,23 +85,23 @@ def problem(arguments: argparse.Namespace, tile: int | None) -> tuple[Objective,
     return Objective(recipe, trunk, here, None, regions, tile), recolor(here, paintings)
 
 
-def descent(objective: Objective, begin: Tensor, steps: int) -> tuple[Evaluation, Tensor, float]:
+def descend(objective: Objective, begin: Tensor, steps: int) -> tuple[Evaluation, Tensor, float]:
     """The first evaluation, the pixels after the last, and seconds."""
-    found: list[Evaluation] = []
+    evaluations: list[Evaluation] = []
 
     def evaluate(pixels: Tensor) -> tuple[float, Tensor]:
         evaluation = objective(pixels)
-        found.append(evaluation._replace(gradient=evaluation.gradient.clone()))
+        evaluations.append(evaluation._replace(gradient=evaluation.gradient.clone()))
         return evaluation.value, evaluation.gradient
 
     began = time.perf_counter()
     *_, (pixels, _) = islice(lbfgs(evaluate, begin), steps)
     seconds = time.perf_counter() - began
     print(f"{objective.sweep.tile or 'whole'!s:>6s} {seconds:8.1f} s", flush=True)
-    return found[0], pixels.clone(), seconds
+    return evaluations[0], pixels.clone(), seconds
 
 
-def apart(one: Tensor, other: Tensor) -> float:
+def rms_difference(one: Tensor, other: Tensor) -> float:
     """The root mean squared difference of two tensors."""
     return (one.double() - other.double()).square().mean().sqrt().item()
 

@@ -46,7 +46,7 @@ def main() -> None:
         state, whole, output = (Path(folder) / name for name in ("state", "whole.png", "out.png"))
         words = ["style", arguments.content, arguments.style, "--size", str(arguments.size)]
         words += ["--optimizer", arguments.optimizer, "--steps", str(arguments.steps), "--quiet"]
-        work = finished([*words, "-o", str(whole)])
+        work = run_to_end([*words, "-o", str(whole)])
         command = [*words, "-o", str(output), "--checkpoint", str(state)]
         kills, same = 0, True
         print("kill  at work  after seconds  saved evaluations  temporary files", flush=True)
@@ -54,18 +54,18 @@ def main() -> None:
             # One in four before it is at work; the others take about a third of the run together.
             at_work = chance.random() < 0.75
             moment = chance.uniform(0, work / arguments.kills if at_work else 2)
-            if killed(command, moment, state if at_work else None):
+            if run_and_kill(command, moment, state if at_work else None):
                 kills += 1
                 temporary = len(list(state.glob(".*")))
                 print(
                     f"{kills:4d}  {'yes' if at_work else 'no':>7s}  {moment:13.2f}  "
-                    f"{reached(state):>17s}  {temporary:15d}",
+                    f"{progress_in(state):>17s}  {temporary:15d}",
                     flush=True,
                 )
             else:  # it was done before that: once more from the start
                 same = same and output.read_bytes() == whole.read_bytes()
                 output.unlink()
-        finished(command)
+        run_to_end(command)
         left = [path for path in Path(folder).rglob("*") if path.is_file()]
         report = {
             "kills": kills,
@@ -76,27 +76,27 @@ def main() -> None:
     print(json.dumps(report))
 
 
-def started(words: list[str]) -> subprocess.Popen:
+def start(words: list[str]) -> subprocess.Popen:
     """A process that runs `impasto` with some words."""
     return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stdout=subprocess.DEVNULL)
 
 
-def finished(words: list[str]) -> float:
+def run_to_end(words: list[str]) -> float:
     """Run `impasto` to its end; seconds that it took."""
     start = time.perf_counter()
-    if started(words).wait():
+    if start(words).wait():
         raise SystemExit(f"impasto {' '.join(words)} failed")
     return time.perf_counter() - start
 
 
-def killed(words: list[str], seconds: float, state: Path | None) -> bool:
+def run_and_kill(words: list[str], seconds: float, state: Path | None) -> bool:
     """Start `impasto` and kill it some seconds later; False where it had come to its end.
 
     With a checkpoint folder, the seconds count from the first save that is made there.
     """
-    before = saved(state)
-    process = started(words)
-    while state and process.poll() is None and saved(state) == before:
+    before = write_times(state)
+    process = start(words)
+    while state and process.poll() is None and write_times(state) == before:
         time.sleep(0.002)
     try:
         if process.wait(seconds):
@@ -107,16 +107,16 @@ def killed(words: list[str], seconds: float, state: Path | None) -> bool:
         return process.wait() != 0
 
 
-def saved(state: Path | None) -> list[int]:
-    """When the files in a checkpoint folder were written."""
+def write_times(state: Path | None) -> list[int]:
+    """Return the times at which the files of a checkpoint folder were written."""
     try:
         return [path.stat().st_mtime_ns for path in state.glob("impasto-*")] if state else []
     except FileNotFoundError:  # it has just been taken away
         return []
 
 
-def reached(state: Path) -> str:
-    """How many evaluations the file in a checkpoint folder holds."""
+def progress_in(state: Path) -> str:
+    """Return the number of evaluations in the file of a checkpoint folder."""
     for path in state.glob("impasto-*.safetensors"):
         try:
             with safe_open(path, "pt") as file:

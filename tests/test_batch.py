@@ -1,5 +1,6 @@
 """Batches: what is to be done, what is done, and what is left when something dies."""
 
+import hashlib
 import io
 import json
 import os
@@ -13,9 +14,8 @@ import tifffile
 from PIL import Image
 
 from impasto.batch import storage
-from impasto.batch.job import fingerprint
-from impasto.batch.manifest import NAME, Manifest
-from impasto.batch.plan import BatchPlan, jobs, read_plan
+from impasto.batch.manifest import NAME, Manifest, algorithm_versions, fingerprint
+from impasto.batch.plan import BatchPlan, plan_jobs, read_plan
 from impasto.batch.run import run_batch
 from impasto.cli.main import main
 from impasto.errors import ImageError, ImpastoError
@@ -63,13 +63,12 @@ def files(folder):
 
 
 def test_every_content_is_paired_with_every_style_and_the_tree_is_kept(folder):
-    found = jobs(painting(styles=("one.png", "two.png")))
+    found = plan_jobs(painting(styles=("one.png", "two.png")))
     assert [job.output for job in found] == [
         "out/a-one.png", "out/a-two.png", "out/b-one.png", "out/b-two.png",
         "out/deep/a-one.png", "out/deep/a-two.png",
     ]  # fmt: skip
-    assert found[1].content == "in/a.png"
-    assert found[1].style == "two.png"
+    assert found[1].inputs == {"content": "in/a.png", "style-1": "two.png"}
 
 
 @pytest.mark.parametrize(
@@ -82,24 +81,24 @@ def test_every_content_is_paired_with_every_style_and_the_tree_is_kept(folder):
     ],
 )
 def test_files_folders_and_patterns(folder, source, below):
-    assert [found.below for found in storage.pictures(source, "contents")] == below
-    absolute = storage.pictures(f"file://{folder}/{source}", "contents")
-    assert [found.below for found in absolute] == below
+    assert [found.relative for found in storage.list_images(source, "contents")] == below
+    absolute = storage.list_images(f"file://{folder}/{source}", "contents")
+    assert [found.relative for found in absolute] == below
 
 
 def test_one_picture_named_twice_is_made_once(folder):
-    assert len(jobs(cleaning(contents=("in", "in/a.png", str(folder / "in" / "b.png"))))) == 3
+    assert len(plan_jobs(cleaning(contents=("in", "in/a.png", str(folder / "in" / "b.png"))))) == 3
 
 
 def test_two_pictures_of_one_name_are_refused(folder):
     draw(folder / "other" / "a.jpg")
     with pytest.raises(ValueError, match=r"out/a\.png for in/a\.png and other/a\.jpg"):
-        jobs(cleaning(contents=("in", "other")))
+        plan_jobs(cleaning(contents=("in", "other")))
 
 
 def test_an_output_that_would_replace_an_input_is_refused(folder):
     with pytest.raises(ImageError, match="`output` must not replace an input, got"):
-        jobs(cleaning(output="in"))
+        plan_jobs(cleaning(output="in"))
 
 
 def test_every_picture_is_made_with_its_account_inside(folder):
@@ -272,17 +271,78 @@ def test_a_batch_that_was_killed_goes_on(folder):
     assert files(folder / "out") == whole
 
 
+def test_a_manifest_of_before_is_read(folder):
+    """Tables, columns and digests are those that earlier versions wrote."""
+    (job,) = plan_jobs(cleaning(contents=("in/a.png",)))
+    run_batch(cleaning(contents=("in/a.png",)), executor="inline", threads=1)
+    stat = {name: (folder / name).stat() for name in ("in/a.png", "out/a.png")}
+    stamps = {name: [one.st_size, str(one.st_mtime_ns)] for name, one in stat.items()}
+    work = json.dumps(["denoise", "in/a.png", "", DenoiseRecipe().model_dump_json()])
+    (folder / "out" / NAME).unlink()
+    with sqlite3.connect(folder / "out" / NAME) as base:
+        base.execute(
+            "CREATE TABLE pictures (output TEXT PRIMARY KEY, job TEXT NOT NULL, algorithm TEXT NOT "
+            "NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT, seconds "
+            "REAL, fingerprint TEXT, seen TEXT, written TEXT) WITHOUT ROWID"
+        )
+        base.execute(
+            "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+        )
+        base.execute("INSERT INTO facts VALUES ('version', '1'), ('threads', '1')")
+        base.execute(
+            "INSERT INTO pictures VALUES (?, ?, ?, 'done', 0, NULL, 0.5, 'ab', ?, ?)",
+            (
+                job.output,
+                hashlib.sha256(work.encode()).hexdigest(),
+                algorithm_versions(),
+                json.dumps([stamps["in/a.png"]]),
+                str(tuple(stamps["out/a.png"])),
+            ),
+        )
+    base.close()
+    # Only the row says that it is done: the fingerprint in the file is another.
+    found = run_batch(cleaning(), executor="inline")
+    assert (found.done, found.made) == (3, 2)
+    manifest = Manifest(folder / "out" / NAME)
+    assert manifest.load()["out/a.png"].fingerprint == "ab"
+    manifest.close()
+
+
+def test_a_stack_is_cleaned_within_the_workers_part_of_the_memory(folder, monkeypatch):
+    from impasto.batch import outputs
+
+    recipes = []
+    real = outputs.denoise_stack
+
+    def denoise_stack(*arguments, recipe, **options):
+        recipes.append(recipe)
+        return real(*arguments, recipe=recipe, **options)
+
+    monkeypatch.setattr(outputs, "denoise_stack", denoise_stack)
+    noise = np.random.default_rng(0).integers(900, 1300, (2, 32, 40)).astype(np.uint16)
+    tifffile.imwrite("cells.tif", noise, imagej=True, metadata={"axes": "ZYX"})
+    whole, part = (
+        plan_jobs(cleaning(contents=("cells.tif",), output=name))[0] for name in ("whole", "part")
+    )
+    assert outputs.make_output(whole, "", 1.0).status == "done"
+    assert outputs.make_output(part, "", 0.5).status == "done"
+    assert recipes[0].memory == "auto"
+    assert recipes[1].memory > 0
+    # The limit is not stored: it would make the file depend on what else this machine does.
+    assert (folder / "part/cells.tif").read_bytes() == (folder / "whole/cells.tif").read_bytes()
+
+
 def test_a_worker_that_dies_costs_that_picture_an_attempt(folder, monkeypatch):
     # Whoever opens b.png dies, as if the system had killed it.
     (folder / "sitecustomize.py").write_text(
         "import os\n"
-        "import impasto.batch.run_job as work\n"
-        "before = work._made\n"
+        "import impasto.batch.workers as work\n"
+        "before = work._run\n"
         "def made(job, *rest):\n"
-        "    if job.content.endswith('b.png'):\n"
+        "    if job.inputs['content'].endswith('b.png'):\n"
         "        os._exit(9)\n"
         "    return before(job, *rest)\n"
-        "work._made = made\n"
+        "work._run = made\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *_path()]))
     found = run_batch(cleaning(), workers=1, threads=1, tries=2)
@@ -324,7 +384,7 @@ def test_ending_a_run_keeps_what_is_done(folder):
         if progress.made:
             asked.set()
 
-    found = run_batch(cleaning(), executor="inline", threads=1, on_progress=watch, asked=asked)
+    found = run_batch(cleaning(), executor="inline", threads=1, on_progress=watch, stop=asked)
     assert (found.made, found.left, found.stopped) == (1, 2, True)
     assert run_batch(cleaning(), executor="inline", threads=1).made == 2
 

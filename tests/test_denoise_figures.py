@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from impasto.denoise_figures import denoise_figure, pair_figure
-from impasto.denoising.pairs import pair_downsampled
+from impasto.denoising.zs_n2n import pair_downsample
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.stack import array_stack
 from impasto.metrics import psnr
@@ -88,7 +88,7 @@ def test_pairs_are_the_downsampled_views():
     figure = pair_figure(noisy)
     assert titles(figure) == ["noisy", "first view", "second view"]
     assert notes(figure) == ["12 × 17", "6 × 9", "6 × 9"]
-    for drawn, view in zip(images(figure)[1:], pair_downsampled(noisy[None]), strict=True):
+    for drawn, view in zip(images(figure)[1:], pair_downsample(noisy[None]), strict=True):
         assert (drawn == view[0].permute(1, 2, 0).numpy()).all()
 
 
@@ -122,7 +122,7 @@ def test_the_middle_plane_stands_for_a_stack_and_the_mean_for_many_channels():
     data = np.zeros((3, 5, 16, 16), np.uint16)
     data[1, 2] = 65_535
     stack = array_stack(data, "ZCYX")
-    cleaned = torch.stack([stack.plane(index) for index in stack.planes()])
+    cleaned = torch.stack([stack.read_plane(index) for index in stack.plane_indices()])
     before, after = images(denoise_figure(None, stack, cleaned))
     np.testing.assert_allclose(before, 0.2, rtol=1e-6)
     assert (before == after).all()

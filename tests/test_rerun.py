@@ -97,7 +97,7 @@ def test_a_changed_input_is_said_and_others_may_be_given(folder):
 def test_a_missing_input_is_said(folder):
     made()
     (folder / "other.png").unlink()
-    with pytest.raises(ValueError, match=r"`style` must be there, got no other.png"):
+    with pytest.raises(ValueError, match=r"`style` must be a file that exists, got no other.png"):
         impasto.rerun("out.png")
     with pytest.raises(ValueError, match="`style` must be 2 as in the recipe, got 1"):
         impasto.rerun("out.png", style="paint.png")
@@ -114,7 +114,7 @@ def test_a_recipe_opens_no_file_that_was_not_asked_for(folder):
     account = json.loads(impasto.open_image(made()).metadata.recipe)
     account["recipe"]["weights"] = "/etc/hostname"
     (folder / "evil.json").write_text(json.dumps(account))
-    with pytest.raises(ValueError, match="`weights` must be given where a recipe names a file"):
+    with pytest.raises(ValueError, match="`weights` must be given if a recipe names a file"):
         impasto.rerun("evil.json")
     account["recipe"]["weights"] = "oxford"
     for name in ("../photo.png", "/etc/hostname", "a\\b"):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.pairs import pair_downsampled
+from impasto.denoising.zs_n2n import pair_downsample
 from impasto.figure_layout import DPI, image, image_row, layout
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.open_input import open_input
@@ -98,7 +98,7 @@ def pair_figure(noisy: Any, *, stretch: bool = False) -> Figure:
     picture = _picture(noisy, "noisy")
     if stretch:
         picture = _stretched(picture, *_ends(picture.pixels))
-    views = pair_downsampled(picture.pixels[None])
+    views = pair_downsample(picture.pixels[None])
     pictures = {"noisy": Image(picture.pixels)}
     pictures |= {
         f"{name} view": Image(v[0]) for name, v in zip(("first", "second"), views, strict=True)
@@ -115,8 +115,8 @@ def _picture(source: Any, name: str) -> Image:
     found = open_input(source, name=name)
     if isinstance(found, Image):
         return found
-    indices = list(found.planes())
-    return Image(found.plane(indices[len(indices) // 2]))
+    indices = list(found.plane_indices())
+    return Image(found.read_plane(indices[len(indices) // 2]))
 
 
 def _check_sizes(pictures: dict[str, Image]) -> None:

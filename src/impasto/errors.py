@@ -1,23 +1,123 @@
-"""What can go wrong in the world outside the arguments.
+"""Exceptions that impasto raises.
 
-A wrong argument is a `ValueError` or `TypeError`; these are for files, weights and memory. Each
-carries one sentence that names the thing, its value and the way out.
+    Exception
+    ├── ImpastoError                 a file, the weights, memory, a server: the world outside
+    │   ├── ImageError               an image cannot be read or written
+    │   │   └── ImageFileError   a file is not an image that can be used
+    │   ├── WeightsError             the weights of VGG-19 are missing, altered or out of reach
+    │   ├── MemoryShortageError      even the smallest piece of work does not fit into memory
+    │   └── RequestError             `impasto serve` refuses a request (impasto.serve.limits)
+    ├── ValueError                   an argument has a wrong value
+    │   └── OptionError              an option of a recipe has a wrong value
+    └── TypeError                    an argument has a wrong type
+
+Each message is one sentence: "`name` must be X, got Y; way out". `OptionError` and
+`ImageFileError` keep its parts as attributes, so that the command line and the server can
+word a sentence of their own from them.
 """
 
 from __future__ import annotations
 
 
 class ImpastoError(Exception):
-    """Anything impasto could not do because of the world: catch this one to catch them all."""
+    """Base class of all errors that do not come from an argument."""
 
 
 class ImageError(ImpastoError):
-    """A picture could not be read or written."""
+    """An image cannot be read or written."""
+
+
+class ImageFileError(ImageError):
+    """A file is not an image that can be used.
+
+    Attributes:
+        argument: name of the argument that the file was given for.
+        constraint: what follows "must" in the sentence, such as `be a readable picture`.
+        file: name of the file as the sentence shows it.
+        problem: the rest of the sentence, after the name of the file.
+
+    Example:
+        >>> problem = ": it is a folder; choose a file"
+        >>> error = ImageFileError("content", "be a readable picture", "/tmp/a", problem)
+        >>> str(error)
+        '`content` must be a readable picture, got /tmp/a: it is a folder; choose a file'
+        >>> error.sentence(file="cat.png")
+        '`content` must be a readable picture, got cat.png: it is a folder; choose a file'
+    """
+
+    def __init__(self, argument: str, constraint: str, file: str, problem: str) -> None:
+        super().__init__(argument, constraint, file, problem)
+        self.argument = argument
+        self.constraint = constraint
+        self.file = file
+        self.problem = problem
+
+    def sentence(self, file: str) -> str:
+        """Return the message with another name of the file."""
+        return f"`{self.argument}` must {self.constraint}, got {file}{self.problem}"
+
+    def __str__(self) -> str:
+        return self.sentence(self.file)
 
 
 class WeightsError(ImpastoError):
-    """The network's weights are missing, altered or cannot be fetched."""
+    """The weights of VGG-19 are missing, altered or out of reach."""
 
 
 class MemoryShortageError(ImpastoError):
-    """Not enough memory for even the smallest piece of work."""
+    """Even the smallest piece of work does not fit into memory."""
+
+
+class OptionError(ValueError):
+    """An option of a recipe has a wrong value.
+
+    Attributes:
+        option: name of the option.
+        value: the value that was given.
+        constraint: what follows "must" in the sentence, such as `be at most 1`.
+        hint: the way out; None for the list of all options, which each front end names itself.
+        recipe: class name of the recipe.
+        part: the part of the option that is wrong, such as `the weight of relu4_1`.
+        place: where the option stands, such as a preset of a file.
+
+    Example:
+        >>> error = OptionError("strength", 7, "be at most 1", recipe="StyleRecipe")
+        >>> str(error)
+        '`strength` must be at most 1, got 7; see StyleRecipe for every option'
+        >>> error.sentence("see `impasto style --help` for every option")
+        '`strength` must be at most 1, got 7; see `impasto style --help` for every option'
+    """
+
+    def __init__(
+        self,
+        option: str,
+        value: object,
+        constraint: str,
+        hint: str | None = None,
+        recipe: str = "",
+        part: str = "",
+        place: str = "",
+    ) -> None:
+        # All of them are `args`, so that a worker process can send the error back (pickle).
+        super().__init__(option, value, constraint, hint, recipe, part, place)
+        self.option = option
+        self.value = value
+        self.constraint = constraint
+        self.hint = hint
+        self.recipe = recipe
+        self.part = part
+        self.place = place
+
+    def sentence(self, all_options: str) -> str:
+        """Return the message, with a front end's words for where all options are listed."""
+        part = f": {self.part}" if self.part else ""
+        place = f", in {self.place}" if self.place else ""
+        hint = self.hint or all_options
+        return f"`{self.option}`{part} must {self.constraint}, got {self.value!r}; {hint}{place}"
+
+    def at(self, place: str) -> OptionError:
+        """Return the same error with the place where the option stands."""
+        return OptionError(*self.args[:-1], place)
+
+    def __str__(self) -> str:
+        return self.sentence(f"see {self.recipe} for every option")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from impasto.errors import OptionError
 from impasto.recipes import StyleRecipe
 from impasto.validation import did_you_mean, validate
 
@@ -135,7 +136,7 @@ def style_recipe(
         'paper'
         >>> style_recipe(strength=2)
         Traceback (most recent call last):
-        ValueError: `strength` must be at most 1, got 2; see StyleRecipe for every option
+        impasto.errors.OptionError: `strength` must be at most 1, got 2; see StyleRecipe ...
     """
     if preset not in presets:
         raise ValueError(
@@ -176,8 +177,8 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
         options = {key: value for key, value in table.items() if key != "words"}
         try:
             validate(StyleRecipe, options)
-        except ValueError as error:
-            raise ValueError(f"{error}, in preset {name} of {path}") from None
+        except OptionError as error:
+            raise error.at(f"preset {name} of {path}") from None
         found[name] = Preset(str(table.get("words", "")), options)
     return types.MappingProxyType({**PRESETS, **found})
 

@@ -1,4 +1,4 @@
-"""What a picture was made from, and how: the account that is kept inside it and repeats it."""
+"""Provenance: how an image was made and from what, stored inside it so that it can be remade."""
 
 from __future__ import annotations
 
@@ -9,26 +9,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from impasto._version import __version__
-from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
+from impasto.methods import METHODS, MethodName, Recipe, guess_method
 from impasto.validation import did_you_mean, validate
 
 MAX_BYTES = 1_000_000
-SIDECAR = ".impasto.json"  # ending of the file that holds the account beside an image
-MODELS = {
-    "style": StyleRecipe,
-    "texture": TextureRecipe,
-    "reconstruct": ReconstructRecipe,
-    "denoise": DenoiseRecipe,
-}
-Recipe = StyleRecipe | TextureRecipe | ReconstructRecipe | DenoiseRecipe
+SIDECAR = ".impasto.json"  # ending of the file beside an image that holds its provenance
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Input(BaseModel):
-    """A file, by its name and what is in it; never by where it lies."""
+    """A file, by its name and the hash of its bytes; never by its folder."""
 
-    model_config = _STRICT
+    # An `images.image.SourceFile` is an input as it is, so that images know nothing of provenance.
+    model_config = _STRICT | ConfigDict(from_attributes=True)
 
     name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]{1,255}$")] | None = Field(
         None, description="the file's name without its folder; null where it had none"
@@ -40,28 +34,30 @@ class Input(BaseModel):
 
 
 class StyleInput(BaseModel):
-    """A style: its pictures, how much it counts, where it goes, what of it is meant."""
+    """A style: its images, its weight and its masks."""
 
     model_config = _STRICT
 
-    pictures: tuple[Input, ...] = Field(
-        min_length=1, description="the picture, or those of a folder"
+    pictures: tuple[Input, ...] = Field(min_length=1, description="the image, or those of a folder")
+    weight: float = Field(1.0, ge=0, description="weight, relative to the other styles")
+    region: Input | None = Field(
+        None, description="mask of the part of the content image it is applied to"
     )
-    weight: float = Field(1.0, ge=0, description="how much it counts beside the others")
-    region: Input | None = Field(None, description="mask of where it goes")
-    mask: Input | None = Field(None, description="mask of the part that is learned from")
+    mask: Input | None = Field(None, description="mask of the part of the style image that counts")
 
 
 class Inputs(BaseModel):
-    """Everything that a picture was made from."""
+    """Everything that an image was made from."""
 
     model_config = _STRICT
 
-    content: Input | None = Field(None, description="the picture that was worked on")
+    content: Input | None = Field(None, description="the content image")
     styles: tuple[StyleInput, ...] = Field((), description="the styles, in order")
-    init: Input | None = Field(None, description="the picture that painting started from")
-    protect: Input | None = Field(None, description="mask of where the content stays")
-    keep: Input | None = Field(None, description="mask of what the content loss counts")
+    init: Input | None = Field(None, description="the image that the run started from")
+    protect: Input | None = Field(
+        None, description="mask of the part that stays as in the content image"
+    )
+    keep: Input | None = Field(None, description="mask of the part that the content loss counts")
 
 
 class Output(BaseModel):
@@ -69,64 +65,56 @@ class Output(BaseModel):
 
     model_config = _STRICT
 
-    bits: Literal[8, 16, 32] | None = Field(None, description="bits a channel; null: the writer's")
+    bits: Literal[8, 16, 32] | None = Field(None, description="bits a channel; null: the default")
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description="of formats that lose; null: the writer's"
+        None, description="of lossy formats; null: the default"
     )
-    strip_gps: bool = Field(False, description="whether the place of a photograph was left out")
+    strip_gps: bool = Field(False, description="whether GPS coordinates were left out")
 
 
 class Maker(BaseModel):
-    """What made it: other versions may give other bytes."""
+    """The program and machine that made it; others may give other bytes."""
 
     model_config = _STRICT
 
     impasto: str = Field(description="version of impasto")
     torch: str = Field(description="version of PyTorch")
-    device: str = Field(description="where it was computed, such as `cpu` or `cuda:0`")
+    device: str = Field(description="device it ran on, such as `cpu` or `cuda:0`")
     machine: str = Field(description="the processor's architecture")
-    threads: int = Field(ge=1, description="threads it was computed with")
+    threads: int = Field(ge=1, description="number of threads")
 
 
 class Provenance(BaseModel):
-    """The whole account: method, recipe, inputs, output, and what made it."""
+    """Everything needed to make an image again: method, recipe, inputs, output and maker."""
 
     model_config = _STRICT | ConfigDict(title="impasto recipe")
 
     version: Literal[1] = Field(1, description="version of this format")
-    method: Literal["style", "texture", "reconstruct", "denoise"]
+    method: MethodName
     recipe: Annotated[Recipe, Field(union_mode="left_to_right")]
     inputs: Inputs = Inputs()
     output: Output = Output()
     maker: Maker | None = None
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
-        None, description="SHA-256 of all that the bytes depend on; pictures of a batch have it"
+        None, description="SHA-256 of everything the bytes depend on; only in images of a batch"
     )
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of what is stored inside a picture and in its sidecar.
+    """Return the JSON Schema of the provenance stored inside images and in sidecar files.
 
     Example:
         >>> schema()["title"]
         'impasto recipe'
     """
-    found = Provenance.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
-
-
-def method_of(recipe: Recipe) -> str:
-    """What a recipe is for.
-
-    Example:
-        >>> method_of(StyleRecipe())
-        'style'
-    """
-    return next(method for method, model in MODELS.items() if type(recipe) is model)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Provenance.model_json_schema(),
+    }
 
 
 def current_maker(device: str) -> Maker:
-    """What makes a picture here and now."""
+    """Describe the running program and machine."""
     import torch
 
     return Maker(
@@ -139,17 +127,17 @@ def current_maker(device: str) -> Maker:
 
 
 def read_provenance(text: str, name: str = "recipe") -> Provenance:
-    """Read an account from JSON; a recipe alone is one without inputs.
+    """Read provenance from JSON; a recipe alone is provenance without inputs.
 
-    Nothing in it is executed, and no path in it is opened: inputs have names, not places.
+    Nothing in the text is executed and no path in it is opened: inputs have names, not folders.
 
     Args:
         text: the JSON.
-        name: what errors call it.
+        name: the name that errors use.
 
     Raises:
-        ValueError: it is too long, no JSON, of a later version, or has anything in it that does
-            not belong there.
+        ValueError: the text is too long, is not JSON, was written by a later version, or has
+            fields that do not belong there.
 
     Example:
         >>> read_provenance('{"strength": 0.7}').method
@@ -161,60 +149,51 @@ def read_provenance(text: str, name: str = "recipe") -> Provenance:
             "recipe that impasto wrote"
         )
     try:
-        found = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        data = None
+    if not isinstance(data, dict):
         start = " ".join(text[:40].split())
         raise ValueError(f"`{name}` must be a JSON object, got {start!r}; give an impasto recipe")
-    if "recipe" not in found and "inputs" not in found:
-        return _bare(found)
-    version = found.get("version", 1)
-    if isinstance(version, int) and version > 1:
+    _check_version(data)
+    if "recipe" not in data and "inputs" not in data:
+        method = guess_method(data)
+        return Provenance(method=method, recipe=validate(METHODS[method].recipe, data))
+    method = data.get("method")
+    if method not in tuple(METHODS):
         raise ValueError(
-            f"`version` must be 1, got {version}: this recipe was written by a later impasto; "
-            "update impasto"
+            f"`method` must be one of {', '.join(METHODS)}, got {method!r}"
+            f"{did_you_mean(method, METHODS)}"
         )
-    method = found.get("method")
-    if method not in MODELS:
-        raise ValueError(
-            f"`method` must be one of {', '.join(MODELS)}, got {method!r}"
-            f"{did_you_mean(method, MODELS)}"
-        )
-    recipe = found.get("recipe")
-    own = _recipe(MODELS[method], recipe if isinstance(recipe, dict) else {"recipe": recipe})
-    rest = {key: value for key, value in found.items() if key != "recipe"}
-    for key in rest:
+    options = data.pop("recipe", None)
+    if not isinstance(options, dict):
+        options = {"recipe": options}  # refused by its name
+    _check_version(options)
+    recipe = validate(METHODS[method].recipe, options)
+    for key, value in data.items():
         if key not in Provenance.model_fields:
-            known = ", ".join(Provenance.model_fields)
+            fields = ", ".join(Provenance.model_fields)
             raise ValueError(
-                f"`{key}` must be one of {known}, got {str(rest[key])[:40]!r}; leave it out"
+                f"`{key}` must be one of {fields}, got {str(value)[:40]!r}; leave it out"
             )
     try:
-        return Provenance.model_validate({**rest, "recipe": own})
+        return Provenance.model_validate({**data, "recipe": recipe})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        path = ".".join(str(part) for part in first["loc"])
         value = str(first["input"])[:60]
-        why = first["msg"][:1].lower() + first["msg"][1:]
+        reason = first["msg"][:1].lower() + first["msg"][1:]
         raise ValueError(
-            f"`{where}` must be as impasto writes it, got {value!r}: {why}; leave it out or mend it"
+            f"`{path}` must be as impasto writes it, got {value!r}: {reason}; leave it out or "
+            "correct it"
         ) from None
 
 
-def _bare(found: dict[str, Any]) -> Provenance:
-    """An account of a recipe alone, told by what only one kind of recipe has."""
-    told = {"method": "denoise", "layer": "reconstruct", "tileable": "texture"}
-    method = next((kind for key, kind in told.items() if key in found), "style")
-    return Provenance(method=method, recipe=_recipe(MODELS[method], found))
-
-
-def _recipe(model: type[BaseModel], options: dict[str, Any]) -> BaseModel:
-    """A recipe from JSON; one of a later version is refused as such."""
-    version = options.get("version", 1)
+def _check_version(data: dict[str, Any]) -> None:
+    """Refuse what a later version wrote."""
+    version = data.get("version", 1)
     if isinstance(version, int) and version > 1:
         raise ValueError(
             f"`version` must be 1, got {version}: this recipe was written by a later impasto; "
             "update impasto"
         )
-    return validate(model, options)

@@ -1,14 +1,15 @@
-"""Making a picture again from the account inside it, or another in the same way: `rerun`."""
+"""`rerun`: make an image again from its provenance, or another image in the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from impasto.files import file_sha256
 from impasto.images.open_input import open_input
-from impasto.images.read import ImageSource, open_image
-from impasto.images.source_files import file_sha256, read_with
+from impasto.images.read import ImageSource, open_image, read_with
+from impasto.methods import METHODS
 from impasto.provenance import (
     MAX_BYTES,
     Input,
@@ -18,22 +19,23 @@ from impasto.provenance import (
     read_provenance,
 )
 from impasto.result import DenoiseResult, OnStep, Result
+from impasto.style.source import Style
 
-KNOWN = ("oxford", "torchvision")  # weights that are no file
+KNOWN_WEIGHTS = ("oxford", "torchvision")  # weights that are not a file
 
 
 class RerunPlan(NamedTuple):
-    """What `rerun` will do.
+    """A rerun, ready to start.
 
     Attributes:
-        account: what is repeated.
-        pictures: the method's arguments, opened.
-        changes: one sentence for everything that will not be as it was.
-        files: the inputs that were found beside the recipe or in the current folder.
+        provenance: what is repeated.
+        images: the opened inputs by role.
+        changes: one sentence for everything that differs from the first run.
+        files: the input files that were found next to the recipe or in the current folder.
     """
 
-    account: Provenance
-    pictures: dict[str, Any]
+    provenance: Provenance
+    images: dict[str, Any]
     changes: tuple[str, ...]
     files: tuple[Path, ...]
 
@@ -46,25 +48,25 @@ def rerun(
     weights: str | None = None,
     on_step: OnStep | None = None,
 ) -> Result | DenoiseResult:
-    """Make a picture again: the same bytes, on the same machine with the same torch on its CPU.
+    """Make an image again; on the same machine, with the same torch, on its CPU: the same bytes.
 
-    The inputs are looked for, by name and hash, beside the recipe and in the current folder; only
-    there. Given others, the same is made of those.
+    Inputs are looked up by name and hash next to the recipe and in the current folder, nowhere
+    else. Give other inputs to apply the same recipe to them.
 
     Args:
-        source: a picture that impasto made, a recipe's file, or an account that was read.
-        content: another content image, or where the one meant is now.
+        source: an image that impasto made, the file of a recipe, or provenance that was read.
+        content: another content image, or the path of the original one.
         style: the same for the style images, in order.
-        weights: the file of VGG-19 weights, where the recipe names one: no recipe opens a file
-            that was not asked for.
-        on_step: as for the method itself.
+        weights: the file of VGG-19 weights if the recipe names one. A recipe never opens a file
+            by itself.
+        on_step: called after each step of the run.
 
     Returns:
-        What the method gives.
+        The result of the method.
 
     Raises:
-        ValueError: no recipe, one that is not valid, or an input that is missing or was changed.
-        ImageError: a file that cannot be read.
+        ValueError: there is no valid recipe, or an input is missing or has changed.
+        ImageError: a file cannot be read.
 
     Example:
         >>> import tempfile, torch
@@ -76,8 +78,7 @@ def rerun(
         >>> again.recipe == first.recipe
         True
     """
-    found = prepare_rerun(source, content=content, style=style, weights=weights)
-    return run_again(found, on_step)
+    return run_again(prepare_rerun(source, content=content, style=style, weights=weights), on_step)
 
 
 def prepare_rerun(
@@ -87,186 +88,161 @@ def prepare_rerun(
     style: ImageSource | Sequence[ImageSource] | None = None,
     weights: str | None = None,
 ) -> RerunPlan:
-    """Read the account and find its inputs, as `rerun` does, before any work."""
+    """Read the provenance and open its inputs, as `rerun` does, without running anything."""
     if isinstance(source, Provenance):
-        account, folder = source, Path()
+        provenance, folder = source, Path()
     else:
-        account, folder = _account(source), Path(source).parent
-    account = _weighed(account, weights)
-    changes = list(_changes(account))
-    search = _Search((folder, Path()), changes, [])
-    inputs = account.inputs
-    pictures: dict[str, Any] = {}
-    if account.method != "texture":
-        given = search.found(inputs.content, "content", content)
-        if account.method == "denoise":
-            pictures["content"] = open_input(given, account.recipe.axes, "content")
+        provenance, folder = _read_source(source), Path(source).parent
+    provenance = _with_weights(provenance, weights)
+    method, inputs = METHODS[provenance.method], provenance.inputs
+    search = _InputSearch((folder, Path()), list(_differences(provenance)), [])
+    images: dict[str, Any] = {}
+    if "content" in method.inputs:
+        path = search.find(inputs.content, "content", content)
+        if method.keeps_data:
+            images["content"] = open_input(path, provenance.recipe.axes, "content")
         else:
-            pictures["content"] = open_image(given, name="content")
-    if account.method in ("style", "texture"):
-        pictures["style"] = search.styles(inputs.styles, style)
-    for name in ("init", "protect", "keep"):
-        one = getattr(inputs, name)
-        if one is not None:
-            pictures[name] = open_image(search.found(one, name, None), name=name)
-    return RerunPlan(account, pictures, tuple(changes), tuple(search.files))
+            images["content"] = open_image(path, name="content")
+    if "style" in method.inputs:
+        images["style"] = search.find_styles(inputs.styles, style)
+    for role in method.optional_inputs:
+        expected = getattr(inputs, role)
+        if expected is not None:
+            images[role] = open_image(search.find(expected, role, None), name=role)
+    return RerunPlan(provenance, images, tuple(search.changes), tuple(search.files))
 
 
-def run_again(found: RerunPlan, on_step: OnStep | None = None) -> Result | DenoiseResult:
-    """Carry out what was prepared."""
-    recipe, pictures = found.account.recipe, found.pictures
-    if found.account.method == "style":
-        from impasto.api import stylize
-
-        names = {"init": "init_image"}
-        beside = {names.get(name, name): one for name, one in pictures.items()}
-        return stylize(recipe=recipe, on_step=on_step, **beside)
-    if found.account.method == "texture":
-        from impasto.api import texture
-
-        return texture(pictures["style"], recipe=recipe, on_step=on_step)
-    if found.account.method == "reconstruct":
-        from impasto.api import reconstruct
-
-        return reconstruct(pictures["content"], recipe=recipe, on_step=on_step)
-    from impasto.denoising.denoise import denoise
-
-    return denoise(pictures["content"], recipe=recipe, on_step=on_step)
+def run_again(plan: RerunPlan, on_step: OnStep | None = None) -> Result | DenoiseResult:
+    """Run a prepared rerun."""
+    provenance = plan.provenance
+    return METHODS[provenance.method].run(plan.images, recipe=provenance.recipe, on_step=on_step)
 
 
-def _account(source: str | Path) -> Provenance:
-    """The account inside a picture, or in a file of its own."""
+def _read_source(source: str | Path) -> Provenance:
+    """Read the provenance inside an image, or in a file of its own."""
     path = Path(source)
-    words = {"kind": "recipe", "way_out": "give a picture that impasto made, or its recipe"}
-    start = read_with(path, "file", lambda one: _first(one, 64), **words)
-    if start.lstrip()[:1] == b"{":
-        text = read_with(path, "file", lambda one: _first(one, MAX_BYTES + 1), **words)
-        return read_provenance(text.decode("utf-8", "replace"), "file")
-    metadata = open_image(path, name="file").metadata
-    if metadata.recipe is None:
+
+    def read_start(count: int) -> bytes:
+        def read(path: Path) -> bytes:
+            with open(path, "rb") as file:
+                return file.read(count)
+
+        way_out = "give a picture that impasto made, or its recipe"
+        return read_with(path, "file", read, kind="recipe", way_out=way_out)
+
+    if read_start(64).lstrip()[:1] == b"{":
+        return read_provenance(read_start(MAX_BYTES + 1).decode("utf-8", "replace"), "file")
+    recipe = open_image(path, name="file").metadata.recipe
+    if recipe is None:
         raise ValueError(
             f"`file` must be a picture with a recipe inside, got {path}, which has none; give a "
             "picture that impasto made, or its recipe"
         )
-    return read_provenance(metadata.recipe, "file")
+    return read_provenance(recipe, "file")
 
 
-def _weighed(account: Provenance, weights: str | None) -> Provenance:
-    """The account with the weights that are given; refused where it names a file and none is."""
-    named = getattr(account.recipe, "weights", "oxford")
-    if weights is None and named in KNOWN:
-        return account
+def _with_weights(provenance: Provenance, weights: str | None) -> Provenance:
+    """Put the given weights into the recipe; refuse a recipe that names a file if none are."""
+    stored = getattr(provenance.recipe, "weights", "oxford")
+    if weights is None and stored in KNOWN_WEIGHTS:
+        return provenance
     if weights is None:
         raise ValueError(
-            f"`weights` must be given where a recipe names a file, got {named!r}; give it as "
+            f"`weights` must be given if a recipe names a file, got {stored!r}; give it as "
             "`--weights`"
         )
-    return account.model_copy(
-        update={"recipe": account.recipe.model_copy(update={"weights": weights})}
-    )
+    recipe = provenance.recipe.model_copy(update={"weights": weights})
+    return provenance.model_copy(update={"recipe": recipe})
 
 
-def _first(path: Path, count: int) -> bytes:
-    """The first bytes of a file."""
-    with open(path, "rb") as file:
-        return file.read(count)
+class _InputSearch(NamedTuple):
+    """A search for inputs by name and hash.
 
-
-class _Search(NamedTuple):
-    """Where inputs are looked for, what is said of those that are others, which were found."""
+    Attributes:
+        folders: the folders to look in.
+        changes: sentences about inputs that are not the original ones; grows.
+        files: the original inputs that were found; grows.
+    """
 
     folders: tuple[Path, ...]
     changes: list[str]
     files: list[Path]
 
-    def found(self, wanted: Input | None, name: str, given: ImageSource | None) -> Any:
-        """An input's path, or what was given in its place.
+    def find(self, expected: Input | None, role: str, replacement: ImageSource | None) -> Any:
+        """Return the path of an input, or its replacement.
 
         Raises:
-            ValueError: it is nowhere, or what is there is another.
+            ValueError: there is no such file, or it has changed.
         """
-        if given is not None:
-            if (
-                isinstance(given, str | Path)
-                and wanted is not None
-                and _hash(given) != wanted.sha256
-            ):
-                self.changes.append(f"`{name}` is {given}, not what the recipe names")
-            return given
-        option = (
-            f"`--{name}`"
-            if name in ("content", "style")
-            else f"a file named {wanted and wanted.name}"
-        )
-        if wanted is None or wanted.name is None:
+        if replacement is not None:
+            is_path = isinstance(replacement, str | Path)
+            if is_path and expected is not None and _hash(replacement) != expected.sha256:
+                self.changes.append(f"`{role}` is {replacement}, not what the recipe names")
+            return replacement
+        name = expected and expected.name
+        option = f"`--{role}`" if role in ("content", "style") else f"a file named {name}"
+        if name is None:
             raise ValueError(
-                f"`{name}` must be given, since the recipe names no file for it; give {option}"
+                f"`{role}` must be given, since the recipe names no file for it; give {option}"
             )
-        there = [
-            f / wanted.name for f in dict.fromkeys(self.folders) if (f / wanted.name).is_file()
-        ]
-        for path in there:
-            if _hash(path) == wanted.sha256:
+        paths = [folder / name for folder in dict.fromkeys(self.folders)]
+        paths = [path for path in paths if path.is_file()]
+        for path in paths:
+            if _hash(path) == expected.sha256:
                 self.files.append(path)
                 return path
-        where = "beside the recipe or in the current folder"
-        if there:
+        if paths:
             raise ValueError(
-                f"`{name}` must be {wanted.name} as it was, got {there[0]}, which has changed; "
-                f"give the one that is meant as {option}"
+                f"`{role}` must be {name} as it was, got {paths[0]}, which has changed; give the "
+                f"original as {option}"
             )
         raise ValueError(
-            f"`{name}` must be there, got no {wanted.name} {where}; put it there or give {option}"
+            f"`{role}` must be a file that exists, got no {name} next to the recipe or in the "
+            f"current folder; put it there or give {option}"
         )
 
-    def styles(self, wanted: Sequence[StyleInput], given: Any) -> list[Any]:
-        """The styles, opened, or those given in their place with their weights and regions."""
-        from impasto.style.source import Style
-
-        others = (
-            None if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
-        )
-        if others is not None and len(others) != max(1, len(wanted)):
+    def find_styles(self, expected: Sequence[StyleInput], replacements: Any) -> list[Style]:
+        """Return the styles, or their replacements with the original weights and masks."""
+        count = max(1, len(expected))
+        if replacements is None:
+            replacements = [None] * count
+        elif not isinstance(replacements, (list, tuple)):
+            replacements = [replacements]
+        if len(replacements) != count:
             raise ValueError(
-                f"`style` must be {max(1, len(wanted))} as in the recipe, got {len(others)}; give "
-                "one for each, in order"
+                f"`style` must be {count} as in the recipe, got {len(replacements)}; give one for "
+                "each, in order"
             )
-        found = []
-        for number, one in enumerate(wanted or [None]):
-            if others is not None:
-                single = one is not None and len(one.pictures) == 1
-                picture = self.found(one.pictures[0] if single else None, "style", others[number])
-                pictures = [picture]
-            elif one is None:
-                pictures = [self.found(None, "style", None)]
+        if not expected:  # a recipe without inputs
+            return [Style(self.find(None, "style", replacements[0]))]
+        styles = []
+        for style, replacement in zip(expected, replacements, strict=True):
+            if replacement is None:
+                images = [self.find(image, "style", None) for image in style.pictures]
             else:
-                pictures = [self.found(p, "style", None) for p in one.pictures]
-            weight, region, mask = 1.0, None, None
-            if one is not None:
-                weight = one.weight
-                region = one.region and self.found(one.region, "region", None)
-                mask = one.mask and self.found(one.mask, "mask", None)
-            found.append(
-                Style(pictures[0] if len(pictures) == 1 else pictures, weight, region, mask)
-            )
-        return found
+                single = style.pictures[0] if len(style.pictures) == 1 else None
+                images = [self.find(single, "style", replacement)]
+            region = style.region and self.find(style.region, "region", None)
+            mask = style.mask and self.find(style.mask, "mask", None)
+            image = images[0] if len(images) == 1 else images
+            styles.append(Style(image, style.weight, region, mask))
+        return styles
 
 
 def _hash(path: str | Path) -> str | None:
-    """SHA-256 of a file; None where it cannot be read, which opening it will say."""
     try:
         return file_sha256(path)
     except OSError:
-        return None
+        return None  # opening the file will say why
 
 
-def _changes(account: Provenance) -> Iterable[str]:
-    """What made the picture and is not here."""
-    made = account.maker
-    if made is None:
+def _differences(provenance: Provenance) -> Iterator[str]:
+    """Say how this program and machine differ from those of the first run."""
+    before = provenance.maker
+    if before is None:
         return
-    here = current_maker(made.device)
+    now = current_maker(before.device)
     for name in ("impasto", "torch", "machine", "threads"):
-        before, now = getattr(made, name), getattr(here, name)
-        if before != now:
-            yield f"it was made with {name} {before}, this is {now}: bytes may differ"
+        old, new = getattr(before, name), getattr(now, name)
+        if old != new:
+            yield f"it was made with {name} {old}, this is {new}: bytes may differ"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from impasto.provenance import Inputs, Output, Provenance, current_maker, method_of
+from impasto.methods import method_of
+from impasto.provenance import Inputs, Output, Provenance, current_maker
 from impasto.validation import validate
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Diagnosis:
             the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
             which no method here takes away; or `clean`.
         sigma: typical standard deviation in each channel: 1 being white for pictures, in
-            `Stack.plane`'s numbers for measured data.
+            `Stack.read_plane`'s numbers for measured data.
         gain: variance for each unit of light, of Poisson-Gaussian noise; None of other kinds.
         correlation: of a pixel's noise with its direct neighbors', −1 to 1.
         clipped: whether noisy values were cut off at the dark end, and at the light end.
@@ -219,7 +220,7 @@ class DenoiseResult:
     A picture is (C, H, W); data with other axes than space and channels is (planes, C, H, W).
 
     Attributes:
-        noisy: what was given, float32 on the CPU: in [0, 1] for pictures, in `Stack.plane`'s
+        noisy: what was given, float32 on the CPU: in [0, 1] for pictures, in `Stack.read_plane`'s
             numbers for measured data.
         clean: the same without any of the noise found.
         source: what the picture's file carried besides, or the stack the planes came from.

@@ -1,4 +1,4 @@
-"""What an option must be, in words made from the recipe itself, and the sentence when it is not."""
+"""Validation of options against a recipe, and the words for what an option must be."""
 
 from __future__ import annotations
 
@@ -11,28 +11,96 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from impasto.errors import OptionError
+
 R = TypeVar("R", bound=BaseModel)
 
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+# pydantic's type of error -> the bound in its context, and the words before it.
+_LIMITS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "above"),
+    "less_than": ("lt", "below"),
+}
 
 
 def validate(model: type[R], options: Mapping[str, Any]) -> R:
-    """Validate options against a recipe, failing in one sentence about the first thing wrong."""
-    for name in options:
+    """Return a recipe with some options; all others have their defaults.
+
+    Args:
+        model: class of the recipe.
+        options: name to value.
+
+    Raises:
+        OptionError: an option is unknown or has a wrong value; about the first of them alone.
+    """
+    for name, value in options.items():
         if name not in model.model_fields:
-            near = did_you_mean(name, model.model_fields)
-            raise ValueError(
-                f"`{name}` must be an option of {model.__name__}, got {options[name]!r}"
-                + (near or f"; choose from {', '.join(model.model_fields)}")
-            )
+            near = did_you_mean(name, model.model_fields).removeprefix("; ")
+            hint = near or f"choose from {', '.join(model.model_fields)}"
+            constraint = f"be an option of {model.__name__}"
+            raise OptionError(name, value, constraint, hint, model.__name__)
     try:
         return model.model_validate(dict(options), strict=False)
     except ValidationError as error:
-        raise ValueError(error_message(model, error)) from None
+        raise option_error(model, error) from None
+
+
+def option_error(model: type[BaseModel], error: ValidationError) -> ValueError:
+    """Return an error about the first thing that pydantic says is wrong.
+
+    Args:
+        model: class of the recipe that was validated.
+        error: what pydantic raised.
+
+    Returns:
+        An `OptionError`; where a validator of the recipe raised, its own error.
+
+    Example:
+        >>> from impasto.recipes import StyleRecipe
+        >>> try:
+        ...     StyleRecipe(style_layers={"relu4_1": -1})
+        ... except ValidationError as error:
+        ...     print(option_error(StyleRecipe, error))
+        `style_layers`: the weight of relu4_1 must be at least 0, got -1; see StyleRecipe for ...
+    """
+    first = error.errors(include_url=False)[0]
+    kind, value, context = first["type"], first["input"], first.get("ctx", {})
+    if kind == "value_error":
+        return context["error"]
+    name, *path = (str(part) for part in first["loc"])
+    recipe = model.__name__
+    if kind == "extra_forbidden":
+        return OptionError(name, value, f"be an option of {recipe}", recipe=recipe)
+    field = model.model_fields[name]
+    part = hint = None
+    # In a dictionary, pydantic's path is the key, followed by "[key]" if the key itself is wrong.
+    if get_origin(field.annotation) is dict and path:
+        if "[key]" in path:
+            layers = literal_values(get_args(field.annotation)[0])
+            hint = did_you_mean(path[0], layers).removeprefix("; ") or "for example relu4_2"
+            constraint = f"name layers of VGG-19, {layers[0]} to {layers[-1]}"
+            return OptionError(name, path[0], constraint, hint, recipe)
+        part = f"the weight of {path[0]}"
+    if kind in _LIMITS:
+        bound, words = _LIMITS[kind]
+        constraint = f"be {words} {_number(context[bound])}"
+    elif kind == "finite_number" or part:
+        constraint = "be a finite number"
+    else:
+        constraint = f"be {describe_constraint(field)}"
+        if isinstance(value, str):
+            hint = did_you_mean(value, literal_values(field.annotation)).removeprefix("; ")
+    return OptionError(name, value, constraint, hint or None, recipe, part or "")
 
 
 def reject_recipe_and_options(recipe: BaseModel | None, options: Mapping[str, Any]) -> None:
-    """Refuse single options beside a whole recipe: which of the two is meant cannot be known."""
+    """Raise an error if both a recipe and single options are given: which one counts is unclear.
+
+    Raises:
+        ValueError: both are given.
+    """
     if recipe is not None and options:
         raise ValueError(
             f"`recipe` must come alone, got it with {', '.join(options)}; "
@@ -43,12 +111,12 @@ def reject_recipe_and_options(recipe: BaseModel | None, options: Mapping[str, An
 def with_recipe_signature(
     model: type[BaseModel],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Show a recipe's options, with their defaults, in the signature of a function's **options."""
+    """Return a decorator that shows a recipe's options in the signature instead of **options."""
 
-    def sign(function: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(function)
-        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        fields = [
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function)
+        parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        options = [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
@@ -56,16 +124,17 @@ def with_recipe_signature(
                 annotation=field.annotation,
             )
             for name, field in model.model_fields.items()
-            if name != "version" and name not in own.parameters
+            if name != "version" and name not in signature.parameters
         ]
-        function.__signature__ = own.replace(parameters=kept + fields)  # type: ignore[attr-defined]
+        signature = signature.replace(parameters=parameters + options)
+        function.__signature__ = signature  # type: ignore[attr-defined]
         return function
 
-    return sign
+    return decorate
 
 
 def describe_constraint(field: FieldInfo) -> str:
-    """What a value must be, in words made from the field itself.
+    """Return what a value of a field must be, in words made from its annotation.
 
     Example:
         >>> from impasto.recipes import StyleRecipe
@@ -74,11 +143,11 @@ def describe_constraint(field: FieldInfo) -> str:
     """
     if field.examples:
         return "one of " + ", ".join(field.examples)
-    return _kind(field.annotation) + _range(field)
+    return _type_words(field.annotation) + _range_words(field)
 
 
 def literal_values(annotation: Any) -> tuple[str, ...]:
-    """The values a Literal annotation allows, looking inside unions; empty for anything else."""
+    """Return the values that a Literal allows, also inside a union; none for anything else."""
     if get_origin(annotation) is Literal:
         return tuple(str(value) for value in get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
@@ -86,24 +155,36 @@ def literal_values(annotation: Any) -> tuple[str, ...]:
     return ()
 
 
-def _kind(annotation: Any) -> str:
-    """The type of an option in plain words, ranges inside unions included."""
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return "; did you mean X?" with the known name nearest to a mistyped one; "" if none is.
+
+    Example:
+        >>> did_you_mean("strenght", ["strength", "size"])
+        '; did you mean strength?'
+    """
+    near = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _type_words(annotation: Any) -> str:
+    """Return an annotation in plain words, with the ranges inside unions."""
     if get_origin(annotation) is Annotated:
         inner, *notes = get_args(annotation)
-        return _kind(inner) + "".join(_range(n) for n in notes if isinstance(n, FieldInfo))
+        ranges = (_range_words(note) for note in notes if isinstance(note, FieldInfo))
+        return _type_words(inner) + "".join(ranges)
     if get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join(_kind(part) for part in get_args(annotation))
-    if options := literal_values(annotation):
-        return "one of " + ", ".join(options) if len(options) > 1 else f"`{options[0]}`"
+        return " or ".join(_type_words(part) for part in get_args(annotation))
+    if values := literal_values(annotation):
+        return "one of " + ", ".join(values) if len(values) > 1 else f"`{values[0]}`"
     if get_origin(annotation) is dict:
         return "layer names with their weights"
     if get_origin(annotation) is tuple:
-        return "one or more numbers, " + _kind(get_args(annotation)[0])
+        return "one or more numbers, " + _type_words(get_args(annotation)[0])
     return {int: "a whole number", float: "a number", str: "a text"}.get(annotation, "given")
 
 
-def _range(field: FieldInfo) -> str:
-    """A field's bounds in words, with a space before them."""
+def _range_words(field: FieldInfo) -> str:
+    """Return a field's bounds in words, with a space before them."""
     bounds = {
         name: getattr(note, name)
         for note in field.metadata
@@ -117,51 +198,5 @@ def _range(field: FieldInfo) -> str:
 
 
 def _number(value: float) -> str:
-    """A bound as people write it: 1 for 1.0, and whole numbers in full."""
+    """Return a bound as people write it: 1 for 1.0, and whole numbers in full."""
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def error_message(model: type[BaseModel], error: ValidationError) -> str:
-    """The first of a validation's complaints as one sentence: name, law, value, way out."""
-    first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
-    name = path[0] if path else model.__name__
-    way_out = f"see {model.__name__} for every option"
-    context = first.get("ctx", {})
-    value = first["input"]
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        return f"`{name}` must be an option of {model.__name__}, got {value!r}; {way_out}"
-    if name.endswith("_layers") and "[key]" in path:
-        key = path[1]
-        near = did_you_mean(key, literal_values(get_args(model.model_fields[name].annotation)[0]))
-        return f"`{name}` must name layers of VGG-19, conv1_1 to relu5_4, got {key!r}" + (
-            near or "; for example relu4_2"
-        )
-    bound = {
-        "greater_than_equal": ("at least", "ge"),
-        "less_than_equal": ("at most", "le"),
-        "greater_than": ("above", "gt"),
-        "less_than": ("below", "lt"),
-    }.get(kind)
-    if name.endswith("_layers") and len(path) > 1:
-        must = f"at least {_number(context['ge'])}" if "ge" in context else "a finite number"
-        return f"`{name}`: the weight of {path[1]} must be {must}, got {value!r}; {way_out}"
-    if bound:
-        return f"`{name}` must be {bound[0]} {_number(context[bound[1]])}, got {value!r}; {way_out}"
-    if kind == "finite_number":
-        return f"`{name}` must be a finite number, got {value!r}; {way_out}"
-    if kind == "json_invalid":
-        return f"the recipe must be valid JSON, got {str(value)[:40]!r}; {context['error']}"
-    field = model.model_fields.get(name)
-    allowed = literal_values(field.annotation) if field else ()
-    if isinstance(value, str) and allowed and (near := did_you_mean(value, allowed)):
-        way_out = near.removeprefix("; ")
-    constraint = describe_constraint(field) if field else "given"
-    return f"`{name}` must be {constraint}, got {value!r}; {way_out}"
-
-
-def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """A hint at the known name most like a mistyped one, or nothing."""
-    near = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
-    return f"; did you mean {near[0]}?" if near else ""

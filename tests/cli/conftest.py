@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 # Before any stand-in is there that they could keep for good.
-import impasto.cli.run_denoise
-import impasto.denoising.denoise
+import impasto.api
 from impasto.cli.main import main
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -21,11 +20,9 @@ SOURCES = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def calls(monkeypatch):
     """What the stand-ins are called with."""
-    for name in ("impasto.api", "impasto.cli.run", "impasto.cli.run_denoise"):
-        package, _, module = name.rpartition(".")
-        monkeypatch.delitem(sys.modules, name)  # to import the stand-ins
-        # Importing it again changes the package, too: this has the old one come back.
-        monkeypatch.setattr(sys.modules[package], module, getattr(sys.modules[package], module))
+    api = sys.modules["impasto.api"]
+    monkeypatch.delitem(sys.modules, "impasto.api")  # to import the stand-ins
+    monkeypatch.setattr(sys.modules["impasto"], "api", api)  # which changes the package, too
     for name, module in fake_rooms.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     fake_rooms.CALLS.clear()

@@ -54,11 +54,11 @@ def test_every_preset_differs_from_every_other():
 def test_more_cells_are_painted_smaller(folder, monkeypatch):
     painted = []
 
-    def stylize(content, style, *, recipe):
+    def stylize(content, style, *, recipe, **options):
         painted.append((recipe.size, recipe.steps))
         raise ImpastoError("seen enough")
 
-    monkeypatch.setattr("impasto.cli.run.stylize", stylize)
+    monkeypatch.setattr("impasto.api.stylize", stylize)
     for over in ("strength=0.2,0.8", "strength=" + ",".join(f"0.{n}" for n in range(1, 11))):
         assert main(["sheet", "photo.png", "paint.png", "--over", over, "--quiet"]) == 1
     (few, few_steps), (many, many_steps) = painted

@@ -17,7 +17,8 @@ from PIL import Image
 from test_stack import EXACT, measured, returned
 
 from impasto import ImageError
-from impasto.images import tiff_ifd, tiff_write
+from impasto.files import stale_temporary_files
+from impasto.images import tiff_write
 from impasto.images.stack import TYPES, array_stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
@@ -49,7 +50,7 @@ def pages(path: Path, data: np.ndarray, order: str = "<", **options) -> Path:
 def untouched(path: Path, out: Path, **options):
     """A file's stack, written back plane by plane as it was read."""
     stack = open_stack(path)
-    write_stack(out, stack, (stack.plane(index) for index in stack.planes()), **options)
+    write_stack(out, stack, (stack.read_plane(index) for index in stack.plane_indices()), **options)
     return stack
 
 
@@ -194,7 +195,7 @@ def test_the_words_of_imagej_are_kept_beside_other_pixels(tmp_path):
     values = measured((3, 2, 20, 30), "uint16") // 16
     path = tiff(tmp_path / "a.tif", values, imagej=True, order=">", **options)
     stack = open_stack(path)
-    third = (stack.plane(index) / 3 for index in stack.planes())
+    third = (stack.read_plane(index) / 3 for index in stack.plane_indices())
     write_stack(tmp_path / "b.tif", stack, third, recipe=RECIPE)
     with tifffile.TiffFile(path) as old, tifffile.TiffFile(tmp_path / "b.tif") as new:
         assert np.array_equal(new.asarray(), np.rint(values / 3))
@@ -280,7 +281,7 @@ def test_numbers_of_twelve_bits_stay_in_twelve_bits(tmp_path):
     for path, expected in ((loose, values), (packed, values // 8)):
         stack = open_stack(path)
         assert stack.ceiling == 4095
-        bright = (stack.plane(index) * 100 for index in stack.planes())
+        bright = (stack.read_plane(index) * 100 for index in stack.plane_indices())
         write_stack(tmp_path / "c.tif", stack, bright, overwrite=True)
         found = tifffile.imread(tmp_path / "c.tif")
         assert np.array_equal(found, (expected.astype(int) * 100).clip(0, 4095))
@@ -296,7 +297,7 @@ def test_smaller_copies_of_the_pages_are_left_out(tile, packed, shape, tmp_path)
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(values, subifds=1, **layout)
         writer.write(values[..., ::2, ::2], subfiletype=1, **layout)
-    assert open_stack(tmp_path / "a.tif").file.series.is_pyramidal
+    assert open_stack(tmp_path / "a.tif").data.series.is_pyramidal
     untouched(tmp_path / "a.tif", tmp_path / "b.tif")
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
         assert np.array_equal(file.asarray(), values)
@@ -324,10 +325,10 @@ def test_planes_are_taken_one_at_a_time(packed, tmp_path):
     stack, given = open_stack(path), []
 
     def results():
-        for index in stack.planes():
+        for index in stack.plane_indices():
             gc.collect()
             assert sum(one() is not None for one in given[:-1]) == 0
-            plane = stack.plane(index)
+            plane = stack.read_plane(index)
             given.append(weakref.ref(plane))
             yield plane
             del plane
@@ -352,8 +353,8 @@ def test_an_interrupted_run_leaves_nothing_behind(kind, error, tmp_path):
     stack = array_stack(values, axes="ZYX") if kind == "array" else open_stack(path)
 
     def results():
-        yield stack.plane((0,))
-        yield stack.plane((1,))
+        yield stack.read_plane((0,))
+        yield stack.read_plane((1,))
         raise error
 
     with pytest.raises(error):
@@ -363,6 +364,53 @@ def test_an_interrupted_run_leaves_nothing_behind(kind, error, tmp_path):
         write_stack(tmp_path / "c.tif", stack, results(), overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["a.tif", "c.tif"]
     assert (tmp_path / "c.tif").read_bytes() == b"before"
+
+
+@pytest.mark.parametrize("kind", ["array", "plain", "packed"])
+def test_all_that_a_killed_run_leaves_is_a_stale_temporary_file(kind, tmp_path):
+    values = measured((4, 9, 9), "uint16")
+    path = tiff(tmp_path / "a.tif", values, compression="zlib" if kind == "packed" else None)
+    stack = array_stack(values, axes="ZYX") if kind == "array" else open_stack(path)
+    maps = Path("/proc/self/maps")
+
+    def results():
+        for index in stack.plane_indices():
+            stale = [file.name for file in stale_temporary_files(tmp_path, "")]
+            assert sorted(os.listdir(tmp_path)) == sorted(["a.tif", *stale])
+            # Between two planes nothing of the results counts as memory.
+            assert not maps.exists() or str(tmp_path) not in maps.read_text()
+            yield stack.read_plane(index)
+
+    write_stack(tmp_path / "b.tif", stack, results())
+    assert sorted(os.listdir(tmp_path)) == ["a.tif", "b.tif"]
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
+
+
+@pytest.mark.parametrize("room", [1000, 80_000, 80_200])
+@pytest.mark.parametrize("kind", ["array", "bool", "plain", "tiles", "packed"])
+def test_a_full_disk_is_an_error_and_leaves_nothing_behind(kind, room, tmp_path):
+    resource = pytest.importorskip("resource")
+    values = measured((4, 100, 100), "uint16")
+    if kind == "bool":
+        values = np.concatenate([values < 30_000] * 2)
+    options = {"tiles": {"tile": (16, 16)}, "packed": {"compression": "zlib"}}.get(kind, {})
+    path = tiff(tmp_path / "a.tif", values, **options)
+    stack = array_stack(values, axes="ZYX") if kind in ("array", "bool") else open_stack(path)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limit[1]))
+    try:
+        if kind == "bool" and room > 1000:  # of which the file is an eighth
+            write_stack(tmp_path / "b.tif", stack, map(stack.read_plane, stack.plane_indices()))
+            return
+        with pytest.raises(ImageError) as caught:
+            write_stack(tmp_path / "b.tif", stack, map(stack.read_plane, stack.plane_indices()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert str(caught.value) == (
+        f"`output` must be a place that can be written, got {tmp_path / 'b.tif'}: file too large; "
+        "choose another"
+    )
+    assert os.listdir(tmp_path) == ["a.tif"]
 
 
 @pytest.mark.parametrize(
@@ -430,7 +478,7 @@ def test_broken_tags_of_a_page_are_refused(tmp_path):
     path.write_bytes(data)
     stack = open_stack(path)
     with pytest.raises(ImageError) as caught:
-        write_stack(tmp_path / "b.tif", stack, map(stack.plane, stack.planes()))
+        write_stack(tmp_path / "b.tif", stack, map(stack.read_plane, stack.plane_indices()))
     assert str(caught.value) == (
         f"`picture` must be a readable TIFF, got {path}: the tags of its page 3 are broken; {TAIL}"
     )
@@ -469,7 +517,7 @@ def test_an_array_becomes_a_file_with_its_axes(shape, axes, dtype, order, tmp_pa
     values = measured((max(2, int(np.prod(shape))),), dtype)[: int(np.prod(shape))].reshape(shape)
     values = values.astype(values.dtype.newbyteorder(order))
     stack = array_stack(values, axes=axes)
-    planes = (stack.plane(index) for index in stack.planes())
+    planes = (stack.read_plane(index) for index in stack.plane_indices())
     write_stack(tmp_path / "a.tif", stack, planes, recipe=RECIPE)
     again = open_stack(tmp_path / "a.tif")
     assert again.axes == axes
@@ -497,7 +545,7 @@ def test_the_words_of_other_programs_stay_in_place_of_the_recipe(packed, tmp_pat
 
 
 def test_what_a_classic_file_cannot_hold_becomes_a_big_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff_write, "_CLASSIC", 100)
+    monkeypatch.setattr(tiff_write, "_CLASSIC_DATA", 100)
     values = measured((3, 8, 8), "uint8")
     path = tiff(tmp_path / "a.tif", values, compression="zlib", resolution=(3.5, 4))
     untouched(path, tmp_path / "b.tif", recipe=RECIPE)
@@ -506,13 +554,13 @@ def test_what_a_classic_file_cannot_hold_becomes_a_big_one(tmp_path, monkeypatch
         assert np.array_equal(file.asarray(), values)
     assert tags(tmp_path / "b.tif") == tags(path)
     stack = array_stack(values)
-    write_stack(tmp_path / "c.tif", stack, map(stack.plane, stack.planes()))
+    write_stack(tmp_path / "c.tif", stack, map(stack.read_plane, stack.plane_indices()))
     with tifffile.TiffFile(tmp_path / "c.tif") as file:
         assert file.is_bigtiff
 
 
 def test_a_full_classic_file_goes_without_the_recipe(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff_ifd, "_CLASSIC_END", 1000)
+    monkeypatch.setattr(tiff_write, "_CLASSIC_END", 1000)
     path = tiff(tmp_path / "a.tif", measured((3, 30, 30), "uint8"))
     untouched(path, tmp_path / "b.tif", recipe=RECIPE)
     assert (tmp_path / "b.tif").read_bytes() == path.read_bytes()
@@ -523,7 +571,7 @@ def test_axes_are_named_by_hand(tmp_path):
     path = tiff(tmp_path / "a.tif", values, metadata=None)
     stack = open_stack(path, axes="CYX")
     assert stack.plane_shape == (3, 8, 9)
-    write_stack(tmp_path / "b.tif", stack, [stack.plane(())])
+    write_stack(tmp_path / "b.tif", stack, [stack.read_plane(())])
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         open_stack(path, axes="TCYX")
@@ -539,13 +587,13 @@ def test_axes_named_across_pages_are_gathered(tmp_path):
         path = tiff(tmp_path / "a.tif", values, metadata=None, compression=packed)
         stack = open_stack(path, axes="YZX")
         assert stack.count == 5
-        planes = (stack.plane(index) for index in stack.planes())
+        planes = (stack.read_plane(index) for index in stack.plane_indices())
         write_stack(tmp_path / "b.tif", stack, planes, overwrite=True)
         assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
     path = tiff(tmp_path / "a.tif", values[..., :3], photometric="rgb", compression="zlib")
     stack = open_stack(path, axes="YXZ")
     assert stack.count == 3
-    planes = (stack.plane(index) for index in stack.planes())
+    planes = (stack.read_plane(index) for index in stack.plane_indices())
     write_stack(tmp_path / "b.tif", stack, planes, overwrite=True)
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values[..., :3])
 
@@ -575,7 +623,7 @@ def test_what_is_no_tiff_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, why in {
         "empty.tif": "the file is empty",
-        "text.tif": "it is no picture format impasto knows",
+        "text.tif": "it is not in a format that impasto knows",
         "head.tif": "the file is cut short",
         "nothing.tif": "it has no pages",
         "far.tif": "the file is cut short",
@@ -631,7 +679,7 @@ def test_a_file_that_shrinks_after_it_was_opened_is_refused(tmp_path):
     stack = open_stack(path, name="noisy")
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ImageError, match="its pixels are cut short or broken"):
-        stack.plane((2,))
+        stack.read_plane((2,))
 
 
 def test_claims_beyond_reason_are_refused_without_decoding(tmp_path):
@@ -764,23 +812,30 @@ def test_other_files_and_broken_ones_are_no_data(tmp_path):
 
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("order", "<>")
-def test_directories_are_chained_in_any_order(order, big, tmp_path):
+def test_pages_keep_the_order_of_the_file_whatever_the_order_of_the_planes(order, big, tmp_path):
     values = measured((4, 6, 7), "uint8")
-    for wanted in itertools.permutations(range(4)):
-        path = tmp_path / "a.tif"
-        with tifffile.TiffWriter(path, byteorder=order, bigtiff=big) as writer:
-            for page in values:
-                writer.write(page, metadata=None, compression="zlib")
-        tiff_ifd.rechain(path, wanted)
-        with tifffile.TiffFile(path) as file:
-            found = np.stack([page.asarray() for page in file.pages])
-        assert np.array_equal(found[list(wanted)], values)
+    for planes in itertools.permutations(range(4)):
+        places = "".join(
+            f'<TiffData FirstZ="{z}" IFD="{page}" PlaneCount="1"/>' for page, z in enumerate(planes)
+        )
+        words = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
+            f'SizeX="7" SizeY="6" SizeZ="4" SizeC="1" SizeT="1">{places}</Pixels></Image></OME>'
+        )
+        with tifffile.TiffWriter(tmp_path / "a.tif", byteorder=order, bigtiff=big) as writer:
+            for page, description in zip(values, [words, None, None, None], strict=True):
+                writer.write(page, metadata=None, compression="zlib", description=description)
+        stack = untouched(tmp_path / "a.tif", tmp_path / "b.tif", overwrite=True)
+        assert np.array_equal(returned(stack)[list(planes)], values)
+        with tifffile.TiffFile(tmp_path / "b.tif") as file:
+            assert np.array_equal(np.stack([page.asarray() for page in file.pages]), values)
 
 
 def test_a_tag_is_added_where_it_belongs(tmp_path):
     path = pages(tmp_path / "a.tif", measured((3, 6, 7), "uint8"))
     before = path.read_bytes()
-    assert tiff_ifd.add_bytes(path, 269, b"some words and more")
+    tiff_write._add_tag(path, 269, b"some words and more")
     after = path.read_bytes()
     assert after[8 : len(before)] == before[8:]
     with tifffile.TiffFile(path) as file:

@@ -15,5 +15,5 @@ def client(tmp_path):
 def staged(monkeypatch):
     """Jobs that do nothing until they are told to end."""
     work = Staged()
-    monkeypatch.setattr("impasto.serve.workers.run_job", work)
+    monkeypatch.setattr("impasto.serve.results.make_result", work)
     return work

@@ -11,9 +11,8 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from impasto.images.write import encode
-from impasto.serve.app import application
+from impasto.serve.app import create_app, open_server
 from impasto.serve.limits import ServeOptions
-from impasto.serve.server import open_server
 
 TOKEN = "a-token-for-the-tests"
 ORIGIN = "http://127.0.0.1:8765"
@@ -28,7 +27,7 @@ def picture(width=48, height=32, seed=0):
 
 def asking(folder, **options):
     """A client of a new server with its jobs in a folder; a context manager."""
-    app = application(ServeOptions(folder=str(folder), **options), TOKEN)
+    app = create_app(ServeOptions(folder=str(folder), **options), TOKEN)
     return TestClient(app, base_url=ORIGIN, headers=AUTHORIZED)
 
 
@@ -89,9 +88,9 @@ class Staged:
         self.begun = []
         self.cues = {}
 
-    def __call__(self, job, place, device, watch):
+    def __call__(self, job, folder, device, reporter):
         from impasto.result import Losses, Step
-        from impasto.serve.job import Outcome
+        from impasto.serve.records import ResultInfo
 
         self.begun.append(job.id)
         number = 0
@@ -104,13 +103,13 @@ class Staged:
                 picture=lambda: torch.zeros(3, 32, 48),
             )  # fmt: skip
             try:
-                watch(step)
+                reporter.on_step(step)
             except StopIteration:
                 break
             time.sleep(0.01)
         if isinstance(self.cues.get(job.id), Exception):
             raise self.cues[job.id]
-        return Outcome(width=48, height=32, seconds=1, bits=8, stack=False, formats=["png"])
+        return ResultInfo(width=48, height=32, seconds=1, bits=8, stack=False, formats=["png"])
 
     def finish(self, job, how=True):
         """Let a job end, or fail with an exception."""

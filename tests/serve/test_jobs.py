@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from stage import AUTHORIZED, asking, listening, paint, picture, post, until
 
-from impasto.serve.job import thinned
-from impasto.serve.store import Store
+from impasto.jobs.job import LossPoint, thin_history
+from impasto.serve.records import Store
 
 
 def status(client, job):
@@ -100,7 +100,7 @@ def test_a_job_is_deleted_with_its_files_but_not_while_it_runs(client, staged):
     assert client.delete(f"/v1/jobs/{waiting}").status_code == 204
     staged.finish(running)
     until(client, running, "done")
-    place = client.app.service.store.place(running)
+    place = client.app.service.store.path(running)
     assert place.is_dir()
     assert client.delete(f"/v1/jobs/{running}").status_code == 204
     assert not place.exists()
@@ -110,7 +110,7 @@ def test_a_job_is_deleted_with_its_files_but_not_while_it_runs(client, staged):
 
 
 def test_jobs_expire(tmp_path, staged, monkeypatch):
-    monkeypatch.setattr("impasto.serve.workers._SWEEP", 0.02)
+    monkeypatch.setattr("impasto.serve.workers._EXPIRY_SECONDS", 0.02)
     with asking(tmp_path, keep_hours=0.2 / 3600) as client:
         job = paint(client)
         until(client, job, "running")
@@ -213,7 +213,9 @@ def test_events_tell_of_all_that_happens(far, staged):
     assert [one["id"] for one in found[0][1]["jobs"]] == [first]
     steps = [data for _, data in found[1:]]
     assert all(data["id"] == first and data["preview"] >= 1 for data in steps)
-    told = [evaluation for data in steps for evaluation, *_ in data["losses"]]
+    points = [point for data in steps for point in data["losses"]]
+    told = [point["evaluation"] for point in points]
+    assert {tuple(point["losses"]) for point in points} == {("total", "content", "style")}
     assert told == sorted(set(told))  # each once
     assert steps[-1]["step"]["evaluation"] > steps[0]["step"]["evaluation"]
     assert steps[-1]["step"]["left"] > 0
@@ -239,12 +241,41 @@ def test_events_tell_of_all_that_happens(far, staged):
 
 
 def test_long_histories_are_thinned_to_what_a_curve_needs():
-    short = [(n, 1.0, 0.5, 0.5) for n in range(500)]
-    assert thinned(short) == short
-    long = [(n, 1.0, 0.5, 0.5) for n in range(100_000)]
-    assert len(thinned(long)) == 500
-    assert thinned(long)[0] == long[0]
-    assert thinned(long)[-1] == long[-1]
+    long = [LossPoint(evaluation=n, losses={"total": 1.0}) for n in range(10_000)]
+    assert thin_history(long[:500]) == long[:500]
+    assert len(thin_history(long)) == 500
+    assert thin_history(long)[0] == long[0]
+    assert thin_history(long)[-1] == long[-1]
+
+
+OLD_RECORD = {
+    "id": "0123456789abcdef", "method": "style", "status": "done", "created": 1.7e9,
+    "started": 1.7e9, "ended": 1.7e9 + 5, "title": "content.png × style.png",
+    "recipe": {"size": 48, "steps": 3}, "reason": None,
+    "uploads": [
+        {"role": "content", "name": "content.png", "file": "content.png", "sha256": "ab",
+         "width": 48, "height": 32, "weight": None},
+        {"role": "style-1", "name": "style.png", "file": "style-1.png", "sha256": "cd",
+         "width": 40, "height": 40, "weight": 1.0},
+    ],
+    "history": [[1, 2.0, 0.5, 1.5], [2, 1.0, 0.25, 0.75]],
+    "result": {"width": 48, "height": 32, "seconds": 5.0, "bits": 8, "stack": False,
+               "formats": ["png"], "diagnosis": None, "method": None},
+}  # fmt: skip
+
+
+def test_records_of_before_losses_had_names_are_read(tmp_path):
+    folder = tmp_path / OLD_RECORD["id"]
+    folder.mkdir()
+    (folder / "job.json").write_text(json.dumps(OLD_RECORD))
+    with asking(tmp_path, keep_hours=100_000) as client:
+        job = client.get(f"/v1/jobs/{OLD_RECORD['id']}").json()
+    assert job["status"] == "done"
+    assert job["history"] == [
+        {"evaluation": 1, "losses": {"total": 2.0, "content": 0.5, "style": 1.5}},
+        {"evaluation": 2, "losses": {"total": 1.0, "content": 0.25, "style": 0.75}},
+    ]
+    assert [one["weight"] for one in job["inputs"]] == [None, 1.0]
 
 
 def test_health_tells_how_much_is_waiting(client, staged):

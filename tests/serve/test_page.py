@@ -11,10 +11,10 @@ import torch
 from stage import TOKEN, listening, picture
 
 import impasto
-from impasto.demo.photograph import photograph
+from impasto.demo import photograph
 from impasto.images.resize import resize
 from impasto.images.write import encode
-from impasto.serve.static import PAGE
+from impasto.serve.service import PAGE
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -137,6 +137,8 @@ def test_paint_watch_stop_compare_and_download(opens, cat, tmp_path):
     page.wait_for_function("() => document.querySelector('#progress').value > 0")
     assert "of 5000" in page.inner_text("#progress-text")
     page.wait_for_selector("#losses[aria-label*=content]")
+    names = page.locator("#loss-names span").all_inner_texts()
+    assert names == ["content loss", "style loss"]
     page.click("#stop")
     ended(page, job)
     assert page.inner_text("#done-text").startswith("Stopped early · 128 × 85")
@@ -243,7 +245,7 @@ def test_clean_and_choose_how_much(opens, tmp_path):
     page.wait_for_selector("#diagnosis:has-text('Gaussian')")
     said = page.inner_text("#diagnosis")
     assert re.search(r"Sigma up to 2[4-7]\.\d of 255", said)
-    assert "nl-wiener takes it away" in said
+    assert "nl-wiener removes it" in said
     with page.expect_response("**/v1/jobs/denoise") as answered:
         page.click("#go")
     ended(page, answered.value.json()["id"])
@@ -298,7 +300,7 @@ def test_what_is_no_picture_is_said_and_nothing_is_lost(opens, cat):
     page = opens()
     drop(page, "#content-well", ("cat.png", cat))
     drop(page, "#content-well", ("notes.txt", b"hello"))
-    page.wait_for_selector("#error:has-text('notes.txt is no picture')")
+    page.wait_for_selector("#error:has-text('notes.txt is not a picture')")
     assert "cat.png" in page.inner_text("#content-well")
     page.click("#error button")
     drop(page, "#style-well", ("broken.png", b"\x89PNG\r\n\x1a\n broken"))
@@ -369,8 +371,8 @@ def test_both_languages_say_everything():
         json.loads((PAGE / "texts" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("en", "zh")
     )
+    from impasto.methods import METHODS
     from impasto.presets import PRESETS
-    from impasto.provenance import MODELS
 
     every = set(keys(english))
     assert every <= set(keys(chinese))
@@ -380,7 +382,7 @@ def test_both_languages_say_everything():
     asked |= set(re.findall(r'data-t(?:-label|-alt)?="([^"]+)"', code))
     assert asked - {"progress"} <= every
     for method in ("style", "denoise", "reconstruct"):
-        names = set(MODELS[method].model_fields) - {"version", "preset"}
+        names = set(METHODS[method].recipe.model_fields) - {"version", "preset"}
         assert names <= set(english["options"]), names - set(english["options"])
         assert names <= set(chinese["hints"])
     assert set(PRESETS) <= set(chinese["presets"])

@@ -1,4 +1,4 @@
-"""What comes in: bombs and lies refused on their headers, options by the recipes' own law."""
+"""Uploads: files are checked by their headers, options are validated by the recipes."""
 
 import io
 import json
@@ -39,7 +39,7 @@ BOMBS = {
     "an SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "it is an SVG"),
     "an SVG with a prologue": (b"<?xml version='1.0'?><svg/>", "it is an SVG"),
     "an EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is an EPS"),
-    "a page": (b"<!doctype html><script>alert(1)</script>", "no picture format"),
+    "a page": (b"<!doctype html><script>alert(1)</script>", "not in a format"),
     "a PDF": (b"%PDF-1.7", "it is a PDF"),
     "a ZIP": (b"PK\x03\x04" + b"\0" * 50, "it is a ZIP archive"),
     "half a header": (picture()[:20], "header is broken"),
@@ -50,21 +50,21 @@ BOMBS = {
 @pytest.mark.parametrize("what", BOMBS)
 @pytest.mark.parametrize("route", ["jobs/style", "jobs/denoise", "jobs/reconstruct", "diagnosis"])
 def test_what_is_no_picture_or_claims_too_much_is_refused_unopened(client, what, route):
-    data, said = BOMBS[what]
+    data, message = BOMBS[what]
     more = {"style": picture()} if route == "jobs/style" else {}
     answer = client.post(f"/v1/{route}", files=files(content=data, **more))
     assert answer.status_code == 422, answer.text
-    assert said in answer.json()["detail"]
+    assert message in answer.json()["detail"]
     assert "/jobs" not in answer.json()["detail"]  # no place on this machine is told
     left = [path.name for path in client.app.service.store.folder.iterdir()]
     assert left == [".lock"]
 
 
 @pytest.mark.parametrize("role", ["style", "region_1", "mask_1", "protect", "keep", "init"])
-def test_every_file_of_a_job_is_held_against_the_law(client, role):
-    given = {"content": picture(), "style": picture()} | {role: png(60_000, 60_000)}
+def test_every_file_of_a_job_is_checked_by_its_header(client, role):
+    pictures = {"content": picture(), "style": picture()} | {role: png(60_000, 60_000)}
     options = {"init": "picture"} if role == "init" else {}
-    answer = post(client, "style", options, **given)
+    answer = post(client, "style", options, **pictures)
     assert answer.status_code == 422
     assert "claims 60,000 × 60,000 pixels" in answer.json()["detail"]
     named = {"style": "style-1"}.get(role, role.replace("_", "-"))
@@ -102,7 +102,7 @@ def test_only_so_many_parts_are_read(client):
 
 
 @pytest.mark.parametrize(
-    ("method", "options", "said"),
+    ("method", "options", "message"),
     [
         ("style", "[]", "`options` must be a JSON object"),
         ("style", "{", "`options` must be a JSON object"),
@@ -113,18 +113,18 @@ def test_only_so_many_parts_are_read(client):
         ("style", '{"preset": ["bold"]}', "`preset` must be one of"),
         ("style", '{"size": 65536, "steps": 300}', "`size` and `steps` must stay below"),
         ("style", '{"steps": 100000, "size": 2048}', "`size` and `steps` must stay below"),
-        ("style", '{"init": "picture"}', "`init` must be `picture` where an init picture is given"),
+        ("style", '{"init": "picture"}', "`init` must be `picture` if an init picture is given"),
         ("style", '{"strength": NaN}', "`strength` must be a finite number"),
         ("denoise", '{"method": "magic"}', "`method` must be one of auto, nl-wiener"),
         ("denoise", '{"sigma": -1}', "`sigma`"),
         ("reconstruct", '{"layer": "conv9_9"}', "`layer` must be one of"),
     ],
 )
-def test_options_are_held_against_the_recipes_own_law(client, method, options, said):
-    given = {"content": picture()} | ({"style": picture()} if method == "style" else {})
-    answer = client.post(f"/v1/jobs/{method}", files=files(**given), data={"options": options})
+def test_options_are_validated_by_the_recipes(client, method, options, message):
+    pictures = {"content": picture()} | ({"style": picture()} if method == "style" else {})
+    answer = client.post(f"/v1/jobs/{method}", files=files(**pictures), data={"options": options})
     assert answer.status_code in (413, 422)
-    assert said in answer.json()["detail"]
+    assert message in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_a_work_limit_counts_pixels_times_steps(tmp_path, staged):
         assert "`method`" in answer.json()["detail"]
 
 
-def test_masks_must_be_of_a_style_that_is_there(client):
+def test_masks_must_belong_to_a_style(client):
     answer = post(client, "style", content=picture(), style=picture(), region_2=picture())
     assert answer.status_code == 422
-    assert "`region_2` must be of a style that is there" in answer.json()["detail"]
+    assert "`region_2` must belong to a style, got no style 2" in answer.json()["detail"]
 
 
 def test_a_picture_too_small_for_the_network_is_refused_at_once(client):
@@ -165,17 +165,37 @@ def test_a_picture_too_small_for_the_network_is_refused_at_once(client):
     assert "at least 16 pixels on each side, got 15 × 40" in answer.json()["detail"]
 
 
-def test_the_options_are_the_recipes_own_schema(client):
-    from impasto.provenance import MODELS
+def test_a_wrong_option_inside_a_picture_points_to_the_api_too(client):
+    answer = client.post("/v1/recipe", files=files(picture=b'{"strength": 9}'))
+    assert answer.status_code == 422
+    said = "`strength` must be at most 1, got 9; see /v1/options for every option"
+    assert answer.json()["detail"] == said
 
-    found = client.get("/v1/options").json()
+
+def test_a_diagnosis_that_fails_names_the_file_as_its_sender_did(client):
+    broken = picture(64, 64)[:-3000]
+    bad = io.BytesIO()
+    tifffile.imwrite(bad, np.full((32, 32), np.nan, np.float32))
+    for data, message in (
+        (broken, "`content` must be a readable picture, got content.png: "),
+        (bad.getvalue(), "`content` must be finite, got content.png with 1,024 of 1,024 values"),
+    ):
+        answer = client.post("/v1/diagnosis", files=files(content=data))
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith(message)
+
+
+def test_the_options_are_the_recipes_own_schema(client):
+    from impasto.methods import METHODS
+
+    choices = client.get("/v1/options").json()
     for method in ("style", "denoise", "reconstruct"):
-        assert found["recipes"][method] == json.loads(
-            json.dumps(MODELS[method].model_json_schema())
+        assert choices["recipes"][method] == json.loads(
+            json.dumps(METHODS[method].recipe.model_json_schema())
         )
     described = client.get("/v1/openapi.json").json()
     for method in ("style", "denoise", "reconstruct"):
         body = described["paths"][f"/v1/jobs/{method}"]["post"]["requestBody"]
         (name,) = [body["content"]["multipart/form-data"]["schema"]["$ref"].rpartition("/")[2]]
         field = described["components"]["schemas"][name]["properties"]["options"]
-        assert field["contentSchema"] == found["recipes"][method]
+        assert field["contentSchema"] == choices["recipes"][method]

@@ -1,1 +1,1 @@
-"""Many pictures: what is to be done, what is done, and who does it."""
+"""Batches: many images, from folders to a folder, on this machine or a cluster."""

@@ -1,4 +1,4 @@
-"""What a batch would do, found out without doing it."""
+"""Estimate a batch: count its images, and its memory and time from the first of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from impasto.batch import storage
-from impasto.batch.executors import check_ray, counts
-from impasto.batch.job import Job
-from impasto.batch.plan import BatchPlan, jobs
-from impasto.batch.run import TRIES
+from impasto.batch.plan import BatchPlan, plan_jobs
+from impasto.batch.run import MAX_TRIES
+from impasto.batch.workers import check_workers, set_threads
+from impasto.denoising.denoise import denoise
 from impasto.errors import ImageError
+from impasto.images.open_input import input_planes, open_input
 from impasto.images.stack import Stack
+from impasto.jobs.job import Job
+from impasto.memory import GIB
+from impasto.methods import METHODS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,9 +26,9 @@ if TYPE_CHECKING:
     from impasto.result import Step
     from impasto.style.plan import Plan as StylePlan
 
-_TRIED = 20  # pictures, of which the first that can be read stands for all
-_SIDE = 128  # pixels of the part that is cleaned to see how long it takes
-_LONGEST = 2.0  # seconds of steps after which that is ended
+_CANDIDATES = 20  # the first of so many images that can be read stands for all
+_CROP_SIDE = 128  # pixels of the part that is denoised to measure the time
+_MAX_SECONDS = 2.0  # after which that measurement ends
 
 
 def estimate_batch(
@@ -34,101 +40,91 @@ def estimate_batch(
     address: str | None = None,
     gpus: float | None = None,
     existing: str = "resume",
-    tries: int = TRIES,
+    tries: int = MAX_TRIES,
     manifest: str | None = None,
 ) -> dict[str, Any]:
-    """Count the pictures of a plan, and estimate memory and time from the first of them.
+    """Count the images of a plan, and estimate memory and time from the first of them.
 
     Args:
         plan: what would be made.
-        executor: as for `batch`; so the others, all of which are checked.
-        workers: how many pictures at a time.
-        threads: threads a picture.
+        executor: as for `run_batch`; so are the others, all of which are checked.
+        workers: images at a time.
+        threads: threads per image.
         address: of the Ray cluster.
-        gpus: that each of Ray's workers holds.
-        existing: what is done where something is there.
-        tries: how often a picture is begun.
-        manifest: file of the account, which is not opened.
+        gpus: for each Ray worker.
+        existing: what to do if an output exists.
+        tries: how often an image is started.
+        manifest: file of the manifest, which is not opened.
 
     Returns:
-        Pictures, those whose output is there, workers, threads, the seconds of the whole, and of
-        painting the memory that all workers take; None where nothing tells. What cleaning takes
-        is tried on a part of the first picture.
+        Number of images, of existing outputs, workers and threads; seconds of the whole batch;
+        and for painting the memory of all workers. None if it cannot be known. Denoising is
+        tried on a part of the first image.
 
     Raises:
-        ValueError: as `batch`; so the other errors.
+        ValueError: as `run_batch`.
+        ImageError: as `run_batch`.
     """
     del manifest
-    count, each = counts(executor, workers, threads, existing, tries)
-    check_ray(executor, address, gpus)
-    wanted = jobs(plan)
-    there = sum(storage.stamp(job.output) is not None for job in wanted)
-    facts: dict[str, Any] = {
-        "pictures": len(wanted),
+    count, each = check_workers(executor, workers, threads, existing, tries, address, gpus)
+    jobs = plan_jobs(plan)
+    there = sum(storage.file_stamp(job.output) is not None for job in jobs)
+    estimate: dict[str, Any] = {
+        "pictures": len(jobs),
         "there_already": there,
         "workers": count,
         "threads": each,
         "memory_gib": None,
         "seconds": None,
     }
-    left = len(wanted) - there
+    left = len(jobs) - there
     if plan.method == "denoise":
-        alone = _tried(wanted[:_TRIED], plan, each)
-        facts["seconds"] = alone and round(alone * left / count, 1)
-    elif found := _planned(wanted[:_TRIED], plan):
-        from impasto.memory import GIB
-
-        facts["memory_gib"] = round(min(count, max(left, 1)) * found.memory / GIB, 2)
-        facts["seconds"] = found.seconds and round(found.seconds * left / count, 1)
-    return facts
+        seconds = _measure_denoising(jobs[:_CANDIDATES], plan, each)
+        estimate["seconds"] = seconds and round(seconds * left / count, 1)
+    elif first := _plan_first(jobs[:_CANDIDATES], plan):
+        estimate["memory_gib"] = round(min(count, max(left, 1)) * first.memory / GIB, 2)
+        estimate["seconds"] = first.seconds and round(first.seconds * left / count, 1)
+    return estimate
 
 
-def _planned(wanted: Sequence[Job], plan: BatchPlan) -> StylePlan | None:
-    """The plan of the first picture that can be read."""
-    from impasto.api import plan_style
-
+def _plan_first(jobs: Sequence[Job], plan: BatchPlan) -> StylePlan | None:
+    """Plan the first job whose inputs can be read."""
     recipe = plan.recipe.model_copy(update={"denoise": "no"})
-    for job in wanted:
+    for job in jobs:
         with (
             suppress(ImageError, ValueError),
-            storage.download(job.content) as content,
-            storage.download(job.style) as style,
+            storage.download(job.inputs["content"]) as content,
+            storage.download(job.inputs["style-1"]) as style,
         ):
-            return plan_style(content, style, recipe=recipe)
+            images = {"content": content, "style": style}
+            return METHODS[plan.method].plan(images, recipe=recipe)
     return None
 
 
-def _tried(wanted: Sequence[Job], plan: BatchPlan, threads: int) -> float | None:
-    """Seconds that the first picture that can be read takes to clean, from a part of it."""
-    import torch
-
-    from impasto.batch.run_job import warm_up
-    from impasto.denoising.denoise import denoise
-    from impasto.images.open_input import input_planes, open_input
-
+def _measure_denoising(jobs: Sequence[Job], plan: BatchPlan, threads: int) -> float | None:
+    """Estimate the seconds of the first job whose input can be read, from a part of it."""
     steps: list[Step] = []
 
-    def watch(step: Step) -> None:
+    def on_step(step: Step) -> None:
         steps.append(step)
-        if step.seconds > steps[0].seconds + _LONGEST:
+        if step.seconds > steps[0].seconds + _MAX_SECONDS:
             raise StopIteration
 
-    before = torch.get_num_threads()
-    for job in wanted:
-        with suppress(ImageError, ValueError), storage.download(job.content) as content:
+    recipe = plan.recipe.model_copy(update={"axes": "auto"})
+    threads_before = torch.get_num_threads()
+    for job in jobs:
+        with suppress(ImageError, ValueError), storage.download(job.inputs["content"]) as content:
             source = open_input(content, plan.recipe.axes)
             plane = input_planes(source, 1)[0]
-            crop = _middle(plane)
+            crop = _center_crop(plane)
             steps.clear()
-            warm_up(threads)
+            set_threads(threads)
             try:
-                result = denoise(
-                    crop, recipe=plan.recipe.model_copy(update={"axes": "auto"}), on_step=watch
-                )
+                result = denoise(crop, recipe=recipe, on_step=on_step)
             finally:
-                torch.set_num_threads(before)
+                torch.set_num_threads(threads_before)
             seconds = result.seconds
-            if result.stopped:  # the first step has waited for what is loaded once
+            if result.stopped:  # the first step includes what is loaded once
                 pace = (steps[-1].seconds - steps[0].seconds) / (len(steps) - 1)
                 seconds = pace * steps[0].evaluations
             # Training from crops does not take longer for more pixels.
@@ -137,7 +133,7 @@ def _tried(wanted: Sequence[Job], plan: BatchPlan, threads: int) -> float | None
     return None
 
 
-def _middle(plane: Tensor) -> Tensor:
-    """The part in the middle of a plane (C, H, W), or all of a small one."""
-    top, left = (max(0, (length - _SIDE) // 2) for length in plane.shape[1:])
-    return plane[:, top : top + _SIDE, left : left + _SIDE]
+def _center_crop(plane: Tensor) -> Tensor:
+    """Return the center of a plane (C, H, W), or all of a small one."""
+    top, left = (max(0, (length - _CROP_SIDE) // 2) for length in plane.shape[1:])
+    return plane[:, top : top + _CROP_SIDE, left : left + _CROP_SIDE]

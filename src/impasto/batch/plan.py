@@ -1,4 +1,4 @@
-"""The plan of a batch: every picture it will make, checked before any work."""
+"""The plan of a batch: every image it will make, checked before any work."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from impasto.batch import storage
-from impasto.batch.job import Job, Method
 from impasto.errors import ImageError
 from impasto.images.formats import ENDINGS
+from impasto.jobs.job import Job
+from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import read_options_file, style_recipe
-from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.validation import did_you_mean, validate
 
-_TIFF = (".tif", ".tiff")
+BATCH_METHODS = tuple(name for name, method in METHODS.items() if method.in_batches)
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,23 @@ class BatchPlan:
 
     Attributes:
         method: `style` or `denoise`.
-        contents: files, folders, patterns or URLs of pictures.
-        styles: the same of styles; each content is painted in each. None to denoise.
-        output: the folder for what comes of it.
-        recipe: how.
-        format: the ending of what is written, such as `.png`; empty for `.png`, and `.tif` for a
+        contents: files, folders, patterns or URLs of images.
+        styles: the same of style images; each content is painted in each. Empty to denoise.
+        output: the folder for the results.
+        recipe: every option.
+        format: the ending of the results, such as `.png`; empty for `.png`, and `.tif` for a
             TIFF that is denoised.
     """
 
-    method: Method
+    method: MethodName
     contents: tuple[str, ...]
     styles: tuple[str, ...]
     output: str
-    recipe: StyleRecipe | DenoiseRecipe
+    recipe: Recipe
     format: str = ""
 
     def __post_init__(self) -> None:
-        if self.method == "style" and not self.styles:
+        if "style" in METHODS[self.method].inputs and not self.styles:
             raise ValueError("`style` must be at least one picture, got none; give one")
         if not self.contents:
             raise ValueError("`contents` must be at least one picture, got none; give one")
@@ -51,47 +51,50 @@ class BatchPlan:
             )
 
 
-def jobs(plan: BatchPlan) -> list[Job]:
-    """Every picture of a batch, in order; the tree of folders is kept.
+def plan_jobs(plan: BatchPlan) -> list[Job]:
+    """List the jobs of a batch, in order; outputs keep the tree of the input folders.
 
     Raises:
-        ImageError: a place holds no pictures, or an output would replace an input.
-        ValueError: two pictures would have one name.
+        ImageError: a path holds no images, or an output would replace an input.
+        ValueError: two outputs would have one name.
     """
-    contents = _unique([one for s in plan.contents for one in storage.pictures(s, "contents")])
-    styles = _unique([one for s in plan.styles for one in storage.pictures(s, "style")])
+    contents = _list_unique(plan.contents, "contents")
+    styles = _list_unique(plan.styles, "style")
     recipe = plan.recipe.model_dump_json()
-    found: dict[str, Job] = {}
-    output = storage.local(plan.output)
+    jobs: dict[str, Job] = {}
+    folder = storage.local_path(plan.output)
     for content in contents:
         for style in styles or [None]:
-            place = storage.join(output, _below(plan, content, style, len(styles)))
-            job = Job(plan.method, content.place, style.place if style else "", place, recipe)
-            other = found.setdefault(place, job)
+            output = storage.join(folder, _output_name(plan, content, style, len(styles)))
+            inputs = {"content": content.path}
+            if style:
+                inputs["style-1"] = style.path
+            job = Job(plan.method, recipe, inputs, output)
+            other = jobs.setdefault(output, job)
             if other is not job:
                 raise ValueError(
-                    f"`output` must be another place for each picture, got {place} for "
-                    f"{other.content} and {content.place}; give one of them another name, or run "
-                    "them apart"
+                    f"`output` must be another file for each picture, got {output} for "
+                    f"{other.inputs['content']} and {content.path}; give one of them another "
+                    "name, or run them apart"
                 )
-    inputs = {_real(one.place) for one in (*contents, *styles)}
-    for place in found:
-        if _real(place) in inputs:
+    inputs_on_disk = {_resolve(image.path) for image in (*contents, *styles)}
+    for output in jobs:
+        if _resolve(output) in inputs_on_disk:
             raise ImageError(
-                f"`output` must not replace an input, got {place}; choose another folder"
+                f"`output` must not replace an input, got {output}; choose another folder"
             )
-    return list(found.values())
+    return list(jobs.values())
 
 
 def read_plan(path: str | Path) -> BatchPlan:
-    """A plan from a TOML file.
+    """Read a plan from a TOML file.
 
     Args:
         path: a file with `method`, `contents`, `styles`, `output`, `format` and a table `recipe`;
-            all but contents and output may be left out. Paths are seen from the current folder.
+            only contents and output are required. Paths are relative to the current folder.
 
     Raises:
-        ValueError: it cannot be read, or something in it is wrong.
+        ValueError: it cannot be read, or a value in it is wrong.
 
     Example:
         >>> import tempfile
@@ -102,40 +105,43 @@ def read_plan(path: str | Path) -> BatchPlan:
         ...     read_plan(file).contents
         ('noisy/',)
     """
-    words = {"kind": "TOML", "see": "impasto batch run --help"}
-    found = read_options_file(Path(path), "plan", tomllib.loads, **words)
+    values = read_options_file(
+        Path(path), "plan", tomllib.loads, kind="TOML", see="impasto batch run --help"
+    )
     known = ("method", "contents", "styles", "output", "format", "recipe")
-    for key in found:
+    for key in values:
         if key not in known:
-            near = did_you_mean(key, known) or f"; choose from {', '.join(known)}"
-            raise ValueError(
-                f"`{key}` must be something that a plan has, got {key} in {path}{near}"
-            )
-    method = found.get("method", "style" if "styles" in found else "denoise")
-    if method not in ("style", "denoise"):
-        raise ValueError(f"`method` must be style or denoise, got {method!r} in {path}")
-    options = found.get("recipe", {})
+            hint = did_you_mean(key, known) or f"; choose from {', '.join(known)}"
+            raise ValueError(f"`{key}` must be a key of a plan, got {key} in {path}{hint}")
+    method = values.get("method", "style" if "styles" in values else "denoise")
+    if method not in BATCH_METHODS:
+        choices = " or ".join(BATCH_METHODS)
+        raise ValueError(f"`method` must be {choices}, got {method!r} in {path}")
+    options = values.get("recipe", {})
     if not isinstance(options, dict):
         raise ValueError(f"`recipe` must be a table, got {options!r} in {path}")
-    recipe = style_recipe(**options) if method == "style" else validate(DenoiseRecipe, options)
-    output = found.get("output")
+    if method == "style":  # options of a style start from a preset
+        recipe = style_recipe(**options)
+    else:
+        recipe = validate(METHODS[method].recipe, options)
+    output = values.get("output")
     if not isinstance(output, str) or not output:
         raise ValueError(f"`output` must be a folder, got {output!r} in {path}; name one")
-    ending = found.get("format", "")
-    if not isinstance(ending, str):
-        raise ValueError(f"`format` must be a text, got {ending!r} in {path}; such as .png")
+    format_name = values.get("format", "")
+    if not isinstance(format_name, str):
+        raise ValueError(f"`format` must be a text, got {format_name!r} in {path}; such as .png")
     return BatchPlan(
         method,
-        _texts(found, "contents", path),
-        _texts(found, "styles", path),
+        _read_paths(values, "contents", path),
+        _read_paths(values, "styles", path),
         output,
         recipe,
-        ending_of(ending),
+        ending_of(format_name),
     )
 
 
 def ending_of(format: str) -> str:
-    """A format's name as the ending of files; empty stays empty.
+    """Return the file ending of a format's name; empty stays empty.
 
     Example:
         >>> ending_of("PNG"), ending_of(".jpg"), ending_of("")
@@ -144,31 +150,31 @@ def ending_of(format: str) -> str:
     return format and f".{format.lstrip('.').lower()}"
 
 
-def _texts(found: dict[str, Any], key: str, path: str | Path) -> tuple[str, ...]:
-    """A list of texts; a text alone is a list of one."""
-    value = found.get(key, [])
-    value = [value] if isinstance(value, str) else value
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ValueError(f"`{key}` must be a list of places, got {value!r} in {path}")
-    return tuple(value)
+def _read_paths(values: dict[str, Any], key: str, path: str | Path) -> tuple[str, ...]:
+    """Read a list of texts; a text alone is a list of one."""
+    paths = values.get(key, [])
+    paths = [paths] if isinstance(paths, str) else paths
+    if not isinstance(paths, list) or not all(isinstance(item, str) for item in paths):
+        raise ValueError(f"`{key}` must be a list of places, got {paths!r} in {path}")
+    return tuple(paths)
 
 
-def _unique(found: list[storage.Found]) -> list[storage.Found]:
-    """Each picture once, where two patterns name it."""
-    return list({_real(one.place): one for one in reversed(found)}.values())[::-1]
+def _list_unique(sources: tuple[str, ...], name: str) -> list[storage.ListedFile]:
+    """List the images of several sources, each once, even if two patterns match it."""
+    files = [file for source in sources for file in storage.list_images(source, name)]
+    return list({_resolve(file.path): file for file in reversed(files)}.values())[::-1]
 
 
-def _below(
-    plan: BatchPlan, content: storage.Found, style: storage.Found | None, styles: int
+def _output_name(
+    plan: BatchPlan, content: storage.ListedFile, style: storage.ListedFile | None, styles: int
 ) -> str:
-    """The name of what comes of a picture, in the output's folder."""
-    base, ending = os.path.splitext(content.below)
+    base, ending = os.path.splitext(content.relative)
     if style is not None and styles > 1:
-        base += "-" + os.path.splitext(style.below)[0].replace("/", "-")
-    measured = plan.method == "denoise" and ending.lower() in _TIFF
-    return base + (plan.format or (ending if measured else ".png"))
+        base += "-" + os.path.splitext(style.relative)[0].replace("/", "-")
+    keeps_tiff = METHODS[plan.method].keeps_data and ending.lower() in storage.TIFF_ENDINGS
+    return base + (plan.format or (ending if keeps_tiff else ".png"))
 
 
-def _real(place: str) -> str:
-    """One name for a place, however it is written."""
-    return place if storage.is_remote(place) else os.path.realpath(place)
+def _resolve(path: str) -> str:
+    """Return the same text for every spelling of a path."""
+    return path if storage.is_remote(path) else os.path.realpath(path)

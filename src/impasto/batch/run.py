@@ -1,25 +1,77 @@
-"""Running a batch: who gets which picture, what became of it, and what is told of it."""
+"""Run a batch: give out the jobs, record how each ended, and report the progress."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 
-from impasto.batch import manifest as rows
 from impasto.batch import storage
-from impasto.batch.executors import Worker, check_ray, counts, worker_pool
-from impasto.batch.job import Job, algorithm_versions, read_fingerprint
-from impasto.batch.manifest import Manifest, Row
-from impasto.batch.plan import BatchPlan, jobs
-from impasto.batch.progress import OnProgress, Progress
-from impasto.batch.run_job import Outcome
+from impasto.batch.manifest import (
+    Manifest,
+    Row,
+    algorithm_versions,
+    input_stamps,
+    job_digest,
+    manifest_path,
+)
+from impasto.batch.plan import BatchPlan, plan_jobs
+from impasto.batch.workers import Worker, check_workers, worker_pool
 from impasto.errors import ImageError, ImpastoError
+from impasto.jobs.job import DONE, FAILED, PENDING, QUARANTINED, RUNNING, SKIPPED, Job, Outcome
 
-TRIES = 3  # how often a picture is begun that takes its worker down with it
-_BEAT = 0.2  # seconds between looks at whether to stop
+MAX_TRIES = 3  # how often an image is started that takes its worker down
+_POLL_SECONDS = 0.2  # between two looks at whether to stop
+
+
+@dataclass
+class BatchProgress:
+    """How far a batch is.
+
+    Attributes:
+        total: images in the plan.
+        workers: how many work.
+        done: images that are there, made now or before.
+        made: images made in this run.
+        skipped: images left alone because another file is there.
+        failed: output -> reason, of images that failed.
+        seconds: since the run began.
+        each: seconds an image took, of those made now, in the order they were done.
+        running: outputs being made.
+        stopped: True if the run was ended early.
+    """
+
+    total: int
+    workers: int
+    done: int = 0
+    made: int = 0
+    skipped: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    each: list[float] = field(default_factory=list)
+    running: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    @property
+    def left(self) -> int:
+        """Images that have not ended."""
+        return self.total - self.done - self.skipped - len(self.failed)
+
+    @property
+    def an_hour(self) -> float:
+        """Images per hour, of those made now."""
+        return 3600 * self.made / self.seconds if self.made else 0.0
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until all is done at this pace; None before the first."""
+        return self.left * self.seconds / self.made if self.made else None
+
+
+OnProgress = Callable[[BatchProgress], None]
 
 
 def run_batch(
@@ -31,39 +83,39 @@ def run_batch(
     address: str | None = None,
     gpus: float | None = None,
     existing: str = "resume",
-    tries: int = TRIES,
+    tries: int = MAX_TRIES,
     manifest: str | None = None,
     on_progress: OnProgress | None = None,
-    asked: threading.Event | None = None,
-) -> Progress:
-    """Make every picture of a plan, and keep account of it in the output's folder.
+    stop: threading.Event | None = None,
+) -> BatchProgress:
+    """Make every image of a plan, and record each in a manifest in the output folder.
 
-    What is done already, of the same inputs, options and versions, is not done again: a run that
-    was killed goes on where it was. A picture that cannot be made is a row in the account, and the
+    An image that is done already, from the same inputs, options and versions, is not made again:
+    a run that was killed resumes. An image that cannot be made is recorded as failed, and the
     others are made.
 
     Args:
         plan: what to make.
-        executor: `processes`, several beside this one; `inline`, this one; or `ray`, a cluster.
-        workers: how many pictures at a time; None for one a core, inline always 1.
-        threads: threads a picture; None for the cores shared evenly, or what the batch began with.
-            Other threads round otherwise.
+        executor: `processes` on this machine; `inline`, this process; or `ray`, a cluster.
+        workers: images at a time; None for one per core, inline always 1.
+        threads: threads per image; None shares the cores evenly, or takes what the first run of
+            this batch had. Another number of threads gives other rounding.
         address: of the Ray cluster; None starts one on this machine.
-        gpus: GPUs, or part of one, that each of Ray's workers holds.
-        existing: where something is there already: `resume` leaves what this plan would make and
-            makes anew what the manifest knows of an earlier one, and refuses what is not known;
-            `skip` leaves everything; `overwrite` replaces everything; `fail` refuses.
-        tries: how often a picture is begun that takes its worker down; then it is quarantined.
-        manifest: file of the account; None for the output's folder.
+        gpus: GPUs, or a fraction of one, for each Ray worker.
+        existing: if an output exists: `resume` keeps what this plan would make, makes anew what
+            the manifest has from an earlier plan, and refuses files that it does not know;
+            `skip` keeps everything; `overwrite` replaces everything; `fail` refuses.
+        tries: how often an image is started that takes its worker down; then it is quarantined.
+        manifest: file of the manifest; None for one in the output folder.
         on_progress: called when something has changed.
-        asked: set it to end the run with what is being made now.
+        stop: set it to end the run after the images being made.
 
     Returns:
-        What became of it.
+        How many were made, kept, skipped, and why others failed.
 
     Raises:
-        ValueError: an argument out of range, or two pictures of one name.
-        ImageError: an output that would replace an input or something unknown.
+        ValueError: an argument is out of range, or two images would have one name.
+        ImageError: an output would replace an input or an unknown file.
 
     Example:
         >>> import tempfile
@@ -77,196 +129,201 @@ def run_batch(
         ...     run_batch(plan, executor="inline").made
         1
     """
-    count, each = counts(executor, workers, threads, existing, tries)
-    check_ray(executor, address, gpus)
-    wanted = jobs(plan)
-    output = storage.local(plan.output)
-    place = rows.manifest_path(output, manifest)
-    room = storage.temporary_directory(output, manifest)
+    count, default_threads = check_workers(
+        executor, workers, threads, existing, tries, address, gpus
+    )
+    jobs = plan_jobs(plan)
+    output = storage.local_path(plan.output)
+    folder = storage.temporary_directory(output, manifest)
     if existing == "fail":
-        _refuse([job.output for job in wanted if storage.stamp(job.output)], "fail")
-    account = Manifest(place)
+        _refuse_existing([job.output for job in jobs if storage.file_stamp(job.output)], "fail")
+    rows = Manifest(manifest_path(output, manifest))
     try:
-        storage.clean_temporary_directory(room)
-        run = _Run(account, wanted, count, tries, on_progress or (lambda _: None))
-        begun_with = account.fact("threads", each)
-        each = begun_with if threads is None else each
-        run.sort(existing)
+        storage.clean_temporary_directory(folder)
+        run = _Run(rows, jobs, count, tries, on_progress or (lambda _: None))
+        first_threads = rows.setting("threads", default_threads)
+        threads = first_threads if threads is None else threads
+        run.sort_jobs(existing)
         if run.queue:
-            with worker_pool(executor, room, each, workers, len(run.queue), address, gpus) as all_:
-                run.progress.workers = len(all_)
-                run.go(all_, asked or threading.Event())
+            pool = worker_pool(executor, folder, threads, workers, len(run.queue), address, gpus)
+            with pool as started:
+                run.progress.workers = len(started)
+                run.work(started, stop or threading.Event())
     finally:
-        storage.clean_temporary_directory(room)
-        account.close()
+        storage.clean_temporary_directory(folder)
+        rows.close()
     return run.progress
 
 
-def _refuse(places: Sequence[str], why: str) -> None:
-    """Refuse what is there already."""
-    if not places:
+def _refuse_existing(paths: Sequence[str], existing: str) -> None:
+    if not paths:
         return
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     raise ImageError(
-        f"`output` must not hold what would be written, got {places[0]}{more}; choose another "
-        f"folder, or another `existing` than {why}"
+        f"`output` must not hold what would be written, got {paths[0]}{more}; choose another "
+        f"folder, or another `existing` than {existing}"
     )
 
 
 class _Run:
-    """One run: the queue, and what is known of each picture."""
+    """One run: the queue, and the row of each image."""
 
     def __init__(
-        self, account: Manifest, wanted: Sequence[Job], workers: int, tries: int, watch: OnProgress
+        self,
+        manifest: Manifest,
+        jobs: Sequence[Job],
+        workers: int,
+        tries: int,
+        on_progress: OnProgress,
     ) -> None:
-        self.account, self.wanted, self.tries, self.watch = account, wanted, tries, watch
-        self.progress = Progress(len(wanted), workers)
+        self.manifest, self.jobs, self.tries = manifest, jobs, tries
+        self.on_progress = on_progress
+        self.progress = BatchProgress(len(jobs), workers)
         self.queue: deque[Job] = deque()
         self._rows: dict[str, Row] = {}
-        self._starts: dict[int, int] = {}
-        self._began = time.monotonic()
+        self._failed_starts: dict[int, int] = {}
+        self._started = time.monotonic()
 
-    def sort(self, existing: str) -> None:
-        """Find out what is to be done."""
-        before = self.account.rows()
-        stamps: dict[str, storage.Stamp | None] = {}
+    def sort_jobs(self, existing: str) -> None:
+        """Put every job that is to run into the queue, and record the others."""
+        before = self.manifest.load()
+        stamps: dict[str, storage.FileStamp | None] = {}
         unknown = []
-        for job in self.wanted:
+        for job in self.jobs:
             row = before.get(job.output)
-            there = storage.stamp(job.output)
-            seen = rows.input_stamps(job, stamps)
-            fresh = Row(job=rows.job_digest(job), algorithm=algorithm_versions(), seen=seen)
-            same = row is not None and row.wanted == fresh.wanted
-            if there and existing != "overwrite":
-                kept = self._kept(job, row, fresh, str(tuple(there)), same)
-                if kept is not None:
-                    self._rows[job.output] = kept
+            stamp = storage.file_stamp(job.output)
+            fresh = Row(
+                job=job_digest(job),
+                versions=algorithm_versions(),
+                input_stamps=input_stamps(job, stamps),
+            )
+            same = row is not None and row.same_work(fresh)
+            if stamp and existing != "overwrite":
+                done = self._done_row(job, row, fresh, str(tuple(stamp)), same)
+                if done is not None:
+                    self._rows[job.output] = done
                     self.progress.done += 1
                     continue
                 if existing == "skip":
-                    self._rows[job.output] = fresh._replace(status=rows.SKIPPED)
+                    self._rows[job.output] = fresh._replace(status=SKIPPED)
                     self.progress.skipped += 1
                     continue
-                if row is None or row.written not in ("", str(tuple(there))):
+                if row is None or row.output_stamp not in ("", str(tuple(stamp))):
                     unknown.append(job.output)
-            if same and row.status == rows.QUARANTINED and existing != "overwrite":
+            if same and row.status == QUARANTINED and existing != "overwrite":
                 self._rows[job.output] = row
-                self.progress.failed[job.output] = row.reason or rows.QUARANTINED
+                self.progress.failed[job.output] = row.reason or QUARANTINED
                 continue
-            # One that was being made when the whole run was killed is not to blame.
-            attempts = row.attempts - (row.status == rows.RUNNING) if same else 0
+            # An image that was being made when the whole run was killed is not to blame.
+            attempts = row.attempts - (row.status == RUNNING) if same else 0
             self._rows[job.output] = fresh._replace(attempts=attempts)
             self.queue.append(job)
-        _refuse(unknown, existing)
-        changed = [(place, row) for place, row in self._rows.items() if row != before.get(place)]
-        self.account.put(changed)
-        self._tell()
+        _refuse_existing(unknown, existing)
+        self.manifest.save(
+            (path, row) for path, row in self._rows.items() if row != before.get(path)
+        )
+        self._report()
 
-    def _kept(self, job: Job, row: Row | None, fresh: Row, there: str, same: bool) -> Row | None:
-        """The row of a picture that is there and is the one that is wanted; None of others."""
-        if same and row.status == rows.DONE and row.written == there:
+    def _done_row(
+        self, job: Job, row: Row | None, fresh: Row, stamp: str, same: bool
+    ) -> Row | None:
+        """Return the row of an output that the job would make again as it is; None for others."""
+        if same and row.status == DONE and row.output_stamp == stamp:
             return row
-        mark = read_fingerprint(job)
-        return mark and fresh._replace(status=rows.DONE, fingerprint=mark, written=there)
+        from impasto.batch.outputs import read_fingerprint  # torch, only for unrecorded outputs
 
-    def go(self, workers: Sequence[Worker], asked: threading.Event) -> None:
-        """Give out the work until there is none, or until that is asked for."""
+        mark = read_fingerprint(job)
+        return mark and fresh._replace(status=DONE, fingerprint=mark, output_stamp=stamp)
+
+    def work(self, workers: Sequence[Worker], stop: threading.Event) -> None:
+        """Give out jobs until the queue is empty or a stop is requested."""
         idle: deque[Worker] = deque()
-        starting = {worker.renew(): worker for worker in workers}
+        starting = {worker.restart(): worker for worker in workers}
         busy: dict[Future[Outcome], tuple[Worker, Job]] = {}
-        while (self.queue and not asked.is_set()) or busy:
-            while idle and self.queue and not asked.is_set():
+        while (self.queue and not stop.is_set()) or busy:
+            while idle and self.queue and not stop.is_set():
                 worker, job = idle.popleft(), self.queue.popleft()
-                self._begin(job)
+                self._record_start(job)
                 busy[worker.start(job)] = worker, job
-            finished, _ = wait([*busy, *starting], _BEAT, FIRST_COMPLETED)
+            finished, _ = wait([*busy, *starting], _POLL_SECONDS, FIRST_COMPLETED)
             for future in finished:
                 if future in starting:
                     worker = starting.pop(future)
                     lost = self._failed_to_start(worker, future)
                 else:
                     worker, job = busy.pop(future)
-                    lost = self._end(job, future)
+                    lost = self._record_end(job, future)
                 if lost:
-                    starting[worker.renew()] = worker
+                    starting[worker.restart()] = worker
                 else:
                     idle.append(worker)
-            self._tell()
-        self.progress.stopped = asked.is_set() and bool(self.queue)
+            self._report()
+        self.progress.stopped = stop.is_set() and bool(self.queue)
 
     def _failed_to_start(self, worker: Worker, future: Future[object]) -> bool:
-        """Whether a worker could not be started; after some tries that ends the run.
+        """Return True if a worker could not be started and is to be tried again.
 
         Raises:
-            ImpastoError: it will not start.
+            ImpastoError: it failed too often.
         """
         error = future.exception()
         if error is None:
-            self._starts.pop(id(worker), None)
+            self._failed_starts.pop(id(worker), None)
             return False
-        count = self._starts[id(worker)] = self._starts.get(id(worker), 0) + 1
-        if count >= TRIES:
+        count = self._failed_starts[id(worker)] = self._failed_starts.get(id(worker), 0) + 1
+        if count >= MAX_TRIES:
             raise ImpastoError(
                 f"a worker must start, got {type(error).__name__}: {error}; in a program, call "
                 'this under `if __name__ == "__main__":`, or choose inline'
             )
         return True
 
-    def _begin(self, job: Job) -> None:
-        """Write down that a picture is begun."""
+    def _record_start(self, job: Job) -> None:
         row = self._rows[job.output]
-        self._put(job, row._replace(status=rows.RUNNING, attempts=row.attempts + 1))
+        self._save(job, row._replace(status=RUNNING, attempts=row.attempts + 1))
         self.progress.running.append(job.output)
-        self._tell()
+        self._report()
 
-    def _end(self, job: Job, future: Future[Outcome]) -> bool:
-        """Write down what became of a picture; gives back whether its worker was lost."""
+    def _record_end(self, job: Job, future: Future[Outcome]) -> bool:
+        """Record how a job ended; return True if its worker was lost."""
         self.progress.running.remove(job.output)
         error = future.exception()
         if error is not None:
-            self._again(job, f"its worker was lost: {error or type(error).__name__}")
+            self._retry(job, f"its worker was lost: {error or type(error).__name__}")
             return True
         outcome = future.result()
-        if outcome.fingerprint is None and not outcome.lasting:
-            self._again(job, outcome.reason or "")
-            return False
         row = self._rows[job.output]._replace(seconds=round(outcome.seconds, 3))
-        if outcome.fingerprint is None:
-            self._put(job, row._replace(status=rows.FAILED, attempts=0, reason=outcome.reason))
+        if outcome.status == DONE:
+            stamp = str(tuple(storage.file_stamp(job.output) or ()))
+            row = row._replace(
+                status=DONE, attempts=0, fingerprint=outcome.saved, output_stamp=stamp
+            )
+            self._save(job, row)
+            self.progress.done += 1
+            self.progress.made += 1
+            self.progress.each.append(outcome.seconds)
+        elif outcome.permanent:
+            self._save(job, row._replace(status=FAILED, attempts=0, reason=outcome.reason))
             self.progress.failed[job.output] = outcome.reason or ""
-            return False
-        written = storage.stamp(job.output)
-        self._put(
-            job,
-            row._replace(
-                status=rows.DONE,
-                attempts=0,
-                fingerprint=outcome.fingerprint,
-                written=str(tuple(written or ())),
-            ),
-        )
-        self.progress.done += 1
-        self.progress.made += 1
-        self.progress.each.append(outcome.seconds)
+        else:
+            self._retry(job, outcome.reason or "")
         return False
 
-    def _again(self, job: Job, reason: str) -> None:
-        """Try a picture again at the end of the queue, or put it aside."""
+    def _retry(self, job: Job, reason: str) -> None:
+        """Put a job at the end of the queue again, or into quarantine after too many attempts."""
         row = self._rows[job.output]._replace(reason=" ".join(reason.split()))
         if row.attempts < self.tries:
-            self._put(job, row._replace(status=rows.PENDING))
+            self._save(job, row._replace(status=PENDING))
             self.queue.append(job)
             return
         reason = f"quarantined after {row.attempts} tries: {row.reason}"
-        self._put(job, row._replace(status=rows.QUARANTINED, reason=reason))
+        self._save(job, row._replace(status=QUARANTINED, reason=reason))
         self.progress.failed[job.output] = reason
 
-    def _put(self, job: Job, row: Row) -> None:
-        """Keep a row here and in the file."""
+    def _save(self, job: Job, row: Row) -> None:
         self._rows[job.output] = row
-        self.account.put([(job.output, row)])
+        self.manifest.save([(job.output, row)])
 
-    def _tell(self) -> None:
-        """Say how far it is."""
-        self.progress.seconds = time.monotonic() - self._began
-        self.watch(self.progress)
+    def _report(self) -> None:
+        self.progress.seconds = time.monotonic() - self._started
+        self.on_progress(self.progress)

@@ -1,6 +1,6 @@
-"""Where a batch's pictures lie: files of this machine, or of anything that fsspec reaches.
+"""Files of a batch: on this machine, or anywhere that fsspec reaches.
 
-A place is a path, or a URL such as `s3://bucket/folder/photo.png`; `file://` is a path.
+A path here may be a URL such as `s3://bucket/folder/photo.png`; `file://` is a local path.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import hashlib
 import os
 import posixpath
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -19,150 +19,160 @@ from urllib.parse import unquote
 from impasto.errors import ImageError
 from impasto.images.formats import ENDINGS
 
-_GLOB = "*?["
+TIFF_ENDINGS = (".tif", ".tiff")
+_WILDCARDS = "*?["
 
 
-class Stamp(NamedTuple):
-    """What tells a file from what it was, without reading it."""
+class FileStamp(NamedTuple):
+    """Size and time of a file: another stamp means that it has changed."""
 
     size: int
     changed: str
 
 
-class Found(NamedTuple):
-    """A picture, and its place below what was asked for."""
+class ListedFile(NamedTuple):
+    """A file, and its path relative to the source that it was listed from."""
 
-    place: str
-    below: str
+    path: str
+    relative: str
 
 
-def is_remote(place: str) -> bool:
-    """Whether a place is reached through fsspec.
+def is_remote(path: str) -> bool:
+    """Return True if a path is reached through fsspec.
 
     Example:
         >>> is_remote("s3://bucket/a.png"), is_remote("file:///tmp/a.png"), is_remote("a.png")
         (True, False, False)
     """
-    return "://" in place and not place.startswith("file://")
+    return "://" in path and not path.startswith("file://")
 
 
-def local(place: str) -> str:
-    """A place of this machine as a path; a URL of another stays as it is.
+def local_path(path: str) -> str:
+    """Return a `file://` URL as a path; other paths and URLs stay as they are.
 
     Example:
-        >>> local("file:///tmp/a%20b.png")
+        >>> local_path("file:///tmp/a%20b.png")
         '/tmp/a b.png'
     """
-    return unquote(place.removeprefix("file://")) if place.startswith("file://") else place
+    return unquote(path.removeprefix("file://")) if path.startswith("file://") else path
 
 
-def join(folder: str, below: str) -> str:
-    """A place inside a folder.
+def join(folder: str, relative: str) -> str:
+    """Return the path of a file inside a folder.
 
     Example:
         >>> join("s3://bucket/out/", "a/b.png")
         's3://bucket/out/a/b.png'
     """
-    return f"{folder.rstrip('/')}/{below}" if is_remote(folder) else os.path.join(folder, below)
+    if is_remote(folder):
+        return f"{folder.rstrip('/')}/{relative}"
+    return os.path.join(folder, relative)
 
 
-def name_of(place: str) -> str:
-    """A file's name without its folder."""
-    return posixpath.basename(place) if is_remote(place) else os.path.basename(place)
+def file_name(path: str) -> str:
+    """Return a file's name without its folder."""
+    return posixpath.basename(path) if is_remote(path) else os.path.basename(path)
 
 
-def pictures(source: str, name: str) -> list[Found]:
-    """The pictures that a file, a folder or a pattern stands for, by name.
+def list_images(source: str, name: str) -> list[ListedFile]:
+    """List the images of a file, a folder or a pattern, sorted by name.
 
     Args:
-        source: a file as it is; a folder for every picture in it and in its folders; a pattern
-            with * ? or [ ] for what matches it, ** for folders too.
-        name: what errors call it.
+        source: a file; a folder, for every image in it and its subfolders; or a pattern with
+            * ? or [ ], and ** for subfolders.
+        name: the name that errors use.
 
     Raises:
-        ImageError: there is none.
+        ImageError: there are none.
     """
-    source = local(source)
-    found = _far(source) if is_remote(source) else _near(source)
-    if not found:
+    source = local_path(source)
+    files = _list_remote(source) if is_remote(source) else _list_local(source)
+    if not files:
         raise ImageError(
             f"`{name}` must be a picture, a folder of pictures or a pattern, got {source}, where "
             "none was found; choose another"
         )
-    return found
+    return files
 
 
-def stamp(place: str) -> Stamp | None:
-    """What a file looks like from outside; None where there is none.
+def file_stamp(path: str) -> FileStamp | None:
+    """Return a file's stamp; None if there is no file.
 
     Example:
-        >>> stamp("there/is/none.png")
+        >>> file_stamp("there/is/none.png")
     """
-    if is_remote(place):
-        system, path = _system(place)
-        if not system.exists(path):
+    if is_remote(path):
+        system, inner = _file_system(path)
+        if not system.exists(inner):
             return None
-        told = system.info(path)
-        marks = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
-        mark = next((told[key] for key in marks if told.get(key)), "")
-        return Stamp(int(told.get("size") or 0), str(mark))
+        info = system.info(inner)
+        keys = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+        changed = next((info[key] for key in keys if info.get(key)), "")
+        return FileStamp(int(info.get("size") or 0), str(changed))
     try:
-        told = os.stat(place)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return Stamp(told.st_size, str(told.st_mtime_ns))
+    return FileStamp(status.st_size, str(status.st_mtime_ns))
 
 
 @contextmanager
-def download(place: str) -> Iterator[str]:
-    """A file as a path of this machine, under its own name; a copy where it lies elsewhere.
+def download(path: str) -> Iterator[str]:
+    """Give a file as a local path with the same name; a copy if it is remote.
 
     Raises:
         ImageError: it cannot be read.
     """
-    if not is_remote(place):
-        yield place
+    if not is_remote(path):
+        yield path
         return
     with TemporaryDirectory(prefix="impasto-") as folder:
-        here = os.path.join(folder, name_of(place))
+        copy = os.path.join(folder, file_name(path))
         try:
-            system, path = _system(place)
-            system.get_file(path, here)
+            system, inner = _file_system(path)
+            system.get_file(inner, copy)
         except Exception as error:  # each back end has errors of its own
-            raise ImageError(f"{place} must be readable, got {_why(error)}") from error
-        yield here
+            raise ImageError(f"{path} must be readable, got {_reason(error)}") from error
+        yield copy
 
 
-def upload(here: str, place: str) -> None:
-    """Put a finished file where it belongs, in one step.
+@contextmanager
+def download_all(paths: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Give several files, by role, as local paths."""
+    with ExitStack() as stack:
+        yield {role: stack.enter_context(download(path)) for role, path in paths.items()}
+
+
+def upload(file: str, path: str) -> None:
+    """Move a finished file to its path, in one step.
 
     Args:
-        here: the file, on the file system that `place` is on where that is this machine's.
-        place: where to; what is there is replaced.
+        file: the file; on the file system of `path` if that is local.
+        path: a file there is replaced.
 
     Raises:
-        ImageError: the place cannot be written.
+        ImageError: `path` cannot be written.
     """
     try:
-        if is_remote(place):
-            system, path = _system(place)
-            system.put_file(here, path)  # whole or not at all: so object stores do it
+        if is_remote(path):
+            system, inner = _file_system(path)
+            system.put_file(file, inner)  # object stores write whole files or nothing
             return
-        with open(here, "r+b") as file:
-            os.fsync(file.fileno())
-        os.makedirs(os.path.dirname(os.path.abspath(place)), exist_ok=True)
-        os.replace(here, place)
+        with open(file, "r+b") as opened:
+            os.fsync(opened.fileno())
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        os.replace(file, path)
     except Exception as error:
         raise ImageError(
-            f"`output` must be a place that can be written, got {place}: {_why(error)}; choose "
+            f"`output` must be a place that can be written, got {path}: {_reason(error)}; choose "
             "another"
         ) from error
 
 
 def temporary_directory(output: str, manifest: str | None = None) -> str:
-    """The folder that holds what is being written, beside what is done; none for other machines.
+    """Return the folder for unfinished files, inside the output folder; empty if that is remote.
 
-    Batches that write into one folder have a manifest each, and so a workshop each.
+    Two batches into one folder have a manifest each, and so a temporary folder each.
 
     Example:
         >>> temporary_directory("out"), temporary_directory("s3://bucket/out")
@@ -170,97 +180,92 @@ def temporary_directory(output: str, manifest: str | None = None) -> str:
     """
     if is_remote(output):
         return ""
-    named = hashlib.sha256(os.path.realpath(manifest).encode()).hexdigest() if manifest else "own"
-    return os.path.join(output, ".impasto-work", named[:12])
+    name = hashlib.sha256(os.path.realpath(manifest).encode()).hexdigest() if manifest else "own"
+    return os.path.join(output, ".impasto-work", name[:12])
 
 
-def clean_temporary_directory(room: str) -> None:
-    """Remove a workshop, with what killed workers left in it."""
-    if room:
-        shutil.rmtree(room, ignore_errors=True)
-        with suppress(OSError):  # another batch may be at work beside it
-            os.rmdir(os.path.dirname(room))
+def clean_temporary_directory(folder: str) -> None:
+    """Remove a temporary folder, with the files that killed workers left in it."""
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another batch may have its folder in there
+            os.rmdir(os.path.dirname(folder))
 
 
-def _near(source: str) -> list[Found]:
-    """The pictures of this machine."""
+def _list_local(source: str) -> list[ListedFile]:
     path = Path(source)
     if path.is_dir():
-        return [Found(str(p), p.relative_to(path).as_posix()) for p in _walked(path)]
-    if path.exists() or not any(mark in source for mark in _GLOB):
-        return [Found(source, path.name)]  # one that is missing is a failure of its own, later
-    base = Path(path.anchor or ".")
+        return [ListedFile(str(file), file.relative_to(path).as_posix()) for file in _walk(path)]
+    if path.exists() or not any(mark in source for mark in _WILDCARDS):
+        return [ListedFile(source, path.name)]  # a missing file fails later, alone
+    root = Path(path.anchor or ".")
     pattern = str(path.relative_to(path.anchor)) if path.anchor else source
-    stem = Path(*_plain(Path(pattern).parts))
+    base = root / Path(*_fixed_parts(Path(pattern).parts))
     return [
-        Found(str(found), found.relative_to(base / stem).as_posix())
-        for found in sorted(base.glob(pattern))
-        if _is_picture(found.name) and found.is_file()
+        ListedFile(str(file), file.relative_to(base).as_posix())
+        for file in sorted(root.glob(pattern))
+        if _is_image(file.name) and file.is_file()
     ]
 
 
-def _plain(parts: tuple[str, ...]) -> list[str]:
-    """The folders of a pattern before its first wildcard."""
-    plain = []
+def _fixed_parts(parts: tuple[str, ...]) -> list[str]:
+    """Return the folders of a pattern before its first wildcard."""
+    fixed = []
     for part in parts[:-1]:
-        if any(mark in part for mark in _GLOB):
+        if any(mark in part for mark in _WILDCARDS):
             break
-        plain.append(part)
-    return plain
+        fixed.append(part)
+    return fixed
 
 
-def _walked(folder: Path) -> Iterator[Path]:
-    """The picture files of a folder and its folders, hidden ones left out."""
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    for entry in entries:
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the image files of a folder and its subfolders, except hidden ones."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walked(Path(entry.path))
-        elif _is_picture(entry.name) and (entry.is_file() or entry.is_symlink()):
+            yield from _walk(Path(entry.path))
+        elif _is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
             yield Path(entry.path)
 
 
-def _far(source: str) -> list[Found]:
-    """The pictures of another machine."""
-    system, path = _system(source)
-    scheme = source.split("://")[0]
-    if any(mark in source for mark in _GLOB):
-        inner = source.split("://")[1]
-        base = posixpath.join(*_plain(tuple(inner.split("/"))), "")
-        places = system.glob(path)
+def _list_remote(source: str) -> list[ListedFile]:
+    system, path = _file_system(source)
+    scheme, inner = source.split("://", 1)
+    if any(mark in source for mark in _WILDCARDS):
+        base = posixpath.join(*_fixed_parts(tuple(inner.split("/"))), "")
+        paths = system.glob(path)
     elif system.isdir(path):
-        base, places = path.rstrip("/") + "/", system.find(path)
+        base, paths = path.rstrip("/") + "/", system.find(path)
     else:
-        return [Found(source, name_of(source))]
+        return [ListedFile(source, file_name(source))]
     return [
-        Found(f"{scheme}://{place}", place.lstrip("/").removeprefix(base.lstrip("/")))
-        for place in sorted(places)
-        if _is_picture(posixpath.basename(place))
+        ListedFile(f"{scheme}://{file}", file.lstrip("/").removeprefix(base.lstrip("/")))
+        for file in sorted(paths)
+        if _is_image(posixpath.basename(file))
     ]
 
 
-def _is_picture(name: str) -> bool:
-    """Whether a name ends like a picture's."""
+def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in ENDINGS and not name.startswith(".")
 
 
-def _system(place: str) -> tuple[Any, str]:
-    """The file system a URL names, and the path in it."""
+def _file_system(url: str) -> tuple[Any, str]:
+    """Return the file system that a URL names, and the path in it."""
     import fsspec
 
-    scheme = place.split("://")[0]
+    scheme = url.split("://")[0]
     try:
-        return fsspec.core.url_to_fs(place)
+        return fsspec.core.url_to_fs(url)
     except ImportError as error:
         raise ImageError(
-            f"{scheme}:// must have its back end installed, got none: {_why(error)}"
+            f"{scheme}:// must have its back end installed, got none: {_reason(error)}"
         ) from None
     except ValueError as error:
-        raise ImageError(f"{place} must be a URL that fsspec knows, got {_why(error)}") from None
+        raise ImageError(f"{url} must be a URL that fsspec knows, got {_reason(error)}") from None
 
 
-def _why(error: BaseException) -> str:
-    """What an error says, in a line."""
-    strerror = getattr(error, "strerror", None)
-    return " ".join((strerror or str(error) or type(error).__name__).split())
+def _reason(error: BaseException) -> str:
+    """Say in one line what went wrong."""
+    message = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(message.split())

@@ -28,7 +28,7 @@ from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.validation import validate
 
 if TYPE_CHECKING:
-    from impasto.batch.progress import Progress
+    from impasto.batch.run import BatchProgress
 
 F = TypeVar("F", bound=Callable[..., Any])
 SOME_FAILED, NONE_DONE, INTERRUPTED = 3, 1, 130  # exit codes
@@ -195,7 +195,7 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
         return 0
     message = "finishing the pictures at hand; once more to abandon them"
     with interruptible(message) as stop_requested, show_batch(options["progress"]) as draw:
-        progress = run_batch(plan, **chosen, on_progress=draw, asked=stop_requested)
+        progress = run_batch(plan, **chosen, on_progress=draw, stop=stop_requested)
     if options["as_json"]:
         click.echo(json.dumps(_facts(progress, plan.output), ensure_ascii=False))
     else:
@@ -207,7 +207,7 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
     return SOME_FAILED if progress.done or progress.skipped else NONE_DONE
 
 
-def _report(progress: Progress, output: str) -> None:
+def _report(progress: BatchProgress, output: str) -> None:
     """Print what became of a batch: failures on stderr, the folder on stdout."""
     for place, reason in progress.failed.items():
         click.echo(f"impasto: {place}: {reason}", err=True)
@@ -222,7 +222,7 @@ def _report(progress: Progress, output: str) -> None:
     click.echo(output)
 
 
-def _facts(progress: Progress, output: str) -> dict[str, Any]:
+def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
     """Return what `--json` prints of a batch."""
     seconds = sorted(progress.each)
     return {

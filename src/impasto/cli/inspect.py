@@ -197,7 +197,7 @@ def demo_command(output: str, overwrite: bool, as_json: bool, progress: bool | N
     style, result, a figure of the three and the loss curve.
     """
     from impasto.cli.progress import combine_watchers, interruptible, show_progress
-    from impasto.demo.run import demo
+    from impasto.demo import demo
 
     with interruptible() as stop_requested, show_progress(progress) as draw:
         paths = demo(output, on_step=combine_watchers(stop_requested, draw), overwrite=overwrite)
@@ -347,15 +347,15 @@ CHECKS: dict[str, Callable[[], str]] = {
 
 def _planes(source: Image | Stack) -> Iterator[Tensor]:
     """Yield the planes of an image or a stack, (C, H, W), one at a time."""
-    if hasattr(source, "plane"):
-        yield from (source.plane(index) for index in source.planes())
+    if hasattr(source, "read_plane"):
+        yield from (source.read_plane(index) for index in source.plane_indices())
     else:
         yield source.pixels
 
 
 def _file_facts(source: str | bytes) -> dict[str, Any]:
     """Return what a file says about itself; of measured data, axes and type too."""
-    from impasto.images.describe import describe_image
+    from impasto.images.read import describe_image
 
     failure = None
     try:

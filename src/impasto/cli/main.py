@@ -133,7 +133,7 @@ def _message_and_code(error: Exception, words: Sequence[str]) -> tuple[str, int]
     if isinstance(error, (ValueError, TypeError)):
         from impasto.cli.options import option_errors
 
-        return option_errors(str(error)), MISUSED
+        return option_errors(error), MISUSED
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}", FAILED

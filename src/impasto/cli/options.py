@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from impasto.errors import OptionError
 from impasto.presets import PRESETS
 from impasto.recipes import LAYERS
 from impasto.validation import describe_constraint, literal_values
@@ -242,22 +243,27 @@ def option_help(name: str, field: FieldInfo) -> str:
     return f"{field.description}  [{must}; default {default}{alone}]"
 
 
-def option_errors(sentence: str) -> str:
-    """Put the way out that a command line has into a recipe's error sentence.
+def option_errors(error: Exception) -> str:
+    """Return an error's sentence, with the way out that a command line has.
 
     Example:
-        >>> option_errors("`strength` must be at most 1, got 7; see StyleRecipe for every option")
-        '`strength` must be at most 1, got 7; see `impasto style --help` for every option'
+        >>> from impasto.presets import style_recipe
+        >>> try:
+        ...     style_recipe(strength=7)
+        ... except ValueError as error:
+        ...     print(option_errors(error))
+        `strength` must be at most 1, got 7; see `impasto style --help` for every option
     """
     commands = {
         "StyleRecipe": "style",
         "TextureRecipe": "texture",
         "ReconstructRecipe": "reconstruct",
         "DenoiseRecipe": "denoise",
+        "ServeOptions": "serve",
     }
-    for model, command in commands.items():
-        sentence = sentence.replace(f"see {model} for", f"see `impasto {command} --help` for")
-    return sentence
+    if isinstance(error, OptionError) and error.recipe in commands:
+        return error.sentence(f"see `impasto {commands[error.recipe]} --help` for every option")
+    return str(error)
 
 
 def debug_option(command: F) -> F:

@@ -24,8 +24,7 @@ from rich.text import Text
 from impasto.result import OnStep, Step, throughput
 
 if TYPE_CHECKING:
-    from impasto.batch.progress import OnProgress
-    from impasto.batch.progress import Progress as BatchProgress
+    from impasto.batch.run import BatchProgress, OnProgress
 
 LINE_EVERY = 50  # evaluations between lines where there is no terminal to draw a bar on
 BATCH_LINE_SECONDS = 30.0  # between lines of a batch where there is no terminal
@@ -123,7 +122,7 @@ def show_batch(enabled: bool | None) -> Iterator[OnProgress]:
         enabled: True shows, False is silent, None shows only where stderr is a terminal.
 
     Returns:
-        A context manager that gives the function to call with each `Progress`.
+        A context manager that gives the function to call with each `BatchProgress`.
     """
     terminal = sys.stderr.isatty()
     if enabled is False or (enabled is None and not terminal):
@@ -151,8 +150,9 @@ def format_batch(progress: BatchProgress) -> str:
     """Write the state of a batch in a line.
 
     Example:
-        >>> from impasto.batch.progress import Progress
-        >>> format_batch(Progress(total=10, workers=2, done=5, made=4, seconds=8.0, each=[4.0] * 4))
+        >>> from impasto.batch.run import BatchProgress
+        >>> seconds = {"seconds": 8.0, "each": [4.0] * 4}
+        >>> format_batch(BatchProgress(total=10, workers=2, done=5, made=4, **seconds))
         '5/10 done  2.0 s a picture  1800 an hour  0:10 left'
     """
     words = [f"{progress.done}/{progress.total} done"]

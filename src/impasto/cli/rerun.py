@@ -87,10 +87,10 @@ def rerun_command(file: str, output: str | None, **options: Any) -> int:
     for change in plan.changes:
         click.echo(f"impasto: {change}", err=True)
     # As the first one was written, but for what this command says of its files.
-    writing = plan.account.output.model_dump(include={"bits", "quality", "strip_gps"})
+    writing = plan.provenance.output.model_dump(include={"bits", "quality", "strip_gps"})
     saving = save_options(output, [*sources, *map(str, plan.files)], writing | options)
     check_places(saving)
-    data = plan.pictures.get("content")
+    data = plan.images.get("content")
     streamed = isinstance(data, Stack) and is_tiff(output)
     if isinstance(data, Stack) and not streamed and not data.single:
         raise ValueError(
@@ -102,13 +102,13 @@ def rerun_command(file: str, output: str | None, **options: Any) -> int:
         with show_progress(options["progress"], part="plane" if streamed else "scale") as draw:
             on_step = combine_watchers(stop_requested, draw)
             if streamed:
-                stream_stack(data, plan.account.recipe, saving, on_step)
+                stream_stack(data, plan.provenance.recipe, saving, on_step)
             else:
                 result = run_again(plan, on_step)
         written = output if streamed else write_result(saving, result)
         facts = {
             "output": written,
-            "method": plan.account.method,
+            "method": plan.provenance.method,
             "seconds": round(time.monotonic() - start, 3),
             "changes": list(plan.changes),
         }

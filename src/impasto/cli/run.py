@@ -17,14 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import torch
 
-from impasto.api import (
-    plan_reconstruction,
-    plan_style,
-    plan_texture,
-    reconstruct,
-    stylize,
-    texture,
-)
 from impasto.cli.files import (
     SaveOptions,
     check_places,
@@ -39,11 +31,12 @@ from impasto.cli.options import PIPE, check_single_stdin
 from impasto.cli.progress import combine_watchers, format_duration, interruptible, show_progress
 from impasto.cli.style_args import StyleArgument, style_sources
 from impasto.images.animation import write_animation
-from impasto.images.folder import image_files
 from impasto.images.image import Image, ImageMetadata
-from impasto.images.resize import fit_longest_side, resize
+from impasto.images.read import image_files
+from impasto.images.resize import thumbnail
 from impasto.images.write import save
 from impasto.memory import GIB
+from impasto.methods import METHODS
 from impasto.style.checkpoint import Checkpoints
 from impasto.style.source import Style
 
@@ -51,36 +44,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.cli.sheet import SheetCell
-    from impasto.recipes import ReconstructRecipe, StyleRecipe, TextureRecipe
+    from impasto.methods import Method, Recipe
     from impasto.result import OnStep, Result, Step
     from impasto.style.plan import Plan
-
-    Recipe = StyleRecipe | TextureRecipe | ReconstructRecipe
 
 FRAMES = 100  # of a time-lapse, at most
 _FRAME_SIDE = 640  # pixels of a frame's longer side, at most
 INTERRUPTED = 130  # exit code
-
-
-class Method(NamedTuple):
-    """What the library has for one method.
-
-    Attributes:
-        run: paints.
-        plan: tells sizes, tiles, memory and time beforehand.
-        images: names of the images that both take by position.
-    """
-
-    run: Callable[..., Result]
-    plan: Callable[..., Plan]
-    images: tuple[str, ...]
-
-
-METHODS = {
-    "style": Method(stylize, plan_style, ("content", "style")),
-    "texture": Method(texture, plan_texture, ("style",)),
-    "reconstruct": Method(reconstruct, plan_reconstruction, ("image",)),
-}
 
 
 @dataclass(frozen=True)
@@ -165,7 +135,7 @@ def paint(
     """Paint files, or print the plan, and return the exit code.
 
     Args:
-        method: a name in `METHODS`.
+        method: its name in `METHODS`.
         recipes: label -> recipe of every run; the first run's image is the output.
         inputs: name -> file; of the styles, as they were typed. Sentences call them by these
             names.
@@ -190,18 +160,17 @@ def paint(
     )
     images = open_inputs(inputs)
     if run_options.dry_run:
-        print_plans(_plans(METHODS[method], recipes, images), run_options.as_json)
+        plans = {label: _plan(METHODS[method], recipe, images) for label, recipe in recipes.items()}
+        print_plans(plans, run_options.as_json)
         return 0
     folder = run_options.checkpoint
     checkpoints = Checkpoints(folder, outlive=True) if folder else None
 
     def run(stop_requested: threading.Event) -> Outcome:
-        shown = dict(images) if run_options.figure else {}
         results: dict[str, Result] = {}
         for label, recipe in recipes.items():
             if results and stop_requested.is_set():
                 break
-            last = label == list(recipes)[-1]
             with _watch(
                 recipe,
                 saving,
@@ -210,18 +179,16 @@ def paint(
                 label=label if len(recipes) > 1 else "",
                 records=writes_image and label == main,
             ) as on_step:
-                results[label] = _run_method(
-                    METHODS[method],
-                    # The last run takes the images along: only a figure needs them afterwards.
-                    images if last else dict(images),
+                results[label] = METHODS[method].run(
+                    images,
                     recipe=recipe,
                     on_step=on_step,
                     stop=stop_requested.is_set,
-                    **({"checkpoint": checkpoints} if checkpoints else {}),
+                    checkpoint=checkpoints,
                 )
         result = results[main]
         written = write_result(saving, result) if writes_image else run_options.figure
-        _draw(shown, results, result, row, saving, run_options)
+        _draw(images, results, result, row, saving, run_options)
         facts = summary(result, written)
         if row:
             facts["layers"] = {
@@ -261,7 +228,8 @@ def paint_sheet(
     saving = save_options(output, sources.values(), options)
     check_places(saving, {"output": output}, writes_image=False)
     images = open_inputs(inputs)
-    plan_style(**images, recipe=cells[0].recipe)  # refused before anything is said
+    method = METHODS["style"]
+    method.plan(images, recipe=cells[0].recipe)  # refused before anything is said
     pixels: list[Tensor] = []
     with interruptible() as stop_requested:
         for cell in cells:
@@ -269,7 +237,7 @@ def paint_sheet(
                 break
             if options["progress"] is not False:
                 click.echo(f"{cell.number} of {len(cells)}: {cell.label}", err=True)
-            pixels.append(stylize(**images, recipe=cell.recipe).pixels)
+            pixels.append(method.run(images, recipe=cell.recipe).pixels)
         painted = cells[: len(pixels)]
         if painted:
             titles = [f"{cell.number}   {cell.label}" for cell in painted]
@@ -292,10 +260,10 @@ def input_sources(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[s
 
 
 def open_inputs(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[str, Any]:
-    """Open the inputs: argument of the method -> image, or list of styles."""
-    arguments = {"init": "init_image"}  # the others are called alike
+    """Open the inputs: role in the method -> image, or list of styles."""
+    roles = {"image": "content"}  # the others are called alike
     return {
-        arguments.get(name, name): read_image(source, name)
+        roles.get(name, name): read_image(source, name)
         if isinstance(source, str)
         else [_open_style(style) for style in source]
         for name, source in inputs.items()
@@ -356,23 +324,11 @@ def print_plans(plans: Mapping[str, Plan], as_json: bool) -> None:
     click.echo("nothing was written")
 
 
-def _plans(
-    method: Method, recipes: Mapping[str, Recipe], images: Mapping[str, Any]
-) -> dict[str, Plan]:
-    """Plan every run."""
-    images = dict(images)
-    arguments = [images.pop(name) for name in method.images]
-    plans = {}
-    for label, recipe in recipes.items():
-        if hasattr(recipe, "denoise"):  # cleaning needs no plan
-            recipe = recipe.model_copy(update={"denoise": "no"})
-        plans[label] = method.plan(*arguments, recipe=recipe, **images)
-    return plans
-
-
-def _run_method(method: Method, images: dict[str, Any], **options: Any) -> Result:
-    """Run a method, taking the images out of the dictionary so that the run may free them."""
-    return method.run(*[images.pop(name) for name in method.images], **images, **options)
+def _plan(method: Method, recipe: Recipe, images: Mapping[str, Any]) -> Plan:
+    """Plan a run; cleaning needs no plan."""
+    if hasattr(recipe, "denoise"):
+        recipe = recipe.model_copy(update={"denoise": "no"})
+    return method.plan(images, recipe=recipe)
 
 
 @contextmanager
@@ -409,10 +365,7 @@ def record_timelapse(path: str | None, steps: int, overwrite: bool) -> Iterator[
 
     def watch(step: Step) -> None:
         if path and (step.evaluation == 1 or step.evaluation % every == 0):
-            pixels = step.picture()
-            height, width = pixels.shape[1:]
-            size = fit_longest_side((width, height), min(_FRAME_SIDE, max(width, height)))
-            frames.append(resize(pixels, size).to(torch.float16))
+            frames.append(thumbnail(step.picture(), _FRAME_SIDE).to(torch.float16))
 
     yield watch
     if path and frames:
@@ -451,7 +404,7 @@ def _draw(
     if options.figure:
         if row:
             pixels = {label: results[label].pixels for label in row if label in results}
-            figure = reconstruction_row(images["image"], pixels)
+            figure = reconstruction_row(images["content"], pixels)
         else:
             # Of a folder of styles there is no one image to show.
             styles = [s.picture for s in images["style"] if isinstance(s.picture, Image)]

@@ -195,7 +195,7 @@ def _clean_stack(
         axes = None if recipe.axes == "auto" else recipe.axes
         cleaned = open_stack(output, axes, "output")
         residual = Stack(_Difference(data, cleaned), data.axes, 1.0)
-        planes = (residual.plane(index) for index in residual.planes())
+        planes = (residual.read_plane(index) for index in residual.plane_indices())
         write_stack(options["residual"], residual, planes, overwrite=saving.overwrite)
     if options["figure"] or options["pairs"]:
         _draw(data, open_stack(output, data.axes), truth, options, measured=True)
@@ -365,7 +365,7 @@ def _write_residual(path: str, result: DenoiseResult, overwrite: bool) -> None:
     if is_tiff(path):
         numbers = residual / source.unit if measured else residual
         stack = _array_stack(numbers.permute(1, 2, 0).numpy())  # (C, H, W) -> (H, W, C)
-        write_stack(path, stack, [stack.plane(())], overwrite=overwrite)
+        write_stack(path, stack, [stack.read_plane(())], overwrite=overwrite)
         return
     bits = 8 * source.dtype.itemsize if measured else source.bits
     save(0.5 + residual, path, metadata=ImageMetadata(bits=bits), overwrite=overwrite)

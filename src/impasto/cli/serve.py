@@ -34,7 +34,7 @@ def serve_command(allow_host: tuple[str, ...], no_browser: bool, **texts: str | 
     """Open impasto's page in the browser, and answer its API."""
     options = validate(ServeOptions, parse_options(ServeOptions, texts))
     try:
-        from impasto.serve.server import open_server
+        from impasto.serve.app import open_server
     except ModuleNotFoundError as error:
         raise ImpastoError(
             f"the page needs {error.name}, which is not installed; install impasto with its extra, "
@@ -42,7 +42,7 @@ def serve_command(allow_host: tuple[str, ...], no_browser: bool, **texts: str | 
         ) from None
     server = open_server(options, allow_host)
     click.echo(server.address)
-    click.echo(f"impasto: jobs are kept in {options.place}; Ctrl-C ends", err=True)
+    click.echo(f"impasto: jobs are kept in {options.jobs_folder}; Ctrl-C ends", err=True)
     if not no_browser:
         threading.Timer(0.5, webbrowser.open, (server.address,)).start()
     server.run()

@@ -1,68 +1,90 @@
-"""Files that are given out: inputs to look at, results to keep."""
+"""Images that a client downloads: inputs to look at, and results in the format it asks for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
-from impasto.serve.job import Job
+import safetensors.torch
+from torch import Tensor
+
+from impasto.images.image import ImageMetadata
+from impasto.images.read import open_image
+from impasto.images.resize import fit_longest_side, resize
+from impasto.images.tiff_read import is_scientific_tiff, open_stack
+from impasto.images.write import encode
+from impasto.methods import METHODS
+from impasto.provenance import Output, Provenance
 from impasto.serve.limits import RequestError
-from impasto.serve.run_job import ACCOUNT, PIXELS, denoised
+from impasto.serve.records import JobRecord, Upload
+from impasto.serve.results import PIXELS, PROVENANCE, load_denoise_result
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-    from impasto.images.image import ImageMetadata
+class DownloadFormat(NamedTuple):
+    """A file format of results; `bits` a channel, None for those of the content image."""
 
-# What is asked for -> ending, bits a channel (None: the content image's), type.
-KINDS = {
-    "png": (".png", None, "image/png"),
-    "png16": (".png", 16, "image/png"),
-    "jpeg": (".jpg", None, "image/jpeg"),
-    "webp": (".webp", None, "image/webp"),
-    "tiff": (".tif", None, "image/tiff"),
-    "tiff16": (".tif", 16, "image/tiff"),
+    suffix: str
+    bits: int | None
+    media_type: str
+
+
+DOWNLOAD_FORMATS = {
+    "png": DownloadFormat(".png", None, "image/png"),
+    "png16": DownloadFormat(".png", 16, "image/png"),
+    "jpeg": DownloadFormat(".jpg", None, "image/jpeg"),
+    "webp": DownloadFormat(".webp", None, "image/webp"),
+    "tiff": DownloadFormat(".tif", None, "image/tiff"),
+    "tiff16": DownloadFormat(".tif", 16, "image/tiff"),
 }
 
 
-def shown_input(path: Path, longest: int | None) -> bytes:
-    """An input as a page can show it: upright, in sRGB, a PNG."""
-    from impasto.images.read import open_image
-    from impasto.images.tiff_read import is_scientific_tiff, open_stack
-    from impasto.images.write import encode
+class Download(NamedTuple):
+    """A file to send: its bytes, the name to save it under, its media type."""
 
+    data: bytes
+    name: str
+    media_type: str
+
+
+def encode_input(path: Path, max_side: int | None) -> bytes:
+    """Return an input as a PNG that a page can show: upright and in sRGB, without metadata.
+
+    Args:
+        path: the file that came in.
+        max_side: pixels of the longer side, at most; None for full size.
+    """
     if is_scientific_tiff(path):
         stack = open_stack(path)
-        pixels = next(stack.plane(index) for index in stack.planes())[:1]
-        pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min()).clamp(min=1e-12)
-        return encode(_scaled(pixels, longest), "png", bits=8)
-    picture = open_image(path)
-    alpha = picture.metadata.alpha
-    metadata = None if alpha is None else _carried(alpha=_scaled(alpha, longest))
-    return encode(_scaled(picture.pixels, longest), "png", metadata=metadata, bits=8)
+        plane = next(stack.read_plane(index) for index in stack.plane_indices())[:1]  # (1, H, W)
+        plane = (plane - plane.min()) / (plane.max() - plane.min()).clamp(min=1e-12)
+        return encode(_shrink(plane, max_side), "png", bits=8)
+    image = open_image(path)
+    metadata = _alpha_only(image.metadata.alpha, max_side)
+    return encode(_shrink(image.pixels, max_side), "png", metadata=metadata, bits=8)
 
 
-def result_file(
-    job: Job,
-    place: Path,
+def encode_result(
+    job: JobRecord,
+    folder: Path,
     format: str,
     strength: float | None = None,
     chroma: float | None = None,
-    longest: int | None = None,
-) -> tuple[bytes, str, str]:
-    """A result as a file: its bytes, its name, its type.
+    max_side: int | None = None,
+) -> Download:
+    """Return the result of a job as a file.
 
     Args:
-        job: one that has a result.
-        place: its folder.
-        format: one of `KINDS` that the job offers.
-        strength: of a cleaning, share of the noise taken away; None as the recipe has it.
+        job: a job that has a result.
+        folder: its folder.
+        format: one of `DOWNLOAD_FORMATS` that the job offers.
+        strength: share of the noise that denoising removes; None for the recipe's.
         chroma: the same for the noise in the colors.
-        longest: pixels of the longer side at most, for looking; None for the whole.
+        max_side: pixels of the longer side, at most, for a preview; None for full size.
 
     Raises:
-        Refused: it is not offered.
+        RequestError: the job does not offer the format, or the shares are not for its method.
     """
     if format not in job.result.formats:
         raise RequestError(
@@ -70,83 +92,87 @@ def result_file(
             f"`format` must be one of {', '.join(job.result.formats)} for this job, got "
             f"{format!r}; choose one of them",
         )
-    ending, bits, kind = KINDS[format]
-    stem = Path(next(one.name for one in job.uploads if one.role == "content")).stem
-    name = f"{stem}-{'clean' if job.method == 'denoise' else 'painted'}{ending}"
+    suffix, bits, media_type = DOWNLOAD_FORMATS[format]
+    stem = Path(_content(job).name).stem
+    name = f"{stem}-{METHODS[job.method].suffix}{suffix}"
     if job.method == "denoise":
-        return _clean(job, place, ending, bits, (strength, chroma), longest), name, kind
+        data = _encode_denoised(job, folder, suffix, bits, strength, chroma, max_side)
+        return Download(data, name, media_type)
     if strength is not None or chroma is not None:
         raise RequestError(
-            422, "`strength` and `chroma` must be left out but for denoise, got them; leave them"
+            422,
+            "`strength` and `chroma` must be left out unless a job denoises, got a job of "
+            f"{job.method}; leave them out",
         )
-    return _painting(job, place, ending, bits, longest), name, kind
+    data = _encode_painting(job, folder, suffix, bits, max_side)
+    return Download(data, name, media_type)
 
 
-def _painting(job: Job, place: Path, ending: str, bits: int | None, longest: int | None) -> bytes:
-    """A painting's file: what `Result.save` writes."""
-    from dataclasses import replace
-
-    import safetensors.torch
-
-    from impasto.images.read import open_image
-    from impasto.images.write import encode
-    from impasto.provenance import Output, Provenance
-
-    kept = safetensors.torch.load_file(place / PIXELS)
-    content = next(one.file for one in job.uploads if one.role == "content")
-    metadata = open_image(place / content).metadata
-    alpha = kept.get("alpha")
-    metadata = replace(
-        metadata, recipe=None, alpha=None if alpha is None else _scaled(alpha, longest)
-    )
-    account = Provenance.model_validate_json((place / ACCOUNT).read_bytes())
-    account = account.model_copy(update={"output": Output(bits=bits)})
-    pixels = _scaled(kept["pixels"], longest)
-    record = account.model_dump_json()
-    return encode(pixels, ending, metadata=metadata, recipe=record, bits=bits)
-
-
-def _clean(
-    job: Job,
-    place: Path,
-    ending: str,
-    bits: int | None,
-    shares: tuple[float | None, float | None],
-    longest: int | None,
+def _encode_painting(
+    job: JobRecord, folder: Path, suffix: str, bits: int | None, max_side: int | None
 ) -> bytes:
-    """A cleaned picture's file: what `DenoiseResult.save` writes."""
-    from impasto.images.write import encode
-    from impasto.provenance import Output
+    """Encode a painting; at full size the same bytes as `Result.save` writes."""
+    tensors = safetensors.torch.load_file(folder / PIXELS)
+    metadata = open_image(folder / _content(job).file).metadata
+    alpha = tensors.get("alpha")
+    if alpha is not None:
+        alpha = _shrink(alpha, max_side)
+    metadata = replace(metadata, recipe=None, alpha=alpha)
+    provenance = Provenance.model_validate_json((folder / PROVENANCE).read_bytes())
+    provenance = provenance.model_copy(update={"output": Output(bits=bits)})
+    return encode(
+        _shrink(tensors["pixels"], max_side),
+        suffix,
+        metadata=metadata,
+        recipe=provenance.model_dump_json(),
+        bits=bits,
+    )
 
-    result = denoised(job, place)
+
+def _encode_denoised(
+    job: JobRecord,
+    folder: Path,
+    suffix: str,
+    bits: int | None,
+    strength: float | None,
+    chroma: float | None,
+    max_side: int | None,
+) -> bytes:
+    """Encode a denoised image; at full size the same bytes as `DenoiseResult.save` writes."""
+    result = load_denoise_result(job, folder)
     try:
-        result = result.at(*shares)
+        result = result.at(strength, chroma)
     except ValueError as error:
         raise RequestError(422, str(error)) from None
     if job.result.stack:
-        # Measured data goes through a file: its writer works a plane at a time.
-        with TemporaryDirectory(dir=place) as folder:
-            return result.save(Path(folder) / f"clean{ending}").read_bytes()
+        # A stack is written to a file a plane at a time; `encode` has no such way.
+        with TemporaryDirectory(dir=folder) as temporary:
+            return result.save(Path(temporary) / f"clean{suffix}").read_bytes()
     metadata = result.metadata
-    if longest is not None and metadata.alpha is not None:
-        metadata = _carried(alpha=_scaled(metadata.alpha, longest))
-    record = result.provenance(Output(bits=bits)).model_dump_json()
-    pixels = _scaled(result.pixels.clamp(0, 1), longest)
-    return encode(pixels, ending, metadata=metadata, recipe=record, bits=bits)
+    if max_side is not None and metadata.alpha is not None:
+        metadata = _alpha_only(metadata.alpha, max_side)
+    return encode(
+        _shrink(result.pixels.clamp(0, 1), max_side),
+        suffix,
+        metadata=metadata,
+        recipe=result.provenance(Output(bits=bits)).model_dump_json(),
+        bits=bits,
+    )
 
 
-def _scaled(pixels: Tensor, longest: int | None) -> Tensor:
-    """A picture (…, H, W) made smaller where it is longer than wanted."""
-    from impasto.images.resize import fit_longest_side, resize
+def _content(job: JobRecord) -> Upload:
+    """Return the upload that is the content image of a job."""
+    return next(upload for upload in job.uploads if upload.role == "content")
 
-    high, wide = pixels.shape[-2:]
-    if longest is None or longest >= max(wide, high):
+
+def _alpha_only(alpha: Tensor | None, max_side: int | None) -> ImageMetadata | None:
+    """Return metadata with nothing but the shrunk alpha channel; None if there is none."""
+    return None if alpha is None else ImageMetadata(alpha=_shrink(alpha, max_side))
+
+
+def _shrink(pixels: Tensor, max_side: int | None) -> Tensor:
+    """Resize pixels, (..., H, W), if they are longer than `max_side`."""
+    height, width = pixels.shape[-2:]
+    if max_side is None or max_side >= max(width, height):
         return pixels
-    return resize(pixels, fit_longest_side((wide, high), longest))
-
-
-def _carried(**facts: Any) -> ImageMetadata:
-    """What goes into a file that is only looked at."""
-    from impasto.images.image import ImageMetadata
-
-    return ImageMetadata(**facts)
+    return resize(pixels, fit_longest_side((width, height), max_side))

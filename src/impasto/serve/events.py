@@ -1,4 +1,4 @@
-"""What happens to jobs, as server-sent events."""
+"""Changes of jobs as server-sent events."""
 
 from __future__ import annotations
 
@@ -8,117 +8,118 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from impasto.serve.job import ENDED
+from impasto.jobs.job import ENDED
 from impasto.serve.limits import RequestError
 from impasto.serve.workers import Workers
 
-_LOOK = 0.1  # seconds between two looks at what has changed
-_STEPS = 0.2  # seconds at least between two messages about a job's steps
-_ALIVE = 15.0  # seconds of silence after which to say that all is well
+_POLL_SECONDS = 0.1  # between two looks for changes
+_STEP_SECONDS = 0.2  # at least between two events about a job's steps
+_KEEP_ALIVE_SECONDS = 15.0  # of silence before a comment is sent
 
 
-async def happenings(
-    workers: Workers, only: str | None, closing: Callable[[], bool]
+async def event_stream(
+    workers: Workers, job_id: str | None, closing: Callable[[], bool]
 ) -> AsyncIterator[str]:
-    """Everything that happens to jobs: how they are now, then what changes.
+    """Stream jobs as they are now, then every change.
 
-    Nothing is piled up for a reader that is slow: each message is made when it is sent.
+    Nothing is queued for a slow reader: each event is made when it is sent.
 
     Args:
         workers: the jobs.
-        only: of this job alone, until it has ended; None for all, for ever.
-        closing: whether the server is about to end.
+        job_id: stream this job alone, until it has ended; None for all jobs, without end.
+        closing: returns True if the server is about to end.
     """
-    teller = _Subscriber(workers, only)
-    latest = time.monotonic()
-    yield teller.beginning()
-    while not closing() and not teller.over:
-        await asyncio.sleep(_LOOK)
+    subscriber = _Subscriber(workers, job_id)
+    last_sent = time.monotonic()
+    yield subscriber.first_event()
+    while not closing() and not subscriber.ended:
+        await asyncio.sleep(_POLL_SECONDS)
         now = time.monotonic()
-        for message in teller.changes(now):
-            latest = now
-            yield message
-        if now - latest > _ALIVE:
-            latest = now
+        for event in subscriber.changes(now):
+            last_sent = now
+            yield event
+        if now - last_sent > _KEEP_ALIVE_SECONDS:
+            last_sent = now
             yield ": alive\n\n"
 
 
 class _Subscriber:
-    """What one reader has been told.
+    """One reader of events, and what it was sent of each job.
 
     Attributes:
-        over: whether there is nothing more to tell.
+        ended: True if there is nothing more to send.
     """
 
-    def __init__(self, workers: Workers, only: str | None) -> None:
-        self.over = False
+    def __init__(self, workers: Workers, job_id: str | None) -> None:
+        self.ended = False
         self._workers = workers
-        self._only = only
+        self._job_id = job_id
         self._versions: dict[str, int] = {}
-        self._steps: dict[str, tuple[int, float]] = {}  # evaluation, and when it was told
-        self._losses: dict[str, int] = {}
+        self._steps: dict[str, tuple[int, float]] = {}  # evaluation, and when it was sent
+        self._losses: dict[str, int] = {}  # number of points that were sent
 
-    def beginning(self) -> str:
-        """The first message."""
-        marks = self._marks()
-        for name, (version, _) in marks.items():
-            self._note(name, version)
-        if self._only is None:
-            jobs = [job.model_dump() for job in self._workers.views()]
+    def first_event(self) -> str:
+        versions = self._current_versions()
+        for job_id, (version, _) in versions.items():
+            self._mark_sent(job_id, version)
+        if self._job_id is None:
+            jobs = [view.model_dump() for view in self._workers.views()]
             return _event("jobs", {"jobs": jobs})
-        job = self._told(self._only, marks.get(self._only, (0, 0))[0])
-        self.over = job is None or job["status"] in ENDED
-        return _event("gone", {"id": self._only}) if job is None else _event("job", job)
+        view = self._view(self._job_id, versions.get(self._job_id, (0, 0))[0])
+        self.ended = view is None or view["status"] in ENDED
+        return _event("gone", {"id": self._job_id}) if view is None else _event("job", view)
 
     def changes(self, now: float) -> Iterator[str]:
-        """The messages about everything that has changed."""
-        marks = self._marks()
-        for name in self._versions.keys() - marks.keys():
-            del self._versions[name]
-            self.over = self._only is not None
-            yield _event("gone", {"id": name})
-        for name, (version, evaluation) in marks.items():
-            if self._versions.get(name) != version:
-                job = self._told(name, version)
-                if job is not None:
-                    yield _event("job", job)
-                    self.over = self._only is not None and job["status"] in ENDED
-            elif message := self._step(name, evaluation, now):
-                yield message
+        """Yield an event for each change since the last call."""
+        versions = self._current_versions()
+        for job_id in self._versions.keys() - versions.keys():
+            del self._versions[job_id]
+            self.ended = self._job_id is not None
+            yield _event("gone", {"id": job_id})
+        for job_id, (version, evaluation) in versions.items():
+            if self._versions.get(job_id) != version:
+                view = self._view(job_id, version)
+                if view is not None:
+                    yield _event("job", view)
+                    self.ended = self._job_id is not None and view["status"] in ENDED
+            elif event := self._step_event(job_id, evaluation, now):
+                yield event
 
-    def _marks(self) -> dict[str, tuple[int, int]]:
-        """What tells that a job has changed, of those that this is about."""
-        marks = self._workers.marks()
-        return {name: mark for name, mark in marks.items() if self._only in (None, name)}
+    def _current_versions(self) -> dict[str, tuple[int, int]]:
+        versions = self._workers.versions()
+        return {
+            job_id: version
+            for job_id, version in versions.items()
+            if self._job_id in (None, job_id)
+        }
 
-    def _told(self, name: str, version: int) -> dict[str, Any] | None:
-        """A job as it is now, noted as told; None where it has just gone."""
-        self._note(name, version)
+    def _view(self, job_id: str, version: int) -> dict[str, Any] | None:
+        """Return a job to send; None if it was deleted just now."""
+        self._mark_sent(job_id, version)
         try:
-            return self._workers.view(name).model_dump()
+            return self._workers.view(job_id).model_dump()
         except RequestError:
             return None
 
-    def _note(self, name: str, version: int) -> None:
-        """Note that a job is told as it is now, with its losses so far."""
-        news = self._workers.news(name, 0)
-        self._losses[name] = 0 if news is None else news["seen"]
-        self._steps.pop(name, None)
-        self._versions[name] = version
+    def _mark_sent(self, job_id: str, version: int) -> None:
+        """Remember that a job is sent as it is now, with its losses so far."""
+        progress = self._workers.progress_since(job_id, 0)
+        self._losses[job_id] = 0 if progress is None else progress["seen"]
+        self._steps.pop(job_id, None)
+        self._versions[job_id] = version
 
-    def _step(self, name: str, evaluation: int, now: float) -> str | None:
-        """A message about a job's steps; None where there is none or it is too soon."""
-        last, when = self._steps.get(name, (0, -_STEPS))
-        if evaluation == last or now - when < _STEPS:
+    def _step_event(self, job_id: str, evaluation: int, now: float) -> str | None:
+        """Return an event about new steps of a job; None if there are none or it is too soon."""
+        last, sent = self._steps.get(job_id, (0, -_STEP_SECONDS))
+        if evaluation == last or now - sent < _STEP_SECONDS:
             return None
-        news = self._workers.news(name, self._losses.get(name, 0))
-        if news is None:
+        progress = self._workers.progress_since(job_id, self._losses.get(job_id, 0))
+        if progress is None:
             return None
-        self._losses[name] = news.pop("seen")
-        self._steps[name] = (evaluation, now)
-        return _event("step", news)
+        self._losses[job_id] = progress.pop("seen")
+        self._steps[job_id] = (evaluation, now)
+        return _event("step", progress)
 
 
 def _event(kind: str, data: dict[str, Any]) -> str:
-    """A message."""
     return f"event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"

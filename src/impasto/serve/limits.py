@@ -1,4 +1,4 @@
-"""How much the server takes on, and how much work a job would be."""
+"""Options and limits of the server, and the error for what exceeds them."""
 
 from __future__ import annotations
 
@@ -8,55 +8,60 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.errors import ImpastoError
-from impasto.provenance import Recipe
+from impasto.methods import Recipe
 from impasto.recipes import DenoiseRecipe
 
-STYLES = 4  # in one job
-PARTS = 24  # of one upload, more than its fields
+MAX_STYLES = 4  # of one job
+MAX_PARTS = 24  # files, and as many fields, of one form; more than any form has
 
 
 class ServeOptions(BaseModel):
-    """How `impasto serve` runs: every option, its default, its range."""
+    """Options of `impasto serve`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="address to listen on; any but this machine's own needs a `token`",
+        description="address to listen on; one that other machines can reach needs a `token`",
     )
     port: int = Field(8765, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
     token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~-]{16,200}$")] | Literal["random"] = Field(
-        "random", description="what every request must carry, 16 letters and digits or more"
+        "random",
+        description="secret that every request must send, 16 letters and digits or more; `random` "
+        "makes a new one at each start",
     )
     folder: str = Field(
         "auto",
         min_length=1,
-        description="where jobs and results are kept; `auto` is among your user's data",
+        description="folder of jobs and results; `auto` is a folder in your user data",
     )
     keep_hours: float = Field(
-        168.0, gt=0, le=100_000, description="hours that finished jobs are kept"
+        168.0, gt=0, le=100_000, description="hours until finished jobs are deleted"
     )
-    queue: int = Field(20, ge=1, le=10_000, description="jobs that may wait at once")
+    queue: int = Field(20, ge=1, le=10_000, description="jobs that may wait, at most")
     most_bytes: int = Field(
-        256 * 2**20, ge=2**16, le=2**34, description="bytes of one upload, all its files together"
+        256 * 2**20,
+        ge=2**16,
+        le=2**34,
+        description="bytes of an upload, all its files together, at most",
     )
     most_pixels: int = Field(
-        64_000_000, ge=2**16, le=2**32, description="pixels of each picture that comes in"
+        64_000_000, ge=2**16, le=2**32, description="pixels of an uploaded picture, at most"
     )
     most_work: int = Field(
         20_000_000_000,
         ge=10**6,
         le=10**15,
-        description="work of one job, pixels of the result times steps",
+        description="work of a job, pixels of the result times steps, at most",
     )
     upload_seconds: float = Field(
-        120.0, gt=0, le=86_400, description="seconds that an upload may take"
+        120.0, gt=0, le=86_400, description="seconds that an upload may take, at most"
     )
 
     @property
-    def place(self) -> Path:
-        """The folder that is meant."""
+    def jobs_folder(self) -> Path:
+        """Folder of the jobs; `auto` is replaced by the folder of this user's data."""
         if self.folder != "auto":
             return Path(self.folder)
         import platformdirs
@@ -65,33 +70,33 @@ class ServeOptions(BaseModel):
 
 
 class RequestError(ImpastoError):
-    """A request that is not carried out.
+    """A request that the server refuses.
 
     Attributes:
-        status: HTTP status that says so.
-        after: seconds to wait before trying again; None where that is of no use.
+        status: HTTP status of the answer.
+        retry_after: seconds after which the same request may succeed; None if waiting is no help.
     """
 
-    def __init__(self, status: int, sentence: str, after: int | None = None) -> None:
+    def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
         super().__init__(sentence)
         self.status = status
-        self.after = after
+        self.retry_after = retry_after
 
 
-# Steps of painting that take about as long as cleaning as many pixels does: measured.
-_CLEANING = {"auto": 14, "nl-wiener": 14, "zs-n2n": 2000, "zs-n2n-fast": 10}
+# Denoising a pixel takes as long as so many steps of painting a pixel (measured).
+_DENOISING_STEPS = {"auto": 14, "nl-wiener": 14, "zs-n2n": 2000, "zs-n2n-fast": 10}
 
 
-def check_work(recipe: Recipe, size: tuple[int, int], most: int) -> None:
-    """Refuse a job whose result would have too many pixels for so many steps.
+def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
+    """Refuse a job that has too many pixels for so many steps.
 
     Args:
-        recipe: what is to be done.
+        recipe: options of the job.
         size: (width, height) of the content image in pixels.
-        most: pixels times steps.
+        max_work: pixels of the result times steps, at most.
 
     Raises:
-        Refused: it is too much.
+        RequestError: the job is too much work.
 
     Example:
         >>> from impasto.recipes import StyleRecipe
@@ -99,18 +104,17 @@ def check_work(recipe: Recipe, size: tuple[int, int], most: int) -> None:
         Traceback (most recent call last):
         impasto.serve.limits.RequestError: `size` and `steps` must stay below 10,000,000,000 ...
     """
-    from impasto.images.resize import fit_longest_side
+    from impasto.images.resize import fit_longest_side  # imports PyTorch
 
     if isinstance(recipe, DenoiseRecipe):
         width, height = size
-        steps, names, way_out = _CLEANING[recipe.method], "`method`", "clean a part of it"
+        steps, names, hint = _DENOISING_STEPS[recipe.method], "`method`", "clean a part of it"
     else:
         width, height = size if recipe.size == "original" else fit_longest_side(size, recipe.size)
-        steps, names, way_out = recipe.steps, "`size` and `steps`", "lower one"
-    if width * height * steps > most:
+        steps, names, hint = recipe.steps, "`size` and `steps`", "lower one"
+    if width * height * steps > max_work:
         raise RequestError(
             413,
-            f"{names} must stay below {most:,} pixels times steps, got {width:,} × {height:,} "
-            f"pixels and {steps:,} steps; {way_out}, or start the server with a larger "
-            "`--most-work`",
+            f"{names} must stay below {max_work:,} pixels times steps, got {width:,} × {height:,} "
+            f"pixels and {steps:,} steps; {hint}, or start the server with a larger `--most-work`",
         )

@@ -1,6 +1,6 @@
-"""Who may ask, how much may come in, and what every answer says besides: before any route is seen.
+"""Security middleware: checks of host, origin, token and length, and headers for every answer.
 
-What each check is for, and the test of each, is in docs/security.md.
+docs/security.md says what each check is for, and which test holds it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OPEN = ("/v1/health", "/v1/openapi.json")  # what of the API needs no token
-_LOCAL = ("localhost", "127.0.0.1", "[::1]")
-_SMALL = 64 * 1024  # bytes of a request that uploads nothing
-_HEADERS = {
+_PUBLIC_PATHS = ("/v1/health", "/v1/openapi.json")  # of the API; they need no token
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_SMALL_BODY = 64 * 1024  # bytes of a request that uploads no file, at most
+_UNIQUE_HEADERS = ("host", "origin", "authorization", "content-length")
+_RESPONSE_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
         "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -31,11 +32,12 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "cache-control": "no-store",
 }
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own.
+    """Return whether an address is one of this machine alone.
 
     Example:
         >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0")
@@ -48,13 +50,13 @@ def is_loopback(host: str) -> bool:
 
 
 class SecurityMiddleware:
-    """Wraps an application: refuses what is not for it, and puts headers on every answer.
+    """ASGI middleware that refuses requests from elsewhere and adds headers to every answer.
 
     Args:
-        app: what is guarded.
-        hosts: names that this server may be called by, besides this machine's own.
-        token: what a request must carry.
-        most_bytes: bytes of an upload.
+        app: the application inside.
+        hosts: names that the server may be called by, besides those of this machine.
+        token: token that requests must send.
+        max_bytes: bytes of an upload, at most.
         upload_seconds: seconds that a request's body may take.
     """
 
@@ -63,17 +65,21 @@ class SecurityMiddleware:
         app: ASGIApp,
         hosts: Iterable[str],
         token: str,
-        most_bytes: int,
+        max_bytes: int,
         upload_seconds: float,
     ) -> None:
         self.app = app
-        self.hosts = {*_LOCAL, *(host.lower() for host in hosts)}
+        self.hosts = {*_LOCAL_HOSTS, *(host.lower() for host in hosts)}
         self.token = token.encode()
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes
         self.upload_seconds = upload_seconds
 
+    @property
+    def service(self) -> Any:
+        """State of the application inside."""
+        return self.app.state.service
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         try:
@@ -86,10 +92,10 @@ class SecurityMiddleware:
                 {"detail": error.detail}, error.status_code, headers=error.headers or {}
             )
             return await answer(scope, receive, _add_security_headers(send))
-        await self.app(scope, self._timed(receive), _add_security_headers(send))
+        await self.app(scope, self._limit_time(receive), _add_security_headers(send))
 
     def _check_origin(self, headers: dict[str, str]) -> None:
-        """Refuse what another site's page sends: by the name it calls, and by what browsers say."""
+        """Refuse requests of other sites' pages, by host and by what browsers say."""
         host = headers.get("host", "").lower()
         name, _, port = host.rpartition(":") if _has_port(host) else (host, "", "")
         if name not in self.hosts or not (port == "" or (port.isascii() and port.isdecimal())):
@@ -110,12 +116,14 @@ class SecurityMiddleware:
             )  # fmt: skip
 
     def _check_token(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Refuse what does not carry the token: everything of the API, reading included."""
-        reads = scope["method"] in ("GET", "HEAD")
-        if reads and (not scope["path"].startswith("/v1/") or scope["path"] in OPEN):
+        """Refuse requests to the API, reading included, without the token."""
+        path, reads = scope["path"], scope["method"] in ("GET", "HEAD")
+        if reads and (not path.startswith("/v1/") or path in _PUBLIC_PATHS):
             return
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token):
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        # Compared in constant time, so that the time of an answer tells nothing of the token.
+        same = hmac.compare_digest(token.strip().encode(), self.token)
+        if scheme.lower() != "bearer" or not same:
             raise HTTPException(
                 401,
                 "`Authorization` must be Bearer and this server's token, got none or another; open "
@@ -124,69 +132,74 @@ class SecurityMiddleware:
             )
 
     def _check_length(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Refuse a body that is too long or does not say how long it is, before it is read."""
+        """Refuse a body that is too long or of unknown length, before it is read."""
         if "transfer-encoding" in headers:
             raise HTTPException(
                 411, "`Content-Length` must be given, got a body of unknown length; send it whole"
             )
         length = headers.get("content-length", "0")
         uploads = headers.get("content-type", "").startswith("multipart/form-data")
-        most = self.most_bytes if uploads else _SMALL
-        if not (length.isascii() and length.isdecimal()) or len(length) > 18 or int(length) > most:
+        max_bytes = self.max_bytes if uploads else _SMALL_BODY
+        number = length.isascii() and length.isdecimal() and len(length) <= 18
+        if not number or int(length) > max_bytes:
             raise HTTPException(
-                413, f"a request must have at most {most:,} bytes, got {length[:30]}; send smaller "
-                "pictures, or start the server with a larger `--most-bytes`"
-            )  # fmt: skip
+                413,
+                f"a request must have at most {max_bytes:,} bytes, got {length[:30]}; send smaller "
+                "pictures, or start the server with a larger `--most-bytes`",
+            )
 
-    def _timed(self, receive: Receive) -> Receive:
-        """What gives the body's parts as long as there is time for it."""
-        until, whole = time.monotonic() + self.upload_seconds, False
+    def _limit_time(self, receive: Receive) -> Receive:
+        """Return a `receive` that fails once the body takes too long."""
+        deadline, complete = time.monotonic() + self.upload_seconds, False
 
-        async def timed() -> Message:
-            nonlocal whole
-            if whole:  # only waits for the other side to go
+        async def receive_in_time() -> Message:
+            nonlocal complete
+            if complete:  # the application waits for the client to disconnect, however long
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
+                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 raise HTTPException(
-                    408, f"an upload must be done in {self.upload_seconds:g} seconds, got a slower "
-                    "one; send smaller pictures"
-                ) from None  # fmt: skip
-            whole = not message.get("more_body", False)
+                    408,
+                    f"an upload must be done in {self.upload_seconds:g} seconds, got a slower one; "
+                    "send smaller pictures",
+                ) from None
+            complete = not message.get("more_body", False)
             return message
 
-        return timed
+        return receive_in_time
 
 
 def _unique_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The headers by name; refuses one that decides and is there twice."""
-    found: dict[str, str] = {}
+    """Return the headers by name; refuse those that checks rely on if they come twice."""
+    headers: dict[str, str] = {}
     for key, value in raw:
         name = key.decode("latin-1").lower()
-        if name in found and name in ("host", "origin", "authorization", "content-length"):
+        if name in headers and name in _UNIQUE_HEADERS:
             raise HTTPException(400, f"`{name}` must be given once, got it twice; drop one")
-        found[name] = value.decode("latin-1")
-    return found
+        headers[name] = value.decode("latin-1")
+    return headers
 
 
 def _has_port(host: str) -> bool:
-    """Whether a host ends in a port; IPv6 addresses have colons of their own."""
+    """Return whether a host ends in a port; IPv6 addresses contain colons themselves."""
     return ":" in host.rpartition("]")[2]
 
 
 def _add_security_headers(send: Send) -> Send:
-    """What sends answers with the headers that all have."""
+    """Return a `send` that adds the headers of every answer, unless a route has set them."""
 
-    async def dressed(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             names = {name.lower() for name, _ in message["headers"]}
-            extra: dict[str, Any] = dict(_HEADERS)
-            extra["cache-control"] = "no-store"
             message["headers"] = [
                 *message["headers"],
-                *((k.encode(), v.encode()) for k, v in extra.items() if k.encode() not in names),
+                *(
+                    (name.encode(), value.encode())
+                    for name, value in _RESPONSE_HEADERS.items()
+                    if name.encode() not in names
+                ),
             ]
         await send(message)
 
-    return dressed
+    return send_with_headers

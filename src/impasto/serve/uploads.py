@@ -1,71 +1,105 @@
-"""Taking a request in: its options and files checked, before any picture is decoded."""
+"""Uploaded files and options: checked before an image is decoded, stored, inspected."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from impasto.errors import ImageError
+from pydantic import BaseModel, Field
+
+from impasto.errors import ImageError, ImageFileError, OptionError
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header_check import check_header
-from impasto.images.source_files import unreadable_file
+from impasto.images.header import Header, check_header, unreadable_file
+from impasto.images.xmp import from_xmp
+from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe
-from impasto.provenance import MODELS, Recipe
-from impasto.serve.job import Job, Upload
-from impasto.serve.limits import RequestError, ServeOptions, check_work
-from impasto.serve.store import Store
+from impasto.provenance import read_provenance
+from impasto.serve.limits import RequestError, check_work
+from impasto.serve.records import JobRecord, Noise, Upload, inputs_by_role
+from impasto.serve.service import Service
 from impasto.validation import validate
 
-_ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
-_NAMELESS = re.compile(r"[/\\\x00-\x1f\x7f]+")
-_LEAST = 16  # pixels a side that the network sees anything of
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
+_MASK_ROLES = ("region", "mask", "protect", "keep")
+_MIN_SIDE = 16  # pixels; of anything smaller the network has no features
+_DIAGNOSED_SIDE = 2048  # pixels; of a larger image only the middle is diagnosed
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]+")
 
 
-class ReceivedFile:
-    """A file that came in.
+class ReceivedFile(NamedTuple):
+    """An uploaded file.
 
     Attributes:
-        role: what it is for.
-        name: what it was called where it came from, without a folder; only ever shown.
+        role: what it is for, such as `content` or `style-1`.
+        name: its name on the user's machine, to be shown; never used as a path.
         data: its bytes.
     """
 
-    def __init__(self, role: str, name: str | None, data: bytes) -> None:
-        self.role = role
-        last = re.split(r"[/\\]", name or "")[-1]
-        self.name = _NAMELESS.sub("", last).strip()[:200] or role
-        self.data = data
+    role: str
+    name: str
+    data: bytes
 
 
-def check_signature(parcel: ReceivedFile) -> None:
-    """Refuse what does not begin as a picture does, nor, where one is read, as a recipe.
+class RecipeInput(BaseModel):
+    """A picture that a recipe names."""
+
+    role: str
+    name: str | None
+    sha256: str
+    weight: float | None
+    url: str | None = Field(description="where this server still has it; null if it has not")
+
+
+class UploadedRecipe(BaseModel):
+    """How a picture was made."""
+
+    method: str
+    recipe: dict[str, Any]
+    changed: dict[str, Any] = Field(description="what differs from the defaults")
+    inputs: list[RecipeInput]
+
+
+def display_name(filename: str | None, role: str) -> str:
+    """Return the name to show for an uploaded file, without folders and control characters.
+
+    Example:
+        >>> display_name("C:\\\\photos\\\\cat.png", "content"), display_name(None, "content")
+        ('cat.png', 'content')
+    """
+    last = re.split(r"[/\\]", filename or "")[-1]
+    return _UNSAFE.sub("", last).strip()[:200] or role
+
+
+def check_signature(file: ReceivedFile) -> None:
+    """Check that a file begins as an image does, or as a recipe where one may be uploaded.
+
+    Args:
+        file: a file whose first 4096 bytes suffice.
 
     Raises:
-        Refused: it is something else.
+        RequestError: it begins in another way.
     """
-    if not parcel.data:
-        raise RequestError(422, f"`{parcel.role}` must be a picture, got an empty file; choose one")
-    recipe = parcel.role == "picture" and parcel.data.lstrip()[:1] == b"{"
-    if detect_format(parcel.data) is None and not recipe:
-        why = f"it is {describe_unknown_format(parcel.data)}"
-        raise RequestError(422, unreadable_file(parcel.role, parcel.name, why))
+    if not file.data:
+        raise RequestError(422, f"`{file.role}` must be a picture, got an empty file; choose one")
+    if file.role == "picture" and _is_json(file):
+        return
+    if detect_format(file.data) is None:
+        reason = f"it is {describe_unknown_format(file.data)}"
+        raise RequestError(422, str(unreadable_file(file.role, file.name, reason)))
 
 
-def recipe_from(method: str, text: str) -> Recipe:
-    """The recipe that a request's options make.
+def parse_recipe(method: str, text: str) -> Recipe:
+    """Return the recipe that the `options` of a form describe.
 
     Raises:
-        Refused: no JSON, or an option that is wrong or not for a server.
+        RequestError: the text is not a JSON object, or an option is wrong or not for a server.
     """
-    try:
-        options = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        options = None
+    options = _parse_json(text or "{}")
     if not isinstance(options, dict):
         raise RequestError(
             422, f"`options` must be a JSON object, got {text[:40]!r}; for example {{}}"
@@ -75,10 +109,10 @@ def recipe_from(method: str, text: str) -> Recipe:
         if method == "style":
             recipe = style_recipe(str(options.pop("preset", "default")), **options)
         else:
-            recipe = validate(MODELS[method], options)
+            recipe = validate(METHODS[method].recipe, options)
     except (ValueError, TypeError) as error:
-        raise RequestError(422, re.sub(r"see \w+Recipe", "see /v1/options", str(error))) from None
-    # A server opens no files and fetches nothing that a request names.
+        raise RequestError(422, _error_sentence(error)) from None
+    # A request must not make the server open a file of its own or download anything.
     if getattr(recipe, "weights", "oxford") != "oxford":
         raise RequestError(
             422,
@@ -88,128 +122,230 @@ def recipe_from(method: str, text: str) -> Recipe:
     return recipe
 
 
-def weights_from(text: str | None, count: int) -> list[float]:
-    """How much each style counts.
+def parse_style_weights(text: str | None, count: int) -> list[float]:
+    """Return the weight of each style; 1 for each if none are given.
 
     Raises:
-        Refused: not as many numbers as styles, or one below 0.
+        RequestError: not a list of as many numbers of at least 0 as there are styles.
     """
     if not text:
         return [1.0] * count
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    numbers = isinstance(found, list) and all(
-        isinstance(one, (int, float)) and not isinstance(one, bool) and 0 <= one < math.inf
-        for one in found
-    )
-    if not numbers or len(found) != count:
+    weights = _parse_json(text)
+    if not (isinstance(weights, list) and len(weights) == count and all(map(_is_weight, weights))):
         raise RequestError(
             422,
             f"`weights` must be a JSON list of {count} numbers of at least 0, got {text[:40]!r}; "
             "one for each style",
         )
-    return [float(one) for one in found]
+    return [float(weight) for weight in weights]
 
 
-def taken_in(
-    store: Store,
-    limits: ServeOptions,
-    method: str,
+def create_job(
+    service: Service,
+    method: MethodName,
     recipe: Recipe,
-    parcels: list[ReceivedFile],
-    weights: Mapping[str, float] | None = None,
-) -> Job:
-    """Check the files of a request and put them into the store.
+    files: Sequence[ReceivedFile],
+    style_weights: Mapping[str, float],
+) -> JobRecord:
+    """Check the files of a form, put them into the store and return a job that can be submitted.
 
     Args:
-        store: where to.
-        limits: what is too large.
-        method: what is to be done.
+        service: state of the server.
+        method: what to do.
         recipe: its options.
-        parcels: the files, `content` among them.
-        weights: of the styles, by role.
-
-    Returns:
-        A job that has not been submitted.
+        files: the files, one of them with the role `content`.
+        style_weights: role of a style -> its weight.
 
     Raises:
-        Refused: a file that is no picture, too large or too small, or too much work.
+        RequestError: a file is not an image, or it is too large or too small; masks do not belong
+            to the styles; or the job is too much work.
     """
-    sizes = {one.role: _size(one, limits, method) for one in parcels}
-    name, place = store.begun()
+    headers = {file.role: _check_image(file, service.options.most_pixels, method) for file in files}
+    name, folder = service.store.create_draft()
     try:
         uploads = [
-            _written(one, place, sizes[one.role], (weights or {}).get(one.role)) for one in parcels
+            _store_file(file, folder, headers[file.role], style_weights.get(file.role))
+            for file in files
         ]
-        content = next(one for one in uploads if one.role == "content")
-        check_work(recipe, (content.width, content.height), limits.most_work)
-        _check_masks(recipe, uploads)
+        content = next(upload for upload in uploads if upload.role == "content")
+        check_work(recipe, (content.width, content.height), service.options.most_work)
+        _check_roles(recipe, {upload.role for upload in uploads})
     except BaseException:
-        store.abandon(name)
+        service.store.discard_draft(name)
         raise
-    styles = [one.name for one in uploads if one.role.startswith("style-")]
-    title = " × ".join([content.name, *styles])
-    return Job(id=name, method=method, title=title, recipe=_plain(recipe), uploads=uploads)
+    styles = [upload.name for upload in uploads if upload.role.startswith("style-")]
+    return JobRecord(
+        id=name,
+        method=method,
+        title=" × ".join([content.name, *styles]),
+        recipe=recipe.model_dump(mode="json"),
+        uploads=uploads,
+    )
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as JSON has it."""
-    return recipe.model_dump(mode="json")
+def read_uploaded_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe:
+    """Return the recipe inside an uploaded image or JSON file.
 
-
-def _size(parcel: ReceivedFile, limits: ServeOptions, method: str) -> tuple[tuple[int, int], str]:
-    """What a file claims to be: its size and its ending."""
-    pages = method == "denoise" and parcel.role == "content"
+    Raises:
+        RequestError: it has none, or one that is not valid.
+    """
     try:
-        claim = check_header(parcel.data, parcel.role, parcel.name, limits.most_pixels, pages=pages)
+        text = _recipe_text(file, service.options.most_pixels)
+        provenance = read_provenance(text, "picture")
+    except (ValueError, ImageError) as error:
+        raise RequestError(422, _error_sentence(error)) from None
+    recipe = provenance.recipe.model_dump(mode="json")
+    defaults = type(provenance.recipe)().model_dump(mode="json")
+    # Of an input that several jobs have, the newest job's; `views` has the newest first.
+    urls = {
+        shown.sha256: shown.url
+        for view in reversed(service.workers.views())
+        for shown in view.inputs
+    }
+    return UploadedRecipe(
+        method=provenance.method,
+        recipe=recipe,
+        changed={key: value for key, value in recipe.items() if value != defaults[key]},
+        inputs=[
+            RecipeInput(
+                role=role,
+                name=source.name,
+                sha256=source.sha256,
+                weight=weight,
+                url=urls.get(source.sha256),
+            )
+            for role, source, weight in inputs_by_role(provenance.inputs)
+        ],
+    )
+
+
+def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
+    """Return the noise of an uploaded image; of a large one, the noise of its middle.
+
+    Raises:
+        RequestError: it is not an image, or it cannot be read.
+    """
+    # These import PyTorch, which would keep the server from answering for seconds at its start.
+    from impasto.denoising.diagnose import diagnose
+    from impasto.images.image import Image
+    from impasto.images.open_input import open_input
+
+    header = _check_header(file, service.options.most_pixels, pages=True)
+    name, folder = service.store.create_draft()
+    # Scientific data is read from a file, a plane at a time.
+    path = folder / f"content{'.tif' if header.format == 'TIFF' else ''}"
+    try:
+        path.write_bytes(file.data)
+        with service.diagnosis_lock:
+            source = open_input(path, name="content")
+            if not isinstance(source, Image):
+                return Noise.of(diagnose(source), header.size, stack=True)
+            height, width = source.pixels.shape[-2:]
+            top = max(0, height - _DIAGNOSED_SIDE) // 2
+            left = max(0, width - _DIAGNOSED_SIDE) // 2
+            middle = source.pixels[
+                :, top : top + _DIAGNOSED_SIDE, left : left + _DIAGNOSED_SIDE
+            ]  # (C, H, W)
+            diagnosis = diagnose(Image(middle, source.metadata))
+            return Noise.of(diagnosis, source.size, stack=False)
+    except (ImageError, ValueError) as error:
+        raise RequestError(422, _error_sentence(error, file.name)) from None
+    finally:
+        service.store.discard_draft(name)
+
+
+def _error_sentence(error: Exception, file: str = "") -> str:
+    """Return an error's sentence for a client, with the client's name of the file."""
+    if isinstance(error, OptionError):
+        return error.sentence("see /v1/options for every option")
+    if isinstance(error, ImageFileError) and file:
+        return error.sentence(file=file)
+    return str(error)
+
+
+def _parse_json(text: str) -> Any:
+    """Return the value of a JSON text; None if it is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_json(file: ReceivedFile) -> bool:
+    return file.data.lstrip()[:1] == b"{"
+
+
+def _is_weight(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 <= value < math.inf
+
+
+def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> Header:
+    """Return the header of a file, after checking it."""
+    try:
+        return check_header(file.data, file.role, file.name, max_pixels, pages=pages)
     except ImageError as error:
         raise RequestError(422, str(error)) from None
-    least = 1 if method == "denoise" or parcel.role.partition("-")[0] in _MASKS else _LEAST
-    if min(claim.size) < least:
+
+
+def _check_image(file: ReceivedFile, max_pixels: int, method: MethodName) -> Header:
+    """Check a file's header and that the image is large enough for the method."""
+    pages = METHODS[method].keeps_data and file.role == "content"
+    header = _check_header(file, max_pixels, pages=pages)
+    is_mask = file.role.partition("-")[0] in _MASK_ROLES
+    min_side = 1 if METHODS[method].keeps_data or is_mask else _MIN_SIDE
+    if min(header.size) < min_side:
         raise RequestError(
             422,
-            f"`{parcel.role}` must have at least {least} pixels on each side, got "
-            f"{claim.size[0]} × {claim.size[1]}; choose a larger picture",
+            f"`{file.role}` must have at least {min_side} pixels on each side, got "
+            f"{header.size[0]} × {header.size[1]}; choose a larger picture",
         )
-    return claim.size, _ENDINGS[claim.format]
+    return header
 
 
-_MASKS = ("region", "mask", "protect", "keep")
-
-
-def _written(
-    parcel: ReceivedFile, place: Path, claim: tuple[tuple[int, int], str], weight: float | None
-) -> Upload:
-    """Write a file under a name of the server's own."""
-    (width, height), ending = claim
-    file = f"{parcel.role}{ending}"
-    (place / file).write_bytes(parcel.data)
+def _store_file(file: ReceivedFile, folder: Path, header: Header, weight: float | None) -> Upload:
+    """Write a file under a name that the server chooses."""
+    width, height = header.size
+    file_name = f"{file.role}{_SUFFIXES[header.format]}"
+    (folder / file_name).write_bytes(file.data)
     return Upload(
-        role=parcel.role,
-        name=parcel.name,
-        file=file,
-        sha256=sha256(parcel.data).hexdigest(),
+        role=file.role,
+        name=file.name,
+        file=file_name,
+        sha256=sha256(file.data).hexdigest(),
         width=width,
         height=height,
         weight=weight,
     )
 
 
-def _check_masks(recipe: Recipe, uploads: list[Upload]) -> None:
-    """Refuse files that are for a style that is not there, and a start that is not wanted."""
-    roles = {one.role for one in uploads}
+def _check_roles(recipe: Recipe, roles: set[str]) -> None:
+    """Check that masks belong to styles, and that a start image is there exactly if needed."""
     for role in roles:
         kind, _, number = role.partition("-")
         if kind in ("region", "mask") and f"style-{number}" not in roles:
             raise RequestError(
-                422, f"`{kind}_{number}` must be of a style that is there, got no style {number}; "
-                "leave it out"
-            )  # fmt: skip
-    if (getattr(recipe, "init", None) == "picture") != ("init" in roles):
+                422,
+                f"`{kind}_{number}` must belong to a style, got no style {number}; leave it out",
+            )
+    init = getattr(recipe, "init", None)
+    if (init == "picture") != ("init" in roles):
         raise RequestError(
             422,
-            f"`init` must be `picture` where an init picture is given and only there, got "
-            f"{getattr(recipe, 'init', None)!r}; give both or neither",
+            f"`init` must be `picture` if an init picture is given, and only then, got {init!r}; "
+            "give both or neither",
         )
+
+
+def _recipe_text(file: ReceivedFile, max_pixels: int) -> str:
+    """Return the JSON of a recipe: the file itself, or what is stored inside an image."""
+    if _is_json(file):
+        return file.data.decode("utf-8", "replace")
+    text = from_xmp(_check_header(file, max_pixels, pages=False).xmp)
+    if text is None:
+        raise RequestError(
+            422,
+            f"`picture` must have a recipe inside, got {file.name}, which has none; give a "
+            "picture that impasto made, or its .impasto.json",
+        )
+    return text

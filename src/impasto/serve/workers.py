@@ -1,4 +1,4 @@
-"""The queue of jobs and the threads that carry them out, one for each device."""
+"""The queue of jobs, and the threads that run them, one for each device."""
 
 from __future__ import annotations
 
@@ -9,29 +9,39 @@ from collections.abc import Callable
 from typing import Any
 
 from impasto.errors import ImpastoError
-from impasto.serve.job import ENDED, RETRYABLE, Job, JobView, thinned, view
+from impasto.jobs.job import (
+    CANCELLED,
+    ENDED,
+    FAILED,
+    INTERRUPTED,
+    RETRYABLE,
+    RUNNING,
+    STOPPED,
+    Outcome,
+    Status,
+    thin_history,
+)
+from impasto.jobs.progress import JobReporter
 from impasto.serve.limits import RequestError
-from impasto.serve.progress import Cancelled, JobProgress
-from impasto.serve.run_job import failure_reason, run_job
-from impasto.serve.store import INTERRUPTED, Store
+from impasto.serve.records import INTERRUPTED_REASON, JobRecord, JobView, Store
 
-_SWEEP = 60.0  # seconds between two looks for jobs that have expired
-_PATIENCE = 15.0  # seconds that a thread may take to come to its end
-_SOON = 10  # seconds after which to ask again where nothing tells better
+_EXPIRY_SECONDS = 60.0  # between two looks for jobs that have expired
+_JOIN_SECONDS = 15.0  # that a thread may take to end
+_RETRY_SECONDS = 10  # after which to ask again if no job says when it will end
 
 
 class Workers:
-    """All jobs of a server, and who does them.
+    """All jobs of a server, and the threads that run them.
 
-    Everything here may be called from any thread.
+    Every method may be called from any thread.
 
     Args:
-        store: where jobs are kept.
-        queue: jobs that may wait at once.
-        keep_hours: hours that finished jobs are kept.
+        store: the folder of jobs.
+        queue: number of jobs that may wait.
+        keep_hours: hours that ended jobs are kept.
 
     Attributes:
-        devices: what there is to compute on, the fastest first; empty until that is known.
+        devices: names of the devices, the fastest first; empty until they are known.
     """
 
     def __init__(self, store: Store, queue: int, keep_hours: float) -> None:
@@ -39,304 +49,305 @@ class Workers:
         self.queue = queue
         self.keep_hours = keep_hours
         self.devices: list[str] = []
-        self._changed = threading.Condition()
-        self._jobs: dict[str, Job] = {}
+        self._changed = threading.Condition()  # guards everything below
+        self._jobs: dict[str, JobRecord] = {}
         self._waiting: list[str] = []
-        self._watches: dict[str, JobProgress] = {}
+        self._reporters: dict[str, JobReporter] = {}
         self._closing = False
         self._threads: list[threading.Thread] = []
-        for job in store.load():
-            self._jobs[job.id] = job
-            if job.status == "queued":
-                self._waiting.append(job.id)
+        for record in store.load():
+            self._jobs[record.id] = record
+            if record.status == "queued":
+                self._waiting.append(record.id)
 
     def start(self) -> None:
-        """Begin to work; returns at once."""
-        self._spawn(self._open)
-        self._spawn(self._sweep)
+        """Start the threads; returns at once."""
+        self._start_thread(self._open_devices)
+        self._start_thread(self._delete_expired)
 
     def close(self) -> None:
-        """End what is running, mark it as interrupted, and leave the folder."""
+        """Stop running jobs, mark them as interrupted, and release the folder."""
         with self._changed:
             self._closing = True
-            for watch in self._watches.values():
-                watch.stop.set()
+            for reporter in self._reporters.values():
+                reporter.stop.set()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join(_PATIENCE)
+            thread.join(_JOIN_SECONDS)
         self.store.close()
 
-    # What the API asks.
+    # Questions of the API.
 
     def views(self) -> list[JobView]:
-        """All jobs, the newest first; losses only of those that have not ended."""
+        """Return all jobs, the newest first, with losses only if they have not ended."""
         with self._changed:
-            found = [self._view(job) for job in reversed(self._jobs.values())]
+            views = [self._view(record) for record in reversed(self._jobs.values())]
         return [
-            one.model_copy(update={"history": []}) if one.status in ENDED else one for one in found
+            view.model_copy(update={"history": []}) if view.status in ENDED else view
+            for view in views
         ]
 
-    def view(self, name: str) -> JobView:
-        """One job."""
+    def view(self, job_id: str) -> JobView:
+        """Return one job."""
         with self._changed:
-            return self._view(self._known(name))
+            return self._view(self._find(job_id))
 
-    def job(self, name: str) -> Job:
-        """One job as it is kept."""
+    def record(self, job_id: str) -> JobRecord:
+        """Return one job as it is stored."""
         with self._changed:
-            return self._known(name).model_copy()
+            return self._find(job_id).model_copy()
 
-    def preview(self, name: str) -> bytes:
-        """The latest preview of a job."""
+    def preview(self, job_id: str) -> bytes:
+        """Return the latest preview of a running job, a JPEG."""
         with self._changed:
-            self._known(name)
-            watch = self._watches.get(name)
-            if watch is None or watch.picture is None:
+            self._find(job_id)
+            reporter = self._reporters.get(job_id)
+            if reporter is None or reporter.preview is None:
                 raise RequestError(404, "there is no preview of this job now; see its result")
-            return watch.picture
+            return reporter.preview
 
-    def marks(self) -> dict[str, tuple[int, int]]:
-        """What tells that a job has changed: of each, a number for its status and one for steps."""
+    def versions(self) -> dict[str, tuple[int, int]]:
+        """Return two numbers for each job: one changes with its status, one with its steps."""
         with self._changed:
             return {
-                name: (job.version, 0 if job.step is None else job.step.evaluation)
-                for name, job in self._jobs.items()
+                job_id: (record.version, 0 if record.step is None else record.step.evaluation)
+                for job_id, record in self._jobs.items()
             }
 
     def counts(self) -> tuple[int, int]:
-        """How many jobs are running, and how many wait."""
+        """Return the number of running and of waiting jobs."""
         with self._changed:
-            return len(self._watches), len(self._waiting)
+            return len(self._reporters), len(self._waiting)
 
-    def news(self, name: str, seen: int) -> dict[str, Any] | None:
-        """Where a running job is, with its losses after so many; None if it is not running."""
+    def progress_since(self, job_id: str, seen: int) -> dict[str, Any] | None:
+        """Return a running job's progress, with its losses after the first `seen` points.
+
+        None if the job is not running.
+        """
         with self._changed:
-            job = self._jobs.get(name)
-            if job is None or job.status != "running" or job.step is None:
+            record = self._jobs.get(job_id)
+            if record is None or record.status != RUNNING or record.step is None:
                 return None
             return {
-                "id": name,
-                "step": job.step.model_dump(),
-                "losses": thinned(job.history[seen:]),
-                "seen": len(job.history),
-                "preview": job.preview,
+                "id": job_id,
+                "step": record.step.model_dump(),
+                "losses": [point.model_dump() for point in thin_history(record.history[seen:])],
+                "seen": len(record.history),
+                "preview": record.preview,
             }
 
-    # What the API wants done.
+    # Requests of the API.
 
     def check_room(self) -> None:
-        """Refuse where no more may wait."""
+        """Raise `RequestError` if the queue is full."""
         with self._changed:
             if len(self._waiting) >= self.queue:
                 raise RequestError(
                     429,
                     f"the queue must have room, got {len(self._waiting)} jobs waiting of at most "
                     f"{self.queue}; try again later",
-                    self._soon(),
+                    self._seconds_until_room(),
                 )
 
-    def submit(self, job: Job) -> JobView:
-        """Take a job whose files are in the store."""
+    def submit(self, record: JobRecord) -> JobView:
+        """Put a job whose files are in its draft into the queue."""
         with self._changed:
             self.check_room()
-            self.store.add(job)
-            self._jobs[job.id] = job
-            return self._enqueued(job)
+            self.store.add(record)
+            self._jobs[record.id] = record
+            return self._enqueue(record)
 
-    def stop(self, name: str) -> JobView:
-        """End a running job within a step and keep its picture."""
+    def stop(self, job_id: str) -> JobView:
+        """End a running job within a step and keep its image."""
         with self._changed:
-            job = self._known(name)
-            if job.status != "running":
+            record = self._find(job_id)
+            if record.status != RUNNING:
                 raise RequestError(
-                    409, f"`stop` must be asked of a running job, got a {job.status} one"
+                    409, f"`stop` must be asked of a running job, got a {record.status} one"
                 )
-            self._watches[name].stop.set()
-            return self._view(job)
+            self._reporters[job_id].stop.set()
+            return self._view(record)
 
-    def cancel(self, name: str) -> JobView:
-        """End a job without a picture."""
+    def cancel(self, job_id: str) -> JobView:
+        """End a job without an image."""
         with self._changed:
-            job = self._known(name)
-            if job.status == "queued":
-                self._waiting.remove(name)
-                self._ended(job, "cancelled")
-            elif job.status == "running":
-                self._watches[name].cancel.set()
+            record = self._find(job_id)
+            if record.status == "queued":
+                self._waiting.remove(job_id)
+                self._end(record, CANCELLED)
+            elif record.status == RUNNING:
+                self._reporters[job_id].stop.cancel()
             else:
                 raise RequestError(
                     409,
-                    f"`cancel` must be asked of a job that has not ended, got a {job.status} one",
+                    "`cancel` must be asked of a job that has not ended, got a "
+                    f"{record.status} one",
                 )
-            return self._view(job)
+            return self._view(record)
 
-    def retry(self, name: str) -> JobView:
-        """Let a job that did not come to its end wait again."""
+    def retry(self, job_id: str) -> JobView:
+        """Put a job that did not finish into the queue again."""
         with self._changed:
-            job = self._known(name)
-            if job.status not in RETRYABLE:
+            record = self._find(job_id)
+            if record.status not in RETRYABLE:
                 raise RequestError(
                     409,
-                    f"`retry` must be asked of one of {', '.join(RETRYABLE)}, got {job.status}",
+                    f"`retry` must be asked of one of {', '.join(RETRYABLE)}, got {record.status}",
                 )
             self.check_room()
-            job.status, job.reason = "queued", None  # what it has made already stays until then
-            job.started = job.ended = job.step = None
-            job.history, job.preview = [], 0
-            self.store.keep(job)
-            return self._enqueued(job)
+            record.status, record.reason = "queued", None  # an earlier result stays until then
+            record.started = record.ended = record.step = None
+            record.history, record.preview = [], 0
+            self.store.save(record)
+            return self._enqueue(record)
 
-    def delete(self, name: str) -> None:
-        """Forget a job and its files."""
+    def delete(self, job_id: str) -> None:
+        """Delete a job and its files."""
         with self._changed:
-            job = self._known(name)
-            if job.status == "running":
+            record = self._find(job_id)
+            if record.status == RUNNING:
                 raise RequestError(409, "a running job must end first, got it running; cancel it")
-            if job.status == "queued":
-                self._waiting.remove(name)
-            self._forget(name)
+            if record.status == "queued":
+                self._waiting.remove(job_id)
+            self._remove(job_id)
 
-    # What the threads do.
+    # The threads.
 
-    def _spawn(self, what: Callable[..., None], *arguments: Any) -> None:
-        """Run something in a thread of its own."""
-        thread = threading.Thread(target=what, args=arguments, daemon=True)
+    def _start_thread(self, target: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _open(self) -> None:
-        """Find the devices, which takes a while, and put a thread to work for each."""
+    def _open_devices(self) -> None:
+        """Find the devices, and start a thread for each."""
+        # Importing torch takes seconds; the server answers meanwhile.
         from impasto.device import available_devices
 
-        found = available_devices()
-        first = found[0].partition(":")[0]
+        devices = available_devices()
+        fastest = devices[0].partition(":")[0]
         with self._changed:
-            self.devices = found
+            self.devices = devices
             if self._closing:
                 return
-            for device in found:
-                self._spawn(self._work, device, device.partition(":")[0] == first)
+            for device in devices:
+                self._start_thread(self._work, device, device.partition(":")[0] == fastest)
 
-    def _work(self, device: str, first: bool) -> None:
-        """Carry out jobs for a device until the server closes.
+    def _work(self, device: str, is_default: bool) -> None:
+        """Run jobs on a device until the server closes.
 
         Args:
             device: its name.
-            first: whether it takes jobs that leave the device open.
+            is_default: True if it runs jobs that leave the device open.
         """
         import torch
 
         from impasto.memory import release_caches
         from impasto.vgg.weights import load_weights
 
-        load_weights("oxford")  # so that the first job need not wait for it
-        several = sum(one.startswith(device.partition(":")[0]) for one in self.devices) > 1
-        while (job := self._next(device, first)) is not None:
-            self._carry_out(job, device if several else None)
-            release_caches(torch.device(device))  # what a job leaves behind would pile up
+        load_weights("oxford")  # so that the first job does not wait for it
+        kind = device.partition(":")[0]
+        several = sum(other.startswith(kind) for other in self.devices) > 1
+        while (record := self._next(device, is_default)) is not None:
+            self._run(record, device if several else None)
+            release_caches(torch.device(device))  # or the caches of many jobs would pile up
 
-    def _next(self, device: str, first: bool) -> Job | None:
-        """The next job for a device, now running; None where the server closes."""
+    def _next(self, device: str, is_default: bool) -> JobRecord | None:
+        """Return the next job for a device, now running; None if the server closes."""
         with self._changed:
             while not self._closing:
-                for name in self._waiting:
-                    job = self._jobs[name]
-                    if self._fits(job, device, first):
-                        self._waiting.remove(name)
-                        job.status, job.started = "running", time.time()
-                        self._watches[name] = JobProgress(job)
-                        self._note(job)
-                        return job
+                for job_id in self._waiting:
+                    record = self._jobs[job_id]
+                    if self._is_for(record, device, is_default):
+                        self._waiting.remove(job_id)
+                        record.status, record.started = RUNNING, time.time()
+                        self._reporters[job_id] = JobReporter(record)
+                        self._save(record)
+                        return record
                 self._changed.wait()
         return None
 
-    def _fits(self, job: Job, device: str, first: bool) -> bool:
-        """Whether a job is for a device."""
-        wanted = job.recipe.get("device", "auto")
-        named = "cuda:0" if wanted == "cuda" else wanted
-        if named in self.devices:
-            return named == device
-        # A device that is not there: the run itself says so.
-        return first
+    def _is_for(self, record: JobRecord, device: str, is_default: bool) -> bool:
+        requested = record.recipe.get("device", "auto")
+        requested = "cuda:0" if requested == "cuda" else requested
+        if requested in self.devices:
+            return requested == device
+        # A device that does not exist: the run itself says so.
+        return is_default
 
-    def _carry_out(self, job: Job, device: str | None) -> None:
-        """Do a job and note what became of it."""
-        watch = self._watches[job.id]
-        status, why, outcome = "done", None, None
-        try:
-            outcome = run_job(job, self.store.place(job.id), device, watch)
-            if watch.stop.is_set():
-                status = "stopped"
-        except Cancelled:
-            status = "cancelled"
-        except Exception as error:  # whatever happens to a job, the next one is done
-            status, why = "failed", failure_reason(error, job, self.store.place(job.id))
+    def _run(self, record: JobRecord, device: str | None) -> None:
+        """Run a job and record how it ended."""
+        from impasto.jobs.run_job import attempt
+        from impasto.serve import results
+
+        reporter, folder = self._reporters[record.id], self.store.path(record.id)
+        outcome: Outcome = attempt(
+            lambda: results.make_result(record, folder, device, reporter), reporter.stop
+        )
+        status, result = outcome.status, outcome.saved
+        reason = outcome.reason and record.public_message(outcome.reason, folder)
         with self._changed:
-            if self._closing and watch.stop.is_set() and status in ("stopped", "failed"):
-                status, why, outcome = "interrupted", INTERRUPTED, None
-            job.result, job.reason = outcome or job.result, why
-            self._ended(job, status)
+            if self._closing and reporter.stop.is_set() and status in (STOPPED, FAILED):
+                status, reason, result = INTERRUPTED, INTERRUPTED_REASON, None
+            record.result, record.reason = result or record.result, reason
+            self._end(record, status)
 
-    def _ended(self, job: Job, status: Any) -> None:
-        """Note that a job has ended."""
-        job.status, job.ended = status, time.time()
-        job.history = thinned(job.history)
-        job.step = None
-        self._watches.pop(job.id, None)
-        self._note(job)
-
-    def _sweep(self) -> None:
-        """Delete what has expired, now and then."""
+    def _delete_expired(self) -> None:
+        """Delete ended jobs after `keep_hours`, until the server closes."""
         with self._changed:
             while not self._closing:
                 oldest = time.time() - 3600 * self.keep_hours
-                for name, job in list(self._jobs.items()):
-                    if job.status in ENDED and (job.ended or 0) < oldest:
-                        self._forget(name)
-                self._changed.wait(_SWEEP)
+                for job_id, record in list(self._jobs.items()):
+                    if record.status in ENDED and (record.ended or 0) < oldest:
+                        self._remove(job_id)
+                self._changed.wait(_EXPIRY_SECONDS)
 
-    # What holds it together; whoever calls these has the condition.
+    # Helpers; the caller holds the condition.
 
-    def _known(self, name: str) -> Job:
-        """A job by its name."""
-        if name not in self._jobs:
+    def _find(self, job_id: str) -> JobRecord:
+        if job_id not in self._jobs:
             raise RequestError(404, "there is no such job; it may have expired or been deleted")
-        return self._jobs[name]
+        return self._jobs[job_id]
 
-    def _view(self, job: Job) -> JobView:
-        """A job as the API shows it."""
-        place = self._waiting.index(job.id) + 1 if job.status == "queued" else None
-        return view(job, place, self.keep_hours)
+    def _view(self, record: JobRecord) -> JobView:
+        position = self._waiting.index(record.id) + 1 if record.status == "queued" else None
+        return JobView.of(record, position, self.keep_hours)
 
-    def _enqueued(self, job: Job) -> JobView:
-        """Put a job at the end of the queue."""
-        self._waiting.append(job.id)
-        job.version += 1
+    def _enqueue(self, record: JobRecord) -> JobView:
+        self._waiting.append(record.id)
+        record.version += 1
         self._changed.notify_all()
-        return self._view(job)
+        return self._view(record)
 
-    def _note(self, job: Job) -> None:
-        """Keep a job as it is now, and tell who waits."""
-        job.version += 1
-        # Where the disk is full, say, the job is what it is; only a restart will not know.
+    def _end(self, record: JobRecord, status: Status) -> None:
+        record.status, record.ended = status, time.time()
+        record.history = thin_history(record.history)
+        record.step = None
+        self._reporters.pop(record.id, None)
+        self._save(record)
+
+    def _save(self, record: JobRecord) -> None:
+        """Store a job, and wake everyone who waits for a change."""
+        record.version += 1
+        # If the disk is full, say, the job goes on; only a restart will not know its state.
         with contextlib.suppress(ImpastoError):
-            self.store.keep(job)
-        for name in self._waiting:  # their places have changed
-            self._jobs[name].version += 1
+            self.store.save(record)
+        self._count_positions()
         self._changed.notify_all()
 
-    def _forget(self, name: str) -> None:
-        """Delete a job and its files."""
-        del self._jobs[name]
-        self.store.remove(name)
-        for other in self._waiting:
-            self._jobs[other].version += 1
+    def _remove(self, job_id: str) -> None:
+        del self._jobs[job_id]
+        self.store.remove(job_id)
+        self._count_positions()
 
-    def _soon(self) -> int:
-        """Seconds until there may be room again."""
+    def _count_positions(self) -> None:
+        """Note that the places of waiting jobs may have changed."""
+        for job_id in self._waiting:
+            self._jobs[job_id].version += 1
+
+    def _seconds_until_room(self) -> int:
         left = [
-            job.step.left
-            for name in self._watches
-            if (job := self._jobs[name]).step is not None and job.step.left is not None
+            record.step.left
+            for job_id in self._reporters
+            if (record := self._jobs[job_id]).step is not None and record.step.left is not None
         ]
-        return max(1, round(min(left))) if left else _SOON
+        return max(1, round(min(left))) if left else _RETRY_SECONDS

@@ -1,7 +1,9 @@
-// The losses of a run, drawn as they fall: content and style, on a logarithmic scale.
+// The losses of a run, drawn as they fall on a logarithmic scale: a curve for each name but `total`.
 
-import { byId } from "./dom.js";
-import { t } from "./texts.js";
+import { byId, h } from "./dom.js";
+import { named, t } from "./texts.js";
+
+const COLORS = ["--second", "--accent", "--good", "--soft"]; // of the curves, in the order of the names
 
 export function draw(history, evaluations) {
   const canvas = byId("losses");
@@ -11,25 +13,33 @@ export function draw(history, evaluations) {
   canvas.height = high * ratio;
   const pen = canvas.getContext("2d");
   pen.scale(ratio, ratio);
-  const points = history.filter(([, total]) => total > 0);
+  const points = history.filter((point) => point.losses.total > 0);
   if (points.length < 2) return;
+  const last = points.at(-1);
+  const names = Object.keys(last.losses).filter((name) => name !== "total");
   const style = getComputedStyle(document.documentElement);
   const color = (name) => style.getPropertyValue(name).trim();
-  const values = points.flatMap(([, , content, own]) => [content, own]).filter((one) => one > 0).map(Math.log10);
+  const values = points.flatMap((point) => names.map((name) => point.losses[name])).filter((loss) => loss > 0).map(Math.log10);
   const [low, top] = [Math.min(...values), Math.max(...values)];
   const edge = { left: 52, right: 6, top: 8, bottom: 18 };
-  const x = (evaluation) => edge.left + (wide - edge.left - edge.right) * (evaluation / Math.max(evaluations, points.at(-1)[0]));
+  const x = (evaluation) => edge.left + (wide - edge.left - edge.right) * (evaluation / Math.max(evaluations, last.evaluation));
   const y = (value) => edge.top + (high - edge.top - edge.bottom) * (1 - (Math.log10(value) - low) / Math.max(top - low, 1e-6));
   axes(pen, { low, top, y, wide, high, edge, ink: color("--soft"), line: color("--line"), evaluations });
-  for (const [place, name] of [[2, "--second"], [3, "--accent"]]) {
-    pen.strokeStyle = color(name);
+  names.forEach((name, number) => {
+    pen.strokeStyle = color(COLORS[number % COLORS.length]);
     pen.lineWidth = 2;
     pen.beginPath();
-    points.filter((point) => point[place] > 0).forEach((point, index) => pen[index ? "lineTo" : "moveTo"](x(point[0]), y(point[place])));
+    points.filter((point) => point.losses[name] > 0).forEach((point, index) => pen[index ? "lineTo" : "moveTo"](x(point.evaluation), y(point.losses[name])));
     pen.stroke();
-  }
-  const [, total, content, own] = points.at(-1);
-  canvas.setAttribute("aria-label", t("losses.label", { total: total.toPrecision(3), content: content.toPrecision(3), style: own.toPrecision(3) }));
+  });
+  legend(names);
+  const losses = Object.entries(last.losses).map(([name, loss]) => `${named("loss_names", name, name)} ${loss.toPrecision(3)}`);
+  canvas.setAttribute("aria-label", t("losses.label", { losses: losses.join(", ") }));
+}
+
+function legend(names) {
+  const labels = names.map((name, number) => h("span", { class: `curve-${number % COLORS.length}` }, named("loss_names", name, name)));
+  byId("loss-names").replaceChildren(...labels);
 }
 
 function axes(pen, { low, top, y, wide, high, edge, ink, line, evaluations }) {

@@ -79,7 +79,7 @@ function progress(job) {
   }) : t(job.status === "running" ? "starting" : "status.queued");
   show(document.querySelector(".curve"), job.history.length > 1);
   show(byId("stop"), job.status === "running");
-  if (job.history.length > 1) draw(job.history, step?.evaluations ?? job.history.at(-1)[0]);
+  if (job.history.length > 1) draw(job.history, step?.evaluations ?? job.history.at(-1).evaluation);
   look(job);
 }
 

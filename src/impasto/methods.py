@@ -1,0 +1,174 @@
+"""The table of methods: each with its recipe, its inputs, and the functions that plan and run it.
+
+Provenance, rerun, batches and the server read this table. A new method needs its own package, an
+entry here and, where a person is to reach it, a command or a form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, Union
+
+from pydantic import BaseModel
+
+from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from impasto.result import DenoiseResult, OnStep, Result, Stop
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method, and everything that its callers need to know about it.
+
+    Attributes:
+        name: key in `METHODS`, stored in every result.
+        title: name for people.
+        recipe: the options.
+        inputs: roles of the images that it needs, in the order of the function's arguments.
+        function: `module:name` of the function that runs it; imported on first use.
+        planner: the same of the function that estimates size, memory and time; empty if there is
+            none.
+        optional_inputs: role of an image that may be given -> the function's keyword for it.
+        controls: which of `stop` and `checkpoint` the function takes.
+        keeps_data: whether scientific TIFFs and arrays stay in their own numbers.
+        suffix: what is added to the content's name to name the result.
+        in_batches: whether a batch may use it.
+        on_server: whether the server has a form for it.
+    """
+
+    name: str
+    title: str
+    recipe: type[BaseModel]
+    inputs: tuple[str, ...]
+    function: str
+    planner: str = ""
+    optional_inputs: Mapping[str, str] = field(default_factory=dict)
+    controls: tuple[str, ...] = ()
+    keeps_data: bool = False
+    suffix: str = "painted"
+    in_batches: bool = False
+    on_server: bool = False
+
+    def run(
+        self,
+        images: Mapping[str, Any],
+        *,
+        recipe: BaseModel,
+        on_step: OnStep | None = None,
+        stop: Stop | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Result | DenoiseResult:
+        """Run the method on images by their roles.
+
+        Args:
+            images: role -> image, path or `Style`, as the method's own function takes them.
+            recipe: every option.
+            on_step: called after each step; it may raise `StopIteration` to end the run.
+            stop: asked between steps whether to end the run, if the method has steps that long.
+            checkpoint: file to resume from, if the method can resume.
+        """
+        controls = {"stop": stop, "checkpoint": checkpoint}
+        return self._call(
+            self.function,
+            images,
+            recipe=recipe,
+            on_step=on_step,
+            **{name: controls[name] for name in self.controls},
+        )
+
+    def plan(self, images: Mapping[str, Any], *, recipe: BaseModel) -> Any:
+        """Estimate size, memory and time of a run without starting it."""
+        return self._call(self.planner, images, recipe=recipe)
+
+    def _call(self, target: str, images: Mapping[str, Any], **options: Any) -> Any:
+        module, _, name = target.partition(":")
+        function = getattr(import_module(module), name)
+        required = [images[role] for role in self.inputs]
+        optional = {
+            keyword: images[role]
+            for role, keyword in self.optional_inputs.items()
+            if images.get(role) is not None
+        }
+        return function(*required, **optional, **options)
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            name="style",
+            title="style transfer",
+            recipe=StyleRecipe,
+            inputs=("content", "style"),
+            function="impasto.api:stylize",
+            planner="impasto.api:plan_style",
+            optional_inputs={"init": "init_image", "protect": "protect", "keep": "keep"},
+            controls=("stop", "checkpoint"),
+            in_batches=True,
+            on_server=True,
+        ),
+        Method(
+            name="texture",
+            title="texture synthesis",
+            recipe=TextureRecipe,
+            inputs=("style",),
+            function="impasto.api:texture",
+            planner="impasto.api:plan_texture",
+            controls=("stop",),
+            suffix="texture",
+        ),
+        Method(
+            name="reconstruct",
+            title="reconstruction from one layer",
+            recipe=ReconstructRecipe,
+            inputs=("content",),
+            function="impasto.api:reconstruct",
+            planner="impasto.api:plan_reconstruction",
+            controls=("stop", "checkpoint"),
+            on_server=True,
+        ),
+        Method(
+            name="denoise",
+            title="denoising",
+            recipe=DenoiseRecipe,
+            inputs=("content",),
+            function="impasto.denoising.denoise:denoise",
+            keeps_data=True,
+            suffix="clean",
+            in_batches=True,
+            on_server=True,
+        ),
+    )
+}
+
+MethodName = Literal[tuple(METHODS)]  # type: ignore[valid-type]
+Recipe = Union[tuple(method.recipe for method in METHODS.values())]  # noqa: UP007
+
+
+def method_of(recipe: BaseModel) -> str:
+    """Return the name of the method that a recipe belongs to.
+
+    Example:
+        >>> method_of(StyleRecipe())
+        'style'
+    """
+    return next(name for name, method in METHODS.items() if type(recipe) is method.recipe)
+
+
+def guess_method(options: Mapping[str, Any]) -> str:
+    """Return the method whose recipe knows the most of these options; `style` if several do.
+
+    Example:
+        >>> guess_method({"strength": 0.7}), guess_method({"strength": 0.7, "sigma": 0.1})
+        ('style', 'denoise')
+    """
+    unknown = {
+        name: len(options.keys() - method.recipe.model_fields.keys())
+        for name, method in METHODS.items()
+    }
+    return min(unknown, key=unknown.__getitem__)  # the first of equals, in the table's order

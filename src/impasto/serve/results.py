@@ -1,0 +1,111 @@
+"""Results of jobs: made from the files in a job's folder, and stored there at full depth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from impasto.files import atomic_path
+from impasto.images.image import Image
+from impasto.images.open_input import input_planes, input_source_file, open_input
+from impasto.images.stack import Stack
+from impasto.jobs.progress import JobReporter
+from impasto.jobs.run_job import run_job
+from impasto.methods import METHODS
+from impasto.provenance import Provenance
+from impasto.result import DenoiseResult
+from impasto.serve.records import FORMATS, JobRecord, Noise, ResultInfo, Upload
+from impasto.validation import validate
+
+PIXELS, PROVENANCE, CHECKPOINT = "result.safetensors", "recipe.json", "checkpoint"
+
+
+def make_result(
+    record: JobRecord, folder: Path, device: str | None, reporter: JobReporter
+) -> ResultInfo:
+    """Run a job and store its result in its folder.
+
+    Args:
+        record: the job.
+        folder: its folder.
+        device: where to compute; None leaves it to the recipe.
+        reporter: reports progress, and ends the run on request.
+
+    Returns:
+        What the API says about the result.
+    """
+    result = run_job(
+        record.job(folder), device=device, reporter=reporter, checkpoint=folder / CHECKPOINT
+    )
+    stack = noise = method = None
+    if isinstance(result, DenoiseResult):
+        # Stored without the strength, so that another one needs no new run.
+        tensors = {"clean": result.clean}
+        stack = isinstance(result.source, Stack)
+        noise, method = Noise.of(result.diagnosis, result.size, stack=stack), result.method
+        reporter.show(result.pixels if result.pixels.ndim == 3 else result.pixels[0])
+    else:
+        tensors = {"pixels": result.pixels}
+        if result.metadata.alpha is not None:
+            tensors["alpha"] = result.metadata.alpha
+    _save(folder, tensors, result.provenance(), record.uploads)
+    return ResultInfo(
+        width=result.size[0],
+        height=result.size[1],
+        seconds=result.seconds,
+        bits=result.metadata.bits,
+        stack=bool(stack),
+        formats=["tiff"] if stack else list(FORMATS),
+        diagnosis=noise,
+        method=method,
+    )
+
+
+def _save(
+    folder: Path, tensors: dict[str, Tensor], provenance: Provenance, uploads: list[Upload]
+) -> None:
+    """Write a result, and its provenance with the names that the user's files have."""
+    names = {upload.file: upload.name for upload in uploads}
+    data = _rename_inputs(provenance.model_dump(mode="json"), names)
+    with atomic_path(folder / PROVENANCE, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(data), encoding="utf-8")
+    tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+    with atomic_path(folder / PIXELS, overwrite=True) as temporary:
+        safetensors.torch.save_file(tensors, temporary)
+
+
+def _rename_inputs(data: Any, names: dict[str, str]) -> Any:
+    """Replace the names of input files in the JSON of a provenance."""
+    if isinstance(data, dict):
+        if set(data) == {"name", "sha256"}:
+            return {**data, "name": names.get(data["name"], data["name"])}
+        return {key: _rename_inputs(value, names) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_rename_inputs(value, names) for value in data]
+    return data
+
+
+def load_denoise_result(record: JobRecord, folder: Path) -> DenoiseResult:
+    """Return a stored result as `denoise` returned it, to apply another strength to it."""
+    content = next(upload for upload in record.uploads if upload.role == "content")
+    recipe = validate(METHODS[record.method].recipe, record.recipe)
+    source = open_input(folder / content.file, recipe.axes)
+    noisy = input_planes(source)
+    if isinstance(source, Image) or source.single:
+        noisy = noisy[0]
+    provenance = Provenance.model_validate_json((folder / PROVENANCE).read_bytes())
+    return DenoiseResult(
+        noisy=noisy,
+        clean=safetensors.torch.load_file(folder / PIXELS)["clean"],
+        source=input_source_file(source),
+        recipe=provenance.recipe,
+        method=record.result.method,
+        diagnosis=None,
+        seconds=record.result.seconds,
+        device=provenance.maker.device,
+        inputs=provenance.inputs,
+    )

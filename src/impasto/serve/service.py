@@ -1,0 +1,90 @@
+"""State that all routes share: the jobs, the files of the page, the places for uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Request
+
+from impasto.presets import THUMBNAILS
+from impasto.serve.limits import ServeOptions
+from impasto.serve.records import Store
+from impasto.serve.workers import Workers
+
+PAGE = Path(__file__).parent / "page"
+MAX_PARALLEL_UPLOADS = 4
+_MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
+}
+
+
+class PageFile(NamedTuple):
+    """A file of the page, held in memory."""
+
+    data: bytes
+    media_type: str
+    etag: str
+
+
+class Service:
+    """State of a running server.
+
+    Attributes:
+        options: how the server runs.
+        store: the folder of jobs.
+        workers: the queue of jobs and the threads that run them.
+        page_files: path below /page/ -> file; nothing else can be requested there.
+        upload_slots: limits how many uploads are received at once.
+        diagnosis_lock: held while an upload is diagnosed, which takes a core and memory.
+        closing: True once the server is about to end; event streams end then.
+    """
+
+    def __init__(self, options: ServeOptions) -> None:
+        self.options = options
+        self.store = Store(options.jobs_folder)
+        self.workers = Workers(self.store, options.queue, options.keep_hours)
+        self.page_files = load_page_files()
+        self.upload_slots = asyncio.Semaphore(MAX_PARALLEL_UPLOADS)
+        self.diagnosis_lock = threading.Lock()
+        self.closing = False
+
+
+async def get_service(request: Request) -> Service:
+    """Return the state of the server that a request came to."""
+    return request.app.state.service
+
+
+ServiceDependency = Annotated[Service, Depends(get_service)]
+
+
+def load_page_files() -> dict[str, PageFile]:
+    """Read every file of the page and every thumbnail of a preset.
+
+    Returns:
+        Path below /page/ -> file.
+
+    Example:
+        >>> load_page_files()["style.css"].media_type
+        'text/css; charset=utf-8'
+    """
+    paths = {
+        path.relative_to(PAGE).as_posix(): path
+        for path in PAGE.rglob("*")
+        if path.suffix in _MEDIA_TYPES and path.is_file()
+    }
+    paths |= {f"thumbnails/{path.name}": path for path in THUMBNAILS.glob("*.jpg")}
+    files = {}
+    for name, path in paths.items():
+        data = path.read_bytes()
+        etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
+        files[name] = PageFile(data, _MEDIA_TYPES[path.suffix], etag)
+    return files
