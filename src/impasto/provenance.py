@@ -13,6 +13,7 @@ from impasto.methods import METHODS, MethodName, Recipe, guess_method
 from impasto.validation import did_you_mean, validate
 
 MAX_BYTES = 1_000_000
+SIDECAR = ".impasto.json"  # ending of the file beside an image that holds its provenance
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -21,7 +21,6 @@ from impasto.provenance import (
 from impasto.result import DenoiseResult, OnStep, Result
 from impasto.style.source import Style
 
-SIDECAR = ".impasto.json"
 KNOWN_WEIGHTS = ("oxford", "torchvision")  # weights that are not a file
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# Before any stand-in is there that it could keep for good.
-import impasto.denoising.denoise
+# Before any stand-in is there that they could keep for good.
+import impasto.api
 from impasto.cli.main import main
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -20,7 +20,9 @@ SOURCES = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def calls(monkeypatch):
     """What the stand-ins are called with."""
-    monkeypatch.delitem(sys.modules, "impasto.api", raising=False)  # to import the stand-ins
+    api = sys.modules["impasto.api"]
+    monkeypatch.delitem(sys.modules, "impasto.api")  # to import the stand-ins
+    monkeypatch.setattr(sys.modules["impasto"], "api", api)  # which changes the package, too
     for name, module in fake_rooms.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
     fake_rooms.CALLS.clear()

@@ -61,7 +61,7 @@ def interrupted(monkeypatch):
 
         yield draw
 
-    monkeypatch.setattr("impasto.cli.denoise.show_progress", watching)
+    monkeypatch.setattr("impasto.cli.run_denoise.show_progress", watching)
 
 
 def test_it_writes_what_the_library_returns_and_says_what_it_found(clean, here):

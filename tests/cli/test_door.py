@@ -1,6 +1,7 @@
 """The door of the command line: help, version, errors as one line with an exit code."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from impasto.cli import main as door
 from impasto.cli.main import main
-from impasto.cli.options import recipe_options
+from impasto.cli.options import PANELS, option_name, recipe_options
 from impasto.errors import ImageError, WeightsError
 from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe
 
@@ -39,6 +40,96 @@ def test_help_names_every_command_and_loads_nothing_heavy():
     for command in COMMANDS:
         assert f"\n  {command} " in done.stdout
     assert "..." not in done.stdout.split("Commands:")[1], "a summary is cut short"
+
+
+def commands():
+    """Every command but the groups, by its path."""
+    context = click.Context(door.impasto)
+    for name in door.impasto.list_commands(context):
+        command = door.impasto.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {sub}", one) for sub, one in command.commands.items())
+        else:
+            yield name, command
+
+
+def test_the_help_says_of_each_command_what_the_command_says():
+    for name, (_, line) in door.COMMANDS.items():
+        command = door.impasto.get_command(None, name)
+        assert command.help.split("\n\n")[0].replace("\n", " ") == line
+        assert command.name == name
+
+
+def test_every_option_of_every_command_is_in_exactly_one_panel():
+    for path, command in commands():
+        for option in command.get_params(click.Context(command)):
+            if isinstance(option, click.Option):
+                panels = [title for title, names in PANELS.items() if option_name(option) in names]
+                assert len(panels) == 1, f"{path} --{option.name} is in {panels}"
+
+
+def test_the_help_of_a_painting_begins_with_the_eight_options_that_matter_most(capsys):
+    assert main(["style", "--help"]) == 0
+    sections = capsys.readouterr().out.split("\n\n")
+    (first,) = (text for text in sections if text.startswith("Main dials:"))
+    assert re.findall(r"^  (?:-\w, )?--([\w-]+)", first, re.MULTILINE) == [
+        "output", "preset", "strength", "size", "steps", "color", "style-scale", "structure",
+    ]  # fmt: skip
+    titles = [text.split("\n")[0] for text in sections if text.split("\n")[0].endswith(":")]
+    assert titles == [
+        "Main dials:", "Regions and masks:", "Color and noise:", "Network and losses:",
+        "Optimizer:", "Files:", "Running:",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["--help"], ["style", "--help"], ["batch", "style", "--help"]])
+def test_help_in_a_pipe_is_plain_text_of_80_columns(words, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert not set("\x1b╭│─") & set(out)
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_on_a_terminal_is_drawn_in_panels(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "90")
+    context = click.Context(door.impasto, info_name="impasto")
+    command = door.impasto.get_command(context, "style")
+    text = click.unstyle(
+        command.get_help(click.Context(command, info_name="style", parent=context))
+    )
+    for title in ("Main dials", "Optimizer", "Running"):
+        assert f"─ {title} ─" in text
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert max(option.opts, key=len) in text
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("impasto re", ["plain,reconstruct", "plain,rerun"]),
+        ("impasto style --optimizer lb", ["plain,lbfgs", "plain,lbfgs-clamped"]),
+        ("impasto style --preset wa", ["plain,wash"]),
+        ("impasto style pho", ["file,pho"]),
+    ],
+)
+def test_a_shell_completes_commands_values_and_files(words, completions):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(SOURCES),
+        "_IMPASTO_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "from impasto.cli.main import main; main()"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == completions
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -104,7 +195,7 @@ def test_a_picture_too_large_to_clean_gets_another_way_out(capsys, monkeypatch):
     def fail(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(door.denoise, "callback", fail)
+    monkeypatch.setattr(door.impasto.get_command(None, "denoise"), "callback", fail)
     assert main(["denoise", "a.png"]) == 1
     assert "not enough memory for this run; clean a part of it" in capsys.readouterr().err
 
@@ -180,7 +271,7 @@ def test_whatever_happens_is_one_line_and_a_code(error, code, line, capsys, monk
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(door.doctor, "callback", fail)
+    monkeypatch.setattr(door.impasto.get_command(None, "doctor"), "callback", fail)
     assert main(["doctor"]) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -191,7 +282,7 @@ def test_debug_shows_the_traceback(capsys, monkeypatch):
     def fail(*_, **__):
         raise ImageError("a.png is empty")
 
-    monkeypatch.setattr(door.doctor, "callback", fail)
+    monkeypatch.setattr(door.impasto.get_command(None, "doctor"), "callback", fail)
     assert main(["doctor", "--debug"]) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
@@ -205,7 +296,7 @@ def test_torch_running_out_of_memory_is_named(capsys, monkeypatch):
     def fail(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
 
-    monkeypatch.setattr(door.doctor, "callback", fail)
+    monkeypatch.setattr(door.impasto.get_command(None, "doctor"), "callback", fail)
     assert main(["doctor"]) == 1
     assert "not enough memory" in capsys.readouterr().err
 

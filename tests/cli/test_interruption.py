@@ -7,7 +7,7 @@ import time
 import pytest
 from fake_rooms import seen
 
-from impasto.cli.signals import interruptible
+from impasto.cli.progress import interruptible
 
 
 def wait_for(path, seconds=60):

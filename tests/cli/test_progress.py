@@ -7,8 +7,7 @@ import pytest
 
 from impasto.cli import progress
 from impasto.cli.progress import format_duration, show_progress
-from impasto.pace import throughput
-from impasto.result import Losses, Step
+from impasto.result import Losses, Step, throughput
 
 
 def step(evaluation, seconds=1.0, scale=1, scales=1, evaluations=100, size=(64, 48)):

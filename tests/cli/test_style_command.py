@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -40,20 +41,21 @@ def test_json_is_one_object_of_plain_values(impasto):
     assert (code, err, out.count("\n")) == (0, "", 1)
     assert {name: type(value) for name, value in facts.items()} == {
         "output": str, "size": list, "seconds": float, "evaluations": int, "loss": float,
-        "content_loss": float, "style_loss": float, "preset": str, "seed": int, "device": str,
-        "precision": str,
+        "content_loss": float, "style_loss": float, "losses": dict, "preset": str, "seed": int,
+        "device": str, "precision": str,
     }  # fmt: skip
     assert facts["output"] == "out.png"
     assert facts["size"] == [24, 16]
     assert facts["evaluations"] == 4
     assert facts["seed"] == 7
     assert facts["loss"] == pytest.approx(0.75)
+    assert facts["losses"] == {"total": 0.75, "content": 0.25, "style": 0.5}
 
 
 def test_a_loss_that_is_no_number_is_null_in_json():
-    from impasto.cli.files import plain
+    from impasto.cli.files import json_number
 
-    assert [plain(value) for value in (math.nan, math.inf, 1)] == [None, None, 1.0]
+    assert [json_number(value) for value in (math.nan, math.inf, 1)] == [None, None, 1.0]
 
 
 def test_only_options_given_override_the_preset(impasto, calls):
@@ -218,7 +220,6 @@ def test_nothing_is_written_when_the_run_fails(impasto, folder, monkeypatch):
 def test_the_state_of_a_finished_run_is_kept_until_all_is_written(
     impasto, calls, folder, monkeypatch, command
 ):
-    from impasto.cli import files
     from impasto.style.checkpoint import Checkpoints
 
     cleared = []
@@ -237,7 +238,7 @@ def test_the_state_of_a_finished_run_is_kept_until_all_is_written(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "write_result", full)
+    monkeypatch.setattr(sys.modules["impasto.cli.run"], "write_result", full)
     assert impasto(*words, "--overwrite", "--checkpoint", "state")[0] == 1
     assert len(cleared) == 1
 

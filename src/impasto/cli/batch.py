@@ -8,29 +8,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from impasto.cli.batch_table import show_batch
+from impasto.batch.plan import BatchPlan, ending_of, read_plan
 from impasto.cli.options import (
+    FILE,
+    Command,
+    apply_options,
     debug_option,
     dry_run_option,
-    given_options,
     json_option,
+    parse_options,
+    presets_option,
     progress_option,
     recipe_options,
-    stacked,
+    recipe_texts,
 )
-from impasto.cli.presets import presets_option
-from impasto.cli.progress import format_duration
-from impasto.cli.signals import interruptible
+from impasto.cli.progress import format_duration, interruptible, show_batch
 from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.validation import validate
 
 if TYPE_CHECKING:
-    from impasto.batch.plan import BatchPlan
     from impasto.batch.run import BatchProgress
 
 F = TypeVar("F", bound=Callable[..., Any])
-SOME, NONE, INTERRUPTED = 3, 1, 130
+SOME_FAILED, NONE_DONE, INTERRUPTED = 3, 1, 130  # exit codes
 
 EPILOG = (
     "A folder stands for its pictures and those of its folders, whose tree is kept; a pattern such "
@@ -41,14 +42,14 @@ EPILOG = (
 )
 
 
-@click.group()
+@click.group("batch")
 @debug_option
-def batch() -> None:
+def batch_command() -> None:
     """Paint or clean many pictures, and keep account of them."""
 
 
 def batch_options(command: F) -> F:
-    """How a batch is run."""
+    """Add the options of how a batch is run."""
     options = (
         click.option(
             "--executor",
@@ -93,30 +94,35 @@ def batch_options(command: F) -> F:
             default=3,
             help="how often a picture is begun that takes its worker down  [default: 3]",
         ),
-        click.option("--manifest", metavar="FILE", help="where to keep the account"),
+        click.option("--manifest", metavar="FILE", type=FILE, help="where to keep the account"),
         dry_run_option("what there is to do, memory and time"),
         json_option,
         progress_option,
         debug_option,
     )
-    return stacked(command, options)
+    return apply_options(command, options)
 
 
 def place_options(command: F) -> F:
-    """Where the pictures of a batch go, and as what."""
+    """Add the options of where the images of a batch go, and in which format."""
     options = (
         click.option(
-            "-o", "--output", metavar="DIR", required=True, help="folder for the pictures"
+            "-o",
+            "--output",
+            metavar="DIR",
+            type=FILE,
+            required=True,
+            help="folder for the pictures",
         ),
         click.option(
             "--format", "ending", default="", metavar="NAME", help="png, jpg, webp, tif, avif"
         ),
     )
-    return stacked(command, options)
+    return apply_options(command, options)
 
 
-@batch.command(epilog=EPILOG)
-@click.argument("contents", nargs=-1, required=True)
+@batch_command.command("style", cls=Command, epilog=EPILOG)
+@click.argument("contents", nargs=-1, required=True, type=FILE)
 @click.option(
     "-s",
     "--style",
@@ -124,126 +130,112 @@ def place_options(command: F) -> F:
     multiple=True,
     required=True,
     metavar="STYLE",
+    type=FILE,
     help="a picture, folder, pattern or URL; every content is painted in each",
 )
 @place_options
 @presets_option
 @recipe_options(StyleRecipe)
 @batch_options
-def style(contents: tuple[str, ...], styles: tuple[str, ...], **options: Any) -> int:
+def batch_style_command(contents: tuple[str, ...], styles: tuple[str, ...], **options: Any) -> int:
     """Paint every picture of CONTENTS in every style."""
-    from impasto.batch.plan import BatchPlan, ending_of
-
-    changed = given_options(StyleRecipe, _own(StyleRecipe, options))
-    known = read_presets(options["presets"]) if options["presets"] else PRESETS
-    recipe = style_recipe(changed.pop("preset", "default"), presets=known, **changed)
+    changed = parse_options(StyleRecipe, recipe_texts(StyleRecipe, options))
+    presets = read_presets(options["presets"]) if options["presets"] else PRESETS
+    recipe = style_recipe(changed.pop("preset", "default"), presets=presets, **changed)
     plan = BatchPlan(
         "style", contents, styles, options["output"], recipe, ending_of(options["ending"])
     )
     return _run(plan, options)
 
 
-@batch.command(epilog=EPILOG)
-@click.argument("inputs", nargs=-1, required=True)
+@batch_command.command("denoise", cls=Command, epilog=EPILOG)
+@click.argument("inputs", nargs=-1, required=True, type=FILE)
 @place_options
 @recipe_options(DenoiseRecipe)
 @batch_options
-def denoise(inputs: tuple[str, ...], **options: Any) -> int:
+def batch_denoise_command(inputs: tuple[str, ...], **options: Any) -> int:
     """Clean every picture of INPUTS of its noise.
 
     TIFFs of measured data keep type, axes and range.
     """
-    from impasto.batch.plan import BatchPlan, ending_of
-
-    recipe = validate(DenoiseRecipe, given_options(DenoiseRecipe, _own(DenoiseRecipe, options)))
+    recipe = validate(
+        DenoiseRecipe, parse_options(DenoiseRecipe, recipe_texts(DenoiseRecipe, options))
+    )
     plan = BatchPlan("denoise", inputs, (), options["output"], recipe, ending_of(options["ending"]))
     return _run(plan, options)
 
 
-@batch.command(epilog=EPILOG)
-@click.argument("plan", metavar="PLAN.toml")
+@batch_command.command("run", cls=Command, epilog=EPILOG)
+@click.argument("path", metavar="PLAN.toml", type=FILE)
 @batch_options
-def run(plan: str, **options: Any) -> int:
+def batch_run_command(path: str, **options: Any) -> int:
     """Run the batch that a file describes.
 
     It has method (style or denoise), contents, styles, output, format, and a table [recipe] with
     options as in `impasto style --help`, with _ for -.
     """
-    from impasto.batch.plan import read_plan
-
-    return _run(read_plan(plan), options)
-
-
-def _own(model: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """The options that are a recipe's."""
-    return {name: options[name] for name in model.model_fields if name != "version"}
+    return _run(read_plan(path), options)
 
 
 def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
-    """Run a plan, draw how far it is, and report."""
-    from impasto.batch.run import run_batch as run_batch
+    """Run a plan, show how far it is, report, and return the exit code."""
+    from impasto.batch.dry_run import estimate_batch  # torch
+    from impasto.batch.run import run_batch
 
     names = ("executor", "workers", "threads", "address", "gpus", "existing", "tries", "manifest")
     chosen = {name: options[name] for name in names}
     if options["dry_run"]:
-        return _rehearse(plan, chosen, options["as_json"])
-    said = "finishing the pictures at hand; once more to abandon them"
-    with interruptible(said) as asked, show_batch(options["progress"]) as draw:
-        found = run_batch(plan, **chosen, on_progress=draw, stop=asked)
+        facts = estimate_batch(plan, **chosen)
+        if options["as_json"]:
+            click.echo(json.dumps(facts, ensure_ascii=False))
+            return 0
+        for name, value in facts.items():
+            click.echo(f"{name.replace('_', ' '):14}{'unknown' if value is None else value}")
+        click.echo("nothing was written")
+        return 0
+    message = "finishing the pictures at hand; once more to abandon them"
+    with interruptible(message) as stop_requested, show_batch(options["progress"]) as draw:
+        progress = run_batch(plan, **chosen, on_progress=draw, stop=stop_requested)
     if options["as_json"]:
-        click.echo(json.dumps(_facts(found, plan.output), ensure_ascii=False))
+        click.echo(json.dumps(_facts(progress, plan.output), ensure_ascii=False))
     else:
-        _report(found, plan.output)
-    if found.stopped:
+        _report(progress, plan.output)
+    if progress.stopped:
         return INTERRUPTED
-    if not found.failed:
+    if not progress.failed:
         return 0
-    return SOME if found.done or found.skipped else NONE
+    return SOME_FAILED if progress.done or progress.skipped else NONE_DONE
 
 
-def _rehearse(plan: BatchPlan, chosen: dict[str, Any], as_json: bool) -> int:
-    """Print what a batch would do."""
-    from impasto.batch.dry_run import estimate_batch
-
-    facts = estimate_batch(plan, **chosen)
-    if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
-        return 0
-    for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):14}{'unknown' if value is None else value}")
-    click.echo("nothing was written")
-    return 0
-
-
-def _report(found: BatchProgress, output: str) -> None:
-    """Say what became of a batch: failures on stderr, the folder on stdout."""
-    for place, reason in found.failed.items():
+def _report(progress: BatchProgress, output: str) -> None:
+    """Print what became of a batch: failures on stderr, the folder on stdout."""
+    for place, reason in progress.failed.items():
         click.echo(f"impasto: {place}: {reason}", err=True)
-    words = [f"{found.done} of {found.total} done"]
-    words += [f"{found.made} of them now"] if found.made != found.done else []
-    words += [f"{found.skipped} left alone"] if found.skipped else []
-    words += [f"{len(found.failed)} failed"] if found.failed else []
-    words += [f"{found.left} to do"] if found.left else []
-    words += [format_duration(found.seconds)]
-    words += [f"{found.an_hour:.0f} an hour"] if found.made else []
+    words = [f"{progress.done} of {progress.total} done"]
+    words += [f"{progress.made} of them now"] if progress.made != progress.done else []
+    words += [f"{progress.skipped} left alone"] if progress.skipped else []
+    words += [f"{len(progress.failed)} failed"] if progress.failed else []
+    words += [f"{progress.left} to do"] if progress.left else []
+    words += [format_duration(progress.seconds)]
+    words += [f"{progress.an_hour:.0f} an hour"] if progress.made else []
     click.echo(f"impasto: {', '.join(words)}", err=True)
     click.echo(output)
 
 
-def _facts(found: BatchProgress, output: str) -> dict[str, Any]:
-    """What `--json` says of a batch."""
-    each = sorted(found.each)
+def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
+    """Return what `--json` prints of a batch."""
+    seconds = sorted(progress.each)
     return {
         "output": output,
-        "total": found.total,
-        "done": found.done,
-        "made": found.made,
-        "skipped": found.skipped,
-        "failed": found.failed,
-        "left": found.left,
-        "stopped": found.stopped,
-        "seconds": round(found.seconds, 3),
-        "median_seconds": round(each[len(each) // 2], 3) if each else None,
-        "an_hour": round(found.an_hour, 1),
-        "workers": found.workers,
+        "total": progress.total,
+        "done": progress.done,
+        "made": progress.made,
+        "skipped": progress.skipped,
+        "failed": progress.failed,
+        "left": progress.left,
+        "stopped": progress.stopped,
+        "seconds": round(progress.seconds, 3),
+        "median_seconds": round(seconds[len(seconds) // 2], 3) if seconds else None,
+        "an_hour": round(progress.an_hour, 1),
+        "workers": progress.workers,
     }

@@ -1,12 +1,14 @@
-"""The command `impasto`: gathers the subcommands and turns whatever happens into an exit code.
+"""The command `impasto`: finds the subcommand and turns whatever happens into an exit code.
 
-0 done, 1 the world said no, 2 wrong usage, 3 some of a batch failed, 130 interrupted. Nothing here
-imports torch, so that `--help` answers at once; each command imports what it needs when it runs.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of a batch failed, 130 interrupted. A command's
+module is imported when the command is named, and torch when it runs, so that `--help` answers at
+once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,48 +16,75 @@ from collections.abc import Sequence
 import click
 
 from impasto._version import __version__
-from impasto.cli.batch import batch
-from impasto.cli.demo import demo
-from impasto.cli.denoise import denoise
-from impasto.cli.doctor import doctor
-from impasto.cli.inspect import compare, figure, info
-from impasto.cli.noise import noise
-from impasto.cli.options import debug_option, option_errors
-from impasto.cli.presets import presets
-from impasto.cli.reconstruct import reconstruct
-from impasto.cli.rerun import rerun
-from impasto.cli.serve import serve
-from impasto.cli.sheet import sheet
-from impasto.cli.style import style
-from impasto.cli.texture import texture
 from impasto.errors import ImpastoError
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
+# Command -> its module, where NAME_command is the command, and its line in the help.
+COMMANDS = {
+    "batch": ("batch", "Paint or clean many pictures, and keep account of them."),
+    "compare": ("inspect", "Measure how close A and B are."),
+    "demo": ("inspect", "Paint a first picture out of nothing."),
+    "denoise": ("denoise", "Clean IN of its noise."),
+    "doctor": ("inspect", "Check whether a run would work here."),
+    "figure": ("inspect", "Draw CONTENT, STYLE and RESULT in one row."),
+    "info": ("inspect", "Show what FILE is and how it was made."),
+    "noise": ("denoise", "Add noise of a known kind to IN."),
+    "presets": ("inspect", "List the presets: what each looks like and what it changes."),
+    "reconstruct": ("style", "Rebuild IMAGE from one layer of the network."),
+    "rerun": ("rerun", "Make the picture in FILE again."),
+    "serve": ("serve", "Open impasto's page in the browser, and answer its API."),
+    "sheet": ("sheet", "Show CONTENT in the style of STYLE in many ways at once."),
+    "style": ("style", "Paint CONTENT in the style of STYLE."),
+    "texture": ("style", "Make a texture out of STYLE alone."),
+}
+
+EPILOG = """\
+Start with `impasto demo`, `impasto style photo.jpg painting.jpg -o out.png`, or `impasto denoise
+photo.jpg`. `impasto COMMAND --help` lists a command's options.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some pictures of a batch failed, 130 interrupted.
+
+Tab completes commands, options, their values and files once your shell has read the script: for
+bash, add `eval "$(_IMPASTO_COMPLETE=bash_source impasto)"` to ~/.bashrc; for zsh, the same with
+zsh_source to ~/.zshrc; for fish, save what `_IMPASTO_COMPLETE=fish_source impasto` prints as
+~/.config/fish/completions/impasto.fish.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that imports the module of a command when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command by its name; None where there is none."""
+        if name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[name]
+        return getattr(importlib.import_module(f"impasto.cli.{module}"), f"{name}_command")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their lines, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
 
 @click.group(
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `impasto demo`, `impasto style photo.jpg painting.jpg -o out.png`, or "
-    "`impasto denoise photo.jpg`. "
-    "`impasto COMMAND --help` lists a command's options. "
-    "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
+    epilog=EPILOG,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
-@debug_option
+@click.option("--debug", is_flag=True, expose_value=False, help="show the traceback of an error")
 def impasto() -> None:
     """Paint any photograph in the style of any picture, and clean any noisy one."""
 
 
-_COMMANDS = (
-    style, denoise, texture, reconstruct, sheet, batch, serve, presets, rerun, compare, noise,
-    figure, demo, doctor, info,
-)  # fmt: skip
-for _command in _COMMANDS:
-    impasto.add_command(_command)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and say how it went.
+    """Run the command line and return its exit code.
 
     Args:
         arguments: the words after `impasto`; those of this process where None.
@@ -78,13 +107,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _complain("interrupted; nothing more was written", INTERRUPTED)
     except Exception as error:
+        # Here and not by click, since what fails first may be the parsing.
         if "--debug" in words:
             traceback.print_exc()
-        return _complain(*_verdict(error, words))
+        return _complain(*_message_and_code(error, words))
 
 
-def _verdict(error: Exception, words: Sequence[str]) -> tuple[str, int]:
-    """An error as one sentence and an exit code; the words are those after `impasto`."""
+def _message_and_code(error: Exception, words: Sequence[str]) -> tuple[str, int]:
+    """Return an error as one sentence and an exit code; the words are those after `impasto`."""
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "impasto"
         return f"{error.format_message().rstrip('.')}; see `{command} --help`", MISUSED
@@ -92,30 +122,27 @@ def _verdict(error: Exception, words: Sequence[str]) -> tuple[str, int]:
         return error.format_message(), FAILED
     if isinstance(error, ImpastoError):
         return str(error), FAILED
-    if _out_of_memory(error):
-        way_out = "clean a part of it" if "denoise" in words[:1] else "ask for a smaller `--size`"
-        return f"there is not enough memory for this run; {way_out}", FAILED
+    if isinstance(error, MemoryError | RuntimeError):
+        from impasto.memory import is_out_of_memory  # torch
+
+        if is_out_of_memory(error):
+            way_out = (
+                "clean a part of it" if "denoise" in words[:1] else "ask for a smaller `--size`"
+            )
+            return f"there is not enough memory for this run; {way_out}", FAILED
     if isinstance(error, (ValueError, TypeError)):
+        from impasto.cli.options import option_errors
+
         return option_errors(error), MISUSED
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}", FAILED
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}", FAILED
     kind = type(error).__name__
     return f"something unforeseen went wrong, {kind}: {error}; `--debug` shows where", FAILED
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; on the CPU torch has no type of its own for that."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
-    )
-
-
 def _complain(sentence: str, code: int) -> int:
-    """Say one line on stderr and hand the exit code on."""
+    """Print one line on stderr and return the exit code."""
     with contextlib.suppress(BrokenPipeError):
         click.echo(f"impasto: {' '.join(sentence.split())}", err=True)
     return code

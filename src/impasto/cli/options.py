@@ -1,11 +1,17 @@
-"""Command line options made from the recipes, and the few that the command line adds."""
+"""Command line options: made from the recipes, shared by commands, and grouped in the help.
+
+Nothing here imports torch, so that the help of every command comes at once.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -15,6 +21,105 @@ from impasto.recipes import LAYERS
 from impasto.validation import describe_constraint, literal_values
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+PIPE = "-"  # stands for stdin among the inputs, and for stdout as the output
+
+# Title of a part of the help -> the options in it, by the names that commands receive.
+PANELS: Mapping[str, tuple[str, ...]] = {
+    "Main dials": (
+        "content", "style", "styles", "over", "settings", "pick", "cell", "cell_steps",
+        "output", "ending", "preset", "strength", "chroma", "method", "effort", "sigma", "gaussian",
+        "poisson", "layer", "kind", "width", "height", "tileable", "size", "steps", "color",
+        "style_scale", "structure",
+    ),
+    "Regions and masks": ("regions", "style_masks", "protect", "keep"),
+    "Color and noise": ("color_by", "denoise"),
+    "Measured data": ("axes", "joint"),
+    "Network and losses": (
+        "content_layers", "style_layers", "content_weight", "style_weight", "tv_weight",
+        "style_loss", "content_loss", "statistic", "normalization", "pooling", "padding", "weights",
+    ),
+    "Optimizer": ("init", "scales", "warmup", "optimizer", "learning_rate", "history"),
+    "Files": (
+        "figure", "truth", "pairs", "residual", "loss_curve", "save_every", "timelapse",
+        "checkpoint", "presets", "manifest", "bits", "quality", "strip_gps", "sidecar",
+        "overwrite", "existing",
+    ),
+    "Address and limits": (
+        "host", "port", "token", "allow_host", "no_browser", "folder", "keep_hours", "queue",
+        "most_bytes", "most_pixels", "most_work", "upload_seconds",
+    ),
+    "Running": (
+        "seed", "device", "precision", "memory", "tiles", "executor", "workers", "threads",
+        "address", "gpus", "tries", "schema", "dry_run", "as_json", "progress", "debug", "version",
+        "help",
+    ),
+}  # fmt: skip
+_SHORT = 12  # options that are listed in one piece
+
+
+class Command(click.Command):
+    """A command whose help groups its options: in sections of text, on a terminal in panels."""
+
+    def panels(self, ctx: click.Context) -> dict[str, list[click.Option]]:
+        """Return the options under the titles of their panels; few make one, "Options"."""
+        options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
+        if len(options) <= _SHORT:
+            return {"Options": options}
+        named = {option_name(option): option for option in options}
+        panels = {
+            title: [named.pop(name) for name in names if name in named]
+            for title, names in PANELS.items()
+        }
+        panels["More options"] = list(named.values())
+        return {title: options for title, options in panels.items() if options}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each panel as a section of plain text."""
+        for title, options in self.panels(ctx).items():
+            records = [option.get_help_record(ctx) for option in options]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record])
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help: plain text in a pipe, panels drawn by rich-click on a terminal."""
+        if not sys.stdout.isatty():
+            return super().get_help(ctx)
+        from rich_click import RichCommand, RichContext
+        from rich_click.rich_panel import RichOptionPanel
+
+        panels = [
+            RichOptionPanel(title, options=[max(option.opts, key=len) for option in options])
+            for title, options in self.panels(ctx).items()
+        ]
+        command = RichCommand(
+            self.name, params=self.params, help=self.help, epilog=self.epilog, panels=panels
+        )
+        config = {"style_option": "bold", "max_width": ctx.max_content_width}
+        context = RichContext(
+            command, parent=ctx.parent, info_name=ctx.info_name, rich_help_config=config
+        )
+        return command.get_help(context)
+
+
+def option_name(option: click.Option) -> str:
+    """Return the name by which `PANELS` knows an option; click gives `--help` one of its own."""
+    return "help" if "--help" in option.opts else option.name
+
+
+class File(click.ParamType):
+    """Text that names a file; a shell completes it."""
+
+    name = "file"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Let the shell list files."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+FILE = File()
 
 
 def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
@@ -40,15 +145,15 @@ def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
         for name, field in reversed(model.model_fields.items()):
             if name != "version":
                 command = click.option(
-                    flag_name(name), name, help=option_help(name, field), **_shape(field)
+                    flag_name(name), name, help=option_help(name, field), **_shape(name, field)
                 )(command)
         return command
 
     return decorate
 
 
-def given_options(model: type[BaseModel], texts: Mapping[str, str | None]) -> dict[str, Any]:
-    """The options the user gave, as values a recipe can check.
+def parse_options(model: type[BaseModel], texts: Mapping[str, str | None]) -> dict[str, Any]:
+    """Turn the options that the user typed into values that a recipe can validate.
 
     Args:
         model: the recipe that `recipe_options` made the options from.
@@ -64,23 +169,54 @@ def given_options(model: type[BaseModel], texts: Mapping[str, str | None]) -> di
     Example:
         >>> from impasto.recipes import StyleRecipe
         >>> values = {"steps": "50", "seed": None, "style_layers": "relu1_1:2,relu2_1"}
-        >>> given_options(StyleRecipe, values)
+        >>> parse_options(StyleRecipe, values)
         {'steps': 50, 'style_layers': {'relu1_1': 2, 'relu2_1': 1.0}}
     """
     return {
-        name: _parsed(name, model.model_fields[name], text)
+        name: _parse_option(name, model.model_fields[name], text)
         for name, text in texts.items()
         if text is not None
     }
 
 
+def recipe_texts(model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are a recipe's, out of all that a command got."""
+    return {name: options[name] for name in model.model_fields if name in options}
+
+
+def stem(source: str) -> str:
+    """Return the name that a source gives to what is made from it.
+
+    Example:
+        >>> stem("photos/cat.jpg"), stem("-")
+        ('cat', 'stdin')
+    """
+    return "stdin" if source == PIPE else Path(source).stem
+
+
+def check_single_stdin(sources: Mapping[str, str]) -> None:
+    """Refuse a second `-` among the inputs, and a `-` with nothing piped in."""
+    piped = [name for name, source in sources.items() if source == PIPE]
+    if len(piped) > 1:
+        raise ValueError(
+            f"only one input must be `-`, got {' and '.join(piped)}; name a file for the others"
+        )
+    if piped and sys.stdin.isatty():
+        raise ValueError(f"`{piped[0]}` is `-`, but nothing is piped in; name a file")
+
+
+def path_or_bytes(source: str) -> str | bytes:
+    """Return a path as it is, and of `-` the bytes on stdin."""
+    return sys.stdin.buffer.read() if source == PIPE else source
+
+
 def flag_name(name: str) -> str:
-    """The option that stands for a field: `style_weight` -> `--style-weight`."""
+    """Return the option of a field: `style_weight` -> `--style-weight`."""
     return "--" + name.replace("_", "-")
 
 
 def format_value(value: Any) -> str:
-    """A value as one would type it.
+    """Write a value as one types it.
 
     Example:
         >>> format_value({"relu1_1": 1.0, "relu2_1": 0.5})
@@ -92,7 +228,7 @@ def format_value(value: Any) -> str:
 
 
 def option_help(name: str, field: FieldInfo) -> str:
-    """A field's help: what it does, what it may be, what it is when not given."""
+    """Return a field's help: what it does, its range, its default."""
     if name == "preset":
         must = f"one of {', '.join(PRESETS)}"
     elif literal_values(field.annotation) == LAYERS:
@@ -102,7 +238,7 @@ def option_help(name: str, field: FieldInfo) -> str:
     default = format_value(field.get_default(call_default_factory=True))
     if field.annotation is bool:
         return field.description
-    word = _alone(field)
+    word = _bare_value(field)
     alone = f"; {word} where no NAME follows" if word else ""
     return f"{field.description}  [{must}; default {default}{alone}]"
 
@@ -131,19 +267,19 @@ def option_errors(error: Exception) -> str:
 
 
 def debug_option(command: F) -> F:
-    """`--debug`; `main` itself looks for it, since what goes wrong first may be the parsing."""
+    """Add `--debug`; `main` reads it from the words, since parsing may be what fails."""
     return click.option(
         "--debug", is_flag=True, expose_value=False, help="show the traceback of an error"
     )(command)
 
 
 def json_option(command: F) -> F:
-    """`--json`."""
+    """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="print one JSON object")(command)
 
 
 def sidecar_option(command: F) -> F:
-    """`--sidecar/--no-sidecar`."""
+    """Add `--sidecar/--no-sidecar`."""
     return click.option(
         "--sidecar/--no-sidecar",
         default=True,
@@ -152,14 +288,14 @@ def sidecar_option(command: F) -> F:
 
 
 def overwrite_option(command: F) -> F:
-    """`--overwrite`."""
+    """Add `--overwrite`."""
     return click.option("--overwrite", is_flag=True, help="replace files that are already there")(
         command
     )
 
 
 def progress_option(command: F) -> F:
-    """`--progress/--quiet`."""
+    """Add `--progress/--quiet`."""
     return click.option(
         "--progress/--quiet",
         default=None,
@@ -168,9 +304,11 @@ def progress_option(command: F) -> F:
 
 
 def saving_options(command: F) -> F:
-    """Everything about how pictures are written."""
+    """Add the options of how a painted picture is written and its run shown."""
     options = (
-        click.option("--loss-curve", metavar="FILE", help="draw the losses: .png .jpg .pdf .svg"),
+        click.option(
+            "--loss-curve", metavar="FILE", type=FILE, help="draw the losses: .png .jpg .pdf .svg"
+        ),
         click.option(
             "--save-every",
             type=click.IntRange(1),
@@ -180,11 +318,13 @@ def saving_options(command: F) -> F:
         click.option(
             "--timelapse",
             metavar="FILE",
+            type=FILE,
             help="the painting coming into being, as an animated .webp or .gif",
         ),
         click.option(
             "--checkpoint",
             metavar="DIR",
+            type=FILE,
             help="keep the run's state in this folder, so that the same command goes on after a "
             "crash or kill",
         ),
@@ -195,11 +335,11 @@ def saving_options(command: F) -> F:
         progress_option,
         debug_option,
     )
-    return stacked(command, options)
+    return apply_options(command, options)
 
 
 def file_options(depths: Sequence[str] = ("8", "16")) -> Callable[[F], F]:
-    """How a picture's file is written, in one of some numbers of bits."""
+    """Return a decorator that adds how an image file is written; `depths` are the bits allowed."""
 
     def decorate(command: F) -> F:
         bits = click.Choice(depths)
@@ -216,69 +356,85 @@ def file_options(depths: Sequence[str] = ("8", "16")) -> Callable[[F], F]:
             ),
             overwrite_option,
         )
-        return stacked(command, options)
+        return apply_options(command, options)
 
     return decorate
 
 
-def dry_run_option(what: str) -> Callable[[F], F]:
-    """`--dry-run`, which prints what there is to say."""
+def dry_run_option(facts: str) -> Callable[[F], F]:
+    """Return a decorator that adds `--dry-run`, which prints these `facts`."""
     return click.option(
-        "--dry-run", is_flag=True, help=f"check everything, print {what}, and write nothing"
+        "--dry-run", is_flag=True, help=f"check everything, print {facts}, and write nothing"
     )
 
 
-def stacked(command: F, options: Iterable[Callable[[F], F]]) -> F:
-    """Apply decorators so that `--help` lists them in the order written."""
+def presets_option(command: F) -> F:
+    """Add `--presets`."""
+    return click.option(
+        "--presets",
+        metavar="FILE",
+        type=FILE,
+        help="presets of your own, .toml or .json, beside impasto's",
+    )(command)
+
+
+def apply_options(command: F, options: Iterable[Callable[[F], F]]) -> F:
+    """Apply decorators so that the command's parameters come in the order written."""
     for option in reversed(tuple(options)):
         command = option(command)
     return command
 
 
-def _shape(field: FieldInfo) -> dict[str, Any]:
-    """How a field is typed: as a flag, as a word that may be left out, or as a value."""
+def _shape(name: str, field: FieldInfo) -> dict[str, Any]:
+    """Return how click parses a field: as a flag, a word that may be left out, or a value."""
     if field.annotation is bool:
         return {"is_flag": True, "default": None}
-    if word := _alone(field):
-        return {"metavar": _metavar(field), "is_flag": False, "flag_value": word}
-    return {"metavar": _metavar(field)}
+    shape = {"metavar": _metavar(field)}
+    choices = tuple(PRESETS) if name == "preset" else literal_values(field.annotation)
+    if choices:
+        shape["shell_complete"] = lambda ctx, param, start: [
+            choice for choice in choices if choice.startswith(start)
+        ]
+    if word := _bare_value(field):
+        return shape | {"is_flag": False, "flag_value": word}
+    return shape
 
 
-def _alone(field: FieldInfo) -> str | None:
-    """What an option means that no value follows; None where one must."""
+def _bare_value(field: FieldInfo) -> str | None:
+    """Return the value of an option that no value follows; None where one must."""
     return (field.json_schema_extra or {}).get("alone")
 
 
 def _metavar(field: FieldInfo) -> str:
-    """The placeholder behind an option in `--help`."""
     if get_origin(field.annotation) is dict:
         return "LAYER[:WEIGHT],…"
-    if any(get_origin(part) is tuple for part in _parts(field.annotation)):
+    if any(get_origin(part) is tuple for part in _annotations(field.annotation)):
         return "NUMBER,…"
-    return "NUMBER" if _numeric(field.annotation) else "NAME"
+    return "NUMBER" if _is_numeric(field.annotation) else "NAME"
 
 
-def _parts(annotation: Any) -> tuple[Any, ...]:
-    """An annotation and everything that it is made of."""
-    return (annotation, *(inner for part in get_args(annotation) for inner in _parts(part)))
+def _annotations(annotation: Any) -> tuple[Any, ...]:
+    """Return an annotation and everything that it is made of."""
+    return (
+        annotation,
+        *(inner for part in get_args(annotation) for inner in _annotations(part)),
+    )
 
 
-def _numeric(annotation: Any) -> bool:
-    """Whether an annotation takes numbers."""
-    return annotation in (int, float) or any(_numeric(part) for part in get_args(annotation))
+def _is_numeric(annotation: Any) -> bool:
+    return any(part in (int, float) for part in _annotations(annotation))
 
 
-def _parsed(name: str, field: FieldInfo, text: str) -> Any:
-    """One option's text as the value it means."""
+def _parse_option(name: str, field: FieldInfo, text: str) -> Any:
     if get_origin(field.annotation) is dict:
-        return _layers(name, text)
+        return _parse_layers(name, text)
     if name == "tiles" and text != "auto":
-        return [_number(part.strip()) for part in text.split(",")]
-    return _number(text) if _numeric(field.annotation) else text
+        return [_parse_number(part.strip()) for part in text.split(",")]
+    return _parse_number(text) if _is_numeric(field.annotation) else text
 
 
-def _layers(name: str, text: str) -> dict[str, Any]:
-    """`relu1_1,relu2_1:0.5` as layer -> weight."""
+def _parse_layers(name: str, text: str) -> dict[str, Any]:
+    """Parse `relu1_1,relu2_1:0.5` into layer -> weight."""
     layers: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         layer, colon, weight = part.partition(":")
@@ -286,7 +442,7 @@ def _layers(name: str, text: str) -> dict[str, Any]:
             raise ValueError(
                 f"`{name}` must name each layer once, got {layer} twice in {text!r}; drop one"
             )
-        layers[layer] = _number(weight) if colon else 1.0
+        layers[layer] = _parse_number(weight) if colon else 1.0
     if not layers:
         raise ValueError(
             f"`{name}` must name at least one layer, got {text!r}; for example relu1_1,relu2_1:0.5"
@@ -294,8 +450,8 @@ def _layers(name: str, text: str) -> dict[str, Any]:
     return layers
 
 
-def _number(text: str) -> int | float | str:
-    """A number where the text is one, else the text."""
+def _parse_number(text: str) -> int | float | str:
+    """Parse a number; text that is none stays as it is, for the recipe to refuse."""
     for kind in (int, float):
         try:
             return kind(text)

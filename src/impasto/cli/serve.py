@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import webbrowser
-from typing import Any
 
 import click
 
-from impasto.cli.options import debug_option, given_options, recipe_options
+from impasto.cli.options import Command, debug_option, parse_options, recipe_options
 from impasto.errors import ImpastoError
+from impasto.serve.limits import ServeOptions
 from impasto.validation import validate
 
 EPILOG = (
@@ -20,15 +20,8 @@ EPILOG = (
 )
 
 
-def _options(command: Any) -> Any:
-    """An option for each field of `ServeOptions`."""
-    from impasto.serve.limits import ServeOptions
-
-    return recipe_options(ServeOptions)(command)
-
-
-@click.command(epilog=EPILOG)
-@_options
+@click.command("serve", cls=Command, epilog=EPILOG)
+@recipe_options(ServeOptions)
 @click.option(
     "--allow-host",
     multiple=True,
@@ -37,11 +30,9 @@ def _options(command: Any) -> Any:
 )
 @click.option("--no-browser", is_flag=True, help="open no browser")
 @debug_option
-def serve(allow_host: tuple[str, ...], no_browser: bool, **texts: str | None) -> None:
+def serve_command(allow_host: tuple[str, ...], no_browser: bool, **texts: str | None) -> None:
     """Open impasto's page in the browser, and answer its API."""
-    from impasto.serve.limits import ServeOptions
-
-    options = validate(ServeOptions, given_options(ServeOptions, texts))
+    options = validate(ServeOptions, parse_options(ServeOptions, texts))
     try:
         from impasto.serve.app import open_server
     except ModuleNotFoundError as error:

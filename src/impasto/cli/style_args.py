@@ -6,15 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from impasto.cli import files
-from impasto.cli.options import stacked
-
-if TYPE_CHECKING:
-    from impasto.style.source import Style
+from impasto.cli.options import FILE, apply_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,40 +32,53 @@ class StyleArgument:
     mask: str | None = None
 
 
+def style_mask_option(command: F) -> F:
+    """Add `--style-mask`."""
+    return click.option(
+        "--style-mask",
+        "style_masks",
+        multiple=True,
+        metavar="[N=]FILE",
+        type=FILE,
+        help="mask of the part of a style image to learn from",
+    )(command)
+
+
 def mask_options(command: F) -> F:
-    """The options that take a mask."""
+    """Add the options that take a mask."""
     options = (
         click.option(
             "--region",
             "regions",
             multiple=True,
             metavar="[N=]FILE",
+            type=FILE,
             help="mask of where a style goes: white is there, gray a little; a style without one "
             "goes where the others leave room",
         ),
+        style_mask_option,
         click.option(
-            "--style-mask",
-            "style_masks",
-            multiple=True,
-            metavar="[N=]FILE",
-            help="mask of the part of a style image to learn from",
+            "--protect",
+            metavar="FILE",
+            type=FILE,
+            help="mask, white where CONTENT stays as it is",
         ),
-        click.option("--protect", metavar="FILE", help="mask, white where CONTENT stays as it is"),
         click.option(
             "--keep",
             metavar="FILE",
+            type=FILE,
             help="mask, white where CONTENT is to stay recognizable, black where it need not",
         ),
     )
-    return stacked(command, options)
+    return apply_options(command, options)
 
 
-def parse_styles(style: Sequence[str], options: Mapping[str, Any]) -> list[StyleArgument]:
-    """The styles with their weights and masks.
+def parse_styles(texts: Sequence[str], options: Mapping[str, Any]) -> list[StyleArgument]:
+    """Parse the styles with their weights and masks.
 
     Args:
-        style: the arguments.
-        options: what `mask_options` gave.
+        texts: the arguments.
+        options: a command's options; of them, `regions` and `style_masks` count.
 
     Raises:
         ValueError: a weight below 0, or a mask for a style that is not there.
@@ -79,53 +88,37 @@ def parse_styles(style: Sequence[str], options: Mapping[str, Any]) -> list[Style
         >>> parse_styles(["sea.jpg:0.7", "sky.jpg"], masks)[1]
         StyleArgument(source='sky.jpg', weight=1.0, region='up.png', mask=None)
     """
-    found = [_wish(text) for text in style]
-    for option, name in (("regions", "region"), ("style_masks", "mask")):
-        for number, text in enumerate(options[option], 1):
-            place, path = _placed(text, number)
-            flag = f"--{option.rstrip('s').replace('_', '-')}"
-            if place > len(found):
+    styles = [_parse_style(text) for text in texts]
+    for option, field in (("regions", "region"), ("style_masks", "mask")):
+        flag = f"--{option.rstrip('s').replace('_', '-')}"
+        for default, text in enumerate(options.get(option, ()), 1):
+            number, path = _parse_mask(text, default)
+            if number > len(styles):
                 raise ValueError(
-                    f"`{flag}` must go to one of {len(found)} styles, got {text!r} for number "
-                    f"{place}; name it as N=FILE"
+                    f"`{flag}` must go to one of {len(styles)} styles, got {text!r} for number "
+                    f"{number}; name it as N=FILE"
                 )
-            if getattr(found[place - 1], name) is not None:
+            if getattr(styles[number - 1], field) is not None:
                 raise ValueError(
-                    f"`{flag}` must be given once a style, got {text!r} for number {place} too; "
+                    f"`{flag}` must be given once a style, got {text!r} for number {number} too; "
                     "drop one"
                 )
-            found[place - 1] = replace(found[place - 1], **{name: path})
-    return found
-
-
-def style_names(found: Sequence[StyleArgument]) -> dict[str, str]:
-    """Every file of the styles under the name that sentences call it by."""
-    result = {}
-    for number, wish in enumerate(found, 1):
-        tail = f" {number}" if len(found) > 1 else ""
-        files_of = {"style": wish.source, "region": wish.region, "style-mask": wish.mask}
-        result |= {name + tail: path for name, path in files_of.items() if path is not None}
-    return result
-
-
-def open_styles(found: Sequence[StyleArgument]) -> list[Style]:
-    """The styles as the library takes them, their files read."""
-    from impasto.images.read import image_files
-    from impasto.style.source import Style
-
-    styles = []
-    for wish in found:
-        folder = wish.source != files.PIPE and Path(wish.source).is_dir()
-        paths = image_files(wish.source, "style") if folder else [wish.source]
-        pictures = [files.open_content(str(path), "style") for path in paths]
-        region = wish.region and files.open_content(wish.region, "region")
-        mask = wish.mask and files.open_content(wish.mask, "style-mask")
-        styles.append(Style(pictures if folder else pictures[0], wish.weight, region, mask))
+            styles[number - 1] = replace(styles[number - 1], **{field: path})
     return styles
 
 
-def _wish(text: str) -> StyleArgument:
-    """A style and the weight behind its last colon; a file with such a name is a file."""
+def style_sources(styles: Sequence[StyleArgument]) -> dict[str, str]:
+    """Return every file of the styles under the name that sentences call it by."""
+    sources = {}
+    for number, style in enumerate(styles, 1):
+        tail = f" {number}" if len(styles) > 1 else ""
+        paths = {"style": style.source, "region": style.region, "style-mask": style.mask}
+        sources |= {name + tail: path for name, path in paths.items() if path is not None}
+    return sources
+
+
+def _parse_style(text: str) -> StyleArgument:
+    """Split a style from the weight behind its last colon; a file with such a name is a file."""
     source, colon, tail = text.rpartition(":")
     if not (colon and source) or Path(text).exists():
         return StyleArgument(text)
@@ -141,9 +134,9 @@ def _wish(text: str) -> StyleArgument:
     return StyleArgument(source, weight)
 
 
-def _placed(text: str, number: int) -> tuple[int, str]:
-    """The number of a mask's style and its file, from `2=sky.png` or `sky.png`."""
-    place, equals, path = text.partition("=")
-    if equals and place.isdecimal() and int(place) and path and not Path(text).exists():
-        return int(place), path
-    return number, text
+def _parse_mask(text: str, default: int) -> tuple[int, str]:
+    """Parse `2=sky.png` or `sky.png` into the number of its style and the file."""
+    number, equals, path = text.partition("=")
+    if equals and number.isdecimal() and int(number) and path and not Path(text).exists():
+        return int(number), path
+    return default, text

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from impasto.jobs.job import JobProgress, JobState, LossPoint
-from impasto.pace import throughput
+from impasto.result import throughput
 
 if TYPE_CHECKING:
     from torch import Tensor

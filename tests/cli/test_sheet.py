@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from impasto.cli.main import main
-from impasto.contact_sheet import VALUES, sheet_cells
+from impasto.cli.sheet import VALUES, sheet_cells
 from impasto.errors import ImpastoError
 from impasto.images.read import open_image
 from impasto.presets import PRESETS, read_presets, style_recipe
@@ -54,7 +54,7 @@ def test_every_preset_differs_from_every_other():
 def test_more_cells_are_painted_smaller(folder, monkeypatch):
     painted = []
 
-    def stylize(content, style, *, recipe):
+    def stylize(content, style, *, recipe, **options):
         painted.append((recipe.size, recipe.steps))
         raise ImpastoError("seen enough")
 

@@ -1,0 +1,490 @@
+"""One run of a command: check, open, plan or paint, write, draw, report.
+
+`paint` is the whole way of `style`, `texture` and `reconstruct`; `execute` the end that they share
+with the commands that clean. The commands give only what differs.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+import torch
+
+from impasto.cli.files import (
+    SaveOptions,
+    check_places,
+    json_number,
+    print_result,
+    read_image,
+    save_options,
+    snapshot_path,
+    write_result,
+)
+from impasto.cli.options import PIPE, check_single_stdin
+from impasto.cli.progress import combine_watchers, format_duration, interruptible, show_progress
+from impasto.cli.style_args import StyleArgument, style_sources
+from impasto.images.animation import write_animation
+from impasto.images.image import Image, ImageMetadata
+from impasto.images.read import image_files
+from impasto.images.resize import thumbnail
+from impasto.images.write import save
+from impasto.memory import GIB
+from impasto.methods import METHODS
+from impasto.style.checkpoint import Checkpoints
+from impasto.style.source import Style
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from impasto.cli.sheet import SheetCell
+    from impasto.methods import Method, Recipe
+    from impasto.result import OnStep, Result, Step
+    from impasto.style.plan import Plan
+
+FRAMES = 100  # of a time-lapse, at most
+_FRAME_SIDE = 640  # pixels of a frame's longer side, at most
+INTERRUPTED = 130  # exit code
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is shown and what it writes besides its image.
+
+    Attributes:
+        figure: path of the figure of inputs and output.
+        loss_curve: path of the drawn losses.
+        timelapse: path of an animation of the run.
+        save_every: evaluations between snapshots.
+        checkpoint: folder of the state from which a killed run goes on.
+        dry_run: print the plan and write nothing.
+        as_json: print JSON.
+        progress: True shows the steps, False is silent, None shows them on a terminal only.
+    """
+
+    figure: str | None = None
+    loss_curve: str | None = None
+    timelapse: str | None = None
+    save_every: int | None = None
+    checkpoint: str | None = None
+    dry_run: bool = False
+    as_json: bool = False
+    progress: bool | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> RunOptions:
+        """Take the options of a command; those it does not have keep their defaults."""
+        names = [field.name for field in fields(cls) if field.name in options]
+        return cls(**{name: options[name] for name in names})
+
+
+class Outcome(NamedTuple):
+    """What a run ends in.
+
+    Attributes:
+        output: path of the image written, or `-`.
+        facts: the same run in plain JSON values.
+        stopped: the sentence for a run that Ctrl-C ended.
+    """
+
+    output: str
+    facts: dict[str, Any]
+    stopped: str
+
+
+class Stopped(Exception):
+    """Ctrl-C ended a run before anything was written; the text says so."""
+
+
+def execute(run: Callable[[threading.Event], Outcome], as_json: bool) -> int:
+    """Run with Ctrl-C turned into a flag, print where the output is, return the exit code.
+
+    Args:
+        run: does the work and writes everything; the flag that it gets says that it is to stop.
+        as_json: print the facts instead of the path.
+    """
+    with interruptible() as stop_requested:
+        try:
+            outcome = run(stop_requested)
+        except Stopped as error:
+            click.echo(f"impasto: {error}", err=True)
+            return INTERRUPTED
+        print_result(outcome.output, outcome.facts if as_json else None)
+    if not stop_requested.is_set():
+        return 0
+    click.echo(f"impasto: {outcome.stopped}", err=True)
+    return INTERRUPTED
+
+
+def paint(
+    method: str,
+    recipes: Mapping[str, Recipe],
+    inputs: Mapping[str, str | Sequence[StyleArgument]],
+    output: str,
+    options: Mapping[str, Any],
+    *,
+    writes_image: bool = True,
+    row: Sequence[str] = (),
+) -> int:
+    """Paint files, or print the plan, and return the exit code.
+
+    Args:
+        method: its name in `METHODS`.
+        recipes: label -> recipe of every run; the first run's image is the output.
+        inputs: name -> file; of the styles, as they were typed. Sentences call them by these
+            names.
+        output: path of the image, or `-`.
+        options: the command's options, those of `SaveOptions` and of `RunOptions` among them;
+            those it does not have keep their defaults.
+        writes_image: False where only the figure is written.
+        row: labels of the results that the figure of a reconstruction shows.
+    """
+    main, recipe = next(iter(recipes.items()))
+    run_options = RunOptions.of(options)
+    sources = input_sources(inputs)
+    check_single_stdin(sources)
+    saving = save_options(output, [*sources.values(), _weights_file(recipe)], options)
+    figures = ("figure", "loss_curve", "timelapse")
+    check_places(
+        saving,
+        {name: getattr(run_options, name) for name in figures},
+        writes_image=writes_image,
+        save_every=run_options.save_every,
+        steps=recipe.steps,
+    )
+    images = open_inputs(inputs)
+    if run_options.dry_run:
+        plans = {label: _plan(METHODS[method], recipe, images) for label, recipe in recipes.items()}
+        print_plans(plans, run_options.as_json)
+        return 0
+    folder = run_options.checkpoint
+    checkpoints = Checkpoints(folder, outlive=True) if folder else None
+
+    def run(stop_requested: threading.Event) -> Outcome:
+        results: dict[str, Result] = {}
+        for label, recipe in recipes.items():
+            if results and stop_requested.is_set():
+                break
+            with _watch(
+                recipe,
+                saving,
+                run_options,
+                stop_requested,
+                label=label if len(recipes) > 1 else "",
+                records=writes_image and label == main,
+            ) as on_step:
+                results[label] = METHODS[method].run(
+                    images,
+                    recipe=recipe,
+                    on_step=on_step,
+                    stop=stop_requested.is_set,
+                    checkpoint=checkpoints,
+                )
+        result = results[main]
+        written = write_result(saving, result) if writes_image else run_options.figure
+        _draw(images, results, result, row, saving, run_options)
+        facts = summary(result, written)
+        if row:
+            facts["layers"] = {
+                label: json_number(results[label].losses["total"])
+                for label in row
+                if label in results
+            }
+        evaluations = sum(result.evaluations for result in results.values())
+        return Outcome(written, facts, _stopped(evaluations, written, saving, run_options))
+
+    code = execute(run, run_options.as_json)
+    if checkpoints and code == 0:  # not before all is written
+        checkpoints.clear()
+    return code
+
+
+def paint_sheet(
+    cells: Sequence[SheetCell],
+    inputs: Mapping[str, str | Sequence[StyleArgument]],
+    output: str,
+    options: Mapping[str, Any],
+    columns: int,
+) -> int:
+    """Paint every cell of a contact sheet, draw the sheet, and return the exit code.
+
+    Args:
+        cells: what to paint.
+        inputs: as for `paint`.
+        output: path of the sheet.
+        options: the command's options.
+        columns: cells in a row.
+    """
+    from impasto.figures import contact_sheet, save_figure
+
+    sources = input_sources(inputs)
+    check_single_stdin(sources)
+    saving = save_options(output, sources.values(), options)
+    check_places(saving, {"output": output}, writes_image=False)
+    images = open_inputs(inputs)
+    method = METHODS["style"]
+    method.plan(images, recipe=cells[0].recipe)  # refused before anything is said
+    pixels: list[Tensor] = []
+    with interruptible() as stop_requested:
+        for cell in cells:
+            if stop_requested.is_set():
+                break
+            if options["progress"] is not False:
+                click.echo(f"{cell.number} of {len(cells)}: {cell.label}", err=True)
+            pixels.append(method.run(images, recipe=cell.recipe).pixels)
+        painted = cells[: len(pixels)]
+        if painted:
+            titles = [f"{cell.number}   {cell.label}" for cell in painted]
+            save_figure(contact_sheet(titles, pixels, columns), output, saving.overwrite)
+    if painted:
+        facts = {
+            "output": output,
+            "cells": [{"number": cell.number, "label": cell.label} for cell in painted],
+        }
+        print_result(output, facts if options["as_json"] else None)
+    return INTERRUPTED if stop_requested.is_set() else 0
+
+
+def input_sources(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[str, str]:
+    """Return the file of every input, those of the styles each under a name of its own."""
+    sources = {}
+    for name, source in inputs.items():
+        sources |= {name: source} if isinstance(source, str) else style_sources(source)
+    return sources
+
+
+def open_inputs(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[str, Any]:
+    """Open the inputs: role in the method -> image, or list of styles."""
+    roles = {"image": "content"}  # the others are called alike
+    return {
+        roles.get(name, name): read_image(source, name)
+        if isinstance(source, str)
+        else [_open_style(style) for style in source]
+        for name, source in inputs.items()
+    }
+
+
+def _open_style(style: StyleArgument) -> Style:
+    folder = style.source != PIPE and Path(style.source).is_dir()
+    paths = image_files(style.source, "style") if folder else [style.source]
+    images = [read_image(str(path), "style") for path in paths]
+    region = style.region and read_image(style.region, "region")
+    mask = style.mask and read_image(style.mask, "style-mask")
+    return Style(images if folder else images[0], style.weight, region, mask)
+
+
+def _weights_file(recipe: Recipe) -> str | None:
+    return recipe.weights if Path(recipe.weights).is_file() else None
+
+
+def summary(result: Result, output: str) -> dict[str, Any]:
+    """Return what `--json` prints of a painting, in plain JSON values."""
+    recipe = result.recipe
+    names = ("preset",) if hasattr(recipe, "preset") else ("layer", "kind")
+    losses = {name: json_number(value) for name, value in result.losses.items()}
+    return {
+        "output": output,
+        "size": [int(side) for side in result.size],
+        "seconds": round(float(result.seconds), 3),
+        "evaluations": int(result.evaluations),
+        "loss": losses["total"],
+        "content_loss": losses.get("content"),
+        "style_loss": losses.get("style"),
+        "losses": losses,
+        **{name: getattr(recipe, name) for name in names if hasattr(recipe, name)},
+        "seed": recipe.seed,
+        "device": str(result.device),
+        "precision": str(result.precision),
+    }
+
+
+def print_plans(plans: Mapping[str, Plan], as_json: bool) -> None:
+    """Print the plans of some runs, one after the other.
+
+    Args:
+        plans: label -> plan; a single plan needs no label.
+        as_json: one JSON object; of several runs, with theirs by label in it.
+    """
+    if as_json:
+        facts = {label: _plan_facts(plan) for label, plan in plans.items()}
+        first = next(iter(facts.values()))
+        click.echo(json.dumps(first if len(facts) == 1 else {"layers": facts}))
+        return
+    for label, plan in plans.items():
+        if len(plans) > 1:
+            click.echo(label)
+        for line in _plan_lines(plan):
+            click.echo(line)
+    click.echo("nothing was written")
+
+
+def _plan(method: Method, recipe: Recipe, images: Mapping[str, Any]) -> Plan:
+    """Plan a run; cleaning needs no plan."""
+    if hasattr(recipe, "denoise"):
+        recipe = recipe.model_copy(update={"denoise": "no"})
+    return method.plan(images, recipe=recipe)
+
+
+@contextmanager
+def _watch(
+    recipe: Recipe,
+    saving: SaveOptions,
+    options: RunOptions,
+    stop_requested: threading.Event,
+    *,
+    label: str,
+    records: bool,
+) -> Iterator[OnStep]:
+    """Show a run's progress; of the run that `records`, write snapshots and the time-lapse."""
+    timelapse = options.timelapse if records else None
+    every = options.save_every if records else None
+    with (
+        show_progress(options.progress, label) as draw,
+        record_timelapse(timelapse, recipe.steps, saving.overwrite) as film,
+    ):
+        yield combine_watchers(stop_requested, draw, film, _write_snapshots(saving, every, recipe))
+
+
+@contextmanager
+def record_timelapse(path: str | None, steps: int, overwrite: bool) -> Iterator[OnStep]:
+    """Watch a run, and write it as an animated WebP or GIF when it has ended.
+
+    Args:
+        path: where to; None records nothing.
+        steps: evaluations planned.
+        overwrite: replace a file that exists.
+    """
+    frames: list[Tensor] = []
+    every = max(1, -(-steps // FRAMES))
+
+    def watch(step: Step) -> None:
+        if path and (step.evaluation == 1 or step.evaluation % every == 0):
+            frames.append(thumbnail(step.picture(), _FRAME_SIDE).to(torch.float16))
+
+    yield watch
+    if path and frames:
+        write_animation(frames, path, longest=_FRAME_SIDE, overwrite=overwrite)
+
+
+def _write_snapshots(saving: SaveOptions, every: int | None, recipe: Recipe) -> OnStep:
+    """Return a watcher that writes the image each so many evaluations; None writes none.
+
+    A snapshot may be smaller than the output, and is opaque.
+    """
+    # An image that is shared must not tell where its maker keeps files.
+    record = recipe.model_copy(update={"weights": Path(recipe.weights).name}).model_dump_json()
+
+    def watch(step: Step) -> None:
+        if every and step.evaluation % every == 0:
+            path = snapshot_path(saving, step.evaluation)
+            save(step.picture(), path, metadata=ImageMetadata(), recipe=record, **saving.rules)
+
+    return watch
+
+
+def _draw(
+    images: Mapping[str, Any],
+    results: Mapping[str, Result],
+    result: Result,
+    row: Sequence[str],
+    saving: SaveOptions,
+    options: RunOptions,
+) -> None:
+    """Draw the figures that were asked for: the inputs with the result or the row, the losses."""
+    if not (options.figure or options.loss_curve):
+        return
+    from impasto.figures import loss_curve, reconstruction_row, save_figure, triptych
+
+    if options.figure:
+        if row:
+            pixels = {label: results[label].pixels for label in row if label in results}
+            figure = reconstruction_row(images["content"], pixels)
+        else:
+            # Of a folder of styles there is no one image to show.
+            styles = [s.picture for s in images["style"] if isinstance(s.picture, Image)]
+            figure = triptych(images["content"], styles, Image(result.pixels, result.metadata))
+        save_figure(figure, options.figure, saving.overwrite)
+    if options.loss_curve:
+        curve = loss_curve(result.history, result.scale_starts)
+        save_figure(curve, options.loss_curve, saving.overwrite)
+
+
+def _stopped(evaluations: int, output: str, saving: SaveOptions, options: RunOptions) -> str:
+    """Write the sentence for a run that was cut short, with the way to go on."""
+    place = "was written to stdout" if output == PIPE else f"is in {output}"
+    sentence = f"stopped after {evaluations} evaluations; the best picture so far {place}"
+    if options.checkpoint:
+        # The image written just now stands in the way of the finished one.
+        needed = "" if saving.overwrite or output == PIPE else " with --overwrite"
+        sentence += f"; the same command{needed} goes on from here"
+    return sentence
+
+
+def _plan_facts(plan: Plan) -> dict[str, Any]:
+    """Return a plan in plain JSON values; memory in bytes."""
+    return {
+        "size": list(plan.ladder[-1]),
+        "evaluations": sum(rung.evaluations for rung in plan.rungs),
+        "seconds": _rounded(plan.seconds),
+        "memory": plan.memory,
+        "free": plan.free,
+        "budget": plan.budget,
+        "history": plan.history,
+        "device": plan.device,
+        "precision": plan.precision,
+        "scales": [
+            {
+                "size": list(rung.size),
+                "evaluations": rung.evaluations,
+                "warmup": rung.warmup,
+                "tile": rung.tile,
+                "tiles": rung.tiles,
+                "memory": rung.memory,
+                "seconds": _rounded(rung.seconds),
+            }
+            for rung in plan.rungs
+        ],
+    }
+
+
+def _plan_lines(plan: Plan) -> Iterator[str]:
+    """Write a plan as the lines of a table."""
+    yield f"device     {plan.device}, {plan.precision}"
+    yield f"memory     {_gib(plan.free)} free, {_gib(plan.budget)} allowed in all"
+    yield f"history    {plan.history}"
+    rows: list[Sequence[str]] = [("scale", "size", "evaluations", "tiles", "memory", "time")]
+    for number, rung in enumerate(plan.rungs, 1):
+        width, height = rung.size
+        rows.append(
+            (
+                str(number),
+                f"{width} × {height}",
+                f"{rung.evaluations}{', warm-up' * rung.warmup}",
+                "whole" if rung.tile is None else f"{rung.tiles} of {rung.tile}",
+                _gib(rung.memory),
+                _time(rung.seconds),
+            )
+        )
+    count = sum(rung.evaluations for rung in plan.rungs)
+    rows.append(("in all", "", str(count), "", _gib(plan.memory), _time(plan.seconds)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.1f} GiB"
+
+
+def _time(seconds: float | None) -> str:
+    return "unknown" if seconds is None else format_duration(seconds)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

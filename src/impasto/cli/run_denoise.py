@@ -1,0 +1,392 @@
+"""One run of `impasto denoise`, of an image or of measured data plane by plane; and added noise."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from impasto.cli.files import (
+    SaveOptions,
+    check_figures,
+    check_places,
+    is_tiff,
+    noise_facts,
+    print_result,
+    read_image,
+    read_image_or_stack,
+    save_options,
+    write_pixels,
+    write_result,
+    write_sidecar,
+)
+from impasto.cli.options import PIPE, check_single_stdin, stem
+from impasto.cli.progress import combine_watchers, show_progress
+from impasto.cli.run import Outcome, Stopped, execute
+from impasto.denoising.denoise import denoise, denoise_stack, denoising_provenance
+from impasto.denoising.diagnose import diagnose
+from impasto.device import select_device
+from impasto.errors import ImpastoError
+from impasto.files import check_writable
+from impasto.images.image import Image, ImageMetadata
+from impasto.images.stack import Stack, array_stack
+from impasto.images.tiff_read import is_scientific_tiff, open_stack
+from impasto.images.tiff_write import write_stack
+from impasto.images.write import check_output, output_format, save
+from impasto.synthetic_noise import add_noise
+
+if TYPE_CHECKING:
+    from impasto.recipes import DenoiseRecipe
+    from impasto.result import DenoiseResult, Diagnosis, OnStep, Step
+
+    Source = Image | Stack
+
+WHITE = 255  # a sigma above 1 is out of this
+
+
+def clean(
+    source: str, recipe: DenoiseRecipe, output: str | None, options: Mapping[str, Any]
+) -> int:
+    """Clean a file, or print the noise in it, and return the exit code.
+
+    Args:
+        source: a file, or `-` for stdin.
+        recipe: how; its sigma as it was typed.
+        output: where to; None names it after the source.
+        options: the command's other options.
+    """
+    check_single_stdin({"picture": source})
+    measured = source != PIPE and (recipe.axes != "auto" or is_scientific_tiff(source))
+    output = output or f"{stem(source)}-clean{'.tif' if measured else '.png'}"
+    saving = save_options(output, [source], options)
+    streamed = measured and is_tiff(output)
+    _check_places(saving, options, streamed)
+    data = read_image_or_stack(source, "picture", recipe.axes)
+    if measured and not streamed:
+        _check_single_plane(data, output)
+    truth = _open_truth(options["truth"], data, recipe.axes)
+    recipe = _normalize_sigma(recipe, data)
+    if options["dry_run"]:
+        _print_noise(data, recipe, options["as_json"])
+        return 0
+    run = _clean_stack if streamed else _clean_image
+    return execute(
+        lambda stop_requested: run(data, truth, recipe, saving, options, stop_requested),
+        options["as_json"],
+    )
+
+
+def add_noise_to_file(source: str, output: str, options: Mapping[str, Any]) -> None:
+    """Add noise to an image file, write it, and print where it is.
+
+    Args:
+        source: a file, or `-` for stdin.
+        output: a file, or `-` for stdout.
+        options: `gaussian` or `poisson`, the other None; `seed`; how the file is written.
+    """
+    gaussian, poisson, seed = (options[name] for name in ("gaussian", "poisson", "seed"))
+    check_single_stdin({"picture": source})
+    saving = save_options(output, [source], options)
+    check_places(saving)
+    if source != PIPE and is_scientific_tiff(source):
+        stack = read_image_or_stack(source, "picture")
+        if not stack.single:
+            raise ValueError(
+                f"`picture` must be a single picture, got {source} with {stack.count} planes; "
+                "give one of them"
+            )
+    image = read_image(source, "picture")
+    sigma = None if gaussian is None else gaussian / WHITE
+    noisy = add_noise(image.pixels, gaussian=sigma, poisson=poisson, seed=seed)
+    if (saving.bits or image.metadata.bits) == 32 and is_tiff(output):
+        # 32-bit floats are written as they are, above white too.
+        stack = _array_stack(noisy.permute(1, 2, 0).numpy())  # (C, H, W) -> (H, W, C)
+        written = str(write_stack(output, stack, [noisy], **saving.rules))
+    else:
+        written = write_pixels(saving, noisy, replace(image.metadata, recipe=None), None)
+    facts = {
+        "output": written,
+        "size": list(image.size),
+        "gaussian": gaussian,
+        "poisson": poisson,
+        "seed": seed,
+    }
+    print_result(written, facts if options["as_json"] else None)
+
+
+def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_step: OnStep) -> None:
+    """Clean measured data into a TIFF, a plane at a time, with the sidecar.
+
+    Raises:
+        Stopped: `on_step` ended the run; nothing was written.
+    """
+    stopped: list[int] = []
+
+    def watch(step: Step) -> None:
+        try:
+            on_step(step)
+        except StopIteration:
+            stopped.append(step.scale)
+            raise
+
+    try:
+        denoise_stack(
+            stack, saving.output, recipe=recipe, on_step=watch, overwrite=saving.overwrite
+        )
+    except ImpastoError as error:
+        # Its subclasses are about other things than a run that was ended.
+        if not stopped or type(error) is not ImpastoError:
+            raise
+        raise Stopped(
+            f"stopped in plane {stopped[0]} of {stack.count}; nothing was written"
+        ) from None
+    write_sidecar(saving, denoising_provenance(stack, recipe).model_dump_json())
+
+
+def _clean_image(
+    data: Image | Stack,
+    truth: Image | Stack | None,
+    recipe: DenoiseRecipe,
+    saving: SaveOptions,
+    options: Mapping[str, Any],
+    stop_requested: threading.Event,
+) -> Outcome:
+    """Clean an image, or a stack into an image, and write everything."""
+    with show_progress(options["progress"], part="plane") as bar:
+        result = denoise(data, recipe=recipe, on_step=combine_watchers(stop_requested, bar))
+    _announce(result.diagnosis, options)
+    output = write_result(saving, result)
+    if options["residual"]:
+        _write_residual(options["residual"], result, saving.overwrite)
+    noisy, pixels = result.noisy, result.pixels
+    measured = isinstance(result.source, Stack)
+    if not measured:  # with its opacity
+        noisy, pixels = Image(noisy, result.source), Image(pixels, result.source)
+    _draw(noisy, pixels, truth, options, measured)
+    place = "was written to stdout" if output == PIPE else f"is in {output}"
+    state = "what was cleaned by then" if result.stopped else "the picture, which was done,"
+    facts = _facts(result.diagnosis, data, recipe, result.device, planes=1)
+    return _outcome(output, facts, result.seconds, options, f"stopped; {state} {place}")
+
+
+def _clean_stack(
+    data: Stack,
+    truth: Image | Stack | None,
+    recipe: DenoiseRecipe,
+    saving: SaveOptions,
+    options: Mapping[str, Any],
+    stop_requested: threading.Event,
+) -> Outcome:
+    """Clean measured data into a TIFF, a plane at a time, and write everything."""
+    start = time.monotonic()
+    diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
+    _announce(diagnosis, options)
+    with show_progress(options["progress"], part="plane") as bar:
+        stream_stack(data, recipe, saving, combine_watchers(stop_requested, bar))
+    output = saving.output
+    if options["residual"]:
+        axes = None if recipe.axes == "auto" else recipe.axes
+        cleaned = open_stack(output, axes, "output")
+        residual = Stack(_Difference(data, cleaned), data.axes, 1.0)
+        planes = (residual.read_plane(index) for index in residual.plane_indices())
+        write_stack(options["residual"], residual, planes, overwrite=saving.overwrite)
+    if options["figure"] or options["pairs"]:
+        _draw(data, open_stack(output, data.axes), truth, options, measured=True)
+    facts = _facts(diagnosis, data, recipe, str(select_device(recipe.device)))
+    sentence = f"stopped; the data, which was done, is in {output}"
+    return _outcome(output, facts, time.monotonic() - start, options, sentence)
+
+
+def _print_noise(data: Source, recipe: DenoiseRecipe, as_json: bool) -> None:
+    """Print the noise in some data and where it would be cleaned."""
+    diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
+    facts = _facts(diagnosis, data, recipe, str(select_device(recipe.device)))
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    (width, height), planes = facts["size"], facts["planes"]
+    click.echo(f"size       {width} × {height}" + f", {planes} planes" * (planes > 1))
+    click.echo(f"noise      {diagnosis.words}")
+    click.echo(f"device     {facts['device']}")
+    click.echo("nothing was written")
+
+
+def _facts(
+    diagnosis: Diagnosis,
+    data: Source,
+    recipe: DenoiseRecipe,
+    device: str,
+    planes: int | None = None,
+) -> dict[str, Any]:
+    """Return what `--json` prints of cleaning, in plain JSON values."""
+    return {
+        **noise_facts(diagnosis),
+        "size": list(_size(data)),
+        "planes": planes or (1 if isinstance(data, Image) else data.count),
+        "strength": recipe.strength,
+        "chroma": recipe.chroma,
+        "device": device,
+    }
+
+
+def _outcome(
+    output: str,
+    facts: dict[str, Any],
+    seconds: float,
+    options: Mapping[str, Any],
+    stopped: str,
+) -> Outcome:
+    more = {"seconds": round(seconds, 3), "residual": options["residual"]}
+    return Outcome(output, {"output": output, **facts, **more}, stopped)
+
+
+def _announce(diagnosis: Diagnosis, options: Mapping[str, Any]) -> None:
+    """Print on stderr what noise there is, where JSON does not."""
+    if options["progress"] is not False and not options["as_json"]:
+        click.echo(f"impasto: {diagnosis.words}", err=True)
+
+
+def _normalize_sigma(recipe: DenoiseRecipe, data: Source) -> DenoiseRecipe:
+    """Return the recipe with its sigma in the library's numbers."""
+    is_float = isinstance(data, Stack) and data.dtype.kind == "f"
+    if recipe.sigma == "auto" or recipe.sigma <= 1 or is_float:
+        return recipe
+    if recipe.sigma > WHITE:
+        raise ValueError(
+            f"`sigma` must be at most {WHITE} for a picture or whole numbers, where it is out of "
+            f"{WHITE}, got {recipe.sigma:g}; give less, or leave it out"
+        )
+    return recipe.model_copy(update={"sigma": recipe.sigma / WHITE})
+
+
+def _check_places(saving: SaveOptions, options: Mapping[str, Any], streamed: bool) -> None:
+    """Refuse every path that cannot be written, before any work."""
+    taken = {} if saving.output == PIPE else {Path(saving.output).resolve(): "output"}
+    if streamed:
+        _check_writer_options(saving)
+        check_output(saving.output, **saving.rules)
+    else:
+        check_places(saving)
+    residual = options["residual"]
+    if residual is not None:
+        if streamed and not is_tiff(residual):
+            raise ValueError(
+                f"`residual` must end in .tif or .tiff for measured data, got {residual}; "
+                "choose one"
+            )
+        output_format(Path(residual).suffix, "residual", residual)
+        if Path(residual).resolve() == Path(saving.output).resolve():
+            raise ValueError(
+                f"`residual` must be a file of its own, got {residual!r}, which `output` writes; "
+                "choose another name"
+            )
+        check_writable(residual, **saving.rules, name="residual")
+        taken[Path(residual).resolve()] = "residual"
+    if options["truth"] and not options["figure"]:
+        raise ValueError(
+            f"`truth` needs a figure to be drawn in, got {options['truth']!r}; add --figure FILE"
+        )
+    check_figures(saving, {name: options[name] for name in ("figure", "pairs")}, taken)
+
+
+def _check_writer_options(saving: SaveOptions) -> None:
+    """Refuse what a TIFF of measured data has no use for."""
+    for name in ("bits", "quality", "strip_gps"):
+        if value := getattr(saving, name):
+            raise ValueError(
+                f"`{name}` must be left out for a TIFF of measured data, which stays as it is, "
+                f"got {value}; leave it out, or write a .png"
+            )
+
+
+def _check_single_plane(stack: Stack, path: str) -> None:
+    """Refuse to make an image out of measured data that none can hold."""
+    channels, *_ = stack.plane_shape
+    if not stack.single or channels not in (1, 3) or stack.dtype.name not in ("uint8", "uint16"):
+        shape = " × ".join(map(str, stack.shape))
+        raise ValueError(
+            "`output` must end in .tif or .tiff for measured data but single planes of uint8 or "
+            f"uint16 in 1 or 3 channels, got {path} for {stack.dtype.name} of {stack.axes} "
+            f"{shape}; choose a .tif"
+        )
+
+
+def _open_truth(path: str | None, data: Source, axes: str) -> Source | None:
+    """Open the image without noise, of the same size."""
+    if not path:
+        return None
+    truth = read_image_or_stack(path, "truth", axes)
+    (width, height), other = _size(data), _size(truth)
+    if (width, height) != other:
+        raise ValueError(
+            f"`truth` must have the size of IN, {width} × {height}, got {other[0]} × {other[1]}; "
+            "give the same picture without noise"
+        )
+    return truth
+
+
+def _size(data: Source) -> tuple[int, int]:
+    """Return (width, height) in pixels, of a stack those of its planes."""
+    if isinstance(data, Image):
+        return data.size
+    _, height, width = data.plane_shape
+    return width, height
+
+
+def _draw(noisy: Any, clean: Any, truth: Any, options: Mapping[str, Any], measured: bool) -> None:
+    """Draw the figures that were asked for; measured data from its own black to its own white."""
+    if not (options["figure"] or options["pairs"]):
+        return
+    from impasto.denoise_figures import denoise_figure, pair_figure  # matplotlib takes 0.2 s
+    from impasto.figures import save_figure
+
+    if options["figure"]:
+        row = denoise_figure(truth, noisy, clean, stretch=measured)
+        save_figure(row, options["figure"], options["overwrite"])
+    if options["pairs"]:
+        save_figure(pair_figure(noisy, stretch=measured), options["pairs"], options["overwrite"])
+
+
+def _write_residual(path: str, result: DenoiseResult, overwrite: bool) -> None:
+    """Write what was taken out of an image.
+
+    A TIFF keeps the signed numbers, 1 being white, or the data's own; elsewhere nothing becomes
+    mid-gray, and what does not fit is cut off.
+    """
+    residual, source = result.residual, result.source
+    measured = isinstance(source, Stack)
+    if is_tiff(path):
+        numbers = residual / source.unit if measured else residual
+        stack = _array_stack(numbers.permute(1, 2, 0).numpy())  # (C, H, W) -> (H, W, C)
+        write_stack(path, stack, [stack.read_plane(())], overwrite=overwrite)
+        return
+    bits = 8 * source.dtype.itemsize if measured else source.bits
+    save(0.5 + residual, path, metadata=ImageMetadata(bits=bits), overwrite=overwrite)
+
+
+def _array_stack(values: np.ndarray) -> Stack:
+    """Make a stack of one plane, (H, W, C); of one channel it has no axis for channels."""
+    if values.shape[2] == 1:
+        return array_stack(values[..., 0], "YX")
+    return array_stack(values, "YXS")
+
+
+class _Difference:
+    """One stack's numbers less another's, read as an array; it holds none."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, minuend: Stack, subtrahend: Stack) -> None:
+        self.shape = minuend.shape
+        self._minuend, self._subtrahend = minuend, subtrahend
+
+    def __getitem__(self, slices: tuple[int | slice, ...]) -> np.ndarray:
+        first = self._minuend.data[slices].astype(np.float64)
+        return (first - self._subtrahend.data[slices]).astype(self.dtype)
