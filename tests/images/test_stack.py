@@ -7,40 +7,16 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from stack_makers import EXACT, copy_planes, random_data
 
 from impasto.images.stack import TYPES, array_stack
-
-EXACT = [name for name in TYPES if name not in ("uint32", "int32", "float64")]
-
-
-def measured(shape: tuple[int, ...], dtype: str, seed: int = 3) -> np.ndarray:
-    """Random numbers over the whole range of a type, its ends among them."""
-    rng = np.random.default_rng(seed)
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return rng.random(shape) < 0.5
-    if kind.kind == "f":
-        found = (rng.normal(size=shape) * 10.0 ** rng.integers(-3, 4, shape)).astype(kind)
-    else:
-        limits = np.iinfo(kind)
-        found = rng.integers(limits.min, limits.max, shape, kind.newbyteorder("="), True)
-        found.flat[:2] = limits.min, limits.max
-    return found.astype(kind)
-
-
-def returned(stack) -> np.ndarray:
-    """Every plane of a stack, taken and put back untouched."""
-    out = np.zeros(stack.shape, stack.dtype)
-    for index in stack.plane_indices():
-        stack.write_plane(out, index, stack.read_plane(index))
-    return out
 
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", EXACT)
 def test_untouched_planes_come_back_bit_for_bit(dtype, order):
-    data = measured((3, 2, 5, 7), np.dtype(dtype).newbyteorder(order).str)
-    out = returned(array_stack(data, axes="ZCYX"))
+    data = random_data((3, 2, 5, 7), np.dtype(dtype).newbyteorder(order).str)
+    out = copy_planes(array_stack(data, axes="ZCYX"))
     assert out.dtype == data.dtype
     assert out.tobytes() == data.tobytes()
 
@@ -48,13 +24,13 @@ def test_untouched_planes_come_back_bit_for_bit(dtype, order):
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", ["uint32", "int32", "float64"])
 def test_wider_numbers_come_back_in_their_type_with_24_bits(dtype, order):
-    data = measured((3, 5, 7), np.dtype(dtype).newbyteorder(order).str)
-    out = returned(array_stack(data, axes="TYX"))
+    data = random_data((3, 5, 7), np.dtype(dtype).newbyteorder(order).str)
+    out = copy_planes(array_stack(data, axes="TYX"))
     assert out.dtype == data.dtype
     error = np.abs(out.astype(float) - data.astype(float))
     assert (error <= np.abs(data.astype(float)) * 2.0**-23).all()
     small = (data % 2**24).astype(data.dtype) if dtype != "float64" else data.astype("f4")
-    again = returned(array_stack(small.astype(data.dtype), axes="TYX"))
+    again = copy_planes(array_stack(small.astype(data.dtype), axes="TYX"))
     assert again.tobytes() == small.astype(data.dtype).tobytes()
 
 
@@ -135,16 +111,16 @@ def test_results_are_rounded_to_the_nearest():
 @pytest.mark.parametrize("axes", [*map("".join, itertools.permutations("ZCYX")), "YXSC", "CYXS"])
 def test_planes_are_channels_first_wherever_the_axes_are(axes):
     sizes = {"Z": 4, "C": 2, "S": 3, "Y": 5, "X": 6}
-    data = measured(tuple(sizes[axis] for axis in axes), "int16")
+    data = random_data(tuple(sizes[axis] for axis in axes), "int16")
     stack = array_stack(data, axes=axes)
     channels = [axis for axis in axes if axis in "CS"]
     order = [*(axis for axis in axes if axis == "Z"), *channels, "Y", "X"]
     expected = data.transpose([axes.index(axis) for axis in order]).astype(np.float32) / 32767
     expected = expected.reshape(-1, *stack.plane_shape)
-    found = [stack.read_plane(index) for index in stack.plane_indices()]
-    assert len(found) == stack.count == (4 if "Z" in axes else 1)
-    assert np.array_equal(torch.stack(found).numpy(), expected)
-    assert returned(stack).tobytes() == data.tobytes()
+    planes = [stack.read_plane(index) for index in stack.plane_indices()]
+    assert len(planes) == stack.count == (4 if "Z" in axes else 1)
+    assert np.array_equal(torch.stack(planes).numpy(), expected)
+    assert copy_planes(stack).tobytes() == data.tobytes()
 
 
 def test_planes_go_through_the_outer_axes_in_their_order():
@@ -186,12 +162,12 @@ def test_a_tensor_has_its_channels_first(shape, axes):
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.bool, torch.int8, torch.bfloat16])
 def test_tensors_of_any_type_are_taken(dtype):
     values = torch.tensor([[0, 1], [1, 0]]).to(dtype)
-    found = returned(array_stack(values))
-    assert found.tolist() == [[0, 1], [1, 0]]
+    values = copy_planes(array_stack(values))
+    assert values.tolist() == [[0, 1], [1, 0]]
 
 
 def test_five_axes_are_read_where_they_are_named():
-    data = measured((2, 3, 4, 5, 6), "uint8")
+    data = random_data((2, 3, 4, 5, 6), "uint8")
     stack = array_stack(data, axes="TZCYX")
     assert np.array_equal((stack.read_plane((1, 2)) * 255).round().numpy(), data[1, 2])
 

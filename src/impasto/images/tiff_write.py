@@ -96,8 +96,9 @@ def write_stack(
     source = stack.data if isinstance(stack.data, TiffPages) else None
     sources = () if source is None else (source.path,)
     check_writable(target, overwrite=overwrite, inputs=(*inputs, *sources))
-    # tifffile would add tags to a file that another program wrote, number ImageJ's pages anew and
-    # leave out what tags point to. Nothing of that is needed where only numbers change.
+    # An uncompressed file is copied and its pixels replaced, because tifffile cannot write every
+    # file as it was: it adds tags that other programs leave out, gives each page of an ImageJ stack
+    # a directory, and drops what tags point to, such as EXIF.
     copied = source is not None and source.offsets is not None and not source.series.is_pyramidal
     with atomic_path(target, overwrite=overwrite) as temporary:
         # What cannot be written is refused before the work.
@@ -108,7 +109,7 @@ def write_stack(
             else:
                 _check_encoder(source, recipe)
         with _array_on_disk(temporary.parent, stack.shape, stack.dtype) as open_array:
-            _fill(stack, open_array, planes)
+            _collect(stack, open_array, planes)
             if source is None:
                 _write_array(temporary, stack, open_array, recipe)
             elif copied:
@@ -143,7 +144,7 @@ def _array_on_disk(
         yield lambda: np.memmap(file, dtype, "r+", shape=shape)
 
 
-def _fill(stack: Stack, open_array: Callable[[], np.memmap], planes: Iterable[Tensor]) -> None:
+def _collect(stack: Stack, open_array: Callable[[], np.memmap], planes: Iterable[Tensor]) -> None:
     """Write every plane into an array, and make sure that there are as many as the stack has."""
     done = 0
     indices = stack.plane_indices()
