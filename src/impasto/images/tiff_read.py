@@ -18,7 +18,7 @@ import tifffile
 
 from impasto.errors import ImageFileError
 from impasto.images.formats import MAX_PIXELS, describe_unknown_format, detect_format
-from impasto.images.header import Unreadable, check_pixels, decoding, unreadable_file
+from impasto.images.header import Unreadable, check_pixels, decoding, refusing, unreadable_file
 from impasto.images.read import read_with
 from impasto.images.stack import CHANNELS, TYPES, Stack, check_axes, library_unit, scan_range
 
@@ -68,7 +68,7 @@ def open_stack(path: str | Path, axes: str | None = None, name: str = "picture")
         (9, 20, 30)
     """
     head = read_with(path, name, _read_head, **_SENTENCE)
-    try:
+    with refusing(name, str(path), **_SENTENCE):
         if not head:
             raise Unreadable("the file is empty")
         if (format := detect_format(head)) != "TIFF":
@@ -81,10 +81,6 @@ def open_stack(path: str | Path, axes: str | None = None, name: str = "picture")
             file_axes.count(letter) > 1 for letter in CHANNELS
         ):
             raise Unreadable(f"its axes are {file_axes}", "name them with `axes`")
-    except Unreadable as error:
-        why, *way_out = error.args
-        sentence = _SENTENCE | ({"way_out": way_out[0]} if way_out else {})
-        raise unreadable_file(name, str(path), why, **sentence) from error
     bits = pages.series.keyframe.bitspersample
     narrow = pages.dtype.kind == "u" and isinstance(bits, int) and bits < 8 * pages.dtype.itemsize
     ceiling = 2**bits - 1 if narrow else None
@@ -174,7 +170,10 @@ class TiffPages:
     def read_page(self, number: int) -> np.ndarray:
         """Read one page's numbers; its axes are those inside a page."""
         shape = self.shape[self.outer :]
-        try:
+        with (
+            refusing(self.name, str(self.path), **_SENTENCE),
+            decoding("its pixels are cut short or broken"),
+        ):
             if self.offsets is None:
                 with self._open():
                     page = self.pages[number].asarray(maxworkers=1)
@@ -182,28 +181,23 @@ class TiffPages:
                 offset = self.offsets[number]
                 page = np.fromfile(self.path, self.dtype, math.prod(shape), offset=offset)
             return page.reshape(shape)
-        except MemoryError:
-            raise
-        # Decoders raise whatever a broken file makes them raise.
-        except Exception as error:
-            raise self.error("its pixels are cut short or broken") from error
 
     def read_tags(self, number: int) -> list[tuple[int, int, int, Any]]:
         """Read a page's tags: code, type, count, and the raw bytes, or two integers of a ratio."""
         if number >= len(self.pages) or getattr(self.pages[number], "is_virtual", False):
             return []  # the first page's apply to it
         tags = []
-        try:
-            with self._open() as file:
-                for tag in self.pages[number].aspage().tags:
-                    value = tag.value
-                    if tag.dtype not in (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL):
-                        file.seek(tag.valueoffset)
-                        value = file.read(tag.valuebytecount)
-                    tags.append((tag.code, int(tag.dtype), tag.count, value))
-        # tifffile raises whatever a broken file makes it raise.
-        except Exception as error:
-            raise self.error(f"the tags of its page {number + 1:,} are broken") from error
+        with (
+            refusing(self.name, str(self.path), **_SENTENCE),
+            decoding(f"the tags of its page {number + 1:,} are broken"),
+            self._open() as file,
+        ):
+            for tag in self.pages[number].aspage().tags:
+                value = tag.value
+                if tag.dtype not in (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL):
+                    file.seek(tag.valueoffset)
+                    value = file.read(tag.valuebytecount)
+                tags.append((tag.code, int(tag.dtype), tag.count, value))
         return tags
 
     @property
