@@ -42,8 +42,8 @@ def test_closeness_is_that_of_values_as_drawn():
     assert titles(figure) == ["truth", "noisy", "denoised"]
     values = psnr(clean, noisy.clamp(0, 1)), psnr(clean, 0.9 * clean)
     assert notes(figure) == [f"PSNR {value:.2f} dB" for value in values]
-    for drawn, given in zip(images(figure), (clean, noisy, 0.9 * clean), strict=True):
-        assert (drawn == given.clamp(0, 1).permute(1, 2, 0).numpy()).all()
+    for drawn, source in zip(images(figure), (clean, noisy, 0.9 * clean), strict=True):
+        assert (drawn == source.clamp(0, 1).permute(1, 2, 0).numpy()).all()
 
 
 def test_without_a_truth_nothing_is_measured():
@@ -60,8 +60,8 @@ def test_a_part_of_a_large_picture_is_drawn_pixel_by_pixel():
     assert max(whole.shape) < 900
     assert (detail == 1).sum() == 3 * 96 * 96 / 2  # the whole board, and no pixel resampled
     assert set(np.unique(detail)) == {0, 0.25, 1}
-    beside = next(axes for axes in denoise_figure(None, noisy, clean).axes if axes.patches)
-    frame = beside.patches[0].get_bbox()  # shares of the sides, from below
+    overview = next(axes for axes in denoise_figure(None, noisy, clean).axes if axes.patches)
+    frame = overview.patches[0].get_bbox()  # shares of the sides, from below
     assert frame.x0 <= 600 / 900 < 696 / 900 <= frame.x1
     assert frame.y0 <= 1 - 736 / 900 < 1 - 640 / 900 <= frame.y1
 
@@ -75,8 +75,8 @@ def test_details_of_a_panorama_keep_their_pixels():
 def test_paper_shows_through_details_too():
     alpha = torch.ones(900, 900)
     alpha[640:736, 600:648] = 0
-    seen = Image(chessboard(900, (640, 600), 96), ImageMetadata(alpha=alpha))
-    detail = images(denoise_figure(None, seen, seen))[3]
+    transparent = Image(chessboard(900, (640, 600), 96), ImageMetadata(alpha=alpha))
+    detail = images(denoise_figure(None, transparent, transparent))[3]
     assert (detail == 1).sum() == 3 * (96 * 48 + 96 * 48 / 2)
 
 
@@ -131,8 +131,8 @@ def test_the_middle_plane_stands_for_a_stack_and_the_mean_for_many_channels():
 
 def test_files_and_opacity_are_taken(tmp_path):
     PIL.Image.fromarray(np.full((8, 8, 3), 51, np.uint8)).save(tmp_path / "a.png")
-    seen = Image(torch.zeros(3, 8, 8), ImageMetadata(alpha=torch.zeros(8, 8)))
-    first, second = images(denoise_figure(None, tmp_path / "a.png", seen))
+    transparent = Image(torch.zeros(3, 8, 8), ImageMetadata(alpha=torch.zeros(8, 8)))
+    first, second = images(denoise_figure(None, tmp_path / "a.png", transparent))
     np.testing.assert_allclose(first, 0.2, rtol=1e-6)
     assert (second == 1).all()  # paper shows through
 

@@ -183,14 +183,14 @@ def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_paper_shows_through_where_a_picture_is_transparent():
-    seen = pixels(
+    drawn = pixels(
         triptych(
             Image(RED.expand(3, 20, 20), ImageMetadata(alpha=torch.zeros(20, 20))),
             torch.zeros(3, 20, 20),
             torch.zeros(3, 20, 20),
         )
     )
-    assert seen[seen.shape[0] // 2, seen.shape[1] // 6].tolist() == [255, 255, 255]
+    assert drawn[drawn.shape[0] // 2, drawn.shape[1] // 6].tolist() == [255, 255, 255]
 
 
 def test_places_that_cannot_be_are_named(tmp_path):

@@ -18,8 +18,8 @@ def test_gaussian_noise_has_the_spread_asked_for_and_is_clamped():
 def test_poisson_noise_grows_with_the_light_and_is_not_clamped():
     light = torch.stack([torch.full((128, 128), level) for level in (0.1, 0.4, 1.0)])
     noisy = add_noise(light, poisson=50)
-    wanted = light[:, 0, 0] / 50
-    assert torch.allclose(noisy.var((1, 2)), wanted, rtol=0.05)
+    expected = light[:, 0, 0] / 50
+    assert torch.allclose(noisy.var((1, 2)), expected, rtol=0.05)
     assert noisy.max() > 1
     assert torch.allclose((noisy * 50).round(), noisy * 50)
 

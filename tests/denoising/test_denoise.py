@@ -92,10 +92,10 @@ def test_specks_are_said_and_left_alone():
 @pytest.mark.parametrize("sigma", [0.03, 0.1, 0.2])
 def test_sigma_is_found(sigma):
     noisy = gaussian(drawing(1, 96), sigma)
-    found = impasto.diagnose(noisy)
-    assert found.kind == "gaussian"
-    assert found.sigma[0] == pytest.approx(sigma, rel=0.12)
-    assert found.words.startswith("Gaussian noise")
+    diagnosis = impasto.diagnose(noisy)
+    assert diagnosis.kind == "gaussian"
+    assert diagnosis.sigma[0] == pytest.approx(sigma, rel=0.12)
+    assert diagnosis.words.startswith("Gaussian noise")
 
 
 def test_clipped_noise_is_not_taken_for_light():
@@ -128,14 +128,14 @@ def test_strength_is_turned_without_a_new_run():
 def test_data_comes_back_in_its_own_kind(dtype, low, high):
     shade = np.linspace(low, high, 32)[:, None] + np.zeros((32, 32))
     noise = np.random.default_rng(0).normal(size=(32, 32)) * (high - low) / 10
-    given = (shade + noise).astype(dtype)
-    kept = given.copy()
-    result = impasto.denoise(given, sigma="auto")
-    found = result.array()
-    assert found.dtype == given.dtype
-    assert found.shape == given.shape
-    assert np.array_equal(given, kept)
-    error, before = (np.abs(one.astype(float) - shade).mean() for one in (found, given))
+    data = (shade + noise).astype(dtype)
+    copy = data.copy()
+    result = impasto.denoise(data, sigma="auto")
+    array = result.array()
+    assert array.dtype == data.dtype
+    assert array.shape == data.shape
+    assert np.array_equal(data, copy)
+    error, before = (np.abs(values.astype(float) - shade).mean() for values in (array, data))
     assert error < 0.6 * before
 
 
@@ -163,10 +163,10 @@ def test_nothing_is_written_where_the_run_is_ended(tmp_path):
 
 
 def test_steps_count_up_to_what_was_announced():
-    seen = []
-    impasto.denoise(gaussian(drawing(1, 24)), sigma=0.1, on_step=seen.append)
-    assert [step.evaluation for step in seen] == list(range(1, seen[-1].evaluations + 1))
-    assert seen[-1].left == 0
+    steps = []
+    impasto.denoise(gaussian(drawing(1, 24)), sigma=0.1, on_step=steps.append)
+    assert [step.evaluation for step in steps] == list(range(1, steps[-1].evaluations + 1))
+    assert steps[-1].left == 0
 
 
 def test_opacity_and_recipe_go_into_the_file(tmp_path):
@@ -185,8 +185,8 @@ def test_the_residual_is_written_as_signed_numbers_or_around_mid_gray(tmp_path):
     result = impasto.denoise(Image(noisy), sigma=0.1, strength=0.5)
     written = impasto.denoise(result.save_residual(tmp_path / "noise.tif"), strength=0).pixels
     assert torch.equal(written, result.residual)
-    seen = impasto.open_image(result.save_residual(tmp_path / "noise.png")).pixels
-    assert torch.allclose(seen, (0.5 + result.residual).clamp(0, 1), atol=0.51 / 255)
+    picture = impasto.open_image(result.save_residual(tmp_path / "noise.png")).pixels
+    assert torch.allclose(picture, (0.5 + result.residual).clamp(0, 1), atol=0.51 / 255)
     with pytest.raises(impasto.ImageError, match="which exists"):
         result.save_residual(tmp_path / "noise.png")
 
@@ -207,20 +207,20 @@ def test_the_residual_of_measured_data_is_in_its_own_numbers(tmp_path):
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 400), (400, 1), (1, 1, 3), (2, 2)])
 @pytest.mark.parametrize("options", [{}, {"sigma": 0.1}, {"method": "nl-wiener"}])
 def test_thin_and_tiny_pictures(shape, options):
-    given = np.random.default_rng(0).random(shape).astype("f4")
-    found = impasto.denoise(given, **options).array()
-    assert found.shape == shape
-    assert np.isfinite(found).all()
+    data = np.random.default_rng(0).random(shape).astype("f4")
+    array = impasto.denoise(data, **options).array()
+    assert array.shape == shape
+    assert np.isfinite(array).all()
 
 
 @pytest.mark.parametrize("options", [{}, {"sigma": 0.1}, {"method": "nl-wiener"}])
 def test_a_constant_picture_stays_constant(options):
-    given = np.full((20, 20, 3), 77, np.uint8)
-    assert np.array_equal(impasto.denoise(given, **options).array(), given)
+    data = np.full((20, 20, 3), 77, np.uint8)
+    assert np.array_equal(impasto.denoise(data, **options).array(), data)
 
 
 @pytest.mark.parametrize(
-    ("given", "options", "sentence"),
+    ("picture", "options", "sentence"),
     [
         (np.full((9, 9), np.nan), {}, "`picture` must be finite"),
         (np.zeros((0, 4)), {}, "`picture` must have pixels"),
@@ -231,6 +231,6 @@ def test_a_constant_picture_stays_constant(options):
         (np.zeros((8, 8), complex), {}, "`picture` must be"),
     ],
 )
-def test_bad_input_is_one_sentence(given, options, sentence):
+def test_bad_input_is_one_sentence(picture, options, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
-        impasto.denoise(given, **options)
+        impasto.denoise(picture, **options)

@@ -30,14 +30,14 @@ def test_patches_lie_by_rows():
 @pytest.mark.parametrize("size", [(61, 83), (5, 40), (3, 9), (1, 1)])
 def test_every_pixel_lies_in_a_reference_patch(size):
     patch = patch_size(size, GROUPS)
-    seen = torch.zeros(size, dtype=torch.bool)
+    covered = torch.zeros(size, dtype=torch.bool)
     for block in split_into_blocks(size, GROUPS):
         for y in (block.down + block.rows.start).flatten().tolist():
             for x in (block.across + block.columns.start).flatten().tolist():
                 assert y + patch[0] <= block.rows.stop
                 assert x + patch[1] <= block.columns.stop
-                seen[y : y + patch[0], x : x + patch[1]] = True
-    assert seen.all()
+                covered[y : y + patch[0], x : x + patch[1]] = True
+    assert covered.all()
 
 
 def test_a_group_holds_the_nearest_patches_of_its_window_and_its_reference():
@@ -55,10 +55,10 @@ def test_a_group_holds_the_nearest_patches_of_its_window_and_its_reference():
     ]
     assert near.shape == (len(cells), GROUPS.similar)
     for (y, x), group in list(zip(cells, near, strict=True))[::37]:
-        own = y * columns + x
-        assert own in group
+        reference = y * columns + x
+        assert reference in group
         assert len(set(group.tolist())) == GROUPS.similar
-        distance = (rows[group] - rows[own]).square().sum(1)
+        distance = (rows[group] - rows[reference]).square().sum(1)
         down, across = group // columns, group % columns
         # Whatever lies closer than the window's half is a candidate; none of it is nearer.
         inside = [
@@ -66,8 +66,8 @@ def test_a_group_holds_the_nearest_patches_of_its_window_and_its_reference():
             for yy in range(max(0, y - 2), min(36, y + 3))
             for xx in range(max(0, x - 2), min(columns, x + 3))
         ]
-        others = [one for one in inside if one not in group.tolist()]
-        assert ((rows[others] - rows[own]).square().sum(1) >= distance.max() - 1e-5).all()
+        others = [position for position in inside if position not in group.tolist()]
+        assert ((rows[others] - rows[reference]).square().sum(1) >= distance.max() - 1e-5).all()
         assert (down - y).abs().max() <= 22
         assert (across - x).abs().max() <= 22
 

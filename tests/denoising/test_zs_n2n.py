@@ -99,7 +99,7 @@ def test_the_published_way_is_adam_on_the_whole_picture(monkeypatch):
     monkeypatch.setattr(zs_n2n_module, "HALVED", 3)
     monkeypatch.setattr(zs_n2n_module, "STEPS", 5)
     noisy = drawing()[1]
-    parameters = [one.requires_grad_() for one in initial_parameters(3, seed=2)]
+    parameters = [parameter.requires_grad_() for parameter in initial_parameters(3, seed=2)]
     adam = torch.optim.Adam(parameters)
     for step in range(5):
         adam.param_groups[0]["lr"] = 1e-3 if step < 3 else 5e-4
@@ -150,7 +150,7 @@ def test_planes_are_trained_on_together(method):
 def test_tiles_change_nothing(size):
     networks = [initial_parameters(3, seed=0), initial_parameters(3, seed=1)]
     plane = torch.rand(3, *size)
-    whole = sum(remove_noise(one, plane[None])[0] for one in networks) / 2
+    whole = sum(remove_noise(network, plane[None])[0] for network in networks) / 2
     assert torch.allclose(run_tiled(networks, plane, tile=16), whole, atol=1e-6)
 
 
@@ -164,7 +164,7 @@ def test_beyond_the_border_lies_a_mirror():
 
 def test_rotated_networks_treat_rotated_pictures_alike():
     network, plane = initial_parameters(2, seed=3), torch.rand(1, 2, 9, 9)
-    result = [remove_noise(one, plane) for one in rotations(network)]
+    result = [remove_noise(rotated, plane) for rotated in rotations(network)]
     expected = []
     for swapped in (plane, plane.transpose(-1, -2)):
         for flips in ((), (-1,), (-2,), (-2, -1)):
@@ -175,7 +175,7 @@ def test_rotated_networks_treat_rotated_pictures_alike():
 
 
 def test_the_inner_loss_is_the_loss_without_the_border():
-    parameters = [one.double() for one in initial_parameters(3, seed=0)]
+    parameters = [parameter.double() for parameter in initial_parameters(3, seed=0)]
     y = torch.rand(1, 3, 20, 16, dtype=torch.float64)
 
     def crop(x, edge):
@@ -193,8 +193,8 @@ def test_the_inner_loss_is_the_loss_without_the_border():
 def test_crops_come_from_all_over():
     planes = torch.arange(2 * 50 * 60.0).view(2, 1, 50, 60)
     generator = torch.manual_seed(0)
-    seen = torch.cat([random_crops(planes, generator).flatten() for _ in range(60)]).unique()
-    assert len(seen) > 0.95 * planes.numel()
+    values = torch.cat([random_crops(planes, generator).flatten() for _ in range(60)]).unique()
+    assert len(values) > 0.95 * planes.numel()
     side = zs_n2n_module.CROP
     assert random_crops(planes, generator).shape == (zs_n2n_module.BATCH, 1, side, side)
     assert sorted(random_crops(planes[:, :, :2], generator).shape[-2:]) == [2, 60]

@@ -16,7 +16,7 @@ from impasto.denoising.zs_n2n import (
 
 @pytest.mark.parametrize(("channels", "count"), [(1, 21_313), (3, 22_275)])
 def test_it_has_the_papers_size(channels, count):
-    assert sum(one.numel() for one in initial_parameters(channels, seed=0)) == count
+    assert sum(parameter.numel() for parameter in initial_parameters(channels, seed=0)) == count
 
 
 def test_a_seed_decides_the_start():
@@ -40,8 +40,8 @@ def test_it_is_the_papers_network():
         nn.Conv2d(48, 48, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(48, 3, 1),
     )  # fmt: skip
     with torch.no_grad():
-        for own, ours in zip(same.parameters(), parameters, strict=True):
-            own.copy_(ours)
+        for theirs, ours in zip(same.parameters(), parameters, strict=True):
+            theirs.copy_(ours)
         x = torch.rand(1, 3, 9, 7)
         assert torch.allclose(predict_noise(parameters, x), same(x), atol=1e-6)
         assert torch.allclose(remove_noise(parameters, x), x - same(x), atol=1e-6)
@@ -61,7 +61,7 @@ def test_a_value_sees_so_far_and_no_further():
 
 
 def test_the_loss_is_the_papers():
-    parameters = [one.double() for one in initial_parameters(3, seed=3)]
+    parameters = [parameter.double() for parameter in initial_parameters(3, seed=3)]
     y = torch.rand(1, 3, 10, 8, dtype=torch.float64)
     first, second = pair_downsample(y)
     first_clean, second_clean = (d - predict_noise(parameters, d) for d in (first, second))

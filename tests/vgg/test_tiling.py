@@ -65,8 +65,8 @@ def test_tiles_cover_a_line_once_and_begin_where_pooling_does(length, side):
     row = tiles((length, 8), side, stride=8, margin=22)
     assert row[0].inner[0].start == 0
     assert row[-1].inner[0].stop == length
-    for one, other in pairwise(row):
-        assert one.inner[0].stop == other.inner[0].start
+    for tile, following in pairwise(row):
+        assert tile.inner[0].stop == following.inner[0].start
     for tile in row:
         assert tile.inner[0].start % 8 == 0
         assert tile.padded[0].start % 8 == 0
@@ -90,29 +90,29 @@ def test_tiles_compute_the_same_layers_bit_for_bit():
     TiledNetwork(network, (411, 219)).forward(
         pixels, lambda layer, features, _: whole.update({layer: features})
     )
-    seen = []
+    layers = []
 
     def on_features(layer, features, place):
         assert torch.equal(features, whole[layer][:, *place])
-        seen.append(layer)
+        layers.append(layer)
 
     TiledNetwork(network, (411, 219), 64).forward(pixels, on_features)
-    assert seen.count("conv2_2") == 28
-    assert seen.count("conv5_1") == 6
+    assert layers.count("conv2_2") == 28
+    assert layers.count("conv5_1") == 6
 
 
 def test_where_memory_runs_out_the_tiles_get_smaller_until_none_is_left():
     tiled = TiledNetwork(VGG19Features(load_weights(), ["relu1_1"]), (900, 300))
-    seen = []
+    sides = []
 
     def attempt():
-        seen.append(tiled.tile)
+        sides.append(tiled.tile)
         if tiled.tile is None or tiled.tile > 200:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
         return "done"
 
     assert tiled.within_memory(attempt) == "done"
-    assert seen == [None, 448, 224, 112]
+    assert sides == [None, 448, 224, 112]
 
     def hopeless():
         raise MemoryError
