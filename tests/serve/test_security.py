@@ -247,7 +247,7 @@ def test_names_of_files_are_only_shown_and_never_used(client, tmp_path):
     assert "\\" not in job["inputs"][0]["name"]
     until(client, job["id"], "done")
     service = client.app.service
-    names = {path.name for path in service.store.place(job["id"]).iterdir()}
+    names = {path.name for path in service.store.path(job["id"]).iterdir()}
     assert names <= {"content.png", "style-1.png", "job.json", "recipe.json",
                      "result.safetensors", "checkpoint"}  # fmt: skip
     header = client.get(f"/v1/jobs/{job['id']}/result").headers["content-disposition"]
