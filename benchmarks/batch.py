@@ -58,19 +58,19 @@ def main() -> None:
         draw(root / "style", 1, arguments.side)
         done = ["inline", "processes"] + ["ray"] * arguments.ray
         for executor in done:
-            plan = planned(arguments, root, executor)
+            plan = make_plan(arguments, root, executor)
             workers = 1 if executor == "inline" else arguments.workers
-            seconds, growth, found = timed(plan, executor, workers)
-            assert found.made == arguments.pictures, found.failed
+            seconds, growth, progress = measure(plan, executor, workers)
+            assert progress.made == arguments.pictures, progress.failed
             facts[f"{executor}_seconds"] = round(seconds, 1)
             facts[f"{executor}_rss_growth_percent"] = round(growth, 1)
             print(f"{executor:10s}{seconds:8.1f} s  {growth:+.1f} % memory", flush=True)
         others = [root / name for name in done[1:]]
-        facts["same_bytes"] = all(same(root / done[0], other) for other in others)
+        facts["same_bytes"] = all(same_pictures(root / done[0], other) for other in others)
         facts["rss_growth_percent"] = max(
             value for key, value in facts.items() if key.endswith("rss_growth_percent")
         )
-        facts["resume_seconds"] = round(resumed(root, arguments.resumed), 2)
+        facts["resume_seconds"] = round(time_resume(root, arguments.resumed), 2)
         print(f"{'resume':10s}{facts['resume_seconds']:8.2f} s of {arguments.resumed}", flush=True)
     facts["ratio"] = round(facts["inline_seconds"] / facts["processes_seconds"], 2)
     print(json.dumps(facts))
@@ -86,7 +86,7 @@ def draw(folder: Path, count: int, side: int) -> None:
         Image.fromarray(values).save(folder / f"{number:05}.png")
 
 
-def planned(arguments: argparse.Namespace, root: Path, executor: str) -> BatchPlan:
+def make_plan(arguments: argparse.Namespace, root: Path, executor: str) -> BatchPlan:
     """The plan of an executor."""
     source, output = (str(root / "in"),), str(root / executor)
     if arguments.method == "denoise":
@@ -95,35 +95,35 @@ def planned(arguments: argparse.Namespace, root: Path, executor: str) -> BatchPl
     return BatchPlan("style", source, (str(root / "style"),), output, recipe)
 
 
-def timed(plan: BatchPlan, executor: str, workers: int) -> tuple[float, float, BatchProgress]:
+def measure(plan: BatchPlan, executor: str, workers: int) -> tuple[float, float, BatchProgress]:
     """Seconds of a batch, and how much memory grew in percent."""
     sizes: list[int] = []
     ended = threading.Event()
     progress = BatchProgress(1, workers)
 
-    def watch(found: BatchProgress) -> None:
+    def watch(latest: BatchProgress) -> None:
         nonlocal progress
-        progress = found
+        progress = latest
 
     def measure() -> None:
         own = psutil.Process()
         while not ended.wait(0.2):
             if progress.made >= SETTLED:
                 family = own.children(recursive=True) if executor != "inline" else [own]
-                sizes.append(max((resident(one) for one in family), default=0))
+                sizes.append(max((resident_memory(one) for one in family), default=0))
 
     threading.Thread(target=measure, daemon=True).start()
     began = time.perf_counter()
-    found = run_batch(plan, executor=executor, workers=workers, threads=1, on_progress=watch)
+    result = run_batch(plan, executor=executor, workers=workers, threads=1, on_progress=watch)
     seconds = time.perf_counter() - began
     ended.set()
     sizes = [size for size in sizes if size]
     few = max(1, len(sizes) // 10)
     first, last = (sum(part) / len(part) for part in (sizes[:few], sizes[-few:]))
-    return seconds, 100 * (last / first - 1), found
+    return seconds, 100 * (last / first - 1), result
 
 
-def resident(process: psutil.Process) -> int:
+def resident_memory(process: psutil.Process) -> int:
     """Bytes a process has; 0 where it has gone."""
     try:
         return process.memory_info().rss
@@ -131,15 +131,15 @@ def resident(process: psutil.Process) -> int:
         return 0
 
 
-def same(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same pictures."""
+def same_pictures(one: Path, other: Path) -> bool:
+    """Return whether two folders hold the same pictures."""
     return all(
         path.read_bytes() == (other / path.relative_to(one)).read_bytes()
         for path in one.rglob("*.png")
     )
 
 
-def resumed(root: Path, count: int) -> float:
+def time_resume(root: Path, count: int) -> float:
     """Seconds that a finished batch of so many pictures takes to say so."""
     for name in ("many", "done"):
         (root / name).mkdir()
@@ -162,9 +162,9 @@ def resumed(root: Path, count: int) -> float:
     manifest.save(rows)
     manifest.close()
     began = time.perf_counter()
-    found = run_batch(plan)
+    result = run_batch(plan)
     seconds = time.perf_counter() - began
-    assert (found.done, found.made) == (count, 0)
+    assert (result.done, result.made) == (count, 0)
     return seconds
 
 

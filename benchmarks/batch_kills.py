@@ -50,7 +50,7 @@ def main() -> None:
             )  # fmt: skip
             while run.poll() is None and kills["worker"] + kills["run"] < arguments.kills:
                 time.sleep(chance.uniform(0.2, 6))
-                kind = killed(run, chance)
+                kind = kill_once(run, chance)
                 kills[kind] += 1
                 done = len(list(out.glob("*.png")))
                 print(f"{kind:16s}{done:5d} of {arguments.pictures} there", flush=True)
@@ -62,18 +62,18 @@ def main() -> None:
             run.wait()
         subprocess.run([*words, str(out)], check=True, capture_output=True)
         whole = {p.name: p.read_bytes() for p in (root / "whole").glob("*.png")}
-        found = {p.name: p.read_bytes() for p in out.glob("*.png")}
+        pictures = {p.name: p.read_bytes() for p in out.glob("*.png")}
         rest = {p.name for p in out.rglob("*")} - set(whole) - {"impasto-batch.sqlite"}
         facts = {
             "kills": kills,
-            "same_bytes": whole == found,
-            "missing": len(set(whole) - set(found)),
+            "same_bytes": whole == pictures,
+            "missing": len(set(whole) - set(pictures)),
             "left_over": sorted(rest),
         }
         print(json.dumps(facts))
 
 
-def killed(run: subprocess.Popen, chance: random.Random) -> str:
+def kill_once(run: subprocess.Popen, chance: random.Random) -> str:
     """Kill a worker or everything; says which."""
     try:
         family = psutil.Process(run.pid).children(recursive=True)

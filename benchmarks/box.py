@@ -63,7 +63,7 @@ def main() -> None:
                 next(arguments.contents.glob(f"{content}.*")),
                 next(arguments.styles.glob(f"{style}.*")),
             )
-            row = measured(*problem(*files, arguments.size, options), arguments.steps)
+            row = measure(*build_objective(*files, arguments.size, options), arguments.steps)
             rows.append({"objective": name, "pair": pair, **row})
             print(
                 f"{name:28s}{pair:34s}{row['projected']:11.4g}{row['sigmoid']:11.4g}"
@@ -74,7 +74,7 @@ def main() -> None:
     print(json.dumps({"rows": rows, "ratio": round(sum(ratios) / len(ratios), 3)}))
 
 
-def problem(content: Path, style: Path, size: int, options: dict) -> tuple:
+def build_objective(content: Path, style: Path, size: int, options: dict) -> tuple:
     """The objective of a pair at one size, and its start."""
     recipe = style_recipe(**options)
     device = select_device()
@@ -88,7 +88,7 @@ def problem(content: Path, style: Path, size: int, options: dict) -> tuple:
     return Objective(recipe, trunk, here, None, [Region(None, 1.0, targets)]), begin
 
 
-def measured(objective: Objective, begin: torch.Tensor, steps: int) -> dict[str, float]:
+def measure(objective: Objective, begin: torch.Tensor, steps: int) -> dict[str, float]:
     """The least loss each way reaches, or ends at, in so many evaluations."""
 
     def evaluate(pixels: torch.Tensor) -> tuple[float, torch.Tensor]:
@@ -96,10 +96,10 @@ def measured(objective: Objective, begin: torch.Tensor, steps: int) -> dict[str,
         return losses["total"], gradient
 
     ours = min(loss for _, loss in islice(lbfgs(evaluate, begin), steps))
-    _, squashed = unbounded(
+    _, squashed = without_bounds(
         lambda z: through_sigmoid(evaluate, z), torch.logit(begin.clamp(EDGE, 1 - EDGE)), steps
     )
-    x, free = unbounded(evaluate, begin, steps)
+    x, free = without_bounds(evaluate, begin, steps)
     return {
         "projected": ours,
         "sigmoid": squashed,
@@ -116,7 +116,7 @@ def through_sigmoid(evaluate, z: torch.Tensor) -> tuple[float, torch.Tensor]:
     return loss, gradient * pixels * (1 - pixels)
 
 
-def unbounded(evaluate, begin: torch.Tensor, steps: int) -> tuple[torch.Tensor, float]:
+def without_bounds(evaluate, begin: torch.Tensor, steps: int) -> tuple[torch.Tensor, float]:
     """torch's L-BFGS without bounds: the point of least loss and that loss."""
     x = begin.clone().requires_grad_()
     optimizer = torch.optim.LBFGS([x], max_iter=1, history_size=10)

@@ -1,4 +1,4 @@
-"""What a person waits for: wall time and peak memory of whole commands, start-up included.
+"""Wall time and peak memory of whole commands, start-up included.
 
     python benchmarks/commands.py --content FILE --style FILE [--sizes 512,1024]
 
@@ -25,18 +25,18 @@ def main() -> None:
     arguments = parser.parse_args()
     report = {}
     with tempfile.TemporaryDirectory() as folder:
-        report["help"] = timed(["--help"])
-        report["demo"] = timed(["demo", "-o", str(Path(folder) / "demo")])
+        report["help"] = measure(["--help"])
+        report["demo"] = measure(["demo", "-o", str(Path(folder) / "demo")])
         sheet = str(Path(folder) / "sheet.png")
-        report["sheet"] = timed(["sheet", arguments.content, arguments.style, "-o", sheet])
+        report["sheet"] = measure(["sheet", arguments.content, arguments.style, "-o", sheet])
         for size in arguments.sizes.split(","):
             output = str(Path(folder) / f"{size}.png")
             words = ["style", arguments.content, arguments.style, "-o", output, "--size", size]
-            report[f"style_{size}"] = timed(words)
+            report[f"style_{size}"] = measure(words)
     print(json.dumps(report))
 
 
-def timed(words: list[str]) -> dict[str, float]:
+def measure(words: list[str]) -> dict[str, float]:
     """Seconds and peak resident memory, in MB, of `impasto` with some words."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "impasto", *words], stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""How the default looks: every content under every style, on one sheet.
+"""Contact sheet of the default: every content in every style.
 
     python benchmarks/contact_sheet.py --contents DIR --styles DIR [--size 256] [-o sheet.png]
         [--option strength=0.3 --option statistic=gram …]
@@ -36,7 +36,7 @@ def main() -> None:
         for style in styles:
             result = impasto.stylize(content, style, size=arguments.size, **options)
             results.append(result)
-            row.append(framed(result.pixels, arguments.size))
+            row.append(fit_into_frame(result.pixels, arguments.size))
             print(
                 f"{content.stem:20s} {style.stem:16s} {result.seconds:6.1f} s   content "
                 f"{result.losses['content']:.4f}   style {result.losses['style']:.4f}",
@@ -60,7 +60,7 @@ def main() -> None:
     )
 
 
-def framed(pixels: torch.Tensor, width: int) -> torch.Tensor:
+def fit_into_frame(pixels: torch.Tensor, width: int) -> torch.Tensor:
     """A picture, (3, h, w), on white of one width, with a gap right and below."""
     cell = torch.ones(3, pixels.shape[1] + GAP, width + GAP)
     cell[:, : pixels.shape[1], : pixels.shape[2]] = pixels

@@ -1,4 +1,4 @@
-"""How clean: PSNR and SSIM of `denoise` over a folder of pictures, its seconds, what peers reach.
+"""PSNR, SSIM and seconds of `denoise` over a folder of pictures, and those of its peers.
 
     python benchmarks/denoise_quality.py --data DIR [--noise gaussian:25|poisson:50] [--crop 256]
     python benchmarks/denoise_quality.py --data DIR --noise none [--gt DIR | --gt-suffix _mean]
@@ -13,7 +13,7 @@ as the files themselves. Everything is clamped to [0, 1] before it is measured, 
 too.
 
 `--baselines` adds BM3D (package bm3d, free for non-commercial use only) and scikit-image's
-non-local means. Both are told the noise: sigma itself, Poisson noise leveled by Anscombe's
+non-local means. Both get the true noise: sigma itself, Poisson noise leveled by Anscombe's
 transform, and of real noise its deviation from the truth. Prints a row per picture; the last line
 is JSON.
 """
@@ -59,7 +59,7 @@ class Sample:
 
 
 def main() -> None:
-    arguments = parsed()
+    arguments = parse_arguments()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     kind, level = noise_of(arguments.noise)
@@ -70,21 +70,21 @@ def main() -> None:
         options = {"method": arguments.method, "effort": arguments.effort}
         options["sigma"] = float(arguments.sigma) / 255 if sigma is None else sigma
         options["device"] = arguments.device
-        row = cleaned(sample, options)
+        row = denoise_sample(sample, options)
         if arguments.baselines:
             row |= baselines(sample, kind, level)
         rows.append(row)
         print(
             f"{row['name']:40s}{row['noisy_psnr']:7.2f}{row['psnr']:7.2f}{row['ssim']:8.4f}"
-            f"{row['seconds']:9.2f}  {row['kind']}" + spoken(row),
+            f"{row['seconds']:9.2f}  {row['kind']}" + row_text(row),
             flush=True,
         )
     if not rows:
         raise SystemExit(f"no pictures to clean in {arguments.data}")
-    print(json.dumps(summary(rows, arguments), allow_nan=False))
+    print(json.dumps(summarize(rows, arguments), allow_nan=False))
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """The arguments, refused where they do not go together."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of pictures")
@@ -118,53 +118,53 @@ def noise_of(word: str) -> tuple[str, float]:
     return kind, float(level)
 
 
-def files(folder: Path) -> list[Path]:
+def list_pictures(folder: Path) -> list[Path]:
     """The pictures of a folder, numbers in their names counted as numbers."""
-    found = [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS]
-    return sorted(found, key=lambda path: [int(s) if s.isdigit() else s for s in parts(path)])
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS]
+    return sorted(
+        paths, key=lambda path: [int(s) if s.isdigit() else s for s in split_digits(path)]
+    )
 
 
-def parts(path: Path) -> list[str]:
+def split_digits(path: Path) -> list[str]:
     """A name in turns of other signs and digits."""
     return re.split(r"(\d+)", path.name)
 
 
-def picked(found: list, words: list[str]) -> list:
+def select(items: list, words: list[str]) -> list:
     """The first N of a list, or every K-th."""
     if not words:
-        return found
-    return found[:: int(words[1])] if words[0] == "every" else found[: int(words[0])]
+        return items
+    return items[:: int(words[1])] if words[0] == "every" else items[: int(words[0])]
 
 
 def samples(arguments: argparse.Namespace, kind: str, level: float) -> Iterator[Sample]:
     """The noisy pictures with their truths."""
     if kind != "none":
-        for path in picked(files(arguments.data), arguments.pictures):
-            clean = cropped(impasto.open_image(path).pixels, arguments.crop)
-            noisy = with_noise(clean, kind, level, path.stem)
+        for path in select(list_pictures(arguments.data), arguments.pictures):
+            clean = crop(impasto.open_image(path).pixels, arguments.crop)
+            noisy = add_noise(clean, kind, level, path.stem)
             yield Sample(path.name, noisy, noisy, clean)
         return
-    for path, truth in picked(pairs(arguments), arguments.pictures):
-        noisy, clean = (
-            cropped(impasto.open_image(p).pixels, arguments.crop) for p in (path, truth)
-        )
+    for path, truth in select(paired_files(arguments), arguments.pictures):
+        noisy, clean = (crop(impasto.open_image(p).pixels, arguments.crop) for p in (path, truth))
         yield Sample(path.name, impasto.Image(noisy) if arguments.crop else path, noisy, clean)
 
 
-def pairs(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:
+def paired_files(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:
     """Files of noisy pictures with the files of their truths."""
     if arguments.gt:
-        truths = {path.stem: path for path in files(arguments.gt)}
-        found = files(arguments.data)
-        return [(path, truths[path.stem]) for path in found if path.stem in truths]
-    ending, found = arguments.gt_suffix, files(arguments.data)
-    truths = {path.stem.removesuffix(ending): path for path in found if path.stem.endswith(ending)}
-    others = [path for path in found if path not in truths.values()]
+        truths = {path.stem: path for path in list_pictures(arguments.gt)}
+        paths = list_pictures(arguments.data)
+        return [(path, truths[path.stem]) for path in paths if path.stem in truths]
+    ending, paths = arguments.gt_suffix, list_pictures(arguments.data)
+    truths = {path.stem.removesuffix(ending): path for path in paths if path.stem.endswith(ending)}
+    others = [path for path in paths if path not in truths.values()]
     named = [(path, path.stem.rpartition("_")[0]) for path in others]
     return [(path, truths[name]) for path, name in named if name in truths]
 
 
-def cropped(pixels: Tensor, side: int) -> Tensor:
+def crop(pixels: Tensor, side: int) -> Tensor:
     """The middle of a picture (C, H, W), so many pixels a side where it has them; 0 for all."""
     height, width = pixels.shape[1:]
     tall, wide = (min(side, height), min(side, width)) if side else (height, width)
@@ -172,15 +172,15 @@ def cropped(pixels: Tensor, side: int) -> Tensor:
     return pixels[:, top : top + tall, left : left + wide].contiguous()
 
 
-def with_noise(clean: Tensor, kind: str, level: float, name: str) -> Tensor:
+def add_noise(clean: Tensor, kind: str, level: float, name: str) -> Tensor:
     """A picture (C, H, W) with noise that its name seeds."""
     strength = {kind: level / 255 if kind == "gaussian" else level}
     return impasto.add_noise(clean, **strength, seed=zlib.crc32(name.encode()))
 
 
-def cleaned(sample: Sample, options: dict[str, Any]) -> dict[str, Any]:
-    """What `denoise` makes of a sample, and in how many seconds."""
-    found = impasto.diagnose(sample.given, **options)
+def denoise_sample(sample: Sample, options: dict[str, Any]) -> dict[str, Any]:
+    """Denoise a sample; return the measures of the result and the seconds."""
+    diagnosis = impasto.diagnose(sample.given, **options)
     begin = time.perf_counter()
     result = impasto.denoise(sample.given, **options)
     seconds = time.perf_counter() - begin
@@ -192,12 +192,12 @@ def cleaned(sample: Sample, options: dict[str, Any]) -> dict[str, Any]:
         "psnr": impasto.psnr(clean, pixels),
         "ssim": impasto.ssim(clean, pixels),
         "seconds": seconds,
-        "kind": found.kind,
+        "kind": diagnosis.kind,
     }
 
 
 def baselines(sample: Sample, kind: str, level: float) -> dict[str, float | None]:
-    """What peers that are told the noise make of a sample, as far as they are installed."""
+    """Denoise a sample with the peers that are installed, which get the true noise."""
     row: dict[str, float | None] = {}
     for name, (package, peer) in PEERS.items():
         row[f"{name}_psnr"] = row[f"{name}_seconds"] = None
@@ -208,9 +208,9 @@ def baselines(sample: Sample, kind: str, level: float) -> dict[str, float | None
         deviation = (sample.noisy - sample.clean).square().mean().sqrt().item()
         sigma = level / 255 if kind == "gaussian" else deviation
         begin = time.perf_counter()
-        found = leveled(peer, image, level) if kind == "poisson" else peer(image, sigma)
+        result = denoise_poisson(peer, image, level) if kind == "poisson" else peer(image, sigma)
         row[f"{name}_seconds"] = time.perf_counter() - begin
-        pixels = torch.from_numpy(found.transpose(2, 0, 1)).clamp(0, 1)
+        pixels = torch.from_numpy(result.transpose(2, 0, 1)).clamp(0, 1)
         row[f"{name}_psnr"] = impasto.psnr(sample.clean, pixels)
     return row
 
@@ -229,7 +229,7 @@ def nlmeans(image: np.ndarray, sigma: float) -> np.ndarray:
     from skimage.restoration import denoise_nl_means
 
     colors = image.shape[2] > 1
-    found = denoise_nl_means(
+    result = denoise_nl_means(
         image if colors else image[..., 0],
         patch_size=5,
         patch_distance=6,
@@ -238,14 +238,14 @@ def nlmeans(image: np.ndarray, sigma: float) -> np.ndarray:
         fast_mode=True,
         channel_axis=2 if colors else None,
     )
-    return found.reshape(image.shape)
+    return result.reshape(image.shape)
 
 
 PEERS = {"bm3d": ("bm3d", bm3d), "nlmeans": ("skimage", nlmeans)}
 
 
-def leveled(peer: Callable, image: np.ndarray, photons: float) -> np.ndarray:
-    """What a peer for Gaussian noise makes of Poisson noise, through Anscombe's transform.
+def denoise_poisson(peer: Callable, image: np.ndarray, photons: float) -> np.ndarray:
+    """Remove Poisson noise with a peer for Gaussian noise, through Anscombe's transform.
 
     Back by the closed form of the exact unbiased inverse: Mäkitalo, Foi 2011, A closed-form
     approximation of the exact unbiased inverse of the Anscombe variance-stabilizing transformation.
@@ -258,13 +258,13 @@ def leveled(peer: Callable, image: np.ndarray, photons: float) -> np.ndarray:
     return np.maximum(counts, 0) / photons
 
 
-def spoken(row: dict[str, Any]) -> str:
+def row_text(row: dict[str, Any]) -> str:
     """The peers' part of a row."""
-    found = ((name, row.get(f"{name}_psnr")) for name in PEERS)
-    return "".join(f"  {name} {value:.2f}" for name, value in found if value is not None)
+    values = ((name, row.get(f"{name}_psnr")) for name in PEERS)
+    return "".join(f"  {name} {value:.2f}" for name, value in values if value is not None)
 
 
-def summary(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> dict[str, Any]:
+def summarize(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> dict[str, Any]:
     """Means over the pictures, and the least that one of them gained."""
     # Of a picture that was clean and stays as it is, both are infinite.
     gains = [0.0 if r["psnr"] == r["noisy_psnr"] else r["psnr"] - r["noisy_psnr"] for r in rows]
@@ -274,8 +274,8 @@ def summary(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> dict[s
         "ssim": mean(rows, "ssim", 4),
         "noisy_psnr": mean(rows, "noisy_psnr", 3),
         "noisy_ssim": mean(rows, "noisy_ssim", 4),
-        "gain": plain(sum(gains) / len(gains), 3),
-        "worst_gain": plain(min(gains), 3),
+        "gain": round_or_none(sum(gains) / len(gains), 3),
+        "worst_gain": round_or_none(min(gains), 3),
         "seconds_per_picture": mean(rows, "seconds", 3),
         "pictures": len(rows),
         "method": arguments.method,
@@ -294,10 +294,10 @@ def summary(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> dict[s
 
 def mean(rows: list[dict[str, Any]], key: str, digits: int) -> float | None:
     """Of a number of the rows."""
-    return plain(sum(row[key] for row in rows) / len(rows), digits)
+    return round_or_none(sum(row[key] for row in rows) / len(rows), digits)
 
 
-def plain(value: float, digits: int) -> float | None:
+def round_or_none(value: float, digits: int) -> float | None:
     """A number as JSON has it: none that is infinite, as the PSNR of equal pictures is."""
     return round(value, digits) if math.isfinite(value) else None
 

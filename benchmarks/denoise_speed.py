@@ -1,4 +1,4 @@
-"""How fast: the notebook's recipe against `zs-n2n-fast` and `auto`, and what larger pictures cost.
+"""Seconds: the notebook's recipe against `zs-n2n-fast` and `auto`, and what larger pictures cost.
 
     python benchmarks/denoise_speed.py --data PICTURE-or-DIR [--pictures 1] [--crop 256]
         [--noise gaussian:25|poisson:50] [--sizes 0.25,1,4,24] [--skip-baseline] [--device auto]
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from denoise_quality import cropped, files, noise_of, with_noise
+from denoise_quality import add_noise, crop, list_pictures, noise_of
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -60,75 +60,75 @@ def main() -> None:
     print(f"{'MP':>6s}  {'method':24s}{'seconds':>9s}{'PSNR':>7s}{'MiB':>7s}{'before':>8s}")
     report = {"noise": arguments.noise, "crop": arguments.crop, "pictures": arguments.pictures}
     if not arguments.skip_baseline:
-        report |= raced(arguments)
+        report |= compare_methods(arguments)
     report["sizes"] = [
-        row for size in filter(None, arguments.sizes.split(",")) for row in sized(float(size))
+        row
+        for size in filter(None, arguments.sizes.split(","))
+        for row in measure_size(float(size))
     ]
     print(json.dumps(report))
     if FAILED:
         raise SystemExit(1)
 
 
-def raced(arguments: argparse.Namespace) -> dict[str, Any]:
+def compare_methods(arguments: argparse.Namespace) -> dict[str, Any]:
     """The three methods on the same crops."""
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        ran("make", folder)
+        run_side("make", folder)
         for side in METHODS:
-            found = ran(side, folder) or NOTHING
-            told(found, side)
-            report |= {
-                f"{side}_{key}": value for key, value in found.items() if key != "megapixels"
-            }
+            row = run_side(side, folder) or NOTHING
+            print_row(row, side)
+            report |= {f"{side}_{key}": value for key, value in row.items() if key != "megapixels"}
     for name, side in (("ratio", "fast"), ("auto_ratio", "auto")):
         ours, theirs = report[f"{side}_seconds"], report["baseline_seconds"]
         report[name] = round(theirs / ours, 2) if ours and theirs else None
     return report
 
 
-def sized(megapixels: float) -> list[dict[str, Any]]:
-    """What a picture of so many megapixels takes."""
+def measure_size(megapixels: float) -> list[dict[str, Any]]:
+    """Measure `zs-n2n-fast` and `auto` on a picture of this size."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        ran("make", folder, megapixels)
+        run_side("make", folder, megapixels)
         for side in ("fast", "auto"):
-            found = ran(side, folder, megapixels) or {**NOTHING, "megapixels": megapixels}
-            told(found, side)
-            rows.append({"asked": METHODS[side], **found})
+            row = run_side(side, folder, megapixels) or {**NOTHING, "megapixels": megapixels}
+            print_row(row, side)
+            rows.append({"asked": METHODS[side], **row})
     return rows
 
 
-def told(found: dict[str, Any], side: str) -> None:
+def print_row(row: dict[str, Any], side: str) -> None:
     """Print a row."""
-    if found["seconds"] is None:
+    if row["seconds"] is None:
         print(f"{'':6s}  {METHODS[side]:24s}   failed", flush=True)
         return
-    name = METHODS[side] if side != "auto" else f"auto ({found['method']})"
-    decibels = f"{found['psnr']:7.2f}" if found["psnr"] is not None else ""
+    name = METHODS[side] if side != "auto" else f"auto ({row['method']})"
+    decibels = f"{row['psnr']:7.2f}" if row["psnr"] is not None else ""
     print(
-        f"{found['megapixels']:6.3g}  {name:24s}{found['seconds']:9.2f}{decibels:>7s}"
-        f"{found['peak_mib']:7.0f}{found['before_mib']:8.0f}",
+        f"{row['megapixels']:6.3g}  {name:24s}{row['seconds']:9.2f}{decibels:>7s}"
+        f"{row['peak_mib']:7.0f}{row['before_mib']:8.0f}",
         flush=True,
     )
 
 
 def make(arguments: argparse.Namespace) -> dict[str, Any]:
     """Write the noisy pictures and their truths, away from the processes that are measured."""
-    sources = files(arguments.data) if arguments.data.is_dir() else [arguments.data]
+    sources = list_pictures(arguments.data) if arguments.data.is_dir() else [arguments.data]
     kind, level = noise_of(arguments.noise)
     for number, path in enumerate(sources[: 1 if arguments.megapixels else arguments.pictures]):
         pixels = impasto.open_image(path).pixels
         if arguments.megapixels:
-            truth = enlarged(pixels, arguments.megapixels)
+            truth = enlarge(pixels, arguments.megapixels)
         else:
-            truth = cropped(pixels, arguments.crop)
+            truth = crop(pixels, arguments.crop)
             np.save(arguments.folder / f"{number}-truth.npy", truth.numpy())
-        noisy = with_noise(truth, kind, level, path.stem)
+        noisy = add_noise(truth, kind, level, path.stem)
         np.save(arguments.folder / f"{number}-noisy.npy", noisy.numpy())
     return {}
 
 
-def enlarged(pixels: Tensor, megapixels: float) -> Tensor:
+def enlarge(pixels: Tensor, megapixels: float) -> Tensor:
     """A picture (C, H, W) with so many pixels and its own shape: shrunk, or mirrored at borders."""
     height, width = pixels.shape[1:]
     scale = math.sqrt(megapixels * 1e6 / (height * width))
@@ -158,7 +158,7 @@ def clean(arguments: argparse.Namespace) -> dict[str, Any]:
         result = impasto.denoise(picture, on_step=count, **options)
         seconds += time.perf_counter() - begin
         results.append(result)
-    found = {
+    row = {
         "megapixels": round(noisy[0].shape[1] * noisy[0].shape[2] / 1e6, 3),
         "seconds": round(seconds / len(noisy), 3),
         "psnr": None,
@@ -168,16 +168,16 @@ def clean(arguments: argparse.Namespace) -> dict[str, Any]:
         "method": results[0].method,
         "device": results[0].device,
     }
-    if found["device"].startswith("cuda"):
-        found["gpu_peak_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+    if row["device"].startswith("cuda"):
+        row["gpu_peak_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
     truths = [torch.from_numpy(np.load(p)) for p in sorted(arguments.folder.glob("*-truth.npy"))]
     if truths:
         values = [
             impasto.psnr(truth, result.pixels.clamp(0, 1))
             for truth, result in zip(truths, results, strict=True)
         ]
-        found["psnr"] = round(sum(values) / len(values), 3)
-    return found
+        row["psnr"] = round(sum(values) / len(values), 3)
+    return row
 
 
 def stop(step: impasto.Step) -> None:
@@ -195,7 +195,7 @@ def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def ran(side: str, folder: str, megapixels: float | None = None) -> dict[str, Any] | None:
+def run_side(side: str, folder: str, megapixels: float | None = None) -> dict[str, Any] | None:
     """Run this script again for one side; what it printed last, None where it failed."""
     command = [sys.executable, __file__, *sys.argv[1:], "--side", side, "--folder", folder]
     command += ["--megapixels", str(megapixels)] if megapixels else []

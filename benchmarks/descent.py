@@ -1,4 +1,4 @@
-"""Which optimizer gets lowest: equal evaluations on one objective, one size, one start.
+"""Least loss of every optimizer: equal evaluations on one objective, one size, one start.
 
     python benchmarks/descent.py --content FILE --style FILE [--size 256] [--steps 150]
                                  [--objective default|notebook]

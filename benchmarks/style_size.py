@@ -1,4 +1,4 @@
-"""What a larger picture costs: time and memory a megapixel, from `impasto style` itself.
+"""Cost of a larger picture: time and memory a megapixel, from `impasto style` itself.
 
     python benchmarks/style_size.py --content FILE --style FILE --size 4096
             [--sizes 512,1024,2048] [--steps 300] [--memory GIB] [--keep DIR]
@@ -38,14 +38,14 @@ def main() -> None:
         f"{'size':>6s}{'MP':>7s}{'tiles':>12s}{'at full size':>13s}{'seconds':>9s}{'s/MP':>8s}"
         f"{'MB':>7s}{'planned':>9s}{'MB/MP':>7s}"
     )
-    rows = [measured(arguments, size) for size in sizes]
+    rows = [measure(arguments, size) for size in sizes]
     last = next(row for row in rows if row["size"] == arguments.size)
     base = next((row for row in rows if row["size"] == BASELINE), None)
     ratio = base and round(last["seconds_per_megapixel"] / base["seconds_per_megapixel"], 2)
     print(json.dumps({**last, "rows": rows, "ratio": ratio}))
 
 
-def measured(arguments: argparse.Namespace, size: int) -> dict:
+def measure(arguments: argparse.Namespace, size: int) -> dict:
     """Paint the pair at one size; what it took."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / f"{size}.png"
@@ -54,8 +54,8 @@ def measured(arguments: argparse.Namespace, size: int) -> dict:
             "-o", str(output), "--size", str(size), "--steps", str(arguments.steps),
             "--memory", arguments.memory, "--json", "--quiet",
         ]  # fmt: skip
-        plan, _, _ = ran([*command, "--dry-run"])
-        facts, seconds, megabytes = ran(command)
+        plan, _, _ = run([*command, "--dry-run"])
+        facts, seconds, megabytes = run(command)
         if arguments.keep:
             shutil.copy(output, arguments.keep)
     finest = plan["scales"][-1]
@@ -85,8 +85,8 @@ def measured(arguments: argparse.Namespace, size: int) -> dict:
     return row
 
 
-def ran(command: list[str]) -> tuple[dict, float, float]:
-    """What a command printed as JSON, its seconds and its peak memory in MB."""
+def run(command: list[str]) -> tuple[dict, float, float]:
+    """Run a command; return its JSON, seconds and peak memory in MB."""
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(command, stdout=printed)

@@ -122,7 +122,7 @@ def ours(arguments: argparse.Namespace) -> dict:
         on_step=watch,
     )
     with torch.no_grad():
-        loss = judge(result.pixels[None].to(arguments.device_found)).item()
+        loss = judge(result.pixels[None].to(arguments.chosen_device)).item()
     return {
         "seconds_to_baseline_loss": watch.reached and round(watch.reached, 2),
         "evaluations_to_baseline_loss": watch.evaluations,
@@ -167,7 +167,7 @@ def _judge(arguments: argparse.Namespace):
     """The content image (1, 3, H, W) and the notebook's loss of a picture, in float32."""
     from impasto.device import select_device
 
-    device = arguments.device_found = select_device(arguments.device)
+    device = arguments.chosen_device = select_device(arguments.device)
     picture, painting = (open_image(p) for p in (arguments.content, arguments.style))
     size = fit_longest_side(picture.size, arguments.size)
     content = resize(composite_rgb(picture), size)[None].to(device)
@@ -179,15 +179,15 @@ def _judge(arguments: argparse.Namespace):
     convs = {name: (k.to(device), b.to(device)) for name, (k, b) in weights.convs.items()}
 
     def features(x: Tensor) -> dict[str, Tensor]:
-        x, found = x - mean, {}
+        x, activations = x - mean, {}
         for name, (kernel, bias) in convs.items():
             if name[6] == "1" and name != "conv1_1":
                 x = F.max_pool2d(x, 2)
-            found[name] = x = F.conv2d(x, kernel, bias, padding=1)
+            activations[name] = x = F.conv2d(x, kernel, bias, padding=1)
             if name == STYLE[-1]:
-                return found
+                return activations
             x = F.relu(x)
-        return found
+        return activations
 
     def gram(x: Tensor) -> Tensor:
         rows = x.flatten(2)[0]
@@ -199,9 +199,9 @@ def _judge(arguments: argparse.Namespace):
         grams = {layer: gram(seen[layer]) for layer in STYLE}
 
     def judge(x: Tensor) -> Tensor:
-        found = features(x)
-        styles = sum(F.mse_loss(gram(found[layer]), grams[layer]) for layer in STYLE)
-        return CONTENT_WEIGHT * F.mse_loss(found[CONTENT], target) + STYLE_WEIGHT * styles
+        activations = features(x)
+        styles = sum(F.mse_loss(gram(activations[layer]), grams[layer]) for layer in STYLE)
+        return CONTENT_WEIGHT * F.mse_loss(activations[CONTENT], target) + STYLE_WEIGHT * styles
 
     judge.device = device
     return content, judge

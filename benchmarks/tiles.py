@@ -48,14 +48,14 @@ def main() -> None:
     differences = {}
     for name, options in OBJECTIVES.items():
         for masked in (False, True):
-            found = difference(arguments, options, masked)
-            differences[f"{name}{', masked' * masked}"] = found
-            print(f"{name:18s}{'masked' * masked:8s}{found:10.1e}", flush=True)
+            error = difference(arguments, options, masked)
+            differences[f"{name}{', masked' * masked}"] = error
+            print(f"{name:18s}{'masked' * masked:8s}{error:10.1e}", flush=True)
     seconds = {}
     for side in (None, *SIDES):
         if side is None or side < arguments.timed:
-            objective, start = problem(arguments, {}, arguments.timed, side, False)
-            seconds[str(side or "whole")] = timed(objective, start)
+            objective, start = build_objective(arguments, {}, arguments.timed, side, False)
+            seconds[str(side or "whole")] = time_evaluation(objective, start)
             print(f"{side or 'whole'!s:>6s} {seconds[str(side or 'whole')]:8.2f} s", flush=True)
     ratio = seconds["512"] / seconds["whole"] if "512" in seconds else None
     print(
@@ -75,14 +75,14 @@ def difference(arguments: argparse.Namespace, options: dict, masked: bool) -> fl
     whole, tiled = (
         objective(start)[1].double()
         for objective, start in (
-            problem(arguments, options, arguments.size, tile, masked)
+            build_objective(arguments, options, arguments.size, tile, masked)
             for tile in (None, arguments.tile)
         )
     )
     return ((tiled - whole).norm() / whole.norm()).item()
 
 
-def problem(
+def build_objective(
     arguments: argparse.Namespace, options: dict, size: int, tile: int | None, masked: bool
 ) -> tuple[Objective, torch.Tensor]:
     """An objective and where to evaluate it: the content image mirrored, so that it is not met."""
@@ -99,14 +99,14 @@ def problem(
     return objective, here.flip(2)
 
 
-def timed(objective: Objective, pixels: torch.Tensor) -> float:
+def time_evaluation(objective: Objective, pixels: torch.Tensor) -> float:
     """Seconds of one evaluation, the better of two, after one to warm up."""
-    found = []
+    seconds = []
     for _ in range(3):
         begin = time.perf_counter()
         objective(pixels)[1].sum().item()
-        found.append(time.perf_counter() - begin)
-    return min(found[1:])
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds[1:])
 
 
 if __name__ == "__main__":

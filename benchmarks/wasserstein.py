@@ -47,25 +47,25 @@ def main() -> None:
             small = resize(pixels, fit_longest_side((pixels.shape[2], pixels.shape[1]), size)).to(
                 device
             )
-            found = style_statistics(trunk, small, None, layers)
+            sums = style_statistics(trunk, small, None, layers)
             pairs.append(
                 {
                     name: own.normalized().to(accumulation_dtype(device))
-                    for name, own in found.items()
+                    for name, own in sums.items()
                 }
             )
-        report[str(size)] = row = compared(*pairs)
+        report[str(size)] = row = compare(*pairs)
         print(size, row, flush=True)
     print(json.dumps({"sizes": report, "ratio": {k: row["ratio"] for k, row in report.items()}}))
 
 
-def compared(picture: dict[str, Moments], style: dict[str, Moments]) -> dict[str, float]:
+def compare(picture: dict[str, Moments], style: dict[str, Moments]) -> dict[str, float]:
     """Seconds of both ways, added over the layers; rank; difference."""
     seconds, worst, rank = [0.0, 0.0], 0.0, 0
     for layer, target in style.items():
         covariance = losses.covariance(target)
         roots = [losses.spectral(covariance, torch.sqrt), losses.covariance_root(target)]
-        both = [partial(evaluated, picture[layer], target, root) for root in roots]
+        both = [partial(evaluate, picture[layer], target, root) for root in roots]
         least, values = [float("inf")] * 2, [0.0, 0.0]
         for _ in range(ROUNDS):
             for way, call in enumerate(both):
@@ -85,7 +85,7 @@ def compared(picture: dict[str, Moments], style: dict[str, Moments]) -> dict[str
     }
 
 
-def evaluated(own: Moments, target: Moments, root: torch.Tensor) -> float:
+def evaluate(own: Moments, target: Moments, root: torch.Tensor) -> float:
     """The distance; its gradient is computed and dropped."""
     first, second = own.first.clone().requires_grad_(), own.second.clone().requires_grad_()
     loss = losses.wasserstein(Moments(own.weight, first, second), target, root)

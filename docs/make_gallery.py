@@ -1,7 +1,7 @@
 """Makes docs/gallery.md and its pictures: `python docs/make_gallery.py [NAME …]`.
 
 The photographs are those that scikit-image installs (a cat, a cup, an astronaut; CC0 or public
-domain), the paintings those that `impasto.demo.painting` makes. Names of sections make only those.
+domain); the paintings are made by `demo_painting` in this folder. NAME limits it to these sections.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
+from demo_painting import paint
 from torch import Tensor
 
 import impasto
 from impasto import Style
-from impasto.demo.painting import paint
 from impasto.figures import contact_sheet, save_figure
 from impasto.images.resize import fit_longest_side, resize
 from impasto.presets import PRESETS
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parent
 SIZE, STEPS = 256, 80  # of every painting: pixels on the longer side, evaluations
 NAMES = ("chelsea.png", "coffee.png", "astronaut.png")
 Cells = Iterable[tuple[str, Tensor]]
 
 
 def photograph(name: str) -> Tensor:
-    """A photograph at the gallery's size, (3, H, W)."""
+    """Return a photograph at the gallery's size, (3, H, W)."""
     pixels = impasto.open_image(str(files("skimage").joinpath("data", name))).pixels
     return resize(pixels, fit_longest_side((pixels.shape[2], pixels.shape[1]), SIZE))
 
@@ -39,20 +39,20 @@ CAT, CUP, ASTRONAUT = CONTENTS
 EVENING, OTHER, THIRD = PAINTINGS
 
 
-def painted(content: Tensor, style: object, **options: object) -> Tensor:
-    """One painting."""
+def stylize(content: Tensor, style: object, **options: object) -> Tensor:
+    """Return the pixels of one painting."""
     result = impasto.stylize(content, style, **{"size": SIZE, "steps": STEPS, **options})
     print(".", end="", flush=True, file=sys.stderr)
     return result.pixels
 
 
-def over(name: str, values: Iterable[object], label: str = "") -> Callable[[], Cells]:
-    """A row that varies one option, for each of three pairs."""
+def vary(name: str, values: Iterable[object], label: str = "") -> Callable[[], Cells]:
+    """Return a row that varies one option, for each of three pairs."""
 
     def cells() -> Cells:
         for content, style in zip(CONTENTS, PAINTINGS, strict=True):
             for value in values:
-                yield f"{label or name} {value}", painted(content, style, **{name: value})
+                yield f"{label or name} {value}", stylize(content, style, **{name: value})
 
     return cells
 
@@ -68,7 +68,7 @@ def presets() -> Cells:
     names = [name for name in PRESETS if name not in ("notebook", "gatys")]
     for content, style in zip(CONTENTS, PAINTINGS, strict=True):
         for name in names:
-            yield name, painted(content, style, preset=name)
+            yield name, stylize(content, style, preset=name)
 
 
 def colors() -> Cells:
@@ -77,7 +77,7 @@ def colors() -> Cells:
         for by in ("luminance", "statistics"):
             for dial in (0.0, 0.5, 1.0):
                 words = f"color {dial:g} by {by}"
-                yield words, painted(content, style, color=dial, color_by=by)
+                yield words, stylize(content, style, color=dial, color_by=by)
 
 
 def styles() -> Cells:
@@ -85,7 +85,7 @@ def styles() -> Cells:
     for content in CONTENTS:
         for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
             both = [Style(EVENING, weight), Style(THIRD, 1 - weight)]
-            yield f"A:{weight:g} B:{1 - weight:g}", painted(content, both)
+            yield f"A:{weight:g} B:{1 - weight:g}", stylize(content, both)
 
 
 def regions() -> Cells:
@@ -97,10 +97,10 @@ def regions() -> Cells:
         soft = (0.5 + 2 * across).clamp(0, 1)
         middle = (1.6 - 2 * torch.hypot(across, down)).clamp(0, 1)
         both = [Style(EVENING, region=soft), Style(THIRD)]
-        yield "a region each", painted(content, both)
-        yield "the middle protected", painted(content, EVENING, protect=middle)
-        yield "the middle kept", painted(content, EVENING, keep=middle, strength=0.75)
-        yield "none of it", painted(content, EVENING, strength=0.75)
+        yield "a region each", stylize(content, both)
+        yield "the middle protected", stylize(content, EVENING, protect=middle)
+        yield "the middle kept", stylize(content, EVENING, keep=middle, strength=0.75)
+        yield "none of it", stylize(content, EVENING, strength=0.75)
 
 
 def textures() -> Cells:
@@ -114,12 +114,17 @@ def textures() -> Cells:
 
 # Name: what it shows, the command, columns, cells.
 SECTIONS: dict[str, tuple[str, str, int, Callable[[], Cells]]] = {
-    "sources": ("What everything below is made from.", "", 6, sources),
+    "sources": (
+        "The photographs and paintings that everything below is made from.",
+        "",
+        6,
+        sources,
+    ),
     "strength": (
-        "The main dial, from content to style.",
+        "From the photograph (0) to the painting (1).",
         "impasto style photo.png painting.png --strength 0.75",
         3,
-        over("strength", (0.25, 0.5, 0.75)),
+        vary("strength", (0.25, 0.5, 0.75)),
     ),
     "presets": (
         "Nine ways to paint.",
@@ -128,22 +133,22 @@ SECTIONS: dict[str, tuple[str, str, int, Callable[[], Cells]]] = {
         presets,
     ),
     "color": (
-        "Whose colors: 0 the photograph's, 1 the painting's.",
+        "From the photograph's colors (0) to the painting's (1), in two ways.",
         "impasto style photo.png painting.png --color 0 --color-by statistics",
         6,
         colors,
     ),
     "brush": (
-        "How large the strokes are.",
+        "Size of the strokes.",
         "impasto style photo.png painting.png --style-scale 1",
         4,
-        over("style_scale", (0.3, 0.6, 1.0, 1.6), "style-scale"),
+        vary("style_scale", (0.3, 0.6, 1.0, 1.6), "style-scale"),
     ),
     "structure": (
-        "What is kept where the photograph has edges, at a strength of 0.5.",
+        "How much the photograph's edges are kept, at a strength of 0.5.",
         "impasto style photo.png painting.png --structure 1",
         3,
-        over("structure", (0.0, 0.5, 1.0)),
+        vary("structure", (0.0, 0.5, 1.0)),
     ),
     "styles": (
         "Two styles with weights.",
@@ -152,19 +157,19 @@ SECTIONS: dict[str, tuple[str, str, int, Callable[[], Cells]]] = {
         styles,
     ),
     "regions": (
-        "Regions, protection, and what stays recognizable.",
+        "Two styles in two regions, a protected part, a part that stays recognizable.",
         "impasto style photo.png a.png b.png --region right.png --protect middle.png",
         4,
         regions,
     ),
     "start": (
-        "What painting starts from.",
+        "What the run starts from.",
         "impasto style photo.png painting.png --init content",
         3,
-        over("init", ("content", "recolored", "noise")),
+        vary("init", ("content", "recolored", "noise")),
     ),
     "textures": (
-        "Textures out of a painting alone.",
+        "Textures from a painting alone.",
         "impasto texture painting.png --tileable",
         2,
         textures,
@@ -174,12 +179,12 @@ SECTIONS: dict[str, tuple[str, str, int, Callable[[], Cells]]] = {
 
 def main() -> None:
     """Make the sections that are named, or all, and the page."""
-    (HERE / "gallery").mkdir(exist_ok=True)
+    (DOCS / "gallery").mkdir(exist_ok=True)
     for name in sys.argv[1:] or SECTIONS:
         _, _, columns, cells = SECTIONS[name]
         titles, pictures = zip(*cells(), strict=True)
         sheet = contact_sheet(titles, pictures, columns)
-        print(save_figure(sheet, HERE / "gallery" / f"{name}.jpg", overwrite=True))
+        print(save_figure(sheet, DOCS / "gallery" / f"{name}.jpg", overwrite=True))
     page = [
         "# Gallery",
         "",
@@ -189,12 +194,12 @@ def main() -> None:
         "Made by `python docs/make_gallery.py`.",
     ]
     for name, (words, command, _, _) in SECTIONS.items():
-        if not (HERE / "gallery" / f"{name}.jpg").exists():
+        if not (DOCS / "gallery" / f"{name}.jpg").exists():
             continue
         page += ["", f"## {name.capitalize()}", "", words]
         page += ["", f"    {command}"] if command else []
         page += ["", f"![{words}](gallery/{name}.jpg)"]
-    (HERE / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    (DOCS / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from demo_painting import paint
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
 import impasto
-from impasto.demo.painting import paint
 from impasto.serve.service import PAGE
 
 WIDE, HIGH = 640, 512
@@ -61,16 +61,14 @@ def glass() -> Image:
     )
     rest = random.uniform((0, 0), (HIGH, WIDE), (900, 2))
     far = np.hypot(rest[:, 0] - 180, rest[:, 1] - 400) > 265
-    points = np.concatenate([sun, thinned(rest[far], 38)])
+    points = np.concatenate([sun, thin_out(rest[far], 38)])
     gaps, pieces = cKDTree(points).query(np.stack([rows, columns], -1), k=2)
     piece = pieces[..., 0]
     away = np.hypot(points[:, 0] - 180, points[:, 1] - 400)
     land = points[:, 0] > 330 + 40 * np.sin(points[:, 1] / 90)
-    warm = blended(
-        ("#fff0b0", "#f9b233", "#e4572e", "#b3202c", "#6a1b52"), np.clip(away / 250, 0, 1)
-    )
-    sky = blended(("#2f6fa8", "#16477f", "#3f9aa6", "#0f2f63"), random.random(len(points)))
-    green = blended(("#1d6b4f", "#7aa23a", "#0f4a4a", "#c7b23c"), random.random(len(points)))
+    warm = blend(("#fff0b0", "#f9b233", "#e4572e", "#b3202c", "#6a1b52"), np.clip(away / 250, 0, 1))
+    sky = blend(("#2f6fa8", "#16477f", "#3f9aa6", "#0f2f63"), random.random(len(points)))
+    green = blend(("#1d6b4f", "#7aa23a", "#0f4a4a", "#c7b23c"), random.random(len(points)))
     colors = np.where((away < 262)[:, None], warm, np.where(land[:, None], green, sky))
     colors *= random.uniform(0.82, 1.12, (len(points), 1))
     streaks = noise(random, (3, 26)) * 0.10 + noise(random, (30, 9)) * 0.08
@@ -93,19 +91,19 @@ def mosaic() -> Image:
         rows, [rows + 30 * np.sin(columns / 70 + swirl), columns], mode="nearest"
     )
     tone = np.clip(height / HIGH + 0.16 * np.sin(3 * swirl), 0, 1)
-    wanted = ("#f3d9a2", "#e0903f", "#b8432f", "#7d2a4a", "#26456e", "#1f7a8c", "#a9d3c4")
+    colors = ("#f3d9a2", "#e0903f", "#b8432f", "#7d2a4a", "#26456e", "#1f7a8c", "#a9d3c4")
     picture = np.full((HIGH, WIDE, 3), (0.17, 0.15, 0.14)) + 0.04 * noise(random, (1, 1))[..., None]
-    for y, x in thinned(random.uniform(-4, (HIGH + 4, WIDE + 4), (40_000, 2)), 9.0):
-        here = int(np.clip(y, 0, HIGH - 1)), int(np.clip(x, 0, WIDE - 1))
-        turn = angle[here] + random.normal(0, 0.08)
+    for y, x in thin_out(random.uniform(-4, (HIGH + 4, WIDE + 4), (40_000, 2)), 9.0):
+        cell = int(np.clip(y, 0, HIGH - 1)), int(np.clip(x, 0, WIDE - 1))
+        turn = angle[cell] + random.normal(0, 0.08)
         top, left = max(0, int(y) - 8), max(0, int(x) - 8)
         box = np.s_[top : int(y) + 9, left : int(x) + 9]
         dy, dx = rows[box] - y, columns[box] - x
         along = np.abs(dx * np.cos(turn) + dy * np.sin(turn)) / random.uniform(4.6, 6.4)
         across = np.abs(dy * np.cos(turn) - dx * np.sin(turn)) / random.uniform(3.6, 4.6)
         inside = np.clip((1 - np.maximum(along, across)) * 5, 0, 1)[..., None]
-        shade = tone[here] + random.normal(0, 0.05)
-        stone = blended(wanted, np.clip(shade, 0, 1)) * random.uniform(0.85, 1.15)
+        shade = tone[cell] + random.normal(0, 0.05)
+        stone = blend(colors, np.clip(shade, 0, 1)) * random.uniform(0.85, 1.15)
         edge = 1 + 0.16 * (dx + dy)[..., None] / -9
         picture[box] = picture[box] * (1 - inside) + stone * edge * inside
     return picture * (1 + 0.05 * noise(random, (1, 1)))[..., None]
@@ -129,11 +127,11 @@ def woodcut() -> Image:
     cut = soft(2 * tone - 1 - 0.95 * lines, 0.25)
     cut = np.maximum(cut, soft(2 * tone - 1.75 - 0.8 * across, 0.25) * land)
     paper = (
-        blended(("#efe2c4",), np.zeros(rows.shape)) * (1 + 0.03 * noise(random, (1, 1)))[..., None]
+        blend(("#efe2c4",), np.zeros(rows.shape)) * (1 + 0.03 * noise(random, (1, 1)))[..., None]
     )
-    sky = blended(("#e9a23b", "#e5c07a", "#8fb3ac"), np.clip(sun / 420, 0, 1))
-    second = np.where(land[..., None], blended(("#7c8f4e",), np.zeros(rows.shape)), sky)
-    second = np.where((sun < 62)[..., None], blended(("#d3482b",), np.zeros(rows.shape)), second)
+    sky = blend(("#e9a23b", "#e5c07a", "#8fb3ac"), np.clip(sun / 420, 0, 1))
+    second = np.where(land[..., None], blend(("#7c8f4e",), np.zeros(rows.shape)), sky)
+    second = np.where((sun < 62)[..., None], blend(("#d3482b",), np.zeros(rows.shape)), second)
     wear = np.clip(0.92 + 0.16 * noise(random, (2, 2)), 0, 1)[..., None]
     page = paper * (1 - 0.85 * wear) + second * 0.85 * wear
     ink = np.array((0.10, 0.11, 0.17))
@@ -156,9 +154,9 @@ def marble() -> Image:
     drops = random.uniform((-300, -300), (HIGH + 300, WIDE + 300), (330, 2))
     distance, which = cKDTree(drops).query(np.stack([y, x], -1))
     bands = np.sin(distance / 3.1 + which % 7) * 0.5 + 0.5
-    wanted = ("#f2e6cf", "#123a5a", "#c4472e", "#e3b04b", "#2f7f86", "#f2e6cf", "#5b1f3a")
-    base = blended(wanted, (which * 0.6180339) % 1)
-    vein = blended(("#f6edda", "#0f2c46"), (which * 0.377) % 1)
+    colors = ("#f2e6cf", "#123a5a", "#c4472e", "#e3b04b", "#2f7f86", "#f2e6cf", "#5b1f3a")
+    base = blend(colors, (which * 0.6180339) % 1)
+    vein = blend(("#f6edda", "#0f2c46"), (which * 0.377) % 1)
     mixed = base + (vein - base) * soft(bands - 0.62, 0.18)[..., None]
     grain = 1 + 0.04 * noise(random, (1, 1)) + 0.05 * noise(random, (6, 6))
     return mixed * grain[..., None]
@@ -171,8 +169,8 @@ def grid() -> tuple[np.ndarray, np.ndarray]:
 
 def noise(random: np.random.Generator, reach: tuple[float, float]) -> np.ndarray:
     """Smooth noise of deviation 1 that reaches so far down and across."""
-    found = gaussian_filter(random.normal(size=(HIGH, WIDE)), reach, mode="wrap")
-    return found / found.std()
+    smooth = gaussian_filter(random.normal(size=(HIGH, WIDE)), reach, mode="wrap")
+    return smooth / smooth.std()
 
 
 def soft(value: np.ndarray, width: float) -> np.ndarray:
@@ -180,21 +178,21 @@ def soft(value: np.ndarray, width: float) -> np.ndarray:
     return np.clip(value / width + 0.5, 0, 1)
 
 
-def thinned(points: np.ndarray, gap: float) -> np.ndarray:
+def thin_out(points: np.ndarray, gap: float) -> np.ndarray:
     """Points that are no closer to each other than a gap."""
-    tree, kept = cKDTree(points), np.ones(len(points), bool)
+    tree, keep = cKDTree(points), np.ones(len(points), bool)
     for index in range(len(points)):
-        if kept[index]:
+        if keep[index]:
             for other in tree.query_ball_point(points[index], gap):
-                kept[other] &= other <= index
-    return points[kept]
+                keep[other] &= other <= index
+    return points[keep]
 
 
-def blended(colors: tuple[str, ...], share: np.ndarray | float) -> np.ndarray:
+def blend(colors: tuple[str, ...], share: np.ndarray | float) -> np.ndarray:
     """Colors on the way from the first, at 0, to the last, at 1."""
-    known = np.array([[int(one[at : at + 2], 16) / 255 for at in (1, 3, 5)] for one in colors])
-    places = np.linspace(0, 1, len(known))
-    return np.stack([np.interp(share, places, known[:, band]) for band in range(3)], -1)
+    known = np.array([[int(code[at : at + 2], 16) / 255 for at in (1, 3, 5)] for code in colors])
+    shares = np.linspace(0, 1, len(known))
+    return np.stack([np.interp(share, shares, known[:, band]) for band in range(3)], -1)
 
 
 SHELF: dict[str, tuple[Callable[[], Image], str, str]] = {

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 
+from demo_painting import paint
+
 import impasto
-from impasto.demo.painting import paint
-from impasto.demo.photograph import photograph
+from impasto.demo import photograph
 from impasto.images.resize import fit_longest_side, resize
 from impasto.presets import PRESETS, THUMBNAILS
 

@@ -3,7 +3,7 @@
 import sys
 
 import impasto
-from impasto.demo.photograph import photograph
+from impasto.demo import photograph
 from impasto.denoise_figures import denoise_figure
 from impasto.figures import save_figure
 

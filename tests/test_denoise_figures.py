@@ -5,8 +5,9 @@ import PIL.Image
 import pytest
 import torch
 
-from impasto.denoise_figures import denoise_figure, pair_figure
-from impasto.denoising.pairs import pair_downsampled
+import impasto
+from impasto.denoise_figures import denoise_figure, pair_figure, result_figure
+from impasto.denoising.zs_n2n import pair_downsample
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.stack import array_stack
 from impasto.metrics import psnr
@@ -39,8 +40,8 @@ def test_closeness_is_that_of_values_as_drawn():
     noisy = clean + 0.3 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
     figure = denoise_figure(clean, noisy, 0.9 * clean)
     assert titles(figure) == ["truth", "noisy", "denoised"]
-    found = psnr(clean, noisy.clamp(0, 1)), psnr(clean, 0.9 * clean)
-    assert notes(figure) == [f"PSNR {value:.2f} dB" for value in found]
+    values = psnr(clean, noisy.clamp(0, 1)), psnr(clean, 0.9 * clean)
+    assert notes(figure) == [f"PSNR {value:.2f} dB" for value in values]
     for drawn, given in zip(images(figure), (clean, noisy, 0.9 * clean), strict=True):
         assert (drawn == given.clamp(0, 1).permute(1, 2, 0).numpy()).all()
 
@@ -88,7 +89,7 @@ def test_pairs_are_the_downsampled_views():
     figure = pair_figure(noisy)
     assert titles(figure) == ["noisy", "first view", "second view"]
     assert notes(figure) == ["12 × 17", "6 × 9", "6 × 9"]
-    for drawn, view in zip(images(figure)[1:], pair_downsampled(noisy[None]), strict=True):
+    for drawn, view in zip(images(figure)[1:], pair_downsample(noisy[None]), strict=True):
         assert (drawn == view[0].permute(1, 2, 0).numpy()).all()
 
 
@@ -122,7 +123,7 @@ def test_the_middle_plane_stands_for_a_stack_and_the_mean_for_many_channels():
     data = np.zeros((3, 5, 16, 16), np.uint16)
     data[1, 2] = 65_535
     stack = array_stack(data, "ZCYX")
-    cleaned = torch.stack([stack.plane(index) for index in stack.planes()])
+    cleaned = torch.stack([stack.read_plane(index) for index in stack.plane_indices()])
     before, after = images(denoise_figure(None, stack, cleaned))
     np.testing.assert_allclose(before, 0.2, rtol=1e-6)
     assert (before == after).all()
@@ -134,6 +135,18 @@ def test_files_and_opacity_are_taken(tmp_path):
     first, second = images(denoise_figure(None, tmp_path / "a.png", seen))
     np.testing.assert_allclose(first, 0.2, rtol=1e-6)
     assert (second == 1).all()  # paper shows through
+
+
+def test_a_result_is_drawn_with_its_opacity_or_on_its_own_scale():
+    noisy = torch.rand(3, 12, 12, generator=torch.Generator().manual_seed(0))
+    source = Image(noisy, ImageMetadata(alpha=torch.zeros(12, 12)))
+    figure = result_figure(impasto.denoise(source, sigma=0.1), noisy)
+    assert titles(figure) == ["truth", "noisy", "denoised"]
+    assert (images(figure)[1] == 1).all()  # paper shows through
+    measured = impasto.denoise(100 + 4000 * noisy[0].numpy(), sigma=100.0)
+    before, after = images(result_figure(measured))
+    assert (after.min(), after.max()) == (0, 1)
+    assert before.min() == 0
 
 
 def test_a_grey_truth_goes_with_colors():

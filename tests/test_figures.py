@@ -88,6 +88,18 @@ def test_curves_are_the_losses():
     assert walls == [11, 21]
 
 
+def test_other_losses_are_drawn_by_their_names_too():
+    usual = {"total": 9.0, "content": 1.0, "style": 2.0}
+    history = [Losses(usual), Losses(**usual, tv=3.0), Losses(**usual, tv=2.0, temporal=4.0)]
+    axes = loss_curve(history).axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines) == ["total", "style", "content", "tv", "temporal"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(lines)
+    assert list(lines["tv"].get_ydata())[1:] == [3.0, 2.0]
+    assert math.isnan(lines["tv"].get_ydata()[0])
+    assert len({line.get_color() for line in axes.lines}) == 5
+
+
 @pytest.mark.parametrize(
     "history",
     [

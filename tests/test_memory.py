@@ -18,9 +18,9 @@ SOURCES = Path(memory.__file__).parents[1]
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A machine with 64 GiB free whose control groups a test makes up."""
-    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
-    monkeypatch.setattr(memory, "_address_space", list)
+    monkeypatch.setattr(memory, "_CGROUP_ROOT", tmp_path / "groups")
+    monkeypatch.setattr(memory, "_PROCESS_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "_address_space_headroom", list)
     available = SimpleNamespace(available=64 * GIB)
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: available)
 
@@ -107,6 +107,26 @@ def test_held_grows_with_what_is_held():
     before = memory.used_bytes()
     kept = torch.ones(16 * 2**20)
     assert memory.used_bytes() - before > 0.8 * 4 * kept.numel()
+
+
+@pytest.mark.parametrize(("limit", "gib"), [("auto", 3 + 0.8 * 5), (4, 4), (7.5, 7.5), (100, 8)])
+def test_a_budget_is_the_limit_or_what_is_free_less_a_reserve(limit, gib, monkeypatch):
+    monkeypatch.setattr(memory, "used_bytes", lambda device: 3 * GIB)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 5 * GIB)
+    assert memory.memory_budget(limit) == gib * GIB
+
+
+def test_where_memory_runs_out_a_smaller_attempt_follows():
+    sizes = [4, 2, 1]
+
+    def attempt():
+        if sizes[0] > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
+        return sizes[0]
+
+    assert memory.within_memory(attempt, lambda: sizes.remove(sizes[0])) == 1
+    with pytest.raises(ValueError, match="another"):
+        memory.within_memory(lambda: int("another"), pytest.fail)
 
 
 @pytest.mark.parametrize(

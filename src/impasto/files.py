@@ -1,8 +1,9 @@
-"""Check output paths before the work; write files atomically after it."""
+"""Check output paths before the work, write files atomically after it, and hash files."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -19,17 +20,17 @@ def check_writable(
 
     Args:
         path: where to write.
-        overwrite: whether a file that is already there may be replaced.
+        overwrite: allow a file that exists to be replaced.
         inputs: images read by the same run; paths among them may not be written to, not even
-            with `overwrite`. Anything else among them is passed over.
-        name: what errors call the place.
+            with `overwrite`. Anything else among them is ignored.
+        name: the argument's name in errors.
 
     Returns:
         The path.
 
     Raises:
-        ImageError: the folder is missing or cannot be written, or the file is an input, or is
-            there already.
+        ImageError: the folder is missing or cannot be written, or the file is an input, or
+            exists.
 
     Example:
         >>> check_writable("missing/row.pdf", name="figure")  # doctest: +ELLIPSIS
@@ -43,7 +44,7 @@ def check_writable(
                 f"`{name}` must be a file, got the folder {path}; add a name such as out.png"
             )
         for other in inputs:
-            if isinstance(other, str | Path) and _same(target, Path(other)):
+            if isinstance(other, str | Path) and _is_same_file(target, Path(other)):
                 raise ImageError(
                     f"`{name}` must not be one of the inputs, got {path}; choose another name"
                 )
@@ -53,46 +54,46 @@ def check_writable(
                     f"`{name}` must be a file, got {path}, a device; choose another name"
                 )
             if not overwrite:
-                raise ImageError(_taken(target, name))
+                raise ImageError(_file_exists(target, name))
         real = Path(os.path.realpath(target))
         if not real.parent.is_dir():
             raise ImageError(
                 f"`{name}` must be in a folder that exists, got {path}; create {real.parent} first"
             )
-        _probe(real)
+        _try_creating(real)
     except OSError as error:
         raise ImageError(_unwritable(target, error, name)) from error
     return target
 
 
 def ensure_directory(folder: str | Path, name: str = "folder") -> Path:
-    """Make a folder where it is missing, and make sure that files can be written in it.
+    """Create a folder if it is missing, and make sure that files can be written in it.
 
     Args:
-        folder: the folder; those above it are made too.
-        name: what errors call it.
+        folder: the folder; missing parents are created too.
+        name: the argument's name in errors.
 
     Returns:
         The folder.
 
     Raises:
-        ImageError: a file stands there, or the folder cannot be made or written.
+        ImageError: the path is a file, or the folder cannot be created or written.
     """
-    place = Path(folder)
+    path = Path(folder)
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        _probe(place / "probe")
+        path.mkdir(parents=True, exist_ok=True)
+        _try_creating(path / "probe")
     except (FileExistsError, NotADirectoryError):
         raise ImageError(
             f"`{name}` must be a folder, got {folder}, where a file stands; choose another name"
         ) from None
     except OSError as error:
-        raise ImageError(_unwritable(place, error, name)) from None
-    return place
+        raise ImageError(_unwritable(path, error, name)) from None
+    return path
 
 
 def write_atomically(data: bytes, target: Path, *, overwrite: bool) -> Path:
-    """Put a file's bytes at a path in one step, leaving nothing behind where that fails."""
+    """Write a file in one step; nothing is left behind if that fails."""
     with atomic_path(target, overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
     return target
@@ -107,21 +108,21 @@ def atomic_path(
     name: str = "output",
     way_out: str = "choose another",
 ) -> Iterator[Path]:
-    """Put a file at a path in one step, leaving nothing behind where that fails.
+    """Provide a temporary path that becomes a file in one step; nothing is left behind on failure.
 
     Args:
-        target: where the file goes in the end.
-        overwrite: whether a file that is already there is replaced.
-        mark: what the temporary name begins with, behind `.impasto-`.
-        name: what errors call the target.
-        way_out: what to do where it cannot be written.
+        target: the file's path in the end.
+        overwrite: replace a file that exists.
+        mark: start of the temporary name, after `.impasto-`.
+        name: the target's name in errors.
+        way_out: the end of the error if it cannot be written.
 
     Returns:
-        A context manager that gives a temporary name beside the target, to be written inside; at
-        its end the file is on disk and takes the target's place.
+        A context manager with a temporary path next to the target, to be written in its block; at
+        the end the file is flushed to disk and takes the target's place.
 
     Raises:
-        ImageError: the place cannot be written, or holds a file and `overwrite` is False.
+        ImageError: the path cannot be written, or exists and `overwrite` is False.
     """
     real = Path(os.path.realpath(target))
     temporary = _temporary(real, mark)
@@ -132,9 +133,9 @@ def atomic_path(
         if overwrite:
             os.replace(temporary, real)
         else:
-            _claim(temporary, real)
+            _move_to_free_path(temporary, real)
     except FileExistsError as error:
-        raise ImageError(_taken(target, name)) from error
+        raise ImageError(_file_exists(target, name)) from error
     except OSError as error:
         raise ImageError(_unwritable(target, error, name, way_out)) from error
     finally:
@@ -142,39 +143,45 @@ def atomic_path(
             temporary.unlink()
 
 
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal digits; OSError if it is unreadable."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def stale_temporary_files(folder: Path, mark: str) -> Iterator[Path]:
-    """The temporary files with a mark that killed processes left in a folder."""
+    """List the temporary files with a mark that killed processes left in a folder."""
     return folder.glob(f".impasto-{mark}*.tmp")
 
 
-def _same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to the same file, whether or not it exists."""
+def _is_same_file(path: Path, other: Path) -> bool:
+    """Return True if two paths lead to the same file, which need not exist."""
     with contextlib.suppress(OSError, ValueError):
-        if os.path.samefile(one, other):
+        if os.path.samefile(path, other):
             return True
-    return os.path.realpath(one) == os.path.realpath(other)
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
-def _probe(target: Path) -> None:
-    """Create and remove a file beside the target: permissions alone do not tell."""
+def _try_creating(target: Path) -> None:
+    """Create and remove a file next to the target: permissions alone are no proof."""
     temporary = _temporary(target)
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     temporary.unlink()
 
 
 def _temporary(target: Path, mark: str = "") -> Path:
-    """A name beside the target that nothing else uses."""
+    """Return a path next to the target that nothing else uses."""
     return target.with_name(f".impasto-{mark}{secrets.token_hex(8)}.tmp")
 
 
-def _claim(temporary: Path, target: Path) -> None:
-    """Move a file to a path that must be free, even if another process wants it too."""
+def _move_to_free_path(temporary: Path, target: Path) -> None:
+    """Move a file to a path that must be free, even if another process creates it meanwhile."""
     try:
         os.link(temporary, target)
     except FileExistsError:
         raise
     except OSError:
-        # No hard links on this file system: take the name first, then move onto it.
+        # No hard links on this file system: create the name first, then replace it.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         try:
             os.replace(temporary, target)
@@ -183,8 +190,8 @@ def _claim(temporary: Path, target: Path) -> None:
             raise
 
 
-def _taken(target: Path, name: str = "output") -> str:
-    """The sentence for a file that is already there."""
+def _file_exists(target: Path, name: str = "output") -> str:
+    """Word the error for a file that exists."""
     return (
         f"`{name}` must be a new file, got {target}, which exists; "
         "choose another name, or allow it to be overwritten"
@@ -194,6 +201,6 @@ def _taken(target: Path, name: str = "output") -> str:
 def _unwritable(
     target: Path, error: OSError, name: str = "output", way_out: str = "choose another"
 ) -> str:
-    """The sentence for a place that cannot be written."""
-    why = (error.strerror or str(error)).lower()
-    return f"`{name}` must be a place that can be written, got {target}: {why}; {way_out}"
+    """Word the error for a path that cannot be written."""
+    reason = (error.strerror or str(error)).lower()
+    return f"`{name}` must be a place that can be written, got {target}: {reason}; {way_out}"

@@ -1,4 +1,4 @@
-"""How close two pictures are, in numbers: PSNR and SSIM."""
+"""Image metrics: PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from impasto.images.read import open_image
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -16,10 +18,10 @@ WINDOW = 11
 
 
 def psnr(a: Any, b: Any) -> float:
-    """Peak signal-to-noise ratio: how little two pictures differ, pixel by pixel.
+    """Return the peak signal-to-noise ratio of two pictures, pixel by pixel.
 
-    10 log10(1 / MSE) with a peak of 1, over all values of all channels, in float64. It sees only
-    differences of value: a shift by one pixel costs as much as noise of the same size.
+    It is 10 log10(1 / MSE) with a peak of 1, over all values of all channels, in float64. Only
+    differences of value count: a shift by one pixel costs as much as noise of the same size.
 
     Args:
         a: one picture, (C, H, W) in [0, 1], as a tensor or array of floats; or anything that
@@ -47,10 +49,10 @@ def psnr(a: Any, b: Any) -> float:
 
 
 def ssim(a: Any, b: Any) -> float:
-    """Structural similarity: how alike two pictures look in brightness, contrast and structure.
+    """Return the structural similarity of two pictures: brightness, contrast and structure.
 
-    The index of Wang et al.: Gaussian windows of 11 pixels (sigma 1.5), population covariances,
-    K1 = 0.01, K2 = 0.03, a data range of 1; the mean over the picture and its channels.
+    It is the index of Wang et al., averaged over the picture and its channels: Gaussian windows of
+    11 pixels (sigma 1.5), population covariances, K1 = 0.01, K2 = 0.03, a data range of 1.
 
     Args:
         a: one picture, (C, H, W) in [0, 1], as a tensor or array of floats; or anything that
@@ -99,12 +101,12 @@ def ssim(a: Any, b: Any) -> float:
 
 
 def _pair(a: Any, b: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both pictures as (C, H, W) float64, refused where they cannot be compared."""
+    """Return both pictures as (C, H, W) float64; refuse them if they cannot be compared."""
     first, second = channels_first(a, "a"), channels_first(b, "b")
     if first.shape != second.shape:
         raise ValueError(
-            f"`b` must have the size of `a`, {_spoken(first.shape)}, got {_spoken(second.shape)}; "
-            "resize or convert one of them first"
+            f"`b` must have the size of `a`, {describe_shape(first.shape)}, "
+            f"got {describe_shape(second.shape)}; resize or convert one of them first"
         )
     for name, values in (("a", first), ("b", second)):
         if not np.isfinite(values).all():
@@ -113,19 +115,22 @@ def _pair(a: Any, b: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def channels_first(source: Any, name: str) -> NDArray[np.float64]:
-    """(C, H, W) float64 of anything that holds a picture."""
+    """Return (C, H, W) float64 from a float tensor or array, or anything `open_image` reads."""
     if isinstance(source, torch.Tensor) and source.ndim == 3 and source.is_floating_point():
         return source.detach().cpu().double().numpy()
     if isinstance(source, np.ndarray) and source.ndim == 3 and source.dtype.kind == "f":
         channels_last = source.shape[-1] in (1, 3, 4) and source.shape[0] not in (1, 3, 4)
-        if not channels_last:  # floats shaped (H, W, C) are for `open_image` to turn round
+        if not channels_last:  # `open_image` transposes floats of (H, W, C)
             return source.astype(np.float64)
-    from impasto.images.read import open_image
-
     return open_image(source, name=name).pixels.double().numpy()
 
 
-def _spoken(shape: tuple[int, ...]) -> str:
-    """A shape (C, H, W) in words."""
+def describe_shape(shape: tuple[int, ...]) -> str:
+    """Write a shape (C, H, W) in words.
+
+    Example:
+        >>> describe_shape((1, 20, 30))
+        '30 × 20 pixels in 1 channel'
+    """
     channels, height, width = shape
     return f"{width} × {height} pixels in {channels} channel{'s' if channels != 1 else ''}"

@@ -1,4 +1,4 @@
-"""Watching a run in a notebook: a bar, the picture coming into being, and a way to stop."""
+"""Watch a run in a notebook: a progress bar, a preview, and a way to stop."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from impasto.images.resize import thumbnail
+from impasto.images.write import encode
 from impasto.result import Step
 
-_EVERY = 0.25  # seconds at least between two looks
-_PREVIEW = 384  # pixels of the preview's longer side, at most
-_PREVIEW_EVERY = 2.0  # seconds at least between two previews
+_INTERVAL = 0.25  # seconds at least between two updates
+_PREVIEW_SIDE = 384  # pixels of the preview's longer side, at most
+_PREVIEW_INTERVAL = 2.0  # seconds at least between two previews
 
 
 class Watch:
-    """An `on_step` that shows a run: in a notebook as a live bar, elsewhere as a line on stderr.
+    """A progress display for `on_step`: a live bar in a notebook, elsewhere a line on stderr.
 
     Args:
-        preview: whether to show the picture as it comes into being, where pictures can be shown.
+        preview: show the image so far as well, in a notebook.
 
     Attributes:
-        steps: how many evaluations were seen.
+        steps: number of evaluations so far.
 
     Example:
         >>> import torch
@@ -39,49 +41,48 @@ class Watch:
         self.preview = preview
         self.steps = 0
         self._stopped = False
-        self._shown = self._pictured = -float("inf")
-        self._picture = ""
-        self._show = _display() or _line
+        self._last_update = self._last_preview = -float("inf")
+        self._preview_html = ""
+        self._show = _notebook_display() or _show_line
 
     def __call__(self, step: Step) -> None:
-        """Show a step; ends the run where that was asked for."""
+        """Show a step; end the run if `stop` was called."""
         self.steps += 1
-        now, ends = time.perf_counter(), step.evaluation >= step.evaluations
-        if ends or now - self._shown >= _EVERY:
-            self._shown = now
-            wants = self.preview and self._show is not _line
-            if wants and (ends or now - self._pictured >= _PREVIEW_EVERY):
-                self._pictured = now
-                self._picture = _preview(step)
-            self._show(_words(step), step.evaluation / step.evaluations, self._picture, ends)
+        now, finished = time.perf_counter(), step.evaluation >= step.evaluations
+        if finished or now - self._last_update >= _INTERVAL:
+            self._last_update = now
+            previews = self.preview and self._show is not _show_line
+            if previews and (finished or now - self._last_preview >= _PREVIEW_INTERVAL):
+                self._last_preview = now
+                self._preview_html = _preview_html(step)
+            progress = step.evaluation / step.evaluations
+            self._show(_describe(step), progress, self._preview_html, finished)
         if self._stopped:
             raise StopIteration
 
     def stop(self) -> None:
-        """End the run after its next evaluation and keep the best picture so far.
+        """End the run after its next evaluation and keep the best image so far.
 
-        Call it from another cell, thread or button; a run that is not there yet ends as it begins.
+        Call it from another cell, thread or button; a run that has not begun ends as it begins.
         """
         self._stopped = True
 
 
-def _words(step: Step) -> str:
-    """A step in words."""
-    pace = step.seconds / max(1, step.evaluation)
-    left = max(0.0, step.left * pace)
+def _describe(step: Step) -> str:
+    seconds_left = max(0.0, step.left * step.seconds / max(1, step.evaluation))
     loss = "" if step.losses is None else f"   loss {step.losses['total']:.4g}"
     size = f"{step.size[0]} × {step.size[1]}"
-    return f"{step.evaluation} of {step.evaluations}   {size}{loss}   {left:.0f} s left"
+    return f"{step.evaluation} of {step.evaluations}   {size}{loss}   {seconds_left:.0f} s left"
 
 
-def _line(words: str, share: float, picture: str, ends: bool) -> None:
+def _show_line(text: str, progress: float, preview: str, finished: bool) -> None:
     """Write one line on stderr over the last one."""
-    sys.stderr.write(f"\r{words}\x1b[K" + ("\n" if ends else ""))
+    sys.stderr.write(f"\r{text}\x1b[K" + ("\n" if finished else ""))
     sys.stderr.flush()
 
 
-def _display() -> Callable[[str, float, str, bool], None] | None:
-    """What shows a step in a notebook; None where there is none."""
+def _notebook_display() -> Callable[[str, float, str, bool], None] | None:
+    """Return a function that shows a step in a notebook; None outside of notebooks."""
     shell: Any = None
     if ipython := sys.modules.get("IPython"):
         shell = ipython.get_ipython()
@@ -91,11 +92,11 @@ def _display() -> Callable[[str, float, str, bool], None] | None:
 
     handle: Any = None
 
-    def show(words: str, share: float, picture: str, ends: bool) -> None:
+    def show(text: str, progress: float, preview: str, finished: bool) -> None:
         nonlocal handle
         page = HTML(
-            f'<div><progress value="{share:.4f}" max="1" style="width:24em"></progress> '
-            f"<code>{words}</code></div>{picture}"
+            f'<div><progress value="{progress:.4f}" max="1" style="width:24em"></progress> '
+            f"<code>{text}</code></div>{preview}"
         )
         if handle is None:
             handle = display(page, display_id=True)
@@ -105,13 +106,8 @@ def _display() -> Callable[[str, float, str, bool], None] | None:
     return show
 
 
-def _preview(step: Step) -> str:
-    """The present picture as an element of a page."""
-    from impasto.images.resize import fit_longest_side, resize
-    from impasto.images.write import encode
-
-    pixels = step.picture()
-    high, wide = pixels.shape[1:]
-    small = resize(pixels, fit_longest_side((wide, high), min(_PREVIEW, max(wide, high))))
-    data = base64.b64encode(encode(small, "jpeg", quality=85)).decode()
-    return f'<img alt="the painting so far" src="data:image/jpeg;base64,{data}">'
+def _preview_html(step: Step) -> str:
+    """Return the image so far as an HTML element."""
+    data = encode(thumbnail(step.picture(), _PREVIEW_SIDE), "jpeg", quality=85)
+    text = base64.b64encode(data).decode()
+    return f'<img alt="the painting so far" src="data:image/jpeg;base64,{text}">'

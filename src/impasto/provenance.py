@@ -20,7 +20,8 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 class Input(BaseModel):
     """A file, by its name and the hash of its bytes; never by its folder."""
 
-    model_config = _STRICT
+    # An `images.image.SourceFile` is an input as it is, so that images know nothing of provenance.
+    model_config = _STRICT | ConfigDict(from_attributes=True)
 
     name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]{1,255}$")] | None = Field(
         None, description="the file's name without its folder; null where it had none"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from impasto.files import file_sha256
 from impasto.images.open_input import open_input
-from impasto.images.read import ImageSource, open_image
-from impasto.images.source_files import file_sha256, read_with
+from impasto.images.read import ImageSource, open_image, read_with
 from impasto.methods import METHODS
 from impasto.provenance import (
     MAX_BYTES,

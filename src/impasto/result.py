@@ -164,7 +164,7 @@ class Diagnosis:
             the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
             which no method here takes away; or `clean`.
         sigma: typical standard deviation in each channel: 1 being white for pictures, in
-            `Stack.plane`'s numbers for measured data.
+            `Stack.read_plane`'s numbers for measured data.
         gain: variance for each unit of light, of Poisson-Gaussian noise; None of other kinds.
         correlation: of a pixel's noise with its direct neighbors', −1 to 1.
         clipped: whether noisy values were cut off at the dark end, and at the light end.
@@ -185,23 +185,22 @@ class Diagnosis:
 
 @dataclass(frozen=True, eq=False)
 class DenoiseResult:
-    """A cleaned picture, the noise that was taken away, and how much of it comes back.
+    """A denoised picture, the noise that was removed, and how much of it comes back.
 
     A picture is (C, H, W); data with other axes than space and channels is (planes, C, H, W).
 
     Attributes:
-        noisy: what was given, float32 on the CPU: in [0, 1] for pictures, in `Stack.plane`'s
+        noisy: the input, float32 on the CPU: in [0, 1] for pictures, in `Stack.read_plane`'s
             numbers for measured data.
-        clean: the same without any of the noise found.
-        source: what the picture's file carried besides, or the stack the planes came from.
+        clean: the same without any of the estimated noise.
+        source: metadata of the picture's file, or the stack of the planes.
         recipe: every option the run used; its `strength` and `chroma` make `pixels`.
-        method: the method that ran: `auto` is settled here.
-        diagnosis: what noise was found: in all planes where they are cleaned jointly, else in the
-            first.
+        method: the method that ran, never `auto`.
+        diagnosis: the noise of all planes if they were denoised jointly, otherwise of the first.
         seconds: wall time of the run.
         device: where it ran, such as `cpu` or `cuda:0`.
         stopped: whether `on_step` ended the run early.
-        inputs: what it was made from: name and hash of the file.
+        inputs: name and hash of the input file.
     """
 
     noisy: Tensor
@@ -217,12 +216,12 @@ class DenoiseResult:
 
     @property
     def pixels(self) -> Tensor:
-        """The picture with the recipe's share of the noise taken away, like `noisy`."""
+        """Return the picture without the recipe's share of the noise, of the shape of `noisy`."""
         return blend_strength(self.noisy, self.clean, self.recipe)
 
     @property
     def metadata(self) -> ImageMetadata:
-        """What goes into a picture's file besides the pixels; of measured data, its depth."""
+        """Return the metadata of a picture's file; of measured data, its bit depth."""
         from impasto.images.image import ImageMetadata
 
         if isinstance(self.source, ImageMetadata):
@@ -231,35 +230,35 @@ class DenoiseResult:
 
     @property
     def residual(self) -> Tensor:
-        """The noise that was taken away: `noisy` less `pixels`."""
+        """Return the noise that was removed: `noisy` minus `pixels`."""
         return self.noisy - self.pixels
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Return (width, height) in pixels."""
         return self.noisy.shape[-1], self.noisy.shape[-2]
 
     def at(
         self, strength: float | None = None, chroma: float | Literal["same"] | None = None
     ) -> DenoiseResult:
-        """The same result with another share of the noise taken away; nothing is computed again.
+        """Return the same result without another share of the noise; nothing is computed again.
 
         Args:
-            strength: share of the noise in the light, 0 to 1, and in the colors where `chroma` is
-                `same`; None leaves it.
-            chroma: share of the noise in the colors, 0 to 1; None leaves it.
+            strength: share of the noise in the light, 0 to 1, and in the colors if `chroma` is
+                `same`; None leaves it as it is.
+            chroma: share of the noise in the colors, 0 to 1; None leaves it as it is.
 
         Raises:
             ValueError: a share out of range.
         """
-        wanted = {"strength": strength, "chroma": chroma}
-        changed = {name: value for name, value in wanted.items() if value is not None}
-        return replace(self, recipe=validate(type(self.recipe), dict(self.recipe) | changed))
+        options = {"strength": strength, "chroma": chroma}
+        changes = {name: value for name, value in options.items() if value is not None}
+        return replace(self, recipe=validate(type(self.recipe), dict(self.recipe) | changes))
 
     def array(self) -> np.ndarray:
-        """The result as the input's own kind of data: its axes, type, byte order and range.
+        """Return the result as the input's kind of data: its axes, type, byte order and range.
 
-        Pictures that are no measured data give (H, W, C) of uint8, or uint16 where they had more.
+        Pictures that are not measured data give (H, W, C) of uint8, or uint16 if they had more.
         """
         from impasto.images.stack import to_source_array
 
@@ -269,43 +268,84 @@ class DenoiseResult:
         """Write the result, with its recipe inside, whole or not at all.
 
         Args:
-            path: where to; for measured data a TIFF like the one it came from.
+            path: the file to write; for measured data a TIFF like its source.
             overwrite: replace a file that is already there.
 
         Returns:
             The path written.
 
         Raises:
-            ImageError: the place cannot be written, or holds a file and `overwrite` is False.
+            ImageError: the path cannot be written, or holds a file and `overwrite` is False.
             ValueError: the ending names no format that impasto writes, or none for such data.
         """
         from impasto.images.image import ImageMetadata
         from impasto.images.tiff_write import write_stack
         from impasto.images.write import save
 
-        record = self.provenance().model_dump_json()
+        recipe = self.provenance().model_dump_json()
         if isinstance(self.source, ImageMetadata):
-            return save(self.pixels, path, metadata=self.source, recipe=record, overwrite=overwrite)
+            return save(self.pixels, path, metadata=self.source, recipe=recipe, overwrite=overwrite)
         planes = self.pixels.reshape(-1, *self.noisy.shape[-3:])
-        return write_stack(path, self.source, planes, recipe=record, overwrite=overwrite)
+        return write_stack(path, self.source, planes, recipe=recipe, overwrite=overwrite)
+
+    def save_residual(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the noise that was removed, whole or not at all.
+
+        Args:
+            path: the file to write. A .tif stores the signed values in 32-bit floats, 1 being
+                white, or in the measured data's own numbers. Another format stores 0.5 more, so
+                that no noise is mid-gray, and clips what does not fit.
+            overwrite: replace a file that is already there.
+
+        Returns:
+            The path written.
+
+        Raises:
+            ImageError: the path cannot be written, or holds a file and `overwrite` is False.
+            ValueError: the ending names no format that impasto writes, or none for several planes.
+        """
+        from impasto.images.image import ImageMetadata
+        from impasto.images.stack import array_stack
+        from impasto.images.tiff_write import write_stack
+        from impasto.images.write import save
+
+        residual = self.residual
+        measured = not isinstance(self.source, ImageMetadata)
+        tiff = Path(path).suffix.lower() in (".tif", ".tiff")
+        if residual.ndim > 3 and not tiff:
+            raise ValueError(
+                f"`path` must end in .tif or .tiff for {len(residual)} planes, got {path}; "
+                "rename it"
+            )
+        if not tiff:
+            metadata = ImageMetadata(bits=self.metadata.bits)
+            return save(0.5 + residual, path, metadata=metadata, overwrite=overwrite)
+        values = residual / self.source.unit if measured else residual
+        axes = "ZYXS" if residual.ndim > 3 else "YXS"
+        array = values.movedim(-3, -1)  # (..., C, H, W) -> (..., H, W, C)
+        if array.shape[-1] == 1:
+            axes, array = axes[:-1], array[..., 0]
+        stack = array_stack(array.numpy(), axes)
+        planes = values.reshape(-1, *values.shape[-3:])
+        return write_stack(path, stack, planes, overwrite=overwrite)
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """Return a PNG of the first plane, for notebooks."""
         from impasto.images.image import ImageMetadata
         from impasto.images.write import encode
 
         pixels = self.pixels if self.pixels.ndim == 3 else self.pixels[0]
-        if len(pixels) not in (1, 3):  # channels that are no colors
+        if len(pixels) not in (1, 3):  # the channels are not colors
             pixels = pixels[:1]
         if not isinstance(self.source, ImageMetadata):
             pixels = pixels / pixels.abs().max().clamp(min=1e-12)
         return encode(pixels.clamp(0, 1), ".png")
 
     def provenance(self, output: Output | None = None) -> Provenance:
-        """The whole account of how the data was cleaned, as it is stored inside its file.
+        """Return how the data was denoised, as it is stored in its file.
 
         Args:
-            output: how the file is written; None leaves all to the writer.
+            output: how the file is written; None for the writer's defaults.
         """
         return Provenance(
             method="denoise",

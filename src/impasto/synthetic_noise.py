@@ -1,4 +1,4 @@
-"""Noise to measure denoisers with, added to a clean picture."""
+"""Add synthetic noise to a clean picture, to measure denoisers with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from impasto.metrics import channels_first
 def add_noise(
     picture: Any, *, gaussian: float | None = None, poisson: float | None = None, seed: int = 0
 ) -> Tensor:
-    """A picture with noise of a known kind.
+    """Add noise of a known kind to a picture.
 
     Args:
         picture: (C, H, W) floats, 1 being white, or anything that `open_image` reads.

@@ -95,10 +95,10 @@ NETWORK = {
         "texture": lambda *_, **__: None,
         "plan_texture": lambda *_, **__: None,
     },
-    "impasto.demo.run": {"demo": demo},
+    "impasto.demo": {"demo": demo},
     "impasto.device": {
         "select_device": lambda device: torch.device("cpu"),
-        "select_precision": lambda device, wanted="auto": torch.float32,
+        "select_precision": lambda device, precision="auto": torch.float32,
     },
     "impasto.vgg.weights": {"load_weights": lambda weights="oxford": {}},
 }

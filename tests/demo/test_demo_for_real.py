@@ -5,7 +5,7 @@ import json
 import pytest
 
 from impasto.cli.main import main
-from impasto.demo.run import FILES
+from impasto.demo import FILES
 from impasto.images.read import describe_image, open_image
 
 

@@ -180,6 +180,30 @@ def test_opacity_and_recipe_go_into_the_file(tmp_path):
     assert recipe.strength == 0.5
 
 
+def test_the_residual_is_written_as_signed_numbers_or_around_mid_gray(tmp_path):
+    noisy = gaussian(drawing(3, 24)).clamp(0, 1)
+    result = impasto.denoise(Image(noisy), sigma=0.1, strength=0.5)
+    written = impasto.denoise(result.save_residual(tmp_path / "noise.tif"), strength=0).pixels
+    assert torch.equal(written, result.residual)
+    seen = impasto.open_image(result.save_residual(tmp_path / "noise.png")).pixels
+    assert torch.allclose(seen, (0.5 + result.residual).clamp(0, 1), atol=0.51 / 255)
+    with pytest.raises(impasto.ImageError, match="which exists"):
+        result.save_residual(tmp_path / "noise.png")
+
+
+def test_the_residual_of_measured_data_is_in_its_own_numbers(tmp_path):
+    noise = np.random.default_rng(0).normal(size=(3, 24, 24)) * 40
+    stack = (500 + noise).clip(0).astype("<u2")
+    result = impasto.denoise(stack, axes="TYX", sigma=40 / 65535)
+    path = result.save_residual(tmp_path / "noise.tif")
+    written = impasto.denoise(path, axes="TYX", strength=0).array()
+    assert written.dtype == np.float32
+    difference = stack.astype(float) - result.array()
+    assert np.abs(written - difference).max() <= 0.5 + 1e-3
+    with pytest.raises(ValueError, match=r"`path` must end in \.tif or \.tiff for 3 planes"):
+        result.save_residual(tmp_path / "noise.png")
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 400), (400, 1), (1, 1, 3), (2, 2)])
 @pytest.mark.parametrize("options", [{}, {"sigma": 0.1}, {"method": "nl-wiener"}])
 def test_thin_and_tiny_pictures(shape, options):

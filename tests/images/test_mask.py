@@ -1,4 +1,4 @@
-"""Masks, folders of pictures and animations."""
+"""Masks, folders of images, and animations."""
 
 import numpy as np
 import PIL.Image
@@ -7,9 +7,9 @@ import torch
 
 from impasto.errors import ImageError
 from impasto.images.animation import write_animation
-from impasto.images.folder import image_files
 from impasto.images.image import Image
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
+from impasto.images.read import image_files
 
 
 def test_a_mask_is_the_brightness_and_opacity_of_its_picture(tmp_path):

@@ -7,40 +7,16 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from stack_makers import EXACT, copy_planes, random_data
 
 from impasto.images.stack import TYPES, array_stack
-
-EXACT = [name for name in TYPES if name not in ("uint32", "int32", "float64")]
-
-
-def measured(shape: tuple[int, ...], dtype: str, seed: int = 3) -> np.ndarray:
-    """Random numbers over the whole range of a type, its ends among them."""
-    rng = np.random.default_rng(seed)
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return rng.random(shape) < 0.5
-    if kind.kind == "f":
-        found = (rng.normal(size=shape) * 10.0 ** rng.integers(-3, 4, shape)).astype(kind)
-    else:
-        limits = np.iinfo(kind)
-        found = rng.integers(limits.min, limits.max, shape, kind.newbyteorder("="), True)
-        found.flat[:2] = limits.min, limits.max
-    return found.astype(kind)
-
-
-def returned(stack) -> np.ndarray:
-    """Every plane of a stack, taken and put back untouched."""
-    out = np.zeros(stack.shape, stack.dtype)
-    for index in stack.planes():
-        stack.put(out, index, stack.plane(index))
-    return out
 
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", EXACT)
 def test_untouched_planes_come_back_bit_for_bit(dtype, order):
-    data = measured((3, 2, 5, 7), np.dtype(dtype).newbyteorder(order).str)
-    out = returned(array_stack(data, axes="ZCYX"))
+    data = random_data((3, 2, 5, 7), np.dtype(dtype).newbyteorder(order).str)
+    out = copy_planes(array_stack(data, axes="ZCYX"))
     assert out.dtype == data.dtype
     assert out.tobytes() == data.tobytes()
 
@@ -48,13 +24,13 @@ def test_untouched_planes_come_back_bit_for_bit(dtype, order):
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", ["uint32", "int32", "float64"])
 def test_wider_numbers_come_back_in_their_type_with_24_bits(dtype, order):
-    data = measured((3, 5, 7), np.dtype(dtype).newbyteorder(order).str)
-    out = returned(array_stack(data, axes="TYX"))
+    data = random_data((3, 5, 7), np.dtype(dtype).newbyteorder(order).str)
+    out = copy_planes(array_stack(data, axes="TYX"))
     assert out.dtype == data.dtype
     error = np.abs(out.astype(float) - data.astype(float))
     assert (error <= np.abs(data.astype(float)) * 2.0**-23).all()
     small = (data % 2**24).astype(data.dtype) if dtype != "float64" else data.astype("f4")
-    again = returned(array_stack(small.astype(data.dtype), axes="TYX"))
+    again = copy_planes(array_stack(small.astype(data.dtype), axes="TYX"))
     assert again.tobytes() == small.astype(data.dtype).tobytes()
 
 
@@ -76,7 +52,7 @@ def test_wider_numbers_come_back_in_their_type_with_24_bits(dtype, order):
     ],
 )
 def test_one_is_the_largest_number_of_integers_and_one_of_floats(dtype, stored, value):
-    plane = array_stack(np.full((2, 3), stored, dtype)).plane(())
+    plane = array_stack(np.full((2, 3), stored, dtype)).read_plane(())
     assert plane.dtype == torch.float32
     assert plane.shape == (1, 2, 3)
     assert plane.flatten().tolist() == pytest.approx([value] * 6)
@@ -84,7 +60,7 @@ def test_one_is_the_largest_number_of_integers_and_one_of_floats(dtype, stored, 
 
 def test_eight_bits_are_the_numbers_that_a_picture_has():
     codes = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert torch.equal(array_stack(codes).plane(())[0], torch.from_numpy(codes).float() / 255)
+    assert torch.equal(array_stack(codes).read_plane(())[0], torch.from_numpy(codes).float() / 255)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +81,8 @@ def test_results_stay_in_the_bits_that_the_data_has(highest, ceiling):
     data[1, 2, 3] = highest
     stack = array_stack(data, axes="ZYX")
     assert stack.ceiling == ceiling
-    assert stack.numbers(torch.full((1, 8, 8), 2.0)).max() == ceiling
-    assert stack.numbers(torch.full((1, 8, 8), -2.0)).min() == 0
+    assert stack.to_dtype(torch.full((1, 8, 8), 2.0)).max() == ceiling
+    assert stack.to_dtype(torch.full((1, 8, 8), -2.0)).min() == 0
 
 
 @pytest.mark.parametrize(
@@ -115,47 +91,47 @@ def test_results_stay_in_the_bits_that_the_data_has(highest, ceiling):
 )
 def test_results_are_clipped_to_their_type(dtype, low, high):
     stack = array_stack(np.zeros((2, 2), dtype))
-    out = stack.numbers(torch.tensor([[[-9.0, 9.0], [0.0, 0.0]]]))
+    out = stack.to_dtype(torch.tensor([[[-9.0, 9.0], [0.0, 0.0]]]))
     assert out.tolist() == [[low, high], [0, 0]]
 
 
 def test_floats_are_clipped_to_what_is_finite_and_to_nothing_else():
     half = array_stack(np.zeros((1, 2), np.float16))
-    assert half.numbers(torch.tensor([[[1e9, -1e9]]])).tolist() == [[65504, -65504]]
+    assert half.to_dtype(torch.tensor([[[1e9, -1e9]]])).tolist() == [[65504, -65504]]
     single = array_stack(np.zeros((1, 2), np.float32))
-    assert single.numbers(torch.tensor([[[-5.0, 1e30]]])).tolist() == [[-5, np.float32(1e30)]]
+    assert single.to_dtype(torch.tensor([[[-5.0, 1e30]]])).tolist() == [[-5, np.float32(1e30)]]
 
 
 def test_results_are_rounded_to_the_nearest():
     stack = array_stack(np.zeros((1, 4), np.uint8))
     plane = torch.tensor([[[1.4, 1.6, 254.4, 254.6]]]) / 255
-    assert stack.numbers(plane).tolist() == [[1, 2, 254, 255]]
+    assert stack.to_dtype(plane).tolist() == [[1, 2, 254, 255]]
 
 
 @pytest.mark.parametrize("axes", [*map("".join, itertools.permutations("ZCYX")), "YXSC", "CYXS"])
 def test_planes_are_channels_first_wherever_the_axes_are(axes):
     sizes = {"Z": 4, "C": 2, "S": 3, "Y": 5, "X": 6}
-    data = measured(tuple(sizes[axis] for axis in axes), "int16")
+    data = random_data(tuple(sizes[axis] for axis in axes), "int16")
     stack = array_stack(data, axes=axes)
     channels = [axis for axis in axes if axis in "CS"]
     order = [*(axis for axis in axes if axis == "Z"), *channels, "Y", "X"]
     expected = data.transpose([axes.index(axis) for axis in order]).astype(np.float32) / 32767
     expected = expected.reshape(-1, *stack.plane_shape)
-    found = [stack.plane(index) for index in stack.planes()]
-    assert len(found) == stack.count == (4 if "Z" in axes else 1)
-    assert np.array_equal(torch.stack(found).numpy(), expected)
-    assert returned(stack).tobytes() == data.tobytes()
+    planes = [stack.read_plane(index) for index in stack.plane_indices()]
+    assert len(planes) == stack.count == (4 if "Z" in axes else 1)
+    assert np.array_equal(torch.stack(planes).numpy(), expected)
+    assert copy_planes(stack).tobytes() == data.tobytes()
 
 
 def test_planes_go_through_the_outer_axes_in_their_order():
     stack = array_stack(np.zeros((2, 4, 3, 5, 6), np.uint8), axes="TCZYX")
-    assert list(stack.planes()) == [(t, z) for t in range(2) for z in range(3)]
+    assert list(stack.plane_indices()) == [(t, z) for t in range(2) for z in range(3)]
     assert stack.plane_shape == (4, 5, 6)
 
 
 def test_a_plane_is_no_window_on_the_data():
     data = np.ones((4, 5), np.float32)
-    array_stack(data).plane(()).zero_()
+    array_stack(data).read_plane(()).zero_()
     assert data.min() == 1
 
 
@@ -180,20 +156,20 @@ def test_a_tensor_has_its_channels_first(shape, axes):
     values = torch.rand(shape, requires_grad=True)
     stack = array_stack(values)
     assert stack.axes == axes
-    assert torch.equal(stack.plane(()), values.detach().view(stack.plane_shape))
+    assert torch.equal(stack.read_plane(()), values.detach().view(stack.plane_shape))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.bool, torch.int8, torch.bfloat16])
 def test_tensors_of_any_type_are_taken(dtype):
     values = torch.tensor([[0, 1], [1, 0]]).to(dtype)
-    found = returned(array_stack(values))
-    assert found.tolist() == [[0, 1], [1, 0]]
+    values = copy_planes(array_stack(values))
+    assert values.tolist() == [[0, 1], [1, 0]]
 
 
 def test_five_axes_are_read_where_they_are_named():
-    data = measured((2, 3, 4, 5, 6), "uint8")
+    data = random_data((2, 3, 4, 5, 6), "uint8")
     stack = array_stack(data, axes="TZCYX")
-    assert np.array_equal((stack.plane((1, 2)) * 255).round().numpy(), data[1, 2])
+    assert np.array_equal((stack.read_plane((1, 2)) * 255).round().numpy(), data[1, 2])
 
 
 KNOWN = ", ".join(TYPES)
@@ -285,20 +261,22 @@ def test_a_list_is_no_array():
     ("call", "sentence"),
     [
         (
-            lambda stack: stack.plane((3,)),
-            "`index` must be one of the planes of (3,), got (3,); take it from `Stack.planes`",
+            lambda stack: stack.read_plane((3,)),
+            "`index` must be one of the planes of (3,), got (3,); take it from "
+            "`Stack.plane_indices`",
         ),
         (
-            lambda stack: stack.plane((0, 0)),
-            "`index` must be one of the planes of (3,), got (0, 0); take it from `Stack.planes`",
+            lambda stack: stack.read_plane((0, 0)),
+            "`index` must be one of the planes of (3,), got (0, 0); take it from "
+            "`Stack.plane_indices`",
         ),
         (
-            lambda stack: stack.numbers(torch.zeros(1, 4, 6)),
+            lambda stack: stack.to_dtype(torch.zeros(1, 4, 6)),
             "`plane` must be (C, H, W) = (1, 4, 5) like the stack's, got (1, 4, 6); put back "
-            "what `Stack.plane` gave",
+            "what `Stack.read_plane` gave",
         ),
         (
-            lambda stack: stack.numbers(torch.full((1, 4, 5), torch.nan)),
+            lambda stack: stack.to_dtype(torch.full((1, 4, 5), torch.nan)),
             "`plane` must be finite, got 20 values that are not; clean them",
         ),
     ],

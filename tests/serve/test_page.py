@@ -11,7 +11,7 @@ import torch
 from stage import TOKEN, listening, picture
 
 import impasto
-from impasto.demo.photograph import photograph
+from impasto.demo import photograph
 from impasto.images.resize import resize
 from impasto.images.write import encode
 from impasto.serve.service import PAGE
@@ -245,7 +245,7 @@ def test_clean_and_choose_how_much(opens, tmp_path):
     page.wait_for_selector("#diagnosis:has-text('Gaussian')")
     said = page.inner_text("#diagnosis")
     assert re.search(r"Sigma up to 2[4-7]\.\d of 255", said)
-    assert "nl-wiener takes it away" in said
+    assert "nl-wiener removes it" in said
     with page.expect_response("**/v1/jobs/denoise") as answered:
         page.click("#go")
     ended(page, answered.value.json()["id"])
@@ -300,7 +300,7 @@ def test_what_is_no_picture_is_said_and_nothing_is_lost(opens, cat):
     page = opens()
     drop(page, "#content-well", ("cat.png", cat))
     drop(page, "#content-well", ("notes.txt", b"hello"))
-    page.wait_for_selector("#error:has-text('notes.txt is no picture')")
+    page.wait_for_selector("#error:has-text('notes.txt is not a picture')")
     assert "cat.png" in page.inner_text("#content-well")
     page.click("#error button")
     drop(page, "#style-well", ("broken.png", b"\x89PNG\r\n\x1a\n broken"))

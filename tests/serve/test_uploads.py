@@ -39,7 +39,7 @@ BOMBS = {
     "an SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "it is an SVG"),
     "an SVG with a prologue": (b"<?xml version='1.0'?><svg/>", "it is an SVG"),
     "an EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is an EPS"),
-    "a page": (b"<!doctype html><script>alert(1)</script>", "no picture format"),
+    "a page": (b"<!doctype html><script>alert(1)</script>", "not in a format"),
     "a PDF": (b"%PDF-1.7", "it is a PDF"),
     "a ZIP": (b"PK\x03\x04" + b"\0" * 50, "it is a ZIP archive"),
     "half a header": (picture()[:20], "header is broken"),

@@ -459,6 +459,7 @@ def stamps(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("impasto-*")}
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_random_moments_writes_the_same_file(tmp_path):
     kills, chance = Kills(tmp_path), random.Random(4)
     undisturbed = kills.start("whole.png")

@@ -103,6 +103,7 @@ def test_fewer_evaluations_than_scales_drop_the_coarse_ones(machine):
     assert planned((512, 384), steps=2).ladder == [(256, 192), (512, 384)]
 
 
+@pytest.mark.slow
 def test_a_run_follows_its_plan_and_tiles_change_nothing_but_rounding(monkeypatch):
     options = {"size": 200, "steps": 6, "precision": "float32", "device": "cpu", "scales": 1}
     whole = impasto.stylize(CONTENT, STYLE, **options)

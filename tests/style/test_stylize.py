@@ -51,6 +51,7 @@ def test_the_picture_moves_towards_the_style_and_its_loss_falls():
     assert result.pixels.max() <= 1
 
 
+@pytest.mark.slow
 def test_one_seed_gives_the_same_bytes():
     options = {**QUICK, "init": "noise", "seed": 5}
     first, second = (impasto.stylize(CONTENT, STYLE, **options) for _ in range(2))
@@ -59,6 +60,7 @@ def test_one_seed_gives_the_same_bytes():
     assert not torch.equal(first.pixels, other.pixels)
 
 
+@pytest.mark.slow
 def test_the_main_dial_goes_from_content_to_style():
     still = impasto.stylize(CONTENT, STYLE, strength=0, **QUICK)
     assert torch.equal(still.pixels, CONTENT)
@@ -77,6 +79,7 @@ def test_inputs_are_never_changed():
     assert torch.equal(style, STYLE)
 
 
+@pytest.mark.slow
 def test_a_style_given_twice_equals_it_once():
     once = impasto.stylize(CONTENT, STYLE, **QUICK)
     twice = impasto.stylize(CONTENT, [STYLE, STYLE], **QUICK)

@@ -23,6 +23,7 @@ def test_its_loss_falls_and_its_size_is_the_one_asked_for():
     assert result.inputs.content is None
 
 
+@pytest.mark.slow
 def test_a_tileable_texture_goes_on_beyond_its_borders():
     """Its opposite borders differ no more than neighbors inside; others do."""
 

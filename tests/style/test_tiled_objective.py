@@ -90,14 +90,14 @@ def test_running_out_of_memory_halves_the_tile_and_changes_nothing(monkeypatch):
     recipe = style_recipe(style_layers={"relu1_1": 1, "relu2_1": 1}, content_layers={"relu2_2": 1})
     evaluate = objective(recipe, None, None)
     losses, gradient, _ = evaluate(START)
-    forward = evaluate.sweep.trunk.forward
+    forward = evaluate.sweep.network.forward
 
     def starved(x, *rest):
         if x.shape[1] == 3 and x.shape[2] * x.shape[3] > 100**2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return forward(x, *rest)
 
-    monkeypatch.setattr(evaluate.sweep.trunk, "forward", starved)
+    monkeypatch.setattr(evaluate.sweep.network, "forward", starved)
     again, tiled, _ = evaluate(START)
     assert evaluate.sweep.tile == 48
     assert again == pytest.approx(losses, rel=1e-5)

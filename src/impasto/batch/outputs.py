@@ -11,9 +11,9 @@ from impasto.batch import storage
 from impasto.batch.manifest import fingerprint
 from impasto.denoising.denoise import denoise_stack, denoising_provenance
 from impasto.errors import ImpastoError
+from impasto.files import file_sha256
 from impasto.images.open_input import open_input
 from impasto.images.read import open_image
-from impasto.images.source_files import file_sha256
 from impasto.images.stack import Stack
 from impasto.images.write import save
 from impasto.jobs.job import Job, Outcome

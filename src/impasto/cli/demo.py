@@ -25,7 +25,7 @@ def demo(output: str, overwrite: bool, as_json: bool, progress: bool | None) -> 
     Stylizes a photograph with a painting, both of which come with impasto, and writes content,
     style, result, a figure of the three and the loss curve.
     """
-    from impasto.demo.run import demo as paint_demo
+    from impasto.demo import demo as paint_demo
 
     with interruptible() as asked, show_progress(progress) as draw:
         paths = paint_demo(output, on_step=stop_when_asked(asked, draw), overwrite=overwrite)

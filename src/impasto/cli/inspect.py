@@ -108,7 +108,7 @@ def _planes(source: Image | Stack) -> Iterator[Tensor]:
     if isinstance(source, Image):
         yield source.pixels
     else:
-        yield from (source.plane(index) for index in source.planes())
+        yield from (source.read_plane(index) for index in source.plane_indices())
 
 
 def _alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,7 @@ def write_residual(path: str, result: DenoiseResult, overwrite: bool) -> None:
         numbers = (taken / source.unit if data else taken).permute(1, 2, 0).numpy()
         gray = numbers.shape[2] == 1
         stack = array_stack(numbers[..., 0], "YX") if gray else array_stack(numbers, "YXS")
-        write_stack(path, stack, [stack.plane(())], overwrite=overwrite)
+        write_stack(path, stack, [stack.read_plane(())], overwrite=overwrite)
         return
     bits = 8 * source.dtype.itemsize if data else source.bits
     save(0.5 + taken, path, metadata=ImageMetadata(bits=bits), overwrite=overwrite)
@@ -52,7 +52,7 @@ def write_difference(
     """
     after = open_stack(output, axes, "output")
     stack = Stack(_Difference(before, after), before.axes, 1.0)
-    planes = (stack.plane(index) for index in stack.planes())
+    planes = (stack.read_plane(index) for index in stack.plane_indices())
     write_stack(path, stack, planes, overwrite=overwrite)
 
 

@@ -110,7 +110,7 @@ def style_names(found: Sequence[StyleArgument]) -> dict[str, str]:
 
 def open_styles(found: Sequence[StyleArgument]) -> list[Style]:
     """The styles as the library takes them, their files read."""
-    from impasto.images.folder import image_files
+    from impasto.images.read import image_files
     from impasto.style.source import Style
 
     styles = []

@@ -1,28 +1,33 @@
-"""Cleaning one noisy picture from that picture alone: `denoise`."""
+"""Denoise an image or a stack from nothing but itself: `denoise` and `denoise_stack`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from impasto.denoising.fit import FittedDenoiser, fit_denoiser
-from impasto.denoising.watch import Watch
+from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, value_range, white_level
+from impasto.denoising.nl_wiener import nl_wiener
+from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.images.image import Image
-from impasto.images.open_input import input_planes, input_source_file, open_input, provenance_input
+from impasto.images.open_input import identify_input, input_planes, input_source_file, open_input
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
 from impasto.images.tiff_write import write_stack
 from impasto.provenance import Inputs, Provenance, current_maker
 from impasto.recipes import DenoiseRecipe
-from impasto.result import DenoiseResult, Diagnosis, OnStep, blend_strength
+from impasto.result import DenoiseResult, Diagnosis, OnStep, Step, blend_strength
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
-_SAMPLE = 8  # planes that stand for a stack that is too large to hold
+# Each is fitted to planes (P, C, H, W) in [0, 1] with the noise given, and returns a function that
+# denoises one plane (C, H, W). It calls `StepReporter.report` after each part of its work.
+METHODS = {"nl-wiener": nl_wiener, "zs-n2n": zs_n2n, "zs-n2n-fast": zs_n2n_fast}
 
 
 @with_recipe_signature(DenoiseRecipe)
@@ -33,26 +38,26 @@ def denoise(
     on_step: OnStep | None = None,
     **options: Any,
 ) -> DenoiseResult:
-    """Take the noise out of a picture, with nothing to learn from but the picture itself.
+    """Remove the noise of a picture, with nothing to learn from but the picture itself.
 
     Photographs are worked on in sRGB. TIFFs of measured data, arrays and tensors keep their own
     numbers: any type, any number of channels, any axes.
 
     Args:
         picture: a path, bytes, open file or Pillow image, as for `stylize`; an array or a tensor,
-            as for `array_stack`; a `Image` or a `Stack`.
+            as for `array_stack`; an `Image` or a `Stack`.
         recipe: every option at once; or give the ones to change as `options`.
         on_step: called with a `Step` after each part of the work; raising `StopIteration` ends the
-            run with what was cleaned by then.
+            run and keeps what was denoised by then.
         options: any field of `DenoiseRecipe`, such as `strength`, `method` or `sigma`.
 
     Returns:
-        The cleaned picture with the noise that was taken away; `DenoiseResult.at` takes another
-        share of it away without a new run.
+        The denoised picture and the noise that was removed; `DenoiseResult.at` removes another
+        share of it without a new run.
 
     Raises:
-        ValueError: an option or the picture out of range, or values that are not finite.
-        ImageError: a file that cannot be read.
+        ValueError: an option or the picture is out of range, or values are not finite.
+        ImageError: a file cannot be read.
         MemoryShortageError: the method needs more memory than there is.
 
     Example:
@@ -63,18 +68,18 @@ def denoise(
         True
 
     References:
-        `nl-wiener`: Herbreteau, Kervrann 2022, arXiv:2203.00570, and by turns a Wiener filter
-        (Lebrun, Buades, Morel 2013); `zs-n2n`: Mansour, Heckel 2023, arXiv:2303.11253.
+        `nl-wiener`: Herbreteau, Kervrann 2022, arXiv:2203.00570, followed by passes of a Wiener
+        filter (Lebrun, Buades, Morel 2013); `zs-n2n`: Mansour, Heckel 2023, arXiv:2303.11253.
     """
-    recipe = _chosen(recipe, options)
+    recipe = _recipe_from(recipe, options)
     source = open_input(picture, recipe.axes)
     noisy = input_planes(source)
     _check_channels(noisy.shape[1], recipe)
     run = _Run(source, recipe, on_step)
     clean = noisy.clone()
-    for number, (_, found) in enumerate(run.cleaned(iter(noisy))):
-        clean[number] = found
-        if run.watch.stopped:
+    for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy))):
+        clean[number] = plane
+        if run.reporter.stopped:
             break
     if isinstance(source, Image) or source.single:
         noisy, clean = noisy[0], clean[0]
@@ -85,10 +90,10 @@ def denoise(
         recipe,
         run.method,
         run.diagnosis,
-        run.watch.seconds,
+        run.reporter.seconds,
         str(run.device),
-        run.watch.stopped,
-        Inputs(content=provenance_input(source)),
+        run.reporter.stopped,
+        Inputs(content=identify_input(source)),
     )
 
 
@@ -104,15 +109,15 @@ def denoise_stack(
     stored_recipe: DenoiseRecipe | None = None,
     **options: Any,
 ) -> Path:
-    """Clean measured data of any size into a TIFF like the one it came from, a plane at a time.
+    """Denoise measured data of any size into a TIFF like its source, a plane at a time.
 
     Args:
         picture: a TIFF, an array or a `Stack`.
-        output: where to, ending in .tif or .tiff.
+        output: the file to write, ending in .tif or .tiff.
         recipe: every option at once; or give the ones to change as `options`.
         on_step: as for `denoise`; raising `StopIteration` ends the run with nothing written.
         overwrite: replace a file that is already there.
-        fingerprint: of a batch, kept inside the file.
+        fingerprint: of a batch, stored in the file.
         stored_recipe: stored in the file in place of `recipe`, whose memory may be limited.
         options: any field of `DenoiseRecipe`.
 
@@ -120,8 +125,8 @@ def denoise_stack(
         The path written, whole or not at all.
 
     Raises:
-        ValueError: as for `denoise`, or the input is a picture and no measured data.
-        ImageError: a file that cannot be read, or a place that cannot be written.
+        ValueError: as for `denoise`, or the input is a picture and not measured data.
+        ImageError: a file cannot be read, or the output cannot be written.
         ImpastoError: `on_step` ended the run.
 
     Example:
@@ -132,7 +137,7 @@ def denoise_stack(
         ...     denoise_stack(noisy, f"{folder}/clean.tif", axes="ZTYX").name
         'clean.tif'
     """
-    recipe = _chosen(recipe, options)
+    recipe = _recipe_from(recipe, options)
     source = open_input(picture, recipe.axes)
     if isinstance(source, Image):
         raise ValueError(
@@ -142,73 +147,182 @@ def denoise_stack(
     _check_channels(source.plane_shape[0], recipe)
     run = _Run(source, recipe, on_step)
 
-    def planes() -> Iterator[Tensor]:
-        noisy = (source.plane(index) for index in source.planes())
-        for plane, found in run.cleaned(noisy):
-            if run.watch.stopped:
+    def denoised_planes() -> Iterator[Tensor]:
+        noisy_planes = (source.read_plane(index) for index in source.plane_indices())
+        for noisy, clean in run.denoise_planes(noisy_planes):
+            if run.reporter.stopped:
                 raise ImpastoError(
-                    f"`on_step` ended the run in plane {run.watch.plane} of {source.count}; "
+                    f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
                     "nothing was written"
                 )
-            yield blend_strength(plane, found, recipe)
+            yield blend_strength(noisy, clean, recipe)
 
     provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
-    record = provenance.model_dump_json()
-    return write_stack(output, source, planes(), recipe=record, overwrite=overwrite)
-
-
-class _Run:
-    """One run over the planes of a picture or a stack."""
-
-    def __init__(
-        self, source: Image | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
-    ) -> None:
-        self.recipe = recipe
-        self.device = select_device(recipe.device)
-        self.method = recipe.method
-        self.diagnosis: Diagnosis | None = None
-        self._source = source
-        size = source.size if isinstance(source, Image) else source.plane_shape[:0:-1]
-        count = 1 if isinstance(source, Image) else source.count
-        self.watch = Watch(on_step, size, count)
-        self._joint = self._fitted(input_planes(source, _SAMPLE)) if recipe.joint else None
-
-    def cleaned(self, planes: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each plane (C, H, W), and the same without its noise."""
-        for number, plane in enumerate(planes, 1):
-            self.watch.plane = number
-            fit = self._joint or self._fitted(plane[None])
-            yield plane, fit.cleaned(plane)
-
-    def _fitted(self, planes: Tensor) -> FittedDenoiser:
-        """A fit to planes; remembers its method, and what the first one found."""
-        fit = fit_denoiser(planes, self.recipe, self.watch, self._source)
-        self.method = fit.method
-        self.diagnosis = self.diagnosis or fit.diagnosis
-        return fit
+    return write_stack(
+        output, source, denoised_planes(), recipe=provenance.model_dump_json(), overwrite=overwrite
+    )
 
 
 def denoising_provenance(
     source: Image | Stack, recipe: DenoiseRecipe, fingerprint: str | None = None
 ) -> Provenance:
-    """How data is cleaned here, as it is stored with what comes of it."""
+    """Return the provenance of a denoised source, as it is stored in the output file."""
     return Provenance(
         method="denoise",
         recipe=recipe,
-        inputs=Inputs(content=provenance_input(source)),
+        inputs=Inputs(content=identify_input(source)),
         maker=current_maker(str(select_device(recipe.device))),
         fingerprint=fingerprint,
     )
 
 
-def _chosen(recipe: DenoiseRecipe | None, options: dict[str, Any]) -> DenoiseRecipe:
-    """The recipe to follow, from a whole one or from options."""
+class _Run:
+    """One run over the planes of an image or a stack.
+
+    Attributes:
+        reporter: hands the steps to `on_step`.
+        device: where it computes.
+        method: the method that ran last; before that the recipe's.
+        diagnosis: of the planes that were fitted first.
+    """
+
+    def __init__(
+        self, source: Image | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
+    ) -> None:
+        self.device = select_device(recipe.device)
+        self.method = recipe.method
+        self.diagnosis: Diagnosis | None = None
+        self._recipe = recipe
+        self._source = source
+        size = source.size if isinstance(source, Image) else source.plane_shape[:0:-1]
+        count = 1 if isinstance(source, Image) else source.count
+        self.reporter = StepReporter(on_step, size, count)
+        self._joint = self._fit(input_planes(source, SAMPLE_PLANES)) if recipe.joint else None
+
+    def denoise_planes(self, planes: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield each plane (C, H, W), and the same without its noise."""
+        for number, noisy in enumerate(planes, 1):
+            self.reporter.plane = number
+            denoiser = self._joint or self._fit(noisy[None])
+            yield noisy, denoiser.denoise(noisy)
+
+    def _fit(self, planes: Tensor) -> FittedDenoiser:
+        denoiser = fit_denoiser(planes, self._recipe, self.reporter, self._source)
+        self.method = denoiser.method
+        self.diagnosis = self.diagnosis or denoiser.diagnosis
+        return denoiser
+
+
+@dataclass(frozen=True, eq=False)
+class FittedDenoiser:
+    """A method fitted to planes with the same kind of noise.
+
+    Attributes:
+        method: the name of the method; `none` if there is nothing to remove.
+        diagnosis: the noise of the planes.
+        low: the value that becomes 0 for the method.
+        span: from `low` to the value that becomes 1.
+        denoise_plane: the fitted method; None if there is nothing to remove.
+    """
+
+    method: str
+    diagnosis: Diagnosis
+    low: float
+    span: float
+    denoise_plane: Callable[[Tensor], Tensor] | None
+
+    def denoise(self, plane: Tensor) -> Tensor:
+        """Remove the noise of a plane (C, H, W); the result is on the CPU."""
+        if self.denoise_plane is None:
+            return plane
+        clean = self.denoise_plane((plane - self.low) / self.span)
+        # Noise spreads values, so that without it none lies beyond.
+        return (clean.cpu() * self.span + self.low).clamp(plane.min(), plane.max())
+
+
+def fit_denoiser(
+    planes: Tensor, recipe: DenoiseRecipe, reporter: StepReporter, source: Image | Stack
+) -> FittedDenoiser:
+    """Fit a method to planes with the same kind of noise.
+
+    Args:
+        planes: (P, C, H, W).
+        recipe: its `method`, or `auto`.
+        reporter: hands the steps of the fit to `on_step`.
+        source: of the planes; measured data has a range of its own.
+    """
+    low, span = value_range(planes, isinstance(source, Stack))
+    diagnosis = diagnose_planes(planes, recipe, low, span, white_level(source))
+    if diagnosis.method is None:
+        return FittedDenoiser("none", diagnosis, low, span, None)
+    fit = METHODS[diagnosis.method]
+    denoise_plane = fit((planes - low) / span, diagnosis.noise, recipe, reporter.report)
+    return FittedDenoiser(diagnosis.method, diagnosis, low, span, denoise_plane)
+
+
+class StepReporter:
+    """Counts the parts of a run's work and hands each to `on_step` as a `Step`.
+
+    Args:
+        on_step: called with each step; None for nobody.
+        size: (width, height) of a plane.
+        planes: how many planes the run has.
+
+    Attributes:
+        plane: number of the current plane, from 1.
+        stopped: True if `on_step` ended the run.
+    """
+
+    def __init__(self, on_step: OnStep | None, size: tuple[int, int], planes: int = 1) -> None:
+        self.plane = 1
+        self.stopped = False
+        self._on_step = on_step
+        self._size = size
+        self._planes = planes
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the run began."""
+        return time.monotonic() - self._start
+
+    def report(self, done: int, parts: int, image: Callable[[], Tensor]) -> bool:
+        """Report that a part of a plane's work is done; return False if the run is to end.
+
+        Args:
+            done: parts that are done, from 1.
+            parts: of a plane's work.
+            image: returns the plane so far, (C, H, W) on the CPU.
+        """
+        if self._on_step is None or self.stopped:
+            return not self.stopped
+        evaluation, evaluations = (self.plane - 1) * parts + done, self._planes * parts
+        step = Step(
+            evaluation=evaluation,
+            evaluations=evaluations,
+            scale=self.plane,
+            scales=self._planes,
+            size=self._size,
+            losses=None,
+            seconds=self.seconds,
+            left=float(evaluations - evaluation),
+            picture=image,
+        )
+        try:
+            self._on_step(step)
+        except StopIteration:
+            self.stopped = True
+        return not self.stopped
+
+
+def _recipe_from(recipe: DenoiseRecipe | None, options: dict[str, Any]) -> DenoiseRecipe:
+    """Return the recipe given, or one made of options."""
     reject_recipe_and_options(recipe, options)
     return recipe or validate(DenoiseRecipe, options)
 
 
 def _check_channels(channels: int, recipe: DenoiseRecipe) -> None:
-    """Refuse a strength for colors where there are none."""
+    """Refuse a strength for colors if there are none."""
     if recipe.chroma != "same" and channels != 3:
         raise ValueError(
             f"`chroma` must be same for other than three channels, got {recipe.chroma} with "

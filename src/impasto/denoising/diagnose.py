@@ -1,4 +1,4 @@
-"""What kind of noise a picture has, in words, and what is to be done about it: `diagnose`."""
+"""Name the noise of an image and the method that removes it: `diagnose`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.nl_wiener import working_basis
-from impasto.denoising.noise import Noise, noise_of_sigma
+from impasto.denoising.noise import Noise, rescale_noise
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, open_input
 from impasto.images.read import ImageSource
@@ -18,151 +18,14 @@ from impasto.recipes import DenoiseRecipe
 from impasto.result import Diagnosis, Kind
 from impasto.validation import validate
 
-_CLEAN = 0.5 / 255  # of the range: noise that nobody sees
-_SAMPLE = 8  # planes of a stack that are looked at
+SAMPLE_PLANES = 8  # that stand for a stack
+_INVISIBLE_SIGMA = 0.5 / 255  # of the range
 
-# Specks stand out from their neighbors' median by so much, and by so many of its usual deviations,
-# which are small: in strong noise nothing stands out. So many pixels are more than a few defects.
-_SPECK, _SPECK_USUAL, _SPECK_CALM, _SPECKLED = 0.25, 6, 0.05, 0.01
+# Impulses stand out from the median of their neighbors by so much, and by so many times its usual
+# deviation. That deviation is small: in strong noise nothing stands out. Fewer are single defects.
+_IMPULSE, _IMPULSE_DEVIATIONS, _IMPULSE_MAX_DEVIATION = 0.25, 6, 0.05
+_IMPULSE_SHARE = 0.01
 
-
-def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
-    """Say what kind of noise a picture has, and what `denoise` would do about it.
-
-    Args:
-        picture: as for `denoise`. Of a stack, planes spread over it are looked at together.
-        options: any field of `DenoiseRecipe`.
-
-    Returns:
-        The kind of noise, its strength in each channel, and the method that would run.
-
-    Raises:
-        ValueError: an option or the picture out of range, or values that are not finite.
-        ImageError: a file that cannot be read.
-
-    Example:
-        >>> import torch
-        >>> noisy = 0.5 + 0.1 * torch.randn(1, 64, 64, generator=torch.manual_seed(0))
-        >>> found = diagnose(noisy)
-        >>> found.kind, round(found.sigma[0], 1)
-        ('gaussian', 0.1)
-    """
-    recipe = validate(DenoiseRecipe, options)
-    source = open_input(picture, recipe.axes)
-    planes = input_planes(source, _SAMPLE)
-    scale = scale_of(planes, isinstance(source, Stack))
-    return diagnose_pixels(planes, recipe, *scale, white_of(source))
-
-
-def diagnose_pixels(
-    planes: Tensor, recipe: DenoiseRecipe, low: float, span: float, full: float = 255
-) -> Diagnosis:
-    """The diagnosis of planes.
-
-    Args:
-        planes: (P, C, H, W).
-        recipe: says which method, or `auto`.
-        low: what is to become 0.
-        span: what is to become 1, less `low`.
-        full: what words call 1: 255 for pictures, a stack's largest number.
-    """
-    joined = ((planes - low) / span).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
-    noise = estimate_noise(joined, working_basis(len(joined)))
-    if recipe.sigma != "auto":
-        noise = noise_of_sigma(noise, recipe.sigma / span)
-    sigma = tuple((noise.typical(joined) * span).tolist())
-    kind = _kind(noise, max(sigma) / span, joined)
-    if recipe.sigma != "auto" and kind == "clean":
-        kind = "gaussian"
-    if kind == "clean":
-        sigma = (0.0,) * len(sigma)
-    method = _METHOD[kind] if recipe.method == "auto" else recipe.method
-    correlation = 0.0 if noise.lags is None else _neighbors(noise.lags[0])
-    gain = None if kind != "poisson-gaussian" else noise.gain * span
-    words = _words(kind, _strength(sigma, full), correlation, noise.clipped, method)
-    return Diagnosis(kind, sigma, gain, correlation, noise.clipped, method, words, noise)
-
-
-def scale_of(planes: Tensor, measured: bool) -> tuple[float, float]:
-    """What becomes 0 before a method sees planes, and what is added to it where they become 1."""
-    if not measured:
-        return 0.0, 1.0
-    low = float(planes.min())
-    return low, (float(planes.max()) - low) or 1.0
-
-
-def white_of(source: Image | Stack) -> float:
-    """What people call the largest number: 255 in pictures, a type's largest in measured data."""
-    return 255 if isinstance(source, Image) else round(1 / source.unit)
-
-
-def _kind(noise: Noise, sigma: float, picture: Tensor) -> Kind:
-    """What the noise is called, from its relative strength."""
-    if _speckled(picture):
-        return "impulse"
-    if sigma < _CLEAN or not noise.sure:
-        return "clean"
-    if noise.lags is not None:
-        return "correlated"
-    return "poisson-gaussian" if noise.gain else "gaussian"
-
-
-def _speckled(picture: Tensor) -> bool:
-    """Whether single pixels at the ends of the range stand out from all around them."""
-    middle = picture[:, :1024, :1024]
-    if min(middle.shape[1:]) < 3:
-        return False
-    around = F.unfold(middle[:, None], 3).unflatten(1, (1, 9))[:, 0]  # (C, 9, positions)
-    own = around[:, 4]
-    off = (own - around[:, [0, 1, 2, 3, 5, 6, 7, 8]].median(1).values).abs()
-    usual = 1.4826 * off.median()
-    stands_out = off > max(_SPECK, _SPECK_USUAL * float(usual))
-    black, white = (
-        float((stands_out & end).float().mean()) for end in (own <= 0, own >= own.max())
-    )
-    return float(usual) < _SPECK_CALM and min(black, white) > _SPECKLED / 2
-
-
-def _neighbors(lags: Tensor) -> float:
-    """Correlation with the direct neighbors, from a table of lags."""
-    middle = len(lags) // 2
-    return float((lags[middle, middle + 1] + lags[middle + 1, middle]) / 2)
-
-
-def _strength(sigma: tuple[float, ...], full: float) -> str:
-    """Deviations in the numbers that white has."""
-    numbers = [one * full for one in sigma]
-    spoken = ", ".join(f"{one:.1f}" if one >= 1 else f"{one:.2g}" for one in numbers)
-    return spoken + (f" of {full:.0f}" if full > 1 else "")
-
-
-def _words(
-    kind: Kind,
-    strength: str,
-    correlation: float,
-    clipped: tuple[bool, bool],
-    method: str | None,
-) -> str:
-    """A diagnosis as people say it."""
-    if kind == "clean":
-        found = "no noise that can be told from the picture's own detail"
-    elif kind == "impulse":
-        found = "single black and white pixels, which are not this tool's kind of noise"
-    else:
-        found = f"{_SPOKEN[kind]}, sigma {strength}"
-    if kind == "correlated":
-        found += f", correlation {correlation:.2f} with the next pixel"
-    ends = [end for end, cut in zip(("dark", "light"), clipped, strict=True) if cut]
-    if ends and kind not in ("clean", "impulse"):
-        found += f", cut off at the {' and the '.join(ends)} end"
-    return f"{found}; {'nothing is to be done' if method is None else f'{method} takes it away'}"
-
-
-_SPOKEN = {
-    "gaussian": "Gaussian noise, as strong in the dark as in the light",
-    "poisson-gaussian": "Poisson-Gaussian noise, stronger in the light",
-    "correlated": "noise that neighbors share, as in pictures a camera has developed",
-}
 _METHOD: dict[Kind, str | None] = {
     "clean": None,
     "gaussian": "nl-wiener",
@@ -170,3 +33,146 @@ _METHOD: dict[Kind, str | None] = {
     "correlated": "nl-wiener",
     "impulse": None,
 }
+_NAMES = {
+    "gaussian": "Gaussian noise, as strong in the dark as in the light",
+    "poisson-gaussian": "Poisson-Gaussian noise, stronger in the light",
+    "correlated": "noise that neighbors share, as in pictures a camera has developed",
+}
+
+
+def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
+    """Describe the noise of a picture, and what `denoise` would do about it.
+
+    Args:
+        picture: as for `denoise`. Of a stack, planes spread over it are examined together.
+        options: any field of `DenoiseRecipe`.
+
+    Returns:
+        The kind of noise, its strength in each channel, and the method that would run.
+
+    Raises:
+        ValueError: an option or the picture is out of range, or values are not finite.
+        ImageError: a file cannot be read.
+
+    Example:
+        >>> import torch
+        >>> noisy = 0.5 + 0.1 * torch.randn(1, 64, 64, generator=torch.manual_seed(0))
+        >>> diagnosis = diagnose(noisy)
+        >>> diagnosis.kind, round(diagnosis.sigma[0], 1)
+        ('gaussian', 0.1)
+    """
+    recipe = validate(DenoiseRecipe, options)
+    source = open_input(picture, recipe.axes)
+    planes = input_planes(source, SAMPLE_PLANES)
+    low, span = value_range(planes, isinstance(source, Stack))
+    return diagnose_planes(planes, recipe, low, span, white_level(source))
+
+
+def diagnose_planes(
+    planes: Tensor, recipe: DenoiseRecipe, low: float, span: float, white: float = 255
+) -> Diagnosis:
+    """Describe the noise of planes that share it.
+
+    Args:
+        planes: (P, C, H, W).
+        recipe: its `method`, or `auto`, and its `sigma`.
+        low: the value that becomes 0.
+        span: from `low` to the value that becomes 1.
+        white: the number that the description calls white: 255 for images, a stack's largest.
+    """
+    image = ((planes - low) / span).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
+    noise = estimate_noise(image, working_basis(len(image)))
+    if recipe.sigma != "auto":
+        noise = rescale_noise(noise, recipe.sigma / span)
+    sigma = tuple((noise.typical_sigma(image) * span).tolist())
+    kind = _kind_of_noise(noise, max(sigma) / span, image)
+    if recipe.sigma != "auto" and kind == "clean":
+        kind = "gaussian"
+    if kind == "clean":
+        sigma = (0.0,) * len(sigma)
+    method = _METHOD[kind] if recipe.method == "auto" else recipe.method
+    correlation = 0.0
+    if noise.autocorrelation is not None:
+        correlation = _neighbor_correlation(noise.autocorrelation[0])
+    gain = None if kind != "poisson-gaussian" else noise.gain * span
+    words = _describe(kind, _format_sigma(sigma, white), correlation, noise.clipped, method)
+    return Diagnosis(kind, sigma, gain, correlation, noise.clipped, method, words, noise)
+
+
+def value_range(planes: Tensor, measured: bool) -> tuple[float, float]:
+    """Return the value that becomes 0 for the methods, and the span up to the one that becomes 1.
+
+    Images have [0, 1] already; measured data is taken from its least to its largest value.
+    """
+    if not measured:
+        return 0.0, 1.0
+    low = float(planes.min())
+    return low, (float(planes.max()) - low) or 1.0
+
+
+def white_level(source: Image | Stack) -> float:
+    """Return the largest number of a source as people write it: 255, or its data type's largest."""
+    return 255 if isinstance(source, Image) else round(1 / source.unit)
+
+
+def _kind_of_noise(noise: Noise, sigma: float, image: Tensor) -> Kind:
+    """Name the noise of a standard deviation relative to the range."""
+    if _has_impulses(image):
+        return "impulse"
+    if sigma < _INVISIBLE_SIGMA or not noise.reliable:
+        return "clean"
+    if noise.autocorrelation is not None:
+        return "correlated"
+    return "poisson-gaussian" if noise.gain else "gaussian"
+
+
+def _has_impulses(image: Tensor) -> bool:
+    """Return whether many single pixels at the ends of the range stand out from all around them."""
+    corner = image[:, :1024, :1024]
+    if min(corner.shape[1:]) < 3:
+        return False
+    patches = F.unfold(corner[:, None], 3).unflatten(1, (1, 9))[:, 0]  # (C, 9, positions)
+    center = patches[:, 4]
+    difference = (center - patches[:, [0, 1, 2, 3, 5, 6, 7, 8]].median(1).values).abs()
+    deviation = 1.4826 * difference.median()
+    stands_out = difference > max(_IMPULSE, _IMPULSE_DEVIATIONS * float(deviation))
+    black, white = (
+        float((stands_out & at_end).float().mean())
+        for at_end in (center <= 0, center >= center.max())
+    )
+    return float(deviation) < _IMPULSE_MAX_DEVIATION and min(black, white) > _IMPULSE_SHARE / 2
+
+
+def _neighbor_correlation(table: Tensor) -> float:
+    """Return the mean correlation with the direct neighbors from an autocorrelation table."""
+    center = len(table) // 2
+    return float((table[center, center + 1] + table[center + 1, center]) / 2)
+
+
+def _format_sigma(sigma: tuple[float, ...], white: float) -> str:
+    """Write standard deviations in the numbers that white has."""
+    numbers = [deviation * white for deviation in sigma]
+    text = ", ".join(f"{number:.1f}" if number >= 1 else f"{number:.2g}" for number in numbers)
+    return text + (f" of {white:.0f}" if white > 1 else "")
+
+
+def _describe(
+    kind: Kind,
+    sigma: str,
+    correlation: float,
+    clipped: tuple[bool, bool],
+    method: str | None,
+) -> str:
+    """Write a diagnosis in words."""
+    if kind == "clean":
+        words = "no noise that can be told from the picture's own detail"
+    elif kind == "impulse":
+        words = "single black and white pixels, which are not this tool's kind of noise"
+    else:
+        words = f"{_NAMES[kind]}, sigma {sigma}"
+    if kind == "correlated":
+        words += f", correlation {correlation:.2f} with the next pixel"
+    ends = [end for end, is_clipped in zip(("dark", "light"), clipped, strict=True) if is_clipped]
+    if ends and kind not in ("clean", "impulse"):
+        words += f", cut off at the {' and the '.join(ends)} end"
+    return f"{words}; {'nothing is to be done' if method is None else f'{method} takes it away'}"

@@ -1,23 +1,33 @@
-"""Denoising without training: patches that look alike, filtered together pass after pass.
+"""Denoising without training: similar patches are filtered together, pass after pass.
+
+The first pass, NL-Ridge (`ridge_estimate`), makes each patch out of the others of its group, with
+one weight for each (ridge regression over patches). The passes after it, NL-Bayes
+(`wiener_estimate`), make each pixel out of all others of its patch, in all channels (Wiener filter
+in the group's own statistics). Both allow for noise whose variance differs from place to place and
+that neighbors share.
 
 References:
-    Herbreteau, Kervrann 2022, arXiv:2203.00570, for the first pass; Lebrun, Buades, Morel 2013, A
-    nonlocal Bayesian image denoising algorithm, SIAM J. Imaging Sciences 6(3), for the others.
+    Herbreteau, Kervrann 2022, arXiv:2203.00570 (NL-Ridge); Lebrun, Buades, Morel 2013, A nonlocal
+    Bayesian image denoising algorithm, SIAM J. Imaging Sciences 6(3) (NL-Bayes).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.block_matching import Groups
-from impasto.denoising.nl_ridge import ridge_estimate, wiener_estimate
+from impasto.denoising.block_matching import (
+    Block,
+    Groups,
+    extract_patches,
+    match_blocks,
+    patch_size,
+    split_into_blocks,
+)
 from impasto.denoising.noise import Noise
-from impasto.denoising.watch import Watch
 from impasto.device import select_device
 from impasto.recipes import DenoiseRecipe
 
@@ -25,47 +35,7 @@ from impasto.recipes import DenoiseRecipe
 _OPPONENT = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
 _OPPONENT = _OPPONENT / _OPPONENT.norm(dim=1, keepdim=True)
 
-
-def working_basis(channels: int) -> Tensor:
-    """The channels patches are worked on in, (C, C): of three, light and two of color."""
-    return _OPPONENT if channels == 3 else torch.eye(channels)
-
-
-def nl_wiener(
-    planes: Tensor, noise: Noise, recipe: DenoiseRecipe, watch: Watch
-) -> Callable[[Tensor], Tensor]:
-    """What cleans a plane (C, H, W) in [0, 1] with noise of a kind; it needs no fitting."""
-    device = select_device(recipe.device)
-    if device.type == "mps":  # which factors no matrices
-        device = torch.device("cpu")
-    noise = noise.to(device)
-
-    def clean(plane: Tensor) -> Tensor:
-        # What is made on the way is made there too; on the CPU that is so without being asked.
-        with nullcontext() if device.type == "cpu" else device:
-            return _passes(plane.to(device), noise, _PASSES[recipe.effort], watch)
-
-    return clean
-
-
-def _passes(noisy: Tensor, noise: Noise, passes: Sequence[Groups], watch: Watch) -> Tensor:
-    """(C, H, W) without its noise: patches combined once, then filtered again and again."""
-    basis = working_basis(len(noisy)).to(noisy.device)
-    lags = None if noise.lags is None else list(noise.lags)
-    work = torch.einsum("ij,jhw->ihw", basis, noisy)
-    variance = noise.variance(_blurred(noisy, 1.5), basis)
-    # Patches are easier to compare with a little less noise in them.
-    found = ridge_estimate(work, _blurred(work[:1], 0.7)[0], variance, passes[0], lags)
-    for done in range(1, len(passes) + 1):
-        back = torch.einsum("ji,jhw->ihw", basis, found)
-        if not watch.goes_on(done, len(passes), back.cpu) or done == len(passes):
-            break
-        groups = passes[done]
-        found = wiener_estimate(work, found, found[0], noise.variance(back, basis), groups, lags)
-    return noise.true(back)
-
-
-# What was measured of other passes: docs/log.md.
+# Groups of each pass. Others that were measured: docs/log.md.
 _PASSES = {
     "quick": (Groups(9, 18, 25, 8), Groups(5, 60, 25, 5), Groups(4, 45, 25, 4)),
     "balanced": (
@@ -83,13 +53,310 @@ _PASSES = {
     ),
 }
 
+_CHUNK = 2**20  # values of groups that are computed at a time, so that they stay in the cache
+_CHOLESKY_ATTEMPTS = 6  # each with a higher floor; the last is far above any rounding
+_FLOOR = 1e-6  # of a matrix's mean diagonal, which rounding may have taken from it
 
-def _blurred(picture: Tensor, sigma: float) -> Tensor:
-    """(C, H, W) smoothed by a Gaussian."""
-    reach = min(6, *(side - 1 for side in picture.shape[1:]))
+
+def working_basis(channels: int) -> Tensor:
+    """Return the channels that patches are filtered in, (C, C): of three, light and two of color.
+
+    Example:
+        >>> working_basis(2).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    return _OPPONENT if channels == 3 else torch.eye(channels)
+
+
+def nl_wiener(
+    planes: Tensor,
+    noise: Noise,
+    recipe: DenoiseRecipe,
+    report: Callable[[int, int, Callable[[], Tensor]], bool],
+) -> Callable[[Tensor], Tensor]:
+    """Return a function that denoises a plane (C, H, W) in [0, 1].
+
+    Args:
+        planes: not used: this method needs no fitting.
+        noise: the noise of the planes.
+        recipe: its `effort` chooses the passes, its `device` where they run.
+        report: called after each pass with its number, the number of passes, and a function that
+            returns the image so far; False ends the run.
+    """
+    device = select_device(recipe.device)
+    if device.type == "mps":  # has no Cholesky factorization
+        device = torch.device("cpu")
+    noise = noise.to(device)
+    passes = _PASSES[recipe.effort]
+
+    def denoise_plane(noisy: Tensor) -> Tensor:
+        noisy = noisy.to(device)
+        basis = working_basis(len(noisy)).to(device)
+        correlation = None if noise.autocorrelation is None else list(noise.autocorrelation)
+        rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
+        variance = noise.variance_at(_gaussian_blur(noisy, 1.5), basis)
+        # Patches are easier to compare with a little less noise in them.
+        guide = _gaussian_blur(rotated[:1], 0.7)[0]
+        estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation)
+        for done in range(1, len(passes) + 1):
+            image = torch.einsum("ji,jhw->ihw", basis, estimate)
+            if not report(done, len(passes), image.cpu) or done == len(passes):
+                break
+            variance = noise.variance_at(image, basis)
+            estimate = wiener_estimate(
+                rotated, estimate, estimate[0], variance, passes[done], correlation
+            )
+        return noise.debias(image)
+
+    return denoise_plane
+
+
+def ridge_estimate(
+    noisy: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    autocorrelation: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Estimate each patch as a weighted sum of the patches like it (NL-Ridge).
+
+    The weights of a patch sum to one and are those of least risk by Stein's unbiased estimate, so
+    that nothing but the noisy image is needed.
+
+    Args:
+        noisy: (C, H, W), in channels whose noise is independent.
+        guide: (H, W) that patches are compared on.
+        variance: of the noise, (C, H, W).
+        groups: how patches are grouped.
+        autocorrelation: for each channel the noise's correlation with its neighbors,
+            (2m + 1, 2m + 1) with 1 in the center; None for white noise.
+
+    Returns:
+        (C, H, W).
+
+    Example:
+        >>> clean = torch.linspace(0, 1, 32).expand(1, 32, 32)
+        >>> noisy = clean + 0.1 * torch.randn(clean.shape, generator=torch.manual_seed(0))
+        >>> groups, variance = Groups(5, 9, 15, 3), torch.full_like(noisy, 0.01)
+        >>> estimate = ridge_estimate(noisy, noisy[0], variance, groups)
+        >>> bool((estimate - clean).square().mean() < 0.3 * (noisy - clean).square().mean())
+        True
+    """
+    aggregator = _Aggregator(noisy)
+    for block in split_into_blocks(tuple(guide.shape), groups, guide.device):
+        area = (block.rows, block.columns)
+        patch = patch_size(tuple(guide[area].shape), groups)
+        matches = match_blocks(guide[area], block, groups)
+        columns = guide[area].shape[1] - patch[1] + 1
+        for channel in range(len(noisy)):
+            patches = extract_patches(noisy[channel][area], patch)
+            variances = extract_patches(variance[channel][area], patch).sum(1)  # (positions)
+            table = None if autocorrelation is None else autocorrelation[channel]
+            sums, weights = torch.zeros_like(patches), patches.new_zeros(len(patches))
+            for members in _chunks(matches, patches.shape[1]):
+                y = _gather(patches, members)  # (groups, k, n)
+                mean = y.mean((1, 2), keepdim=True)
+                noise = _noise_between_patches(variances[members], members, columns, table)
+                theta = _ridge_weights(y - mean, noise)  # (groups, k, k)
+                estimate = theta.transpose(1, 2) @ (y - mean) + mean
+                # A patch counts by how little noise is left in it.
+                left = (theta * (noise @ theta)).sum(1).clamp(min=0)
+                confidence = variances[members] / (left + 1e-4 * variances[members]).clamp(
+                    min=1e-20
+                )
+                _scatter_add(sums, weights, members, estimate, confidence)
+            aggregator.add(slice(channel, channel + 1), block, [sums], weights, patch)
+    return aggregator.mean()
+
+
+def wiener_estimate(
+    noisy: Tensor,
+    pilot: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    autocorrelation: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Filter each patch by the mean and covariance of the patches like it (NL-Bayes).
+
+    Args:
+        noisy: as for `ridge_estimate`; the channels are filtered together.
+        pilot: an earlier estimate of the same shape.
+        guide: as for `ridge_estimate`.
+        variance: as for `ridge_estimate`.
+        groups: how patches are grouped.
+        autocorrelation: as for `ridge_estimate`.
+
+    Returns:
+        (C, H, W).
+    """
+    aggregator = _Aggregator(noisy)
+    for block in split_into_blocks(tuple(guide.shape), groups, guide.device):
+        area = (slice(None), block.rows, block.columns)
+        patch = patch_size(tuple(guide[area[1:]].shape), groups)
+        matches = match_blocks(guide[area[1:]], block, groups)
+        noisy_patches, pilot_patches, variances = (  # (positions, C·n)
+            torch.cat([extract_patches(plane, patch) for plane in image[area]], 1)
+            for image in (noisy, pilot, variance)
+        )
+        correlation = None
+        if autocorrelation is not None:
+            correlation = _correlation_within_patch(patch, autocorrelation)
+        sums = torch.zeros_like(noisy_patches)
+        weights = noisy_patches.new_zeros(len(noisy_patches))
+        for members in _chunks(matches, noisy_patches.shape[1]):
+            y, x = _gather(noisy_patches, members), _gather(pilot_patches, members)
+            power = _gather(variances, members).mean(1)  # of the noise, (groups, C·n)
+            mean = x.mean(1, keepdim=True)
+            x -= mean
+            covariance = x.transpose(1, 2) @ x / max(1, x.shape[1] - 1)
+            # y less the noise in it: equal to the signal's part of it, and rounded far less.
+            if correlation is None:
+                covariance.diagonal(dim1=1, dim2=2).add_(power)
+                noise = ((y - mean) @ _inverse(covariance)).mul_(power[:, None])
+            else:
+                sigma = power.sqrt()
+                noise_covariance = correlation * sigma[:, :, None] * sigma[:, None]
+                noise = ((y - mean) @ _inverse(covariance.add_(noise_covariance))) @ (
+                    noise_covariance
+                )
+            estimate = y.sub_(noise)
+            _scatter_add(sums, weights, members, estimate, y.new_ones(members.shape))
+        aggregator.add(slice(None), block, sums.chunk(len(noisy), 1), weights, patch)
+    return aggregator.mean()
+
+
+class _Aggregator:
+    """Sums of weighted, overlapping patches at each pixel, and of their weights."""
+
+    def __init__(self, image: Tensor) -> None:
+        self.sums = torch.zeros_like(image)
+        self.weights = torch.zeros_like(image)
+
+    def add(
+        self,
+        channels: slice,
+        block: Block,
+        sums: Sequence[Tensor],
+        weights: Tensor,
+        patch: tuple[int, int],
+    ) -> None:
+        """Add a block's patches: for each channel (positions, n), with weights (positions)."""
+        area = (channels, block.rows, block.columns)
+        size = tuple(self.sums[area].shape[1:])
+        columns = torch.stack([channel.T for channel in sums])  # (C, n, positions)
+        self.sums[area] += F.fold(columns, size, patch)[:, 0]
+        grid = weights.view(1, 1, size[0] - patch[0] + 1, size[1] - patch[1] + 1)
+        self.weights[area] += F.conv_transpose2d(grid, grid.new_ones(1, 1, *patch))[0]
+
+    def mean(self) -> Tensor:
+        """Return the weighted mean of the patches at each pixel."""
+        return self.sums / self.weights
+
+
+def _chunks(matches: Tensor, values: int) -> Iterator[Tensor]:
+    """Split groups (groups, k) so that a chunk's matrices have about `_CHUNK` values."""
+    similar = matches.shape[1]
+    yield from matches.split(max(1, _CHUNK // (similar * max(values, similar))))
+
+
+def _gather(patches: Tensor, members: Tensor) -> Tensor:
+    """Gather the patches of groups: (positions, n) and (groups, k) -> (groups, k, n)."""
+    return patches[members.flatten()].view(*members.shape, -1)
+
+
+def _scatter_add(
+    sums: Tensor, weights: Tensor, members: Tensor, estimate: Tensor, confidence: Tensor
+) -> None:
+    """Add each group's patches at their positions, weighted by their confidence (groups, k)."""
+    positions = members.flatten()
+    rows = (estimate * confidence[..., None]).flatten(0, 1)
+    sums.scatter_add_(0, positions[:, None].expand_as(rows), rows)
+    weights.scatter_add_(0, positions, confidence.flatten())
+
+
+def _ridge_weights(y: Tensor, noise: Tensor) -> Tensor:
+    """Return the weights of least expected squared error, a column for each patch estimated.
+
+    Args:
+        y: the patches less their group's mean, (groups, k, n).
+        noise: covariance of the noise between patches, (groups, k, k).
+
+    Returns:
+        (groups, k, k), each column of sum one.
+    """
+    inverse = _inverse(y @ y.transpose(1, 2))
+    shrinkage = inverse @ noise
+    row_sums = inverse.sum(2, keepdim=True)  # the inverse times a column of ones
+    correction = shrinkage.sum(1, keepdim=True) / row_sums.sum(1, keepdim=True)
+    return torch.eye(y.shape[1], device=y.device) - shrinkage + row_sums * correction
+
+
+def _noise_between_patches(
+    variances: Tensor, members: Tensor, columns: int, autocorrelation: Tensor | None
+) -> Tensor:
+    """Return the noise's covariance between the patches of each group, summed over a patch.
+
+    Args:
+        variances: of the noise, summed over a patch, (groups, k).
+        members: positions of the patches, (groups, k).
+        columns: patch positions in a row of the block.
+        autocorrelation: (2m + 1, 2m + 1), or None.
+
+    Returns:
+        (groups, k, k).
+    """
+    if autocorrelation is None:
+        return torch.diag_embed(variances)
+    reach = len(autocorrelation) // 2 + 1
+    down, right = members // columns, members % columns
+    dy, dx = (
+        (axis[:, :, None] - axis[:, None]).clamp(-reach, reach) + reach for axis in (down, right)
+    )
+    sigma = variances.sqrt()
+    # A ring of zeros stands for everything beyond the table's reach.
+    return F.pad(autocorrelation, (1, 1, 1, 1))[dy, dx] * sigma[:, :, None] * sigma[:, None]
+
+
+def _correlation_within_patch(patch: tuple[int, int], autocorrelation: Sequence[Tensor]) -> Tensor:
+    """Return the noise's correlation between a patch's pixels, channels apart: (C·n, C·n)."""
+    height, width = patch
+    device = autocorrelation[0].device
+    rows, columns = (torch.arange(side, device=device) for side in patch)
+    pixels = torch.cartesian_prod(rows, columns).view(-1, 2)
+    dy, dx = (pixels[:, None] - pixels).unbind(2)
+    matrices = []
+    for table in autocorrelation:
+        center = len(table) // 2
+        padded = F.pad(table, (width, width, height, height))
+        matrices.append(padded[dy + center + height, dx + center + width])
+    return torch.block_diag(*matrices)
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Invert symmetric, positive definite matrices (groups, k, k), nearly.
+
+    Their diagonals are raised by a floor, which grows where rounding made one singular.
+    """
+    scale = matrix.diagonal(dim1=1, dim2=2).mean(1)
+    floor = (_FLOOR * scale + 1e-10)[:, None]
+    for _ in range(_CHOLESKY_ATTEMPTS):
+        raised = matrix.clone()
+        raised.diagonal(dim1=1, dim2=2).add_(floor)
+        factor, failed = torch.linalg.cholesky_ex(raised)
+        if not failed.any():
+            break
+        floor = torch.where(failed[:, None] > 0, 30 * floor, floor)
+    return torch.cholesky_inverse(factor)
+
+
+def _gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    """Smooth (C, H, W) by a Gaussian, with mirrored borders."""
+    reach = min(6, *(side - 1 for side in image.shape[1:]))
     if reach < 1:
-        return picture
-    kernel = torch.exp(-torch.arange(-reach, reach + 1).square() / (2 * sigma**2))
+        return image
+    offsets = torch.arange(-reach, reach + 1, device=image.device)
+    kernel = torch.exp(-offsets.square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
-    wide = F.pad(picture[:, None], (reach,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(wide, kernel), kernel.transpose(2, 3))[:, 0]
+    padded = F.pad(image[:, None], (reach,) * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))[:, 0]

@@ -1,4 +1,4 @@
-"""Noise as a function of brightness: how much, what neighbors share, where it was cut off."""
+"""The noise model: variance by brightness, correlation between neighbors, and clipping."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 LEVELS = torch.linspace(0, 1, 257, dtype=torch.float64)
-# A standard normal variable in so many values, and their probabilities.
-NORMAL = torch.linspace(-6, 6, 241, dtype=torch.float64)
-DENSITY = torch.softmax(-NORMAL.square() / 2, 0)
+# Values of a standard normal variable, and their probabilities.
+NORMAL_VALUES = torch.linspace(-6, 6, 241, dtype=torch.float64)
+NORMAL_PROBABILITIES = torch.softmax(-NORMAL_VALUES.square() / 2, 0)
+
+_TABLES = ("levels", "variances", "clean_values", "channel_correlation", "autocorrelation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,100 +20,121 @@ class Noise:
     """Noise as a function of brightness, with its correlations.
 
     Attributes:
-        levels: (C, N) mean values of each channel, rising.
-        variances: (C, N) of the noise at these.
-        truths: (C, N) the values without noise whose noisy ones have these means; they differ
-            where values were clipped, or where noise went through a tone curve.
-        mixing: (C, C) correlation of the noise between channels.
-        lags: (C, 2m + 1, 2m + 1) correlation with neighbors, in the working channels; None where
-            there is none.
-        gain: variance for each unit of brightness (Poisson noise); None where no line fits.
-        sigma: standard deviation of the part that does not depend on brightness.
-        clipped: whether values were cut off at 0 and at 1.
-        sure: whether it can be told from the picture's own detail.
+        levels: (C, N) mean noisy values of each channel, rising.
+        variances: (C, N) variance of the noise at these levels.
+        clean_values: (C, N) the values without noise whose noisy means are `levels`. They differ if
+            values were clipped, or if noise went through a tone curve.
+        channel_correlation: (C, C) correlation of the noise between channels.
+        autocorrelation: (C, 2m + 1, 2m + 1) correlation of the noise with its neighbors', in the
+            working channels; None for white noise.
+        gain: variance for each unit of brightness (Poisson noise); None if no line was fitted.
+        sigma: standard deviation of the part that does not depend on brightness; None likewise.
+        clipped: whether values were clipped at 0, and at 1.
+        reliable: False if the noise could be the image's own detail.
     """
 
     levels: Tensor
     variances: Tensor
-    truths: Tensor
-    mixing: Tensor
-    lags: Tensor | None
+    clean_values: Tensor
+    channel_correlation: Tensor
+    autocorrelation: Tensor | None
     gain: float | None
     sigma: float | None
     clipped: tuple[bool, bool]
-    sure: bool = True
+    reliable: bool = True
 
     def to(self, device: torch.device) -> Noise:
-        """The same with its tables on a device."""
-        tables = ("levels", "variances", "truths", "mixing", "lags")
-        given = {name: getattr(self, name) for name in tables}
-        return replace(self, **{n: t if t is None else t.to(device) for n, t in given.items()})
+        """Return the same noise with its tables on a device."""
+        tables = {name: getattr(self, name) for name in _TABLES}
+        moved = {name: None if t is None else t.to(device) for name, t in tables.items()}
+        return replace(self, **moved)
 
-    def variance(self, picture: Tensor, basis: Tensor) -> Tensor:
-        """Of the noise at each place of (C, H, W) without noise, in the channels of a basis."""
+    def variance_at(self, image: Tensor, basis: Tensor) -> Tensor:
+        """Return the variance of the noise at each pixel, in the channels of a basis.
+
+        Args:
+            image: (C, H, W) without noise.
+            basis: (C, C) orthonormal rows.
+
+        Returns:
+            (C, H, W), above zero.
+        """
         deviation = torch.stack(
             [
-                measure_noise(p, x, v)
-                for p, x, v in zip(picture, self.levels, self.variances, strict=True)
+                interpolate(plane, levels, variances)
+                for plane, levels, variances in zip(image, self.levels, self.variances, strict=True)
             ]
         ).sqrt()
-        found = torch.zeros_like(picture)
-        for i in range(len(picture)):
-            for j in range(len(picture)):
-                if self.mixing[i, j]:
-                    share = basis[:, i] * basis[:, j] * self.mixing[i, j]  # (C)
-                    found += share[:, None, None] * deviation[i] * deviation[j]
-        return found.clamp(min=1e-9)
+        variance = torch.zeros_like(image)
+        for i in range(len(image)):
+            for j in range(len(image)):
+                if self.channel_correlation[i, j]:
+                    weight = basis[:, i] * basis[:, j] * self.channel_correlation[i, j]  # (C)
+                    variance += weight[:, None, None] * deviation[i] * deviation[j]
+        return variance.clamp(min=1e-9)
 
-    def typical(self, picture: Tensor) -> Tensor:
-        """Standard deviation at the median of each channel of (C, H, W), before any clipping."""
-        light = picture.flatten(1).median(1, keepdim=True).values
-        if self.lags is None:
-            return (self.gain * light[:, 0].clamp(min=0) + self.sigma**2).sqrt()
-        return torch.cat(
-            [measure_noise(*one) for one in zip(light, self.levels, self.variances, strict=True)]
-        ).sqrt()
+    def typical_sigma(self, image: Tensor) -> Tensor:
+        """Return the standard deviation at each channel's median, before any clipping: (C)."""
+        medians = image.flatten(1).median(1, keepdim=True).values
+        if self.autocorrelation is None:
+            return (self.gain * medians[:, 0].clamp(min=0) + self.sigma**2).sqrt()
+        tables = zip(medians, self.levels, self.variances, strict=True)
+        return torch.cat([interpolate(*table) for table in tables]).sqrt()
 
-    def true(self, picture: Tensor) -> Tensor:
-        """A mean of noisy values, (C, H, W), as the value without noise that it stands for."""
+    def debias(self, image: Tensor) -> Tensor:
+        """Return the values without noise whose noisy means are an image's, (C, H, W)."""
         return torch.stack(
             [
-                p + measure_noise(p, x, t - x)
-                for p, x, t in zip(picture, self.levels, self.truths, strict=True)
+                plane + interpolate(plane, levels, clean_values - levels)
+                for plane, levels, clean_values in zip(
+                    image, self.levels, self.clean_values, strict=True
+                )
             ]
         )
 
 
-def measure_noise(values: Tensor, places: Tensor, table: Tensor) -> Tensor:
-    """A table between its places, held at its ends."""
-    at = torch.searchsorted(places.contiguous(), values.contiguous()).clamp(1, len(places) - 1)
-    low, high = places[at - 1], places[at]
+def interpolate(values: Tensor, positions: Tensor, table: Tensor) -> Tensor:
+    """Interpolate a table linearly at some values; beyond its ends it stays constant.
+
+    Args:
+        values: any shape.
+        positions: (N) of the table's entries, rising.
+        table: (N).
+    """
+    index = torch.searchsorted(positions.contiguous(), values.contiguous())
+    index = index.clamp(1, len(positions) - 1)
+    low, high = positions[index - 1], positions[index]
     share = ((values - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
-    return table[at - 1] + share * (table[at] - table[at - 1])
+    return table[index - 1] + share * (table[index] - table[index - 1])
 
 
 def white_noise(gain: float, base: float, channels: int, clipped: tuple[bool, bool]) -> Noise:
-    """Noise that neighbors do not share, of variance gain · brightness + base."""
-    means, spread = clipping(LEVELS, gain * LEVELS + base, clipped)
-    tables = (one.float().repeat(channels, 1) for one in (means, spread, LEVELS))
+    """Return noise without correlation between neighbors, of variance gain · brightness + base."""
+    means, variances = clipped_moments(LEVELS, gain * LEVELS + base, clipped)
+    tables = (table.float().repeat(channels, 1) for table in (means, variances, LEVELS))
     return Noise(*tables, torch.eye(channels), None, gain, base**0.5, clipped)
 
 
-def noise_of_sigma(noise: Noise, sigma: float) -> Noise:
-    """The noise measured, of a strength that is known: white noise then is alike everywhere."""
-    if noise.lags is None or not noise.sure:
-        return white_noise(0.0, sigma**2, len(noise.mixing), noise.clipped)
-    share = sigma**2 / noise.variances.mean().clamp(min=1e-12)
-    return replace(noise, variances=noise.variances * share, truths=noise.levels, sure=True)
+def rescale_noise(noise: Noise, sigma: float) -> Noise:
+    """Rescale estimated noise to a known standard deviation.
+
+    White noise, and noise that was not estimated reliably, becomes the same at every brightness.
+    """
+    if noise.autocorrelation is None or not noise.reliable:
+        return white_noise(0.0, sigma**2, len(noise.channel_correlation), noise.clipped)
+    factor = sigma**2 / noise.variances.mean().clamp(min=1e-12)
+    return replace(
+        noise, variances=noise.variances * factor, clean_values=noise.levels, reliable=True
+    )
 
 
-def clipping(
+def clipped_moments(
     levels: Tensor, variances: Tensor, clipped: tuple[bool, bool]
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of noisy values at each level, once they are cut off at 0, at 1."""
+    """Return mean and variance of Gaussian noise at each level after clipping at 0, and at 1."""
     if not any(clipped):
         return levels, variances
-    values = levels[:, None] + variances.sqrt()[:, None] * NORMAL
+    values = levels[:, None] + variances.sqrt()[:, None] * NORMAL_VALUES
     values = values.clamp(0 if clipped[0] else None, 1 if clipped[1] else None)
-    means = (values * DENSITY).sum(1)
-    return means, ((values - means[:, None]).square() * DENSITY).sum(1)
+    means = (values * NORMAL_PROBABILITIES).sum(1)
+    return means, ((values - means[:, None]).square() * NORMAL_PROBABILITIES).sum(1)

@@ -1,4 +1,4 @@
-"""Pictures one after the other in one file: animated WebP and GIF."""
+"""Write animations: WebP and GIF."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.files import check_writable, write_atomically
-from impasto.images.resize import fit_longest_side, resize
+from impasto.images.resize import resize, thumbnail
 
 FORMATS = {".webp": "WEBP", ".gif": "GIF"}
-_QUALITY = 85  # of WebP's frames, of 100
+_QUALITY = 85  # of WebP's frames, 1 to 100
 
 
 def check_animation(
     path: str | Path, *, overwrite: bool = False, inputs: Sequence[str] = (), name: str = "path"
 ) -> Path:
-    """Refuse a place for an animation before any work is done for it.
+    """Make sure that an animation can be written, before any work is done.
+
+    Args:
+        path: where to write.
+        overwrite: replace a file that exists.
+        inputs: files that must not be written to.
+        name: the argument's name in errors.
 
     Raises:
-        ImageError: the place cannot be written, or is taken.
+        ImageError: the path cannot be written, or exists.
         ValueError: the ending names no format that animations are written in.
 
     Example:
@@ -32,8 +38,8 @@ def check_animation(
         ValueError: `path` must end in .webp or .gif, got 'film.mp4'; rename it
     """
     if Path(path).suffix.lower() not in FORMATS:
-        ends = " or ".join(FORMATS)
-        raise ValueError(f"`{name}` must end in {ends}, got {str(path)!r}; rename it")
+        endings = " or ".join(FORMATS)
+        raise ValueError(f"`{name}` must end in {endings}, got {str(path)!r}; rename it")
     return check_writable(Path(path), overwrite=overwrite, inputs=inputs, name=name)
 
 
@@ -46,22 +52,22 @@ def write_animation(
     longest: int = 640,
     overwrite: bool = False,
 ) -> Path:
-    """Write pictures as an animation that goes round, whole or not at all.
+    """Write images as an animation that repeats, whole or not at all.
 
     Args:
-        frames: (3, H, W) in [0, 1] each, of any sizes; all are shown at the last one's shape.
-        path: where to, ending in .webp or .gif.
-        seconds: how long all but the last are shown together.
-        hold: how long the last one is shown.
+        frames: (3, H, W) in [0, 1] each, of any sizes; all are resized to the size of the last.
+        path: where to write, ending in .webp or .gif.
+        seconds: duration of all frames but the last.
+        hold: duration of the last frame in seconds.
         longest: the longer side at most, in pixels.
-        overwrite: replace a file that is already there.
+        overwrite: replace a file that exists.
 
     Returns:
         The path written.
 
     Raises:
         ValueError: no frames, or another ending.
-        ImageError: the place cannot be written, or is taken.
+        ImageError: the path cannot be written, or exists.
 
     Example:
         >>> import tempfile
@@ -72,17 +78,17 @@ def write_animation(
     target = check_animation(path, overwrite=overwrite)
     if not frames:
         raise ValueError("`frames` must be at least one picture, got none; give some")
-    high, wide = frames[-1].shape[1:]
-    size = fit_longest_side((wide, high), min(longest, max(wide, high)))
-    images = [_image(frame, size) for frame in frames]
-    each = round(1000 * seconds / max(1, len(images) - 1))
+    last = thumbnail(frames[-1].detach().cpu().float(), longest)
+    height, width = last.shape[1:]
+    images = [_to_pillow(frame, (width, height)) for frame in (*frames[:-1], last)]
+    duration = round(1000 * seconds / max(1, len(images) - 1))  # ms
     buffer = io.BytesIO()
     images[0].save(
         buffer,
         format=FORMATS[target.suffix.lower()],
         save_all=True,
         append_images=images[1:],
-        duration=[max(20, each)] * (len(images) - 1) + [round(1000 * hold)],
+        duration=[max(20, duration)] * (len(images) - 1) + [round(1000 * hold)],
         loop=0,
         quality=_QUALITY,
         method=4,
@@ -90,7 +96,7 @@ def write_animation(
     return write_atomically(buffer.getvalue(), target, overwrite=overwrite)
 
 
-def _image(frame: Tensor, size: tuple[int, int]) -> Image.Image:
-    """A picture, (3, H, W) in [0, 1], as Pillow has it, at a size."""
-    shown = resize(frame.detach().cpu().float(), size).clamp(0, 1)
-    return Image.fromarray((shown * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).numpy())
+def _to_pillow(frame: Tensor, size: tuple[int, int]) -> Image.Image:
+    """Convert (3, H, W) in [0, 1] to a Pillow image of a size."""
+    pixels = resize(frame.detach().cpu().float(), size).clamp(0, 1)
+    return Image.fromarray((pixels * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).numpy())

@@ -1,4 +1,4 @@
-"""CIELAB, light apart from color in steps that look alike, and the way back into sRGB."""
+"""Conversion between sRGB and CIELAB, which separates lightness from color."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _XYZ = (
 )
 _WHITE = (0.950456, 1.0, 1.088754)  # the sums of its rows, so that gray is exactly gray
 _KNEE = 6 / 29
-_HALVINGS = 12  # of the way into the gamut
-_OUTSIDE = 1e-4  # how far past [0, 1] a channel still counts as inside
+_BISECTIONS = 12  # of the way into the gamut
+_TOLERANCE = 1e-4  # a channel this far past [0, 1] still counts as inside
 
 
 def to_lab(pixels: Tensor) -> Tensor:
-    """sRGB to CIE L*a*b*.
+    """Convert sRGB to CIE L*a*b*.
 
     Args:
         pixels: (3, H, W) in [0, 1].
@@ -31,7 +31,7 @@ def to_lab(pixels: Tensor) -> Tensor:
         [100.0, 0.0, 0.0]
     """
     linear = torch.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
-    xyz = _product(_matrix(pixels), linear)
+    xyz = _product(_xyz_matrix(pixels), linear)
     curve = torch.where(
         xyz > _KNEE**3, xyz.clamp(min=1e-9) ** (1 / 3), xyz / (3 * _KNEE**2) + 4 / 29
     )
@@ -40,10 +40,10 @@ def to_lab(pixels: Tensor) -> Tensor:
 
 
 def from_lab(colors: Tensor) -> Tensor:
-    """CIE L*a*b* to sRGB, not clamped: past [0, 1] where a screen cannot show the color.
+    """Convert CIE L*a*b* to sRGB, not clamped: colors outside the gamut are outside [0, 1].
 
     Args:
-        colors: (3, H, W), as `to_lab` gives it.
+        colors: (3, H, W), as `to_lab` returns it.
 
     Returns:
         (3, H, W).
@@ -51,52 +51,53 @@ def from_lab(colors: Tensor) -> Tensor:
     y = (colors[0] + 16) / 116
     curve = torch.stack([y + colors[1] / 500, y, y - colors[2] / 200])
     xyz = torch.where(curve > _KNEE, curve**3, 3 * _KNEE**2 * (curve - 4 / 29))
-    linear = _product(torch.linalg.inv(_matrix(colors)), xyz)
+    linear = _product(torch.linalg.inv(_xyz_matrix(colors)), xyz)
     low = linear * 12.92
     return torch.where(
         linear <= 0.0031308, low, 1.055 * linear.clamp(min=1e-9) ** (1 / 2.4) - 0.055
     )
 
 
-def shown(wanted: Tensor, fallback: Tensor) -> Tensor:
-    """Colors as sRGB, each as near to what is wanted as a screen can show it.
+def clip_to_gamut(colors: Tensor, fallback: Tensor) -> Tensor:
+    """Convert CIE L*a*b* to sRGB, moving colors outside the gamut straight to a fallback.
 
     Args:
-        wanted: (3, H, W) CIE L*a*b*.
-        fallback: (3, H, W) CIE L*a*b*, inside the gamut: the way goes straight towards it.
+        colors: (3, H, W) CIE L*a*b*; those inside the gamut stay as they are.
+        fallback: (3, H, W) CIE L*a*b*, inside the gamut; each color is moved towards it only until
+            it is inside too.
 
     Returns:
         (3, H, W) in [0, 1].
     """
-    near, far = torch.zeros_like(wanted[0]), torch.ones_like(wanted[0])
-    outside = ~_inside(wanted)
+    near, far = torch.zeros_like(colors[0]), torch.ones_like(colors[0])
+    outside = ~_in_gamut(colors)
     if not outside.any():
-        return from_lab(wanted).clamp(0, 1)
-    for _ in range(_HALVINGS):
+        return from_lab(colors).clamp(0, 1)
+    for _ in range(_BISECTIONS):
         middle = (near + far) / 2
-        fits = _inside(torch.lerp(wanted, fallback, middle))
+        fits = _in_gamut(torch.lerp(colors, fallback, middle))
         far = torch.where(fits, middle, far)
         near = torch.where(fits, near, middle)
-    return from_lab(torch.where(outside, torch.lerp(wanted, fallback, far), wanted)).clamp(0, 1)
+    return from_lab(torch.where(outside, torch.lerp(colors, fallback, far), colors)).clamp(0, 1)
 
 
-def set_chroma(colors: Tensor) -> Tensor:
-    """How colorful each position is, (3, H, W) CIE L*a*b* -> (H, W); 0 for grays."""
+def chroma(colors: Tensor) -> Tensor:
+    """Return the chroma of each position, (3, H, W) CIE L*a*b* -> (H, W); 0 for grays."""
     return torch.hypot(colors[1], colors[2])
 
 
-def _inside(colors: Tensor) -> Tensor:
-    """Whether a screen can show each color, (3, H, W) -> (H, W)."""
-    found = from_lab(colors)
-    return ((found >= -_OUTSIDE) & (found <= 1 + _OUTSIDE)).all(0)
+def _in_gamut(colors: Tensor) -> Tensor:
+    """Mark the colors that sRGB can show, (3, H, W) CIE L*a*b* -> (H, W)."""
+    pixels = from_lab(colors)
+    return ((pixels >= -_TOLERANCE) & (pixels <= 1 + _TOLERANCE)).all(0)
 
 
-def _matrix(like: Tensor) -> Tensor:
-    """Linear sRGB -> XYZ divided by white's."""
+def _xyz_matrix(like: Tensor) -> Tensor:
+    """Return the matrix from linear sRGB to XYZ divided by the XYZ of white."""
     matrix = torch.tensor(_XYZ, dtype=like.dtype, device=like.device)
     return matrix / torch.tensor(_WHITE, dtype=like.dtype, device=like.device)[:, None]
 
 
 def _product(matrix: Tensor, colors: Tensor) -> Tensor:
-    """A matrix times every color, (3, 3), (3, H, W) -> (3, H, W)."""
+    """Multiply every color by a matrix, (3, 3), (3, H, W) -> (3, H, W)."""
     return (matrix @ colors.flatten(1)).view_as(colors)

@@ -1,8 +1,9 @@
-"""From a file's bytes to its samples: every bit depth and kind of channel, nothing cut off."""
+"""Decode files to samples at full depth, for every bit depth and kind of channel."""
 
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from dataclasses import dataclass, replace
@@ -11,9 +12,9 @@ import imagecodecs
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from impasto.images.formats import chunks, only_chunks
-from impasto.images.header import Header, Unreadable, image_header
-from impasto.images.quiet import suppress_decoder_warnings
+from impasto.images.exif import read_directory, write_directory
+from impasto.images.formats import only_chunks, png_chunk, png_chunks
+from impasto.images.header import Header, Unreadable, decoding, image_header, repair_png_exif
 
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # Pillow's modes -> the mode with the same content that NumPy understands.
@@ -27,7 +28,7 @@ _PLAIN = {
     "HSV": "RGB",
 }
 _TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # photometric interpretation -> color channels
-_ONLY_LIBTIFF = (2, 3, 4, 6)  # compressions of fax machines, and JPEG as it first was
+_LIBTIFF_ONLY = (2, 3, 4, 6)  # compressions of fax machines, and JPEG as it first was
 _FLOAT, _UNSIGNED = 3, 1
 # The seven passes of an interlaced PNG: first column, first row, column step, row step.
 _PASSES = (
@@ -43,10 +44,10 @@ _PASSES = (
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Decoded samples, as stored: not yet turned upright, not yet in sRGB.
+    """Decoded samples as stored: not yet turned upright, not yet in sRGB.
 
     Attributes:
-        colors: (H, W, C) float32 in [0, 1]; C is 1 for grey, 3 for RGB, 4 for CMYK (1: full ink).
+        colors: (H, W, C) float32 in [0, 1]; C is 1 for gray, 3 for RGB, 4 for CMYK (1: full ink).
         alpha: (H, W) float32 in [0, 1]; None without an opacity channel.
         header: the header, completed by what stood behind the pixels.
     """
@@ -66,32 +67,42 @@ def decode_file(data: bytes, header: Header) -> Samples:
     Raises:
         Unreadable: cut short, broken, or of a kind impasto does not read.
     """
-    try:
-        with suppress_decoder_warnings():
-            if header.format == "TIFF":
-                return _tiff(data, header)
-            # Pillow decodes every one of them, so that a broken file is found and what stands
-            # behind the pixels is read; where it cuts the depth, the pixels are read again.
-            samples = samples_of(header.image, header)
-            if header.format == "PNG" and header.bits == 16:
-                return _split(_scaled(_deep_png(data), 65535), samples.header)
-            if header.format == "AVIF" and header.bits > 8:
-                deep = imagecodecs.avif_decode(data, 0)
-                return _split(_scaled(deep, 2**header.bits - 1), samples.header)
-            return samples
-    except (Unreadable, MemoryError):
-        raise
-    # Decoders raise whatever a broken file makes them raise.
-    except Exception as error:
-        raise Unreadable("its pixels are cut short or broken") from error
+    with decoding("its pixels are cut short or broken"):
+        if header.format == "TIFF":
+            return _decode_tiff(data, header)
+        # Pillow decodes all other files, so that broken ones are detected and what stands behind
+        # the pixels is read. If it cuts the depth, the pixels are decoded again.
+        samples = samples_of(header.image, header)
+        if header.format == "PNG" and header.bits == 16:
+            return _split_alpha(_scaled(_decode_deep_png(data), 65535), samples.header)
+        if header.format == "AVIF" and header.bits > 8:
+            deep = imagecodecs.avif_decode(data, 0)
+            return _split_alpha(_scaled(deep, 2**header.bits - 1), samples.header)
+        return samples
 
 
 def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
-    """The samples of an image that Pillow has open; loads it where that is still to be done."""
+    """Return the samples of an image that Pillow has open, loading it if necessary.
+
+    Args:
+        image: the image.
+        header: of the file, if impasto opened it; None for an image that the caller opened.
+    """
     image.load()
-    # What stands behind the pixels is known only now; so is whether Pillow turned a TIFF upright.
+    if header is not None and header.format == "PNG":
+        repair_png_exif(image)
+    # Metadata behind the pixels is known only now; so is whether Pillow turned a TIFF upright.
     late = image_header(image)
-    header = late if header is None else _joined(header, late)
+    if header is None:
+        header = late
+    else:
+        header = replace(
+            header,
+            exif=late.exif,
+            orientation=late.orientation,
+            dpi=header.dpi or late.dpi,
+            xmp=header.xmp or late.xmp,
+        )
     mode = _PLAIN.get(image.mode, image.mode)
     if image.mode == "P" or (image.mode in ("1", "L", "RGB") and header.alpha):
         with_alpha = "LA" if image.mode in ("1", "L") else "RGBA"
@@ -102,28 +113,17 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
         raise Unreadable(f"its mode is {mode}, which impasto does not read")
     array = np.asarray(image if mode == image.mode else image.convert(mode))
     if mode == "F":
-        return _split(_in_unit(array), header)
+        return _split_alpha(_unit_floats(array), header)
     if mode.startswith("I"):
-        # Pillow keeps 16-bit grey in 32-bit integers, too.
+        # Pillow keeps 16-bit gray in 32-bit integers, too.
         if array.size and not 0 <= array.min() <= array.max() <= 65535:
             raise Unreadable(f"its samples run from {array.min()} to {array.max()}, not 0 to 65535")
-        return _split(_scaled(array, 65535), header)
-    return _split(_scaled(array, 255), header, 4 if mode == "CMYK" else 3)
+        return _split_alpha(_scaled(array, 65535), header)
+    return _split_alpha(_scaled(array, 255), header, 4 if mode == "CMYK" else 3)
 
 
-def _joined(early: Header, late: Header) -> Header:
-    """A file's header with the metadata found behind its pixels."""
-    return replace(
-        early,
-        exif=late.exif,
-        orientation=late.orientation,
-        dpi=early.dpi or late.dpi,
-        xmp=early.xmp or late.xmp,
-    )
-
-
-def _split(array: np.ndarray, header: Header, channels: int = 3) -> Samples:
-    """(H, W), (H, W, 1 or 2 or 3 or 4) to colors and alpha; `channels` 4 means CMYK."""
+def _split_alpha(array: np.ndarray, header: Header, channels: int = 3) -> Samples:
+    """Split (H, W) or (H, W, 1 to 5) into colors and alpha; `channels` is 4 for CMYK."""
     if array.ndim == 2:
         array = array[..., None]
     if array.shape[-1] in (2, channels + 1):
@@ -132,12 +132,12 @@ def _split(array: np.ndarray, header: Header, channels: int = 3) -> Samples:
 
 
 def _scaled(array: np.ndarray, maximum: int) -> np.ndarray:
-    """Integer samples as float32 in [0, 1]."""
+    """Scale integer samples to float32 in [0, 1]."""
     return array.astype(np.float32) / np.float32(maximum)
 
 
-def _in_unit(array: np.ndarray) -> np.ndarray:
-    """Floating point samples as float32, refused outside [0, 1]."""
+def _unit_floats(array: np.ndarray) -> np.ndarray:
+    """Return floating point samples as float32; refuse values outside [0, 1]."""
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     if not (low >= 0 and high <= 1):
         raise Unreadable(
@@ -146,61 +146,59 @@ def _in_unit(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _deep_png(data: bytes) -> np.ndarray:
-    """The pixels of a 16-bit PNG, a transparent color turned into alpha."""
-    # libpng writes its opinion of other chunks to the terminal.
+def _decode_deep_png(data: bytes) -> np.ndarray:
+    """Decode a 16-bit PNG; a transparent color becomes alpha."""
+    # libpng writes warnings about other chunks to the terminal.
     bare = only_chunks(data, _PIXEL_CHUNKS)
     if bare[28] == 0:
         return imagecodecs.png_decode(bare)
-    # libpng complains about interlacing as well: each pass is a small PNG of its own.
+    # libpng warns of interlacing as well: each pass is decoded as a small PNG of its own.
     width, height = struct.unpack(">II", bare[16:24])
     samples = {0: 1, 2: 3, 4: 2, 6: 4}[bare[25]]
-    stored = chunks(bare)
-    # The stream holds a filter byte a row beside the pixels; each pass may end in a partial row.
-    most = width * height * samples * 2 + 4 * height + 64
-    joined = b"".join(bare[a + 8 : b - 4] for kind, a, b in stored if kind == b"IDAT")
-    stream = zlib.decompressobj().decompress(joined, most)
-    result, place = None, 0
+    stored = list(png_chunks(bare))
+    # The stream holds a filter byte per row besides the pixels; a pass may end in a partial row.
+    max_bytes = width * height * samples * 2 + 4 * height + 64
+    compressed = b"".join(bare[a + 8 : b - 4] for kind, a, b in stored if kind == b"IDAT")
+    stream = zlib.decompressobj().decompress(compressed, max_bytes)
+    pixels, offset = None, 0
     for x, y, dx, dy in _PASSES:
         size = (len(range(x, width, dx)), len(range(y, height, dy)))
         if 0 in size:
             continue
         length = (size[0] * samples * 2 + 1) * size[1]
-        part = imagecodecs.png_decode(_pass_png(bare, stored, size, stream[place : place + length]))
-        place += length
-        if result is None:
-            result = np.zeros((height, width, *part.shape[2:]), part.dtype)
-        result[y::dy, x::dx] = part
-    return result
+        part = imagecodecs.png_decode(
+            _png_of_pass(bare, stored, size, stream[offset : offset + length])
+        )
+        offset += length
+        if pixels is None:
+            pixels = np.zeros((height, width, *part.shape[2:]), part.dtype)
+        pixels[y::dy, x::dx] = part
+    return pixels
 
 
-def _pass_png(
+def _png_of_pass(
     bare: bytes, stored: list[tuple[bytes, int, int]], size: tuple[int, int], rows: bytes
 ) -> bytes:
-    """One pass of an interlaced PNG as a PNG that is not."""
+    """Wrap one pass of an interlaced PNG as a PNG without interlacing."""
     head = struct.pack(">II", *size) + bare[24:28] + b"\0"
     transparent = b"".join(bare[a:b] for kind, a, b in stored if kind == b"tRNS")
     pixels = png_chunk(b"IDAT", zlib.compress(rows, 1))
     return bare[:8] + png_chunk(b"IHDR", head) + transparent + pixels + png_chunk(b"IEND", b"")
 
 
-def png_chunk(kind: bytes, data: bytes) -> bytes:
-    """One chunk of a PNG: length, type, data, checksum."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _tiff(data: bytes, header: Header) -> Samples:
-    """The samples of a TIFF's first page."""
+def _decode_tiff(data: bytes, header: Header) -> Samples:
+    """Decode the first page of a TIFF."""
     page = header.page
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         if start + length > len(data):
             raise Unreadable("the file is cut short")
-    if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, np.prod(header.size)):
+    size = math.prod(header.stored_size)
+    if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, size):
         raise Unreadable("its tiles are far larger than its picture")
     photometric, compression = int(page.photometric), int(page.compression)
-    plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG it is JPEG's own affair
-    if header.bits <= 8 and (plain_ycbcr or compression in _ONLY_LIBTIFF):
-        return _tiff_by_pillow(data, header)
+    plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG, the decoder converts it
+    if header.bits <= 8 and (plain_ycbcr or compression in _LIBTIFF_ONLY):
+        return _decode_tiff_by_pillow(data, header)
     if photometric not in _TIFF_COLORS:
         name = getattr(page.photometric, "name", photometric)
         raise Unreadable(f"its colors are {name}, which impasto does not read")
@@ -212,13 +210,15 @@ def _tiff(data: bytes, header: Header) -> Samples:
 
 
 def _tiff_channels(array: np.ndarray, header: Header) -> Samples:
-    """A TIFF's stored array as colors and alpha."""
+    """Split a TIFF's stored array into colors and alpha."""
     page, photometric = header.page, int(header.page.photometric)
     if page.axes.startswith("S"):
         array = np.moveaxis(array, 0, -1)
-    array = array.reshape(header.size[1], header.size[0], -1)
+    array = array.reshape(header.stored_size[1], header.stored_size[0], -1)
     count = _TIFF_COLORS[photometric]
-    stored = _in_unit(array) if page.sampleformat == _FLOAT else _scaled(array, 2**header.bits - 1)
+    stored = (
+        _unit_floats(array) if page.sampleformat == _FLOAT else _scaled(array, 2**header.bits - 1)
+    )
     colors, alpha = stored[..., :count], None
     if photometric == 3:
         # (3, entries) 16-bit; files differ in the low byte, so only the high one means anything.
@@ -234,9 +234,17 @@ def _tiff_channels(array: np.ndarray, header: Header) -> Samples:
     return Samples(np.ascontiguousarray(colors), alpha, header)
 
 
-def _tiff_by_pillow(data: bytes, header: Header) -> Samples:
-    """A TIFF's first page through libtiff, which knows fax compressions and YCbCr."""
-    image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
-    samples = samples_of(image)
+def _decode_tiff_by_pillow(data: bytes, header: Header) -> Samples:
+    """Decode the first page of a TIFF with libtiff, which knows fax compressions and YCbCr."""
+    order = "<" if data[:2] == b"II" else ">"
+    if data[2:4] in (b"*\0", b"\0*"):
+        # Pillow issues Python warnings on broken tags, so it gets a directory without them.
+        (start,) = struct.unpack_from(order + "I", data, 4)
+        entries = read_directory(data, order, start)
+        place = len(data) + len(data) % 2
+        directory = write_directory(entries, order, place)
+        head = data[:4] + struct.pack(order + "I", place)
+        data = head + data[8:].ljust(place - 8, b"\0") + directory
+    samples = samples_of(TiffImagePlugin.TiffImageFile(io.BytesIO(data)))
     # Pillow has turned it upright already.
     return replace(samples, header=replace(header, orientation=1, alpha=samples.alpha is not None))

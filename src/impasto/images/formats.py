@@ -1,8 +1,12 @@
-"""The five file formats impasto knows, told by their content, and what the rest looks like."""
+"""The five file formats that impasto knows: how to detect them, and their outer structure."""
 
 from __future__ import annotations
 
+import io
+import re
 import struct
+import zlib
+from collections.abc import Collection, Iterator
 
 # Ending -> format, as Pillow names it.
 ENDINGS = {
@@ -20,7 +24,7 @@ MAX_PIXELS = 500_000_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_OTHERS = (
+_OTHER_FORMATS = (
     (b"GIF8", "a GIF"),
     (b"BM", "a BMP"),
     (b"%PDF", "a PDF"),
@@ -38,7 +42,7 @@ _OTHERS = (
 
 
 def detect_format(data: bytes) -> str | None:
-    """The format of a file's bytes, one of `FORMATS`, or None for anything else."""
+    """Return the format of a file's bytes, one of `FORMATS`; None for anything else."""
     if data.startswith(_PNG):
         return "PNG"
     if data.startswith(b"\xff\xd8\xff"):
@@ -51,10 +55,10 @@ def detect_format(data: bytes) -> str | None:
 
 
 def describe_unknown_format(data: bytes) -> str:
-    """What a file that impasto does not read looks like, in words that follow `it is`."""
+    """Describe a file that impasto does not read, in words that follow `it is`."""
     if any(brand[:3] in (b"hei", b"hev") or brand == b"mif1" for brand in _brands(data)):
         return "a HEIC"
-    for magic, words in _OTHERS:
+    for magic, words in _OTHER_FORMATS:
         if data.startswith(magic):
             return words
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -62,11 +66,11 @@ def describe_unknown_format(data: bytes) -> str:
         start.startswith((b"<?xml", b"<!doctype")) and b"<svg" in start
     ):
         return "an SVG"
-    return "no picture format impasto knows"
+    return "not in a format that impasto knows"
 
 
 def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
-    """(width, height) that a PNG, WebP or AVIF claims, read without any decoder; else None."""
+    """Return the (width, height) that a PNG, WebP or AVIF claims, without a decoder; else None."""
     try:
         if format == "PNG":
             return struct.unpack(">II", data[16:24])
@@ -80,24 +84,92 @@ def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
     return None
 
 
-def chunks(png: bytes) -> list[tuple[bytes, int, int]]:
-    """The chunks of a PNG as (type, start, end), from its length field to past its checksum."""
-    found, start = [], len(_PNG)
+def png_chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the chunks of a PNG as (type, start, end), from length field to past the checksum."""
+    start = len(_PNG)
     while start + 12 <= len(png):
         (length,) = struct.unpack(">I", png[start : start + 4])
         end = start + 12 + length
-        found.append((png[start + 4 : start + 8], start, min(end, len(png))))
+        yield png[start + 4 : start + 8], start, min(end, len(png))
         start = end
-    return found
 
 
-def only_chunks(png: bytes, kept: frozenset[bytes]) -> bytes:
-    """A PNG with only the chunks of the given types."""
-    return _PNG + b"".join(png[start:end] for kind, start, end in chunks(png) if kind in kept)
+def only_chunks(png: bytes, kinds: Collection[bytes]) -> bytes:
+    """Return a PNG with only its chunks of the given types."""
+    return _PNG + b"".join(png[start:end] for kind, start, end in png_chunks(png) if kind in kinds)
+
+
+def without_chunks(png: bytes, kinds: Collection[bytes]) -> bytes:
+    """Return a PNG without its chunks of the given types."""
+    return _PNG + b"".join(
+        png[start:end] for kind, start, end in png_chunks(png) if kind not in kinds
+    )
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """Return one chunk of a PNG: length, type, data, checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the segments in front of a JPEG's pixels as (marker, start, end)."""
+    start = 2
+    while start + 4 <= len(jpeg):
+        marker = jpeg[start + 1]
+        if jpeg[start] != 0xFF:  # junk
+            start = jpeg.find(b"\xff", start)
+            if start < 0:
+                return
+        elif marker in (0, 0xFF):  # padding
+            start += 1
+        elif marker == 1 or 0xD0 <= marker <= 0xD8:  # markers without a segment
+            start += 2
+        elif marker in (0xD9, 0xDA):  # the end, or the pixels
+            return
+        else:
+            end = min(start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big"), len(jpeg))
+            yield marker, start, end
+            start = end
+
+
+def split_avif_exif(avif: bytes) -> tuple[bytes, bytes]:
+    """Separate the EXIF block of an AVIF from the rest.
+
+    Returns:
+        The file with the item that holds the block renamed, so that decoders overlook it, and the
+        block; the file as it is and an empty block if there is none.
+    """
+    item = re.search(rb"infe(?:\x02.{3}(..)|\x03.{3}(.{4}))..(Exif)", avif, re.S)
+    start = avif.find(b"iloc")
+    if item is None or start < 0:
+        return avif, b""
+    # A hostile table may be endless: nothing behind its first 64 KB is read.
+    table = io.BytesIO(avif[start + 4 : start + 65_536])
+
+    def number(size: int) -> int:
+        return int.from_bytes(table.read(size), "big")
+
+    version = number(4) >> 24
+    sizes = number(2)  # four bits each: of offsets, lengths, base offsets, indexes; in bytes
+    index_size = sizes & 15 if version else 0
+    id_size = 4 if version == 2 else 2
+    block = b""
+    for _ in range(min(number(id_size), 65_536)):
+        item_id = number(id_size)
+        in_file = not (version and number(2) & 15)  # the alternative is inside a box
+        number(2)  # which file
+        base = number(sizes >> 4 & 15)
+        for _ in range(number(2) if sizes >> 8 & 15 else 0):
+            number(index_size)
+            offset, length = base + number(sizes >> 12), number(sizes >> 8 & 15)
+            if in_file and not block and item_id == int.from_bytes(item[1] or item[2], "big"):
+                block = avif[offset : offset + length]
+    hidden = avif[: item.start(3)] + b"free" + avif[item.end(3) :]
+    return hidden, block[4:]  # the block's own offset stands before it
 
 
 def _brands(data: bytes) -> list[bytes]:
-    """The brands in the first box of an ISO media file; none for other files."""
+    """Return the brands in the first box of an ISO media file; none for other files."""
     if data[4:8] != b"ftyp":
         return []
     end = min(int.from_bytes(data[:4], "big"), 1024)
@@ -105,7 +177,7 @@ def _brands(data: bytes) -> list[bytes]:
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """The canvas size in the first chunk of a WebP."""
+    """Return the canvas size in the first chunk of a WebP."""
     kind = data[12:16]
     if kind == b"VP8X":
         width, height = data[24:27], data[27:30]

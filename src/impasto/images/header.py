@@ -1,57 +1,111 @@
-"""What a file says about its picture before a pixel is decoded."""
+"""A file's header: format, size, depth and metadata, read before a pixel is decoded."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import tifffile
 from PIL import AvifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from impasto.errors import ImageFileError
 from impasto.images import exif as exif_block
 from impasto.images.formats import (
+    CHOICES,
     MAX_PIXELS,
-    chunks,
     describe_unknown_format,
-    only_chunks,
+    detect_format,
+    jpeg_segments,
+    png_chunks,
     size_from_header,
+    split_avif_exif,
+    without_chunks,
 )
-from impasto.images.formats import detect_format as recognize
-from impasto.images.quiet import suppress_decoder_warnings
 from impasto.images.xmp import MAX_BYTES
 
+# Without a handler of its own, what tifffile logs would reach the user's terminal.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
 _MAX_SAMPLES = 8
-_TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_MAX_PAGES = 5000
+_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
+# Of the index of a JPEG with more pictures behind the first: how many, and 16 bytes for each.
+_MPF_COUNT, _MPF_ENTRIES = 0xB001, 0xB002
 
 
 class Unreadable(Exception):
-    """Why a file cannot be read, in words that end a sentence; never leaves the picture room."""
+    """The reason why a file cannot be read, worded to end a sentence, and perhaps a way out.
+
+    Only used inside this package: `refusing` turns it into an `ImageFileError`.
+    """
+
+
+@contextlib.contextmanager
+def decoding(reason: str) -> Iterator[None]:
+    """Turn whatever a decoder raises on a broken file into `Unreadable(reason)`."""
+    try:
+        yield
+    except (Unreadable, MemoryError):
+        raise
+    # A hostile file can make decoders raise anything.
+    except Exception as error:
+        raise Unreadable(reason) from error
+
+
+@contextlib.contextmanager
+def refusing(name: str, label: str, **words: str) -> Iterator[None]:
+    """Turn `Unreadable` into the `ImageFileError` that refuses a file.
+
+    Args:
+        name: the argument's name in the error.
+        label: the file's name in the error.
+        words: `kind` and `way_out` of `unreadable_file`; a way out inside the exception wins.
+    """
+    try:
+        yield
+    except Unreadable as error:
+        reason, *way_out = error.args
+        if way_out:
+            words["way_out"] = way_out[0]
+        raise unreadable_file(name, label, reason, **words) from error
+
+
+def unreadable_file(
+    name: str, label: str, reason: str, *, kind: str = "picture", way_out: str = CHOICES
+) -> ImageFileError:
+    """Return the error that refuses a file."""
+    return ImageFileError(name, f"be a readable {kind}", label, f": {reason}; {way_out}")
 
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """The facts in front of a picture's pixels.
+    """Everything that stands in front of the pixels of a file.
 
     Attributes:
         format: JPEG, PNG, WEBP, TIFF or AVIF; whatever Pillow says for an image already open.
-        size: (width, height) as stored, before the orientation is applied.
+        stored_size: (width, height) as stored, before the orientation is applied.
         mode: the channels in Pillow's words, such as `RGBA` or `CMYK`.
-        bits: bits a channel: 1 to 16, or 32 for floating point.
-        alpha: whether there is an opacity channel or a transparent color.
-        frames: how many frames or pages there are; None where nobody has counted them yet.
+        bits: bits per channel: 1 to 16, or 32 for floating point.
+        alpha: True if there is an opacity channel or a transparent color.
+        frames: number of frames or pages; None if they are not counted yet.
         image: Pillow's image, not yet decoded; None for TIFF.
         page: tifffile's first page; None for the others.
         exif: the EXIF directory; a TIFF's own.
         orientation: EXIF orientation of the stored pixels, 1 to 8.
-        dpi: dots an inch; None where the file does not say.
+        dpi: dots per inch; None if the file does not say.
         icc: the color profile; None without one.
         xmp: the XMP packet; None without one.
     """
 
     format: str | None
-    size: tuple[int, int]
+    stored_size: tuple[int, int]
     mode: str
     bits: int
     alpha: bool
@@ -64,39 +118,66 @@ class Header:
     icc: bytes | None
     xmp: bytes | str | None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, upright."""
+        width, height = self.stored_size
+        return (height, width) if self.orientation >= 5 else (width, height)
+
+
+def check_header(
+    data: bytes, name: str, label: str, max_pixels: int = MAX_PIXELS, *, pages: bool = False
+) -> Header:
+    """Check a local file or an upload on its header alone.
+
+    Args:
+        data: the whole file.
+        name: the argument's name in errors.
+        label: the file's name in errors.
+        max_pixels: pixels at most; more are refused before any decoder sees the file.
+        pages: count the pixels of all pages of a TIFF instead of those of the first.
+
+    Raises:
+        ImageError: a format that impasto does not read, a broken header, or too many pixels.
+
+    Example:
+        >>> check_header(b"<svg/>", "content", "cat.png")
+        Traceback (most recent call last):
+        impasto.errors.ImageFileError: `content` must be a readable picture, got cat.png: ...
+    """
+    with refusing(name, label):
+        header = read_header(data, max_pixels)
+        if pages and header.format == "TIFF":
+            _check_pages(data, max_pixels)
+    return header
+
 
 def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     """Read what stands before the pixels of a file.
 
     Args:
         data: the whole file.
-        max_pixels: pixels at most; more is refused before any decoder sees the file.
+        max_pixels: pixels at most; more are refused before any decoder sees the file.
 
     Raises:
         Unreadable: another format, a broken header, or too many pixels.
     """
     if not data:
         raise Unreadable("the file is empty")
-    format = recognize(data)
+    format = detect_format(data)
     if format is None:
         raise Unreadable(f"it is {describe_unknown_format(data)}")
     if claimed := size_from_header(data, format):
         check_pixels(claimed, max_pixels)
-    try:
-        with suppress_decoder_warnings():
-            header = _tiff_header(data) if format == "TIFF" else _opened(data, format)
-    except (Unreadable, MemoryError):
-        raise
-    # Decoders raise whatever a broken file makes them raise.
-    except Exception as error:
-        name = {"WEBP": "WebP"}.get(format, format)
-        raise Unreadable(f"its {name} header is broken or cut short") from error
-    check_pixels(header.size, max_pixels)
+    name = {"WEBP": "WebP"}.get(format, format)
+    with decoding(f"its {name} header is broken or cut short"):
+        header = _READERS[format](data)
+    check_pixels(header.stored_size, max_pixels)
     return header
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Refuse a picture without pixels or with too many of them."""
+    """Refuse an image without pixels or with too many of them."""
     width, height = size
     if width * height > max_pixels:
         raise Unreadable(
@@ -106,14 +187,32 @@ def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         raise Unreadable(f"it claims {width} × {height} pixels")
 
 
+def _check_pages(data: bytes, max_pixels: int) -> None:
+    """Refuse a TIFF whose pages have too many pixels in total."""
+    total = 0
+    with (
+        decoding("its TIFF pages are broken or cut short"),
+        tifffile.TiffFile(io.BytesIO(data)) as file,
+    ):
+        for number, page in enumerate(file.pages, 1):
+            total += page.imagewidth * page.imagelength
+            if total > max_pixels:
+                raise Unreadable(f"its pages claim more than the limit of {max_pixels:,} pixels")
+            if number > _MAX_PAGES:
+                raise Unreadable(f"it has more than {_MAX_PAGES:,} pages")
+
+
 def image_header(image: Image.Image) -> Header:
-    """The header of an image that Pillow has open."""
+    """Return the header of an image that Pillow has open."""
     directory = exif_block.open_exif(image)
     bits = {"1": 1, "F": 32}.get(image.mode, 16 if image.mode.startswith("I") else 8)
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    # Pillow invents a resolution for JPEGs that state none.
+    invented = image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2)
+    stated = None if invented else image.info.get("dpi")
+    dpi = exif_block.dots_per_inch(*stated) if _is_pair(stated) else None
     return Header(
         format="JPEG" if image.format == "MPO" else image.format,
-        size=image.size,
+        stored_size=image.size,
         mode=image.mode,
         bits=bits,
         alpha=image.has_transparency_data or image.mode in ("PA", "La", "RGBa"),
@@ -121,61 +220,115 @@ def image_header(image: Image.Image) -> Header:
         image=image,
         page=None,
         exif=directory,
-        orientation=exif_block.orientation(directory),
-        dpi=_stated_dpi(image) or exif_block.resolution(directory),
+        orientation=exif_block.orientation_of(directory),
+        dpi=dpi or exif_block.resolution(directory),
         icc=image.info.get("icc_profile") or None,
-        xmp=xmp,
+        xmp=image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
     )
 
 
-def _opened(data: bytes, format: str) -> Header:
-    """The header of a JPEG, PNG, WebP or AVIF."""
-    # Pillow's own classes rather than Image.open: that one measures against a limit of its own,
-    # which is a global of the process, and tries formats nobody asked for.
-    if format == "JPEG":
-        header = image_header(JpegImagePlugin.jpeg_factory(io.BytesIO(data)))
-    elif format == "PNG":
-        header = image_header(_png(data))
-        return replace(header, bits=data[24], mode=_png_mode(data, header.mode))
-    elif format == "WEBP":
-        header = image_header(WebPImagePlugin.WebPImageFile(io.BytesIO(data)))
-    else:
-        header = image_header(AvifImagePlugin.AvifImageFile(io.BytesIO(data)))
-        return replace(header, bits=_avif_bits(data))
-    return header
+# Below, Pillow's own classes rather than Image.open: that one measures against a limit which is
+# global to the process, and tries formats that nobody asked for. Pillow's Python warnings belong
+# to the host program and may be errors there: what would cause one is cut out of the file before
+# Pillow sees it.
 
 
-def _png(data: bytes) -> PngImagePlugin.PngImageFile:
-    """Pillow's image of a PNG, without its texts where they are too long to be worth reading."""
+def _jpeg_header(data: bytes) -> Header:
+    """Read the header of a JPEG."""
+    pixels, blocks, index, ultra_hdr, end = [data[:2]], [], b"", False, 2
+    for kind, start, end in jpeg_segments(data):
+        segment = data[start:end]
+        if kind == 0xE1 and segment[4:10] == b"Exif\0\0":
+            blocks.append(segment[10:])
+        elif kind == 0xE2 and segment[4:8] == b"MPF\0":
+            index = segment[8:]
+        else:
+            pixels.append(segment)
+        ultra_hdr |= kind == 0xE1 and b' hdrgm:Version="' in segment
+    pixels.append(data[end:])
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join(pixels)))
+    if exif := exif_block.repair_exif(b"".join(blocks)):
+        image.info["exif"] = exif
+    # The second picture of an Ultra HDR file is a map of brightness, not a frame.
+    return replace(image_header(image), frames=1 if ultra_hdr else _frames_in_index(index))
+
+
+def _frames_in_index(index: bytes) -> int:
+    """Return how many pictures a JPEG's multi-picture index lists; 1 without a valid one."""
+    order = ">" if index[:2] == b"MM" else "<"
+    if len(index) < 8:
+        return 1
+    (start,) = struct.unpack_from(order + "I", index, 4)
+    entries = exif_block.read_directory(index, order, start)
+    _, _, count = entries.get(_MPF_COUNT, (0, 0, b""))
+    _, _, listed = entries.get(_MPF_ENTRIES, (0, 0, b""))
+    frames = int.from_bytes(count, "big" if order == ">" else "little")
+    return frames if frames > 1 and len(listed) >= 16 * frames else 1
+
+
+def _png_header(data: bytes) -> Header:
+    """Read the header of a PNG, without its texts if they are too long to be worth reading."""
+    frames = [
+        int.from_bytes(data[start + 8 : start + 12], "big")
+        for kind, start, _ in png_chunks(data)
+        if kind == b"acTL"
+    ]
+    if len(frames) > 1 or any(not 0 < count <= 0x80000000 for count in frames):
+        data = without_chunks(data, _APNG)
     try:
-        return PngImagePlugin.PngImageFile(io.BytesIO(data))
+        image = PngImagePlugin.PngImageFile(io.BytesIO(data))
     except ValueError:
-        rest = frozenset(kind for kind, _, _ in chunks(data)) - _TEXT
-        return PngImagePlugin.PngImageFile(io.BytesIO(only_chunks(data, rest)))
+        image = PngImagePlugin.PngImageFile(io.BytesIO(without_chunks(data, _TEXT)))
+    repair_png_exif(image)
+    header = image_header(image)
+    # Pillow names the channels differently at 16 bits.
+    names = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"} if data[24] == 16 else {}
+    return replace(header, bits=data[24], mode=names.get(data[25], header.mode))
 
 
-def _png_mode(data: bytes, mode: str) -> str:
-    """The channels of a PNG, which Pillow names differently at 16 bits."""
-    return {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"}.get(data[25], mode) if data[24] == 16 else mode
+def repair_png_exif(image: Image.Image) -> None:
+    """Repair the EXIF of a PNG that impasto opened, before Pillow reads it.
+
+    Called again once the pixels are decoded: a PNG may have its EXIF behind them.
+    """
+    if text := image.info.pop("Raw profile type exif", None):
+        with contextlib.suppress(ValueError, AttributeError):
+            image.info.setdefault("exif", bytes.fromhex("".join(text.split("\n")[3:])))
+    if block := image.info.get("exif"):
+        image.info["exif"] = b"Exif\0\0" + exif_block.repair_exif(block)
 
 
-def _avif_bits(data: bytes) -> int:
-    """Bits a channel of an AVIF, from the first configuration of its codec."""
+def _webp_header(data: bytes) -> Header:
+    """Read the header of a WebP."""
+    image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
+    if block := image.info.get("exif"):
+        image.info["exif"] = exif_block.repair_exif(block)
+    return image_header(image)
+
+
+def _avif_header(data: bytes) -> Header:
+    """Read the header of an AVIF."""
+    pixels, block = split_avif_exif(data)
+    image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
+    if block:
+        # Pillow still turns the rotation that AVIF itself states into an EXIF block; that rotation
+        # has precedence over the one in the file's EXIF.
+        stated = exif_block.orientation_of(exif_block.open_exif(image))
+        exif = exif_block.load_exif(block)
+        image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
+        image.info["exif"] = exif_block.repair_exif(block)
+        if stated != exif.get(exif_block.ORIENTATION, 1):
+            exif[exif_block.ORIENTATION] = stated
+            image.info["exif"] = exif.tobytes()
+    # The first configuration of the codec tells the depth.
     place = data.find(b"av1C")
     flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
-    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
-
-
-def _stated_dpi(image: Image.Image) -> tuple[float, float] | None:
-    """The resolution outside EXIF; Pillow invents one for JPEGs that state none."""
-    if image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2):
-        return None
-    pair = image.info.get("dpi")
-    return exif_block.dots_per_inch(*pair) if isinstance(pair, tuple) and len(pair) == 2 else None
+    bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+    return replace(image_header(image), bits=bits)
 
 
 def _tiff_header(data: bytes) -> Header:
-    """The header of a TIFF's first page."""
+    """Read the header of a TIFF's first page."""
     page = tifffile.TiffFile(io.BytesIO(data)).pages[0]
     if page.samplesperpixel > _MAX_SAMPLES:
         raise Unreadable(f"it has {page.samplesperpixel} channels, more than {_MAX_SAMPLES}")
@@ -186,12 +339,12 @@ def _tiff_header(data: bytes) -> Header:
     bits = page.bitspersample
     tags = {tag.code: tag.value for tag in page.tags if tag.code in (274, 282, 283, 296, 700)}
     for code in (282, 283):
-        if isinstance(pair := tags.get(code), tuple) and len(pair) == 2 and pair[1]:
-            tags[code] = pair[0] / pair[1]
+        if _is_pair(ratio := tags.get(code)) and ratio[1]:
+            tags[code] = ratio[0] / ratio[1]
     xmp = tags.get(700)
     return Header(
         format="TIFF",
-        size=(int(page.imagewidth), int(page.imagelength)),
+        stored_size=(int(page.imagewidth), int(page.imagelength)),
         mode=_NAMED_SAMPLES.get(photometric, "?") + ("A" if alpha else ""),
         bits=32 if kind == 3 else int(max(bits) if isinstance(bits, tuple) else bits),
         alpha=alpha,
@@ -199,8 +352,21 @@ def _tiff_header(data: bytes) -> Header:
         image=None,
         page=page,
         exif=exif_block.load_exif(data),
-        orientation=exif_block.orientation(tags),
+        orientation=exif_block.orientation_of(tags),
         dpi=exif_block.resolution(tags),
         icc=bytes(page.iccprofile) if page.iccprofile else None,
         xmp=xmp if isinstance(xmp, bytes | str) and len(xmp) <= MAX_BYTES else None,
     )
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2
+
+
+_READERS = {
+    "JPEG": _jpeg_header,
+    "PNG": _png_header,
+    "WEBP": _webp_header,
+    "AVIF": _avif_header,
+    "TIFF": _tiff_header,
+}

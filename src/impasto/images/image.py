@@ -1,8 +1,9 @@
-"""The two records a picture travels in: its pixels, and what its file carried besides."""
+"""An image in memory: its pixels, and the metadata that its file carried."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """Which file a picture came from, without saying where it lies.
+    """The name and hash of the file an image came from, without its folder.
 
     Attributes:
-        name: the file's name without its folder; None where it had none.
+        name: the file's name without its folder; None if it had none.
         sha256: hash of the file's bytes, or of the pixels of arrays and tensors.
     """
 
@@ -25,16 +26,16 @@ class SourceFile:
 
 @dataclass(frozen=True, eq=False)
 class ImageMetadata:
-    """What a file carries besides pixels, kept beside them and put back on saving.
+    """Everything a file carries besides color, put back on saving.
 
     Attributes:
-        alpha: opacity, (H, W) float32 in [0, 1]; None where the picture is opaque.
-        bits: bits a channel the source held: 8, 16 or 32 (float).
+        alpha: opacity, (H, W) float32 in [0, 1]; None for an opaque image.
+        bits: bits per channel of the source: 8, 16 or 32 (float).
         exif: EXIF block with the orientation already applied and removed; None without one.
-        dpi: (horizontal, vertical) dots an inch; None where the file does not say.
+        dpi: (horizontal, vertical) dots per inch; None if the file does not say.
         format: the source's format, such as `PNG` or `JPEG`; None for arrays and tensors.
-        recipe: JSON of the impasto recipe found inside the file; None without one.
-        origin: the file it is from; None for arrays and tensors.
+        recipe: JSON of the impasto recipe stored in the file; None without one.
+        origin: the file the image is from; None for arrays and tensors.
     """
 
     alpha: Tensor | None = None
@@ -46,24 +47,13 @@ class ImageMetadata:
     origin: SourceFile | None = None
 
 
-def source_of(picture: Image) -> SourceFile:
-    """The file a picture is from, or, where it is from none, the hash of its values."""
-    if picture.metadata.origin is not None:
-        return picture.metadata.origin
-    found = hashlib.sha256(str(tuple(picture.pixels.shape)).encode())
-    for part in (picture.pixels, picture.metadata.alpha):
-        if part is not None:
-            found.update(part.detach().cpu().contiguous().numpy().data)
-    return SourceFile(None, found.hexdigest())
-
-
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A picture in memory.
+    """An image in memory.
 
     Attributes:
-        pixels: (C, H, W) float32 in [0, 1], sRGB, RGB order; C is 3, or 1 for a grey picture.
-        metadata: what its file carried besides.
+        pixels: (C, H, W) float32 in [0, 1], sRGB, RGB order; C is 3, or 1 for a gray image.
+        metadata: everything else that its file carried.
     """
 
     pixels: Tensor
@@ -73,3 +63,31 @@ class Image:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.pixels.shape[-1], self.pixels.shape[-2]
+
+
+def source_of(image: Image) -> SourceFile:
+    """Return the file an image is from, or, if it is from none, the hash of its values."""
+    if image.metadata.origin is not None:
+        return image.metadata.origin
+    tensors = [image.pixels]
+    if image.metadata.alpha is not None:
+        tensors.append(image.metadata.alpha)
+    return SourceFile(None, pixel_hash(tensors, str(tuple(image.pixels.shape))))
+
+
+def pixel_hash(tensors: Iterable[Tensor], prefix: str = "") -> str:
+    """Return the SHA-256 of the values of tensors, in hexadecimal digits.
+
+    Args:
+        tensors: of any shape, on any device; taken one at a time. Only their values count.
+        prefix: text that is hashed first, such as the shape.
+
+    Example:
+        >>> import torch
+        >>> pixel_hash([torch.zeros(3, 2, 2)])[:8]
+        '17b0761f'
+    """
+    digest = hashlib.sha256(prefix.encode())
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()

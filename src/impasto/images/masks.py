@@ -1,4 +1,4 @@
-"""Masks: gray pictures that say where, and how much."""
+"""Masks: gray images that say where an effect applies, and how strongly."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from impasto.images.read import ImageSource, open_image
 from impasto.images.resize import resize
 
 _LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709
-_SHAPE = 0.01  # sides may differ by this share from the shape wanted, or by a pixel
+_SHAPE_TOLERANCE = 0.01  # a mask's height may differ by this share, or by a pixel
 
 
 def open_mask(source: ImageSource, name: str) -> Image:
-    """Read a mask: white is 1, black 0, gray what lies between; transparent counts as black.
+    """Open a mask: white is 1, black is 0, gray is between; transparent counts as black.
 
     Args:
-        source: a picture as `open_image` takes it; colors count by their brightness.
-        name: what errors call it.
+        source: an image as `open_image` takes it; colors count by their luminance.
+        name: the argument's name in errors.
 
     Returns:
-        A gray picture, (1, H, W) float32 in [0, 1] on the CPU.
+        A gray image, (1, H, W) float32 in [0, 1] on the CPU.
 
     Raises:
         ValueError: it is black all over.
@@ -33,44 +33,44 @@ def open_mask(source: ImageSource, name: str) -> Image:
     """
     if isinstance(source, Tensor) and source.dtype == torch.bool:
         source = source.float()
-    picture = open_image(source, name=name)
-    pixels, alpha = picture.pixels, picture.metadata.alpha
+    image = open_image(source, name=name)
+    pixels, alpha = image.pixels, image.metadata.alpha
     if len(pixels) == 3 and not (torch.equal(pixels[0], pixels[1]) and torch.equal(*pixels[1:])):
         pixels = torch.einsum("c,chw->hw", torch.tensor(_LUMA), pixels)[None].clamp(0, 1)
     mask = Image(
         pixels[:1] if alpha is None else pixels[:1] * alpha,
-        ImageMetadata(origin=picture.metadata.origin),
+        ImageMetadata(origin=image.metadata.origin),
     )
     if not mask.pixels.any():
-        wide, high = mask.size
+        width, height = mask.size
         raise ValueError(
-            f"`{name}` must be white or gray somewhere, got {wide} × {high} pixels that are all "
+            f"`{name}` must be white or gray somewhere, got {width} × {height} pixels that are all "
             "black; paint white where it is to act, or leave it out"
         )
     return mask
 
 
 def is_white(mask: Image) -> bool:
-    """Whether a mask is white all over."""
+    """Return True if a mask is white all over."""
     return bool((mask.pixels >= 1).all())
 
 
 def resize_mask(mask: Image, size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
-    """A mask at a size, (H, W) in [0, 1]."""
+    """Resize a mask to (width, height); returns (H, W) in [0, 1]."""
     return resize(mask.pixels[0], size).to(device)
 
 
-def check_mask_shape(mask: Image, size: tuple[int, int], name: str, what: str) -> None:
-    """Refuse a mask whose shape is not that of its picture; its size may be any.
+def check_mask_shape(mask: Image, size: tuple[int, int], name: str, target: str) -> None:
+    """Refuse a mask whose proportions are not those of its image; its size may differ.
 
     Args:
         mask: the mask.
-        size: (width, height) of the picture in pixels.
-        name: what the error calls the mask.
-        what: what it calls the picture.
+        size: (width, height) of the image in pixels.
+        name: the mask's name in the error.
+        target: the image's name in the error.
 
     Raises:
-        ValueError: the shapes differ.
+        ValueError: the proportions differ.
 
     Example:
         >>> mask = Image(torch.ones(1, 50, 100))
@@ -79,10 +79,10 @@ def check_mask_shape(mask: Image, size: tuple[int, int], name: str, what: str) -
         ValueError: `region` must have the shape of the content image, 400 × 400 or any size ...
     """
     width, height = size
-    wide, high = mask.size
-    fits = wide * height / width  # the mask's height, were it of that shape
-    if abs(high - fits) > max(1, _SHAPE * fits):
+    mask_width, mask_height = mask.size
+    expected = mask_width * height / width  # the mask's height, in the image's proportions
+    if abs(mask_height - expected) > max(1, _SHAPE_TOLERANCE * expected):
         raise ValueError(
-            f"`{name}` must have the shape of {what}, {width} × {height} or any size in "
-            f"proportion, got {wide} × {high}; crop it or paint it over that picture"
+            f"`{name}` must have the shape of {target}, {width} × {height} or any size in "
+            f"proportion, got {mask_width} × {mask_height}; crop it or paint it over that picture"
         )

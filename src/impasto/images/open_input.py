@@ -1,32 +1,30 @@
-"""What `denoise` is given, a picture to be seen or measured data, as planes to work on."""
+"""Open an input of `denoise`: an image, or measured data as a stack of planes."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.images.image import Image, ImageMetadata, source_of
+from impasto.files import file_sha256
+from impasto.images.image import Image, ImageMetadata, SourceFile, pixel_hash, source_of
 from impasto.images.read import ImageSource, open_image
-from impasto.images.source_files import file_sha256
 from impasto.images.stack import Stack, array_stack
-from impasto.images.tiff_read import is_scientific_tiff, open_stack
-from impasto.provenance import Input
+from impasto.images.tiff_read import TiffPages, is_scientific_tiff, open_stack
 
 
 def open_input(
     source: ImageSource | Stack, axes: str = "auto", name: str = "picture"
 ) -> Image | Stack:
-    """Open what is to be cleaned: TIFFs of measured data, arrays and tensors keep their numbers.
+    """Open what is to be denoised: TIFFs of measured data, arrays and tensors keep their numbers.
 
     Args:
-        source: anything `open_image`, `open_stack` or `array_stack` takes, or what they give.
-        axes: a letter for each axis of measured data, or `auto`; a TIFF with axes given is taken
-            for measured data, and a `Stack` must have these.
-        name: what errors call it.
+        source: anything `open_image`, `open_stack` or `array_stack` takes, or what they return.
+        axes: a letter for each axis of measured data, or `auto`. A TIFF is read as measured data
+            if axes are given; a `Stack` must have these.
+        name: the argument's name in errors.
 
     Raises:
         ImageError: a file that cannot be read.
@@ -37,60 +35,62 @@ def open_input(
         >>> open_input(np.zeros((4, 20, 30), np.uint16), "TYX").count
         4
     """
-    given = None if axes == "auto" else axes
-    if isinstance(source, Image | Stack):
-        found: Image | Stack = source
-    elif isinstance(source, np.ndarray | Tensor):
-        return array_stack(source, given, name)
-    elif isinstance(source, str | Path) and (given or is_scientific_tiff(source)):
-        return open_stack(source, given, name)
-    else:
-        found = open_image(source, name=name)
-    if given and isinstance(found, Stack):
-        if given == found.axes:
-            return found
+    named = None if axes == "auto" else axes
+    if isinstance(source, np.ndarray | Tensor):
+        return array_stack(source, named, name)
+    if isinstance(source, str | Path) and (named or is_scientific_tiff(source)):
+        return open_stack(source, named, name)
+    if isinstance(source, Stack):
+        if named in (None, source.axes):
+            return source
         raise ValueError(
-            f"`axes` must be auto or {found.axes}, as the stack has them, got {given!r}; open it "
+            f"`axes` must be auto or {source.axes}, as the stack has them, got {axes!r}; open it "
             "with others"
         )
-    if given:
+    image = source if isinstance(source, Image) else open_image(source, name=name)
+    if named:
         raise ValueError(
-            f"`axes` must be auto for a picture that is no measured data, got {given!r}; leave it "
+            f"`axes` must be auto for a picture that is not measured data, got {axes!r}; leave it "
             "out, or give a TIFF or an array"
         )
-    return found
+    return image
 
 
-def input_planes(source: Image | Stack, most: int | None = None) -> Tensor:
-    """The planes of a picture or a stack, (P, C, H, W) float32; of more than `most`, a selection.
+def input_planes(source: Image | Stack, max_planes: int | None = None) -> Tensor:
+    """Read the planes of an image or a stack, evenly spread ones if there are too many.
+
+    Args:
+        source: the image or the stack.
+        max_planes: how many planes to read at most; None reads all.
+
+    Returns:
+        (P, C, H, W) float32.
 
     Example:
-        >>> input_planes(open_input(np.zeros((4, 20, 30), np.uint8), "TYX"), most=2).shape
+        >>> stack = open_input(np.zeros((4, 20, 30), np.uint8), "TYX")
+        >>> input_planes(stack, max_planes=2).shape
         torch.Size([2, 1, 20, 30])
     """
     if isinstance(source, Image):
         return source.pixels[None]
-    count = min(source.count, most or source.count)
-    wanted = {round(place * (source.count - 1) / max(1, count - 1)) for place in range(count)}
-    return torch.stack(
-        [source.plane(index) for place, index in enumerate(source.planes()) if place in wanted]
-    )
+    count = min(source.count, max_planes or source.count)
+    last = source.count - 1
+    numbers = {round(step * last / max(1, count - 1)) for step in range(count)}
+    indices = enumerate(source.plane_indices())
+    return torch.stack([source.read_plane(index) for at, index in indices if at in numbers])
 
 
 def input_source_file(source: Image | Stack) -> ImageMetadata | Stack:
-    """What results are put back into: what a picture carried, or the stack itself."""
+    """Return what results are put back into: an image's metadata, or the stack itself."""
     return source.metadata if isinstance(source, Image) else source
 
 
-def provenance_input(source: Image | Stack) -> Input:
-    """What a result keeps of its input: the file's name and hash, or the hash of the values."""
+def identify_input(source: Image | Stack) -> SourceFile:
+    """Return the name and hash of an input's file, or, if it is from none, the values' hash."""
     if isinstance(source, Image):
-        origin = source_of(source)
-        return Input(name=origin.name, sha256=origin.sha256)
-    path = getattr(source.data, "path", None)
-    if path is not None:
-        return Input(name=Path(path).name, sha256=file_sha256(path))
-    found = hashlib.sha256(f"{source.axes} {source.shape} {source.dtype}".encode())
-    for index in source.planes():
-        found.update(source.plane(index).contiguous().numpy().data)
-    return Input(sha256=found.hexdigest())
+        return source_of(source)
+    if isinstance(source.data, TiffPages):
+        path = source.data.path
+        return SourceFile(path.name, file_sha256(path))
+    planes = (source.read_plane(index) for index in source.plane_indices())
+    return SourceFile(None, pixel_hash(planes, f"{source.axes} {source.shape} {source.dtype}"))

@@ -1,7 +1,11 @@
-"""Any picture, from a file or from memory, to the one form the rest of impasto works on."""
+"""Read images: from files, arrays, tensors and Pillow images to one form, `Image`."""
 
 from __future__ import annotations
 
+import json
+import os
+import stat
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,18 +15,21 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from impasto.errors import ImageError
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
-from impasto.images.describe import describe_image
-from impasto.images.formats import MAX_PIXELS
-from impasto.images.header import Unreadable, read_header
-from impasto.images.icc import to_srgb
+from impasto.images.formats import ENDINGS, MAX_PIXELS
+from impasto.images.header import (
+    Header,
+    Unreadable,
+    check_header,
+    decoding,
+    refusing,
+    unreadable_file,
+)
+from impasto.images.icc import profile_name, to_srgb
 from impasto.images.image import Image, ImageMetadata, SourceFile
-from impasto.images.quiet import suppress_decoder_warnings
-from impasto.images.source_files import read_bytes, unreadable_file
 from impasto.images.xmp import from_xmp
-
-__all__ = ["MAX_PIXELS", "describe_image", "open_image"]
 
 ImageSource = str | Path | bytes | BinaryIO | PIL.Image.Image | np.ndarray | Tensor | Image
 
@@ -32,27 +39,28 @@ _INTEGERS = {np.dtype(np.uint8): (255, 8), np.dtype(np.uint16): (65535, 16)}
 def open_image(
     source: ImageSource, *, name: str = "picture", max_pixels: int = MAX_PIXELS
 ) -> Image:
-    """Open a picture: upright, in sRGB, at its full depth.
+    """Open an image: upright, in sRGB, at its full depth.
 
-    A file is known by its content, whatever its name. The EXIF orientation is applied, a color
-    profile is converted to sRGB, and what the file carries besides is kept. Of an animation or a
-    stack, the first frame is read.
+    A file's format is detected from its content, whatever its name. The EXIF orientation is
+    applied, a color profile is converted to sRGB, and the other metadata is kept. Of an animation
+    or a stack, the first frame is read.
 
     Args:
         source: a path; the bytes of a file; a file open for reading bytes; a Pillow image; an
             array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4), of uint8, uint16, or
-            floats in [0, 1]; a tensor (C, H, W) or (H, W), of uint8 or floats in [0, 1]; or a
-            `Image`, which comes back as it is. Two and four channels end in opacity.
-        name: what errors call it.
+            floats in [0, 1]; a tensor (C, H, W) or (H, W), of uint8 or floats in [0, 1]; or an
+            `Image`, which is returned as it is. Two and four channels end in opacity.
+        name: the argument's name in errors.
         max_pixels: pixels at most in a file; checked on its header, before anything is decoded.
 
     Returns:
-        Pixels (3, H, W), or (1, H, W) for a grey picture, float32 in [0, 1] on the CPU, with what
-        came with them.
+        Pixels (3, H, W), or (1, H, W) for a gray image, float32 in [0, 1] on the CPU, with their
+        metadata.
 
     Raises:
-        ImageError: the file is missing, broken, too large, or no format that impasto reads.
-        ValueError: an array or tensor of another shape, kind or range.
+        ImageError: the file is missing, broken, too large, or in a format that impasto does not
+            read.
+        ValueError: an array or tensor of another shape, type or range.
         TypeError: anything else.
 
     Example:
@@ -64,9 +72,9 @@ def open_image(
     if isinstance(source, Tensor):
         return _from_tensor(source, name)
     if isinstance(source, np.ndarray):
-        return _from_array(source, name)
+        return _from_numpy(source, name)
     if isinstance(source, PIL.Image.Image):
-        return _from_image(source, name)
+        return _from_pillow(source, name)
     if not (
         isinstance(source, str | Path | bytes | bytearray | memoryview) or hasattr(source, "read")
     ):
@@ -75,21 +83,157 @@ def open_image(
             f"tensor or an Image, got {type(source).__name__}; open it first"
         )
     data, label = read_bytes(source, name)
+    header = check_header(data, name, label, max_pixels)
+    path = source if isinstance(source, str | Path) else getattr(source, "name", None)
+    file_name = Path(path).name or None if isinstance(path, str | Path) else None
+    with refusing(name, label):
+        samples = decode_file(data, header)
+        return _from_samples(samples, SourceFile(file_name, sha256(data).hexdigest()))
+
+
+def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -> dict[str, Any]:
+    """Describe an image file without decoding its pixels.
+
+    Args:
+        path: the file, its bytes, or a file open for reading bytes.
+        name: the argument's name in errors.
+
+    Returns:
+        A mapping that JSON can hold: `format`; `size` [width, height] in pixels, upright; `mode`,
+        the channels in Pillow's words; `bits` per channel; `alpha`; `icc`, the color profile's
+        name or None; `exif`, a few facts by name; `dpi` [horizontal, vertical] or None; `frames`;
+        `recipe`, the impasto recipe inside or None; `bytes`, the length of the file.
+
+    Raises:
+        ImageError: the file is missing, or not an image that impasto reads.
+
+    Example:
+        >>> from impasto.images.write import encode
+        >>> facts = describe_image(encode(torch.zeros(1, 2, 3), "png"))
+        >>> facts["format"], facts["size"], facts["bits"]
+        ('PNG', [3, 2], 8)
+    """
+    data, label = read_bytes(path, name)
+    header = check_header(data, name, label)
+    provenance = from_xmp(header.xmp)
+    return {
+        "format": header.format,
+        "size": [int(side) for side in header.size],
+        "mode": header.mode,
+        "bits": int(header.bits),
+        "alpha": bool(header.alpha),
+        "icc": profile_name(header.icc),
+        "exif": exif_block.exif_facts(header.exif, header.orientation),
+        "dpi": [round(value, 2) for value in header.dpi] if header.dpi else None,
+        "frames": _count_frames(header),
+        **_split_provenance(json.loads(provenance) if provenance else None),
+        "bytes": len(data),
+    }
+
+
+def _count_frames(header: Header) -> int:
+    """Count the frames or pages of a file; 1 if its later pages are broken."""
+    if header.page is None:
+        return header.frames or 1
     try:
-        samples = decode_file(data, read_header(data, max_pixels))
-        return _picture(samples, SourceFile(_name(source), sha256(data).hexdigest()))
-    except Unreadable as error:
-        raise unreadable_file(name, label, str(error)) from error
+        with decoding("its pages are broken"):
+            return len(header.page.parent.pages)
+    except Unreadable:
+        return 1
 
 
-def _name(source: Any) -> str | None:
-    """What a file is called, without its folder; None where it has no name."""
-    found = source if isinstance(source, str | Path) else getattr(source, "name", None)
-    return Path(found).name or None if isinstance(found, str | Path) else None
+def _split_provenance(stored: dict[str, Any] | None) -> dict[str, Any]:
+    """Separate the recipe stored in an image from the rest of its provenance."""
+    if stored is None or not isinstance(stored.get("recipe"), dict):
+        return {"recipe": stored}
+    rest = {name: value for name, value in stored.items() if name != "recipe"}
+    return {"recipe": stored["recipe"], "made": rest}
 
 
-def _picture(samples: Samples, origin: SourceFile | None = None) -> Image:
-    """Decoded samples as a picture: in sRGB, upright, with what they carry."""
+def read_bytes(source: Any, name: str) -> tuple[bytes, str]:
+    """Read the bytes of a file.
+
+    Args:
+        source: a path, the bytes themselves, or a file open for reading bytes.
+        name: the argument's name in errors.
+
+    Returns:
+        The bytes, and the file's name in errors.
+
+    Raises:
+        ImageError: there is no such file, or it cannot be read.
+        TypeError: a file open for text, or anything else.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), f"{len(source):,} bytes"
+    if isinstance(source, str | Path):
+        return read_with(source, name, Path.read_bytes), str(source) or "''"
+    label = str(getattr(source, "name", "a stream"))
+    try:
+        data = source.read()
+    except OSError as error:
+        raise unreadable_file(name, label, error.strerror or str(error)) from error
+    if not isinstance(data, bytes):
+        raise TypeError(
+            f"`{name}` must be a file of bytes, got {label} open for text; use mode 'rb'"
+        )
+    return data, label
+
+
+def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **words: str) -> bytes:
+    """Call a function that reads a regular file or a pipe, and word its errors.
+
+    Args:
+        path: the file.
+        name: the argument's name in errors.
+        read: the function.
+        words: `kind` and `way_out` of `unreadable_file`.
+
+    Raises:
+        ImageError: there is no such file, or it cannot be read.
+    """
+    label = str(path) or "''"
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise unreadable_file(name, label, "it is a folder", **words)
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise unreadable_file(name, label, "it is a device, not a file", **words)
+        return read(Path(path))
+    except (FileNotFoundError, NotADirectoryError):
+        reason = "there is no such file"
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    except ValueError:  # a null byte in the path
+        reason = "there is no such file"
+    raise unreadable_file(name, label, reason, **words)
+
+
+def image_files(folder: str | Path, name: str) -> list[Path]:
+    """List the image files of a folder, recognized by their endings, sorted by name.
+
+    Args:
+        folder: the folder; folders inside it are not searched.
+        name: the argument's name in errors.
+
+    Raises:
+        ImageError: there is none.
+    """
+    paths = [
+        path
+        for path in sorted(Path(folder).iterdir())
+        if path.suffix.lower() in ENDINGS and path.is_file() and not path.name.startswith(".")
+    ]
+    if not paths:
+        raise ImageError(
+            f"`{name}` must be a picture or a folder of pictures, got {folder}, which holds none; "
+            "choose another"
+        )
+    return paths
+
+
+def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
+    """Convert decoded samples to an image: in sRGB, upright, with their metadata."""
     header = samples.header
     alpha = samples.alpha
     if alpha is not None:
@@ -108,7 +252,7 @@ def _picture(samples: Samples, origin: SourceFile | None = None) -> Image:
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """An array (H, W, …) as its EXIF orientation, 1 to 8, says it is to be seen."""
+    """Turn an array (H, W, …) upright by its EXIF orientation, 1 to 8."""
     if orientation >= 5:
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -119,27 +263,24 @@ def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """An array as a float32 tensor of its own memory."""
+    """Copy an array into a float32 tensor with memory of its own."""
     return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
 
 
-def _from_image(image: PIL.Image.Image, name: str) -> Image:
-    """A picture from an image that Pillow has open, or that was made with it."""
+def _from_pillow(image: PIL.Image.Image, name: str) -> Image:
+    """Convert an image that Pillow has open, or that was made with it."""
     label = f"a {image.width} × {image.height} {image.mode} image"
-    try:
+    with refusing(name, label):
         if min(image.size) < 1:
             raise Unreadable("it has no pixels")
-        with suppress_decoder_warnings():
-            return _picture(samples_of(image))
-    except Unreadable as error:
-        raise unreadable_file(name, label, str(error)) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        why = "its pixels are cut short or broken"
-        raise unreadable_file(name, label, why) from error
+        try:
+            return _from_samples(samples_of(image))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise Unreadable("its pixels are cut short or broken") from error
 
 
-def _from_array(array: np.ndarray, name: str) -> Image:
-    """A picture from an array (H, W) or (H, W, C)."""
+def _from_numpy(array: np.ndarray, name: str) -> Image:
+    """Convert an array (H, W) or (H, W, C)."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 2, 3, 4):
@@ -158,7 +299,7 @@ def _from_array(array: np.ndarray, name: str) -> Image:
 
 
 def _from_tensor(tensor: Tensor, name: str) -> Image:
-    """A picture from a tensor (H, W) or (C, H, W)."""
+    """Convert a tensor (H, W) or (C, H, W)."""
     if tensor.ndim == 4:
         raise ValueError(
             f"`{name}` must be (C, H, W) or (H, W), got shape {tuple(tensor.shape)}; "
@@ -183,7 +324,7 @@ def _from_tensor(tensor: Tensor, name: str) -> Image:
 
 
 def _from_channels(array: np.ndarray, bits: int, name: str) -> Image:
-    """A picture from floats (H, W, C) that may end in opacity."""
+    """Convert floats (H, W, C) whose last channel may be opacity."""
     if array.size == 0:
         raise ValueError(
             f"`{name}` must have pixels, got {array.shape[1]} × {array.shape[0]}; "

@@ -1,4 +1,4 @@
-"""Sizes: the arithmetic, resizing, and the flat opaque picture that a network can look at."""
+"""Image sizes, resampling, and compositing to the opaque RGB that a network takes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from impasto.images.image import Image
 
 
 def fit_longest_side(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """The size of a picture once its longer side has a given length, its shape kept.
+    """Return the size that an image has, in proportion, when its longer side has a given length.
 
     Args:
         size: (width, height) in pixels, each at least 1.
-        longest: length of the longer side wanted, in pixels, at least 1; larger gives a larger
-            picture.
+        longest: length of the longer side, in pixels, at least 1; larger gives a larger image.
 
     Returns:
         (width, height): the longer side is exactly `longest`, the other is rounded to the nearest
@@ -41,18 +40,18 @@ def fit_longest_side(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample a picture to a size, with cubic weights and no moiré when it shrinks.
+    """Resample an image to a size, bicubic, antialiased when it shrinks.
 
     Args:
         pixels: (C, H, W) or (H, W) in [0, 1], floating point.
-        size: (width, height) wanted, in pixels, each at least 1.
+        size: (width, height) of the result, in pixels, each at least 1.
 
     Returns:
-        (C, height, width) or (height, width) in [0, 1], on the same device; the same tensor where
-        the size is already right.
+        (C, height, width) or (height, width) in [0, 1], on the same device; the same tensor if
+        it already has the size.
 
     Raises:
-        ValueError: a side of `size` is below 1, or `pixels` has not two or three axes.
+        ValueError: a side of `size` is below 1, or `pixels` does not have two or three axes.
 
     Example:
         >>> resize(torch.full((3, 4, 6), 0.5), (3, 2)).shape
@@ -74,25 +73,43 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return resampled.clamp_(0, 1).reshape(*pixels.shape[:-2], height, width)
 
 
-def composite_rgb(picture: Image) -> Tensor:
-    """A picture as three opaque channels, with nothing hidden left to see.
-
-    A grey picture is repeated three times. What lies under transparent pixels is arbitrary, often
-    black, and a network would see its edge: it is replaced by the surrounding opaque colors, spread
-    smoothly inwards, in proportion to the transparency.
+def thumbnail(pixels: Tensor, max_side: int) -> Tensor:
+    """Shrink an image until its longer side is at most a given length.
 
     Args:
-        picture: the picture; opaque ones come back as they are.
+        pixels: (C, H, W) or (H, W) in [0, 1], floating point.
+        max_side: length of the longer side at most, in pixels.
 
     Returns:
-        (3, H, W) float32 in [0, 1]; mid-grey where nothing at all is opaque.
+        The image in proportion; the same tensor if it is small enough already.
+
+    Example:
+        >>> thumbnail(torch.rand(3, 300, 400), 100).shape
+        torch.Size([3, 75, 100])
+    """
+    height, width = pixels.shape[-2:]
+    return resize(pixels, fit_longest_side((width, height), min(max_side, max(width, height))))
+
+
+def composite_rgb(image: Image) -> Tensor:
+    """Return an image as three opaque channels, hidden colors replaced by their surroundings.
+
+    A gray image is repeated three times. The colors under transparent pixels are arbitrary, often
+    black, and a network would see their edge: they are replaced by the surrounding opaque colors,
+    spread smoothly inwards, in proportion to the transparency.
+
+    Args:
+        image: the image; the pixels of an opaque one are returned as they are.
+
+    Returns:
+        (3, H, W) float32 in [0, 1]; mid-gray if nothing at all is opaque.
 
     Example:
         >>> composite_rgb(Image(torch.rand(1, 2, 2))).shape
         torch.Size([3, 2, 2])
     """
-    pixels = picture.pixels.expand(3, -1, -1)
-    alpha = picture.metadata.alpha
+    pixels = image.pixels.expand(3, -1, -1)
+    alpha = image.metadata.alpha
     if alpha is None or bool((alpha >= 1).all()):
         return pixels
     alpha = alpha.to(pixels).expand(1, 1, -1, -1)
@@ -100,11 +117,11 @@ def composite_rgb(picture: Image) -> Tensor:
 
 
 def _spread(colors: Tensor, weight: Tensor) -> Tensor:
-    """Weighted colors spread over the whole picture by a pyramid; (1, 3, H, W), (1, 1, H, W)."""
+    """Spread weighted colors over the image by a pyramid; (1, 3, H, W), (1, 1, H, W)."""
     height, width = colors.shape[-2:]
     if height == width == 1:
         return torch.where(weight > 0, colors, 0.5)
-    # Ceil mode counts only pixels inside the picture, so odd sizes keep their last row and column.
+    # Ceil mode counts only pixels inside the image, so odd sizes keep their last row and column.
     shrunk = functional.avg_pool2d(weight, 2, ceil_mode=True)
     summed = functional.avg_pool2d(colors * weight, 2, ceil_mode=True)
     coarse = _spread(summed / shrunk.clamp_min(1e-12), shrunk.mul(4).clamp_max(1))

@@ -1,12 +1,15 @@
-"""Measured data back into a TIFF like the one it came from, a plane at a time."""
+"""Write measured data into a TIFF like the one it came from."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import math
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +19,25 @@ from torch import Tensor
 
 from impasto.errors import ImageError
 from impasto.files import atomic_path, check_writable
-from impasto.images.quiet import suppress_decoder_warnings
 from impasto.images.stack import CHANNELS, Stack
-from impasto.images.tiff_ifd import add_bytes, rechain
-from impasto.images.tiff_pages import Pages, page_numbers
+from impasto.images.tiff_read import TiffPages
 from impasto.images.xmp import from_xmp, to_xmp
 
 _XMP, _BYTES = 700, 1  # TIFF's number of a tag, and type of its value
 _DEFLATE = 8
 _LOSSLESS = (5, _DEFLATE, 32946, 32773, 34925, 50000)  # LZW, deflate, PackBits, LZMA, Zstandard
 _JPEG, _YCBCR, _RGB, _BLACK_IS_ZERO = (6, 7), 6, 2, 1
-_CLASSIC = 2**32 - 2**25  # what a classic TIFF holds, with room for its tags
-# Tags that tifffile writes itself, that point into the file, or that tell of a compression.
-_OWN = frozenset(
-    (*range(256, 260), 262, 266, 273, *range(277, 280), *range(282, 285), 292, 293, 296, 317)
+_CLASSIC_END = 2**32
+_CLASSIC_DATA = _CLASSIC_END - 2**25  # what a classic TIFF holds, with room for its tags
+# Tags that tifffile writes itself, that point into the file, or that describe a compression.
+_LAYOUT_TAGS = frozenset(
+    (
+        *(*range(256, 260), 262, 266, 273, *range(277, 280), *range(282, 285), 292, 293, 296, 317),
+        *(*range(322, 326), 330, 338, 339, 347, 400, *range(512, 522), 530, 531, 532),
+        *(32997, 32998, *range(33628, 33632), 34412, 34665, 34853, 40965, 50674),
+    )
 )
-_OWN |= frozenset((*range(322, 326), 330, 338, 339, 347, 400, *range(512, 522), 530, 531, 532))
-_OWN |= frozenset((32997, 32998, *range(33628, 33632), 34412, 34665, 34853, 40965, 50674))
-_PORTABLE = (*range(1, 13), 16, 17)  # types of tags whose values mean the same at another place
+_PORTABLE = (*range(1, 13), 16, 17)  # types of tags whose values mean the same in another file
 
 
 def write_stack(
@@ -47,19 +51,22 @@ def write_stack(
 ) -> Path:
     """Write results into a TIFF like the one the stack came from, whole or not at all.
 
-    What the file had besides its numbers stays: type, axes and byte order, the words of ImageJ and
-    OME, ranges, colors, labels, resolution and every other tag that does not point elsewhere. Where
-    the pixels lay in it as they are, the new file is the old one with other pixels; where they were
-    packed or in tiles, the pages are written anew, in the same compression if it is lossless and
-    deflated if not, without smaller copies of them. An array becomes a file in tifffile's own form,
-    which keeps the axes' names.
+    Everything in the file besides its pixels stays: type, axes and byte order, the metadata of
+    ImageJ and OME, ranges, colors, labels, resolution and every other tag that does not point
+    elsewhere. If the pixels lay in it uncompressed, the new file is the old one with other pixels.
+    If they were compressed or in tiles, the pages are written anew, in the same compression if it
+    is lossless and deflated if not, without smaller copies of them. An array becomes a file in
+    tifffile's own form, which keeps the axes' names.
+
+    The planes are collected on disk, beside the target, so the disk needs room for them twice;
+    memory holds one at a time.
 
     Args:
-        path: where to, ending in .tif or .tiff.
-        stack: where the data came from; its file is read again.
-        planes: the results, (C, H, W) each, in the order of `Stack.planes`. They are taken one at
-            a time, as each is written.
-        recipe: JSON of the recipe to store inside, as XMP; left out where the file has XMP of
+        path: the file to write, ending in .tif or .tiff.
+        stack: the stack that the planes are results of; its file is read again.
+        planes: the results, (C, H, W) each, in the order of `Stack.plane_indices`. They are taken
+            one at a time, as each is written.
+        recipe: JSON of the recipe to store inside, as XMP; left out if the file has XMP of
             another program, or ends where a classic TIFF must.
         overwrite: replace a file that is already there.
         inputs: files that must not be written to, besides the stack's own.
@@ -68,7 +75,7 @@ def write_stack(
         The path written.
 
     Raises:
-        ImageError: the place cannot be written, or holds a file and `overwrite` is False; or
+        ImageError: the path cannot be written, or holds a file and `overwrite` is False; or
             the stack's own file was changed meanwhile, or has pages that cannot be written.
         ValueError: another ending, or too few, too many or unfit planes.
 
@@ -76,7 +83,7 @@ def write_stack(
         >>> import tempfile
         >>> from impasto.images.stack import array_stack
         >>> stack = array_stack(np.zeros((4, 20, 30), np.uint16), axes="TYX")
-        >>> planes = (stack.plane(index) for index in stack.planes())
+        >>> planes = (stack.read_plane(index) for index in stack.plane_indices())
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_stack(Path(folder) / "a.tif", stack, planes).name
         'a.tif'
@@ -86,50 +93,61 @@ def write_stack(
         raise ValueError(
             f"`output` must end in .tif or .tiff, got {path}; measured data is kept in TIFF"
         )
-    own = () if stack.file is None else (stack.file.path,)
-    check_writable(target, overwrite=overwrite, inputs=(*inputs, *own))
+    source = stack.data if isinstance(stack.data, TiffPages) else None
+    sources = () if source is None else (source.path,)
+    check_writable(target, overwrite=overwrite, inputs=(*inputs, *sources))
+    # An uncompressed file is copied and its pixels replaced, because tifffile cannot write every
+    # file as it was: it adds tags that other programs leave out, gives each page of an ImageJ stack
+    # a directory, and drops what tags point to, such as EXIF.
+    copied = source is not None and source.offsets is not None and not source.series.is_pyramidal
     with atomic_path(target, overwrite=overwrite) as temporary:
-        if stack.file is None:
-            pages = _from_array(temporary, stack, recipe)
-        elif stack.file.offsets is None or stack.file.series.is_pyramidal:
-            pages = _anew(temporary, stack, recipe)
-        else:
-            pages = _like(temporary, stack, recipe)
-        with pages as out:
-            _fill(stack, out, planes)
+        # What cannot be written is refused before the work.
+        if source is not None:
+            source.check_unchanged()
+            if copied:
+                shutil.copyfile(source.path, temporary)
+            else:
+                _check_encoder(source, recipe)
+        with _array_on_disk(temporary.parent, stack.shape, stack.dtype) as open_array:
+            _collect(stack, open_array, planes)
+            if source is None:
+                _write_array(temporary, stack, open_array, recipe)
+            elif copied:
+                _replace_pixels(temporary, source, open_array)
+                if recipe and _has_room_for_xmp(source.read_tags(source.file_order[0])):
+                    _add_tag(temporary, _XMP, to_xmp(recipe))
+            else:
+                _write_pages(temporary, source, open_array, recipe)
     return target
 
 
-class _Gathered:
-    """An array to write planes into, which hands each page on when the last of it is there."""
+@contextlib.contextmanager
+def _array_on_disk(
+    folder: Path, shape: tuple[int, ...], dtype: np.dtype
+) -> Iterator[Callable[[], np.memmap]]:
+    """Make an array in a file without a name, which is gone however the process ends.
 
-    def __init__(self, stack: Stack, split: int, store: Callable[[int, np.ndarray], None]) -> None:
-        self._shape, self._dtype, self._split = stack.shape, stack.dtype, split
-        self._numbers = page_numbers(stack.shape, split)
-        self._store = store
-        self._begun: dict[int, tuple[np.ndarray, int]] = {}
-
-    def __setitem__(self, slices: tuple[int | slice, ...], values: np.ndarray) -> None:
-        counted, inside = slices[: self._split], slices[self._split :]
-        numbers = np.asarray(self._numbers[counted])
-        sizes = self._shape[self._split :]
-        visits = math.prod(
-            size for size, one in zip(sizes, inside, strict=True) if isinstance(one, int)
-        )
-        for number, part in zip(numbers.flat, values.reshape(numbers.size, -1), strict=True):
-            fresh = (np.empty(sizes, self._dtype), visits)
-            page, missing = self._begun.pop(int(number), fresh)
-            page[inside] = part.reshape(page[inside].shape)
-            if missing > 1:
-                self._begun[int(number)] = (page, missing - 1)
-            else:
-                self._store(int(number), page)
+    Returns:
+        A context manager that gives a function which opens the array. It maps the file anew each
+        time, so that only the plane at hand counts as the process's memory.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    with tempfile.TemporaryFile(dir=folder, prefix=".impasto-", suffix=".tmp") as file:
+        # Writing to a map of a file that the disk has no room for kills the process, so the room
+        # is taken first; here a full disk is an error like any other.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            for start in range(0, size, 1 << 24):
+                file.write(bytes(min(1 << 24, size - start)))
+            file.flush()
+        yield lambda: np.memmap(file, dtype, "r+", shape=shape)
 
 
-def _fill(stack: Stack, out: _Gathered, planes: Iterable[Tensor]) -> None:
-    """Write every plane, and make sure that there are as many as the stack has."""
+def _collect(stack: Stack, open_array: Callable[[], np.memmap], planes: Iterable[Tensor]) -> None:
+    """Write every plane into an array, and make sure that there are as many as the stack has."""
     done = 0
-    indices = stack.planes()
+    indices = stack.plane_indices()
     for plane in planes:
         index = next(indices, None)
         if index is None:
@@ -137,7 +155,7 @@ def _fill(stack: Stack, out: _Gathered, planes: Iterable[Tensor]) -> None:
                 f"`planes` must be {stack.count:,}, one for each of the stack's, got more; leave "
                 "the others out"
             )
-        stack.put(out, index, plane)
+        stack.write_plane(open_array(), index, plane)
         done += 1
     if done < stack.count:
         raise ValueError(
@@ -146,104 +164,42 @@ def _fill(stack: Stack, out: _Gathered, planes: Iterable[Tensor]) -> None:
         )
 
 
-@contextlib.contextmanager
-def _in_place(path: Path, stack: Stack, split: int, offsets: Sequence[int]) -> Iterator[_Gathered]:
-    """Pages whose places in the file are known."""
-    with open(path, "r+b") as file:
+class _CheckedFile(io.FileIO):
+    """A file without a descriptor, so that NumPy does not write to it behind Python's back.
 
-        def store(number: int, page: np.ndarray) -> None:
-            file.seek(offsets[number])
-            file.write(page.tobytes())
+    `ndarray.tofile`, which tifffile calls, takes no notice of a full disk in its last bytes.
+    """
 
-        yield _Gathered(stack, split, store)
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
 
-
-@contextlib.contextmanager
-def _like(path: Path, stack: Stack, recipe: str | None) -> Iterator[_Gathered]:
-    """A copy of the stack's file, for other pixels to be written over its own."""
-    source: Pages = stack.file
-    source.check_unchanged()
-    shutil.copyfile(source.path, path)
-    with _in_place(path, stack, source.split, source.offsets) as out:
-        yield out
-    if recipe and _room_for_recipe(source):
-        add_bytes(path, _XMP, to_xmp(recipe))
+    def write(self, data: Any) -> int:
+        """Write all of the data; the system may take a part of it at a time."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return size
 
 
-@contextlib.contextmanager
-def _anew(path: Path, stack: Stack, recipe: str | None) -> Iterator[_Gathered]:
-    """A file whose pages are written one after the other, in whatever order they come."""
-    source: Pages = stack.file
-    source.check_unchanged()
-    keyframe, first = source.series.keyframe, source.first
-    layout = _layout(keyframe, stack.dtype, plain=source.offsets is not None)
-    size = math.prod(stack.shape) * stack.dtype.itemsize
-    options = {
-        "byteorder": source.series.parent.byteorder,
-        "bigtiff": source.series.parent.is_bigtiff or size > _CLASSIC,
-        "ome": False,
-        "shaped": False,
-    }
-    written: list[int] = []
-
-    def write(writer: tifffile.TiffWriter, number: int, page: np.ndarray) -> None:
-        tags = source.tags(number)
-        kept = _kept_tags(tags)
-        if recipe and number == first and _room_for_recipe(source):
-            kept = [tag for tag in kept if tag[0] != _XMP]
-            kept.append((_XMP, _BYTES, None, to_xmp(recipe), True))
-        with suppress_decoder_warnings():
-            page = page.reshape(keyframe.shape)
-            writer.write(page, **layout, **_resolution(tags), extratags=kept)
-
-    def store(number: int, page: np.ndarray) -> None:
-        write(writer, number, page)
-        written.append(source.pages[number].index)
-
-    # What tifffile reads but does not write is found before the work.
-    try:
-        with tifffile.TiffWriter(io.BytesIO(), **options) as trial:
-            write(trial, first, np.zeros(keyframe.shape, stack.dtype))
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:
-        why = f"impasto cannot write its {keyframe.photometric.name} pages again"
-        raise source.refusal(why, way_out="save it without compression") from error
-    with tifffile.TiffWriter(path, **options) as writer:
-        yield _Gathered(stack, source.split, store)
-    rechain(path, written)
-
-
-@contextlib.contextmanager
-def _from_array(path: Path, stack: Stack, recipe: str | None) -> Iterator[_Gathered]:
-    """A file for an array, in tifffile's own form."""
-    if stack.dtype.kind == "b":  # eight to a byte, which tifffile leaves no room for
-        found = np.empty(stack.shape, stack.dtype)
-        yield _Gathered(stack, 0, lambda _, page: np.copyto(found, page))
-        _array_file(path, stack, recipe, found)
-        return
-    offset = _array_file(path, stack, recipe)
-    split = len(stack.shape) - (3 if stack.axes[-1] in CHANNELS else 2)
-    page, size = (math.prod(stack.shape[at:]) * stack.dtype.itemsize for at in (split, 0))
-    with _in_place(path, stack, split, range(offset, offset + size, page)) as out:
-        yield out
-
-
-def _array_file(
-    path: Path, stack: Stack, recipe: str | None, data: np.ndarray | None = None
-) -> int:
-    """Write the file of an array, or leave room for its data; gives where that begins."""
-    size = math.prod(stack.shape) * stack.dtype.itemsize
+def _write_array(
+    path: Path, stack: Stack, open_array: Callable[[], np.memmap], recipe: str | None
+) -> None:
+    """Write the file of an array, in tifffile's own form."""
     order = ">" if stack.dtype.str.startswith(">") else "<"
     # Channels side by side, which tifffile cannot have for bits, and does not for one.
     last = stack.axes[-1] in CHANNELS and stack.shape[-1] > 1 and stack.dtype.kind != "b"
     colors = last and stack.shape[-1] == 3 and stack.dtype.kind in "uf"
+    outer = stack.shape[: -3 if last else -2]
+    # tifffile packs eight bits into a byte only of whole arrays.
+    pages = (open_array()[index] for index in np.ndindex(*outer))
+    big = math.prod(stack.shape) * stack.dtype.itemsize > _CLASSIC_DATA
     with (
-        suppress_decoder_warnings(),
-        tifffile.TiffWriter(path, byteorder=order, bigtiff=size > _CLASSIC, ome=False) as writer,
+        _CheckedFile(path, "w+") as file,
+        tifffile.TiffWriter(file, byteorder=order, bigtiff=big, ome=False) as writer,
     ):
-        place = writer.write(
-            data,
+        writer.write(
+            open_array() if stack.dtype.kind == "b" else pages,
             shape=stack.shape,
             dtype=stack.dtype,
             photometric=_RGB if colors else _BLACK_IS_ZERO,
@@ -251,25 +207,123 @@ def _array_file(
             metadata={"axes": stack.axes},
             software=False,
             extratags=[(_XMP, _BYTES, None, to_xmp(recipe), True)] if recipe else (),
-            returnoffset=True,
         )
-    return place[0] if place else 0
 
 
-def _layout(page: tifffile.TiffPage, dtype: np.dtype, *, plain: bool) -> dict[str, Any]:
-    """How a page is written as the one given was."""
+def _replace_pixels(path: Path, source: TiffPages, open_array: Callable[[], np.memmap]) -> None:
+    """Write pages over those in a copy of the source."""
+    with open(path, "r+b") as file:
+        for number, offset in enumerate(source.offsets):
+            file.seek(offset)
+            file.write(_page(source, open_array, number).tobytes())
+
+
+def _add_tag(path: Path, code: int, value: bytes) -> None:
+    """Give a file's first page one more tag of bytes, in place of an earlier one of that code.
+
+    tifffile overwrites tags but adds none: here the page's directory is written again at the end
+    of the file, unless that is a classic TIFF of 4 GB, which has no room for it.
+
+    Args:
+        path: the file.
+        code: TIFF's number of the tag.
+        value: more than eight bytes, so that they are stored outside the directory.
+    """
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        file, form = tiff.filehandle, tiff.tiff
+        file.seek(tiff.pages.first.offset)
+        count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+        entries = [file.read(form.tagsize) for _ in range(count)]
+        next_page = file.read(form.offsetsize)
+        position = file.size + file.size % 2
+        directory = position + len(value) + len(value) % 2
+        if form.offsetsize == 4 and directory + count * form.tagsize + 32 > _CLASSIC_END:
+            return
+
+        def code_of(entry: bytes) -> int:
+            return struct.unpack(form.byteorder + "H", entry[:2])[0]
+
+        layout = f"{form.byteorder}HH{2 * form.offsetformat[1:]}"
+        entries = [entry for entry in entries if code_of(entry) != code]
+        entries.append(struct.pack(layout, code, _BYTES, len(value), position))
+        file.seek(position)
+        file.write(value + bytes(len(value) % 2))
+        file.write(struct.pack(form.tagnoformat, len(entries)))
+        file.write(b"".join(sorted(entries, key=code_of)) + next_page)
+        file.seek(form.offsetsize)  # where the header has the first directory's position
+        file.write(struct.pack(form.offsetformat, directory))
+
+
+def _write_pages(
+    path: Path, source: TiffPages, open_array: Callable[[], np.memmap], recipe: str | None
+) -> None:
+    """Write compressed or tiled pages anew, each with its tags."""
+    size = math.prod(source.shape) * source.dtype.itemsize
+    options = _writer_options(source, size)
+    with _CheckedFile(path, "w+") as file, tifffile.TiffWriter(file, **options) as writer:
+        order = source.file_order
+        for number in order:
+            page = _page(source, open_array, number)
+            _write_page(writer, source, number, page, recipe if number == order[0] else None)
+
+
+def _check_encoder(source: TiffPages, recipe: str | None) -> None:
+    """Refuse pages that tifffile reads but cannot write."""
+    blank = np.zeros(source.shape[source.outer :], source.dtype)
+    try:
+        with tifffile.TiffWriter(io.BytesIO(), **_writer_options(source, blank.nbytes)) as writer:
+            _write_page(writer, source, source.file_order[0], blank, recipe)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        photometric = source.series.keyframe.photometric.name
+        why = f"impasto cannot write its {photometric} pages again"
+        raise source.error(why, way_out="save it without compression") from error
+
+
+def _writer_options(source: TiffPages, size: int) -> dict[str, Any]:
+    file = source.series.parent
+    big = file.is_bigtiff or size > _CLASSIC_DATA
+    return {"byteorder": file.byteorder, "bigtiff": big, "ome": False, "shaped": False}
+
+
+def _write_page(
+    writer: tifffile.TiffWriter,
+    source: TiffPages,
+    number: int,
+    page: np.ndarray,
+    recipe: str | None,
+) -> None:
+    """Write one page with the tags of the source's, and a recipe besides."""
+    keyframe = source.series.keyframe
+    tags = source.read_tags(number)
+    extratags = [
+        (code, kind, count, value, True)
+        for code, kind, count, value in tags
+        if code not in _LAYOUT_TAGS and kind in _PORTABLE
+    ]
+    if recipe and _has_room_for_xmp(tags):
+        extratags = [tag for tag in extratags if tag[0] != _XMP]
+        extratags.append((_XMP, _BYTES, None, to_xmp(recipe), True))
+    layout = _page_layout(keyframe, source.dtype, uncompressed=source.offsets is not None)
+    page = page.reshape(keyframe.shape)
+    writer.write(page, **layout, **_resolution(tags), extratags=extratags, maxworkers=1)
+
+
+def _page_layout(page: tifffile.TiffPage, dtype: np.dtype, *, uncompressed: bool) -> dict[str, Any]:
+    """Return the options that write a page as the given one was written."""
     compression, photometric = int(page.compression), int(page.photometric)
     if compression in _JPEG and photometric == _YCBCR:
         photometric = _RGB  # as it was decoded
     if photometric not in tifffile.TIFF.PHOTOMETRIC_SAMPLES:
         photometric = _BLACK_IS_ZERO
-    # Pages that lay in the file as they are would seem to hold those behind them, too.
-    if compression not in _LOSSLESS and (compression != 1 or plain):
+    # tifffile would take uncompressed pages that follow each other for one page.
+    if compression not in _LOSSLESS and (compression != 1 or uncompressed):
         compression = _DEFLATE
     layout: dict[str, Any] = {"photometric": photometric, "metadata": None, "software": False}
     if compression != 1:
-        foreseen = dtype.kind == "f" or dtype.kind in "iu"
-        layout |= {"compression": compression, "predictor": page.predictor != 1 and foreseen}
+        layout |= {"compression": compression}
+        layout |= {"predictor": page.predictor != 1 and dtype.kind in "fiu"}
     elif isinstance(page.bitspersample, int) and dtype.kind == "u":
         layout["bitspersample"] = page.bitspersample
     if page.samplesperpixel > 1:
@@ -282,29 +336,25 @@ def _layout(page: tifffile.TiffPage, dtype: np.dtype, *, plain: bool) -> dict[st
         layout["tile"] = page.tile
     elif not page.is_tiled:
         layout["rowsperstrip"] = page.rowsperstrip
-    return layout | {"maxworkers": 1}
-
-
-def _kept_tags(tags: list[tuple[int, int, int, Any]]) -> list[tuple[int, int, int, Any, bool]]:
-    """What tifffile is to write of a page's tags besides its own."""
-    return [
-        (code, kind, count, value, True)
-        for code, kind, count, value in tags
-        if code not in _OWN and kind in _PORTABLE
-    ]
+    return layout
 
 
 def _resolution(tags: list[tuple[int, int, int, Any]]) -> dict[str, Any]:
-    """A page's pixels to a unit of length, and the unit."""
-    found = {code: value for code, _, _, value in tags}
-    pair = [found.get(code) for code in (282, 283)]
-    if not all(isinstance(one, tuple) and len(one) == 2 and one[1] for one in pair):
+    """Return a page's pixels to a unit of length, and the unit."""
+    values = {code: value for code, _, _, value in tags}
+    ratios = [values.get(code) for code in (282, 283)]
+    if not all(isinstance(ratio, tuple) and len(ratio) == 2 and ratio[1] for ratio in ratios):
         return {}
-    unit = int.from_bytes(found.get(296, b"\2\0").strip(b"\0"), "little")
-    return {"resolution": pair, "resolutionunit": unit if 1 <= unit <= 5 else 1}
+    unit = int.from_bytes(values.get(296, b"\2\0").strip(b"\0"), "little")
+    return {"resolution": ratios, "resolutionunit": unit if 1 <= unit <= 5 else 1}
 
 
-def _room_for_recipe(source: Pages) -> bool:
-    """Whether the file's own XMP, if there is any, is impasto's."""
-    packets = [value for code, _, _, value in source.tags(source.first) if code == _XMP]
+def _has_room_for_xmp(tags: list[tuple[int, int, int, Any]]) -> bool:
+    """Return whether a page's own XMP, if there is any, is impasto's."""
+    packets = [value for code, _, _, value in tags if code == _XMP]
     return not packets or from_xmp(packets[0]) is not None
+
+
+def _page(source: TiffPages, open_array: Callable[[], np.memmap], number: int) -> np.ndarray:
+    """One page of an array that has the source's axes."""
+    return open_array().reshape(-1, *source.shape[source.outer :])[number]

@@ -1,71 +1,74 @@
-"""Saving a picture whole or not at all, with everything its file is to carry."""
+"""Write images: encode them in each format with their metadata, and save whole or not at all."""
 
 from __future__ import annotations
 
+import io
 import os
+import struct
+import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
+import PIL.Image
 import torch
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch import Tensor
 
 from impasto.errors import ImageError
 from impasto.files import check_writable, write_atomically
-from impasto.images import encode as formats
 from impasto.images import exif as exif_block
-from impasto.images.formats import ENDINGS
+from impasto.images.formats import ENDINGS, png_chunk
 from impasto.images.icc import gray_profile, srgb_profile
 from impasto.images.image import ImageMetadata
 from impasto.images.xmp import to_xmp
 
-_WRITERS = {
-    "PNG": formats.png,
-    "JPEG": formats.jpeg,
-    "WEBP": formats.webp,
-    "TIFF": formats.tiff,
-    "AVIF": formats.avif,
-}
 _DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32)}
-_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}
+_MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}
 # Formats with no place for the resolution but EXIF.
 _DPI_IN_EXIF = ("WEBP", "AVIF")
 _TYPES = {8: np.uint8, 16: np.uint16}
+# The bytes of a JPEG's marker segment, less its length and its longest signature.
+_SEGMENT = 65_533 - 32
+_STRIP_BYTES = 1 << 18  # of a TIFF, before compression
+_UNSIGNED, _FLOAT = 1, 3  # TIFF's sample formats
 
 
 def check_output(path: str | Path, *, overwrite: bool = False, inputs: Iterable[Any] = ()) -> Path:
-    """Make sure that a picture can be written, before any work is done.
+    """Make sure that an image can be written, before any work is done.
 
     Args:
         path: where to write.
-        overwrite: whether a file that is already there may be replaced.
-        inputs: pictures read by the same run; paths among them may not be written to, not even
-            with `overwrite`. Anything else among them is passed over.
+        overwrite: allow a file that exists to be replaced.
+        inputs: images read by the same run; paths among them may not be written to, not even
+            with `overwrite`. Anything else among them is ignored.
 
     Returns:
         The path.
 
     Raises:
-        ImageError: the folder is missing or cannot be written, or the file is an input, or is
-            there already.
-        ValueError: the ending names no format that impasto writes.
+        ImageError: the folder is missing or cannot be written, or the file is an input, or
+            exists.
+        ValueError: the ending is not that of a format that impasto writes.
 
     Example:
         >>> check_output("painting.gif")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ValueError: `output` must end in .png, .jpg, ..., got painting.gif; choose one of them
     """
-    if not os.path.isdir(Path(path)):  # which gets a sentence of its own below
+    if not os.path.isdir(Path(path)):  # `check_writable` refuses folders
         output_format(Path(path).suffix, "output", str(path))
     return check_writable(path, overwrite=overwrite, inputs=inputs)
 
 
-def output_format(ending: str, argument: str, given: str) -> str:
-    """The format of an ending such as `.png`."""
+def output_format(ending: str, name: str, value: str) -> str:
+    """Return the format of an ending such as `.png`; errors quote the argument's name and value."""
     if ending.lower() not in ENDINGS:
         raise ValueError(
-            f"`{argument}` must end in {', '.join(ENDINGS)}, got {given or 'nothing'}; "
+            f"`{name}` must end in {', '.join(ENDINGS)}, got {value or 'nothing'}; "
             "choose one of them"
         )
     return ENDINGS[ending.lower()]
@@ -83,17 +86,18 @@ def save(
     quality: int = 95,
     strip_gps: bool = False,
 ) -> Path:
-    """Write a picture to a file, whole or not at all.
+    """Write an image to a file, whole or not at all.
 
     Args:
-        pixels: (3, H, W), or (1, H, W) for grey, sRGB; clamped to [0, 1].
-        path: where to; the ending chooses the format (.png .jpg .jpeg .webp .tif .tiff .avif).
-        metadata: what goes beside the pixels: opacity, EXIF, dpi, and the depth.
+        pixels: (3, H, W), or (1, H, W) for gray, sRGB; clamped to [0, 1].
+        path: where to write; its ending chooses the format (.png .jpg .jpeg .webp .tif .tiff
+            .avif).
+        metadata: opacity, EXIF, dpi and depth to write with the pixels.
         recipe: JSON of the recipe to store inside.
-        overwrite: replace a file that is already there.
-        inputs: pictures this one was made from; a file among them is never replaced.
-        bits: bits a channel: 8, 16 (PNG, TIFF) or 32 (floating point TIFF); None takes the
-            source's, as far as the format goes.
+        overwrite: replace a file that exists.
+        inputs: images this one was made from; a file among them is never replaced.
+        bits: bits per channel: 8, 16 (PNG, TIFF) or 32 (floating point TIFF); None takes the
+            source's, or the most that the format has.
         quality: 1 to 100, of JPEG, WebP and AVIF; larger keeps more and makes larger files. WebP
             is lossless at 100.
         strip_gps: leave out where the photograph was taken.
@@ -102,8 +106,9 @@ def save(
         The path written.
 
     Raises:
-        ImageError: the place cannot be written, or holds a file and `overwrite` is False.
-        ValueError: the ending names no format that impasto writes, or an argument is out of range.
+        ImageError: the path cannot be written, or exists and `overwrite` is False.
+        ValueError: the ending is not that of a format that impasto writes, or an argument is out
+            of range.
 
     Example:
         >>> import tempfile
@@ -127,22 +132,22 @@ def encode(
     quality: int = 95,
     strip_gps: bool = False,
 ) -> bytes:
-    """The bytes of a picture file; the same picture gives the same bytes each time.
+    """Encode an image as the bytes of a file; the same image gives the same bytes each time.
 
     Args:
-        pixels: (3, H, W), or (1, H, W) for grey, sRGB; clamped to [0, 1].
+        pixels: (3, H, W), or (1, H, W) for gray, sRGB; clamped to [0, 1].
         format: png, jpeg, webp, tiff or avif, or an ending such as .jpg.
-        metadata: what goes beside the pixels; opacity is composited on white for JPEG.
+        metadata: as for `save`; JPEG has no opacity, so the image is composited on white.
         recipe: JSON of the recipe to store inside.
         bits: as for `save`.
         quality: as for `save`.
         strip_gps: as for `save`.
 
     Returns:
-        The file. Samples are rounded to the nearest code.
+        The file's bytes. Samples are rounded to the nearest code.
 
     Raises:
-        ImageError: the picture is larger than the format can hold.
+        ImageError: the image is larger than the format allows.
         ValueError: an argument is out of range.
 
     Example:
@@ -153,25 +158,25 @@ def encode(
     metadata = metadata or ImageMetadata()
     _check_pixels(pixels, metadata.alpha, quality)
     size = (pixels.shape[-1], pixels.shape[-2])
-    if max(size) > _SIDES.get(kind, 2**31 - 1):
+    if max(size) > _MAX_SIDES.get(kind, 2**31 - 1):
         raise ImageError(
-            f"`output` must have sides of at most {_SIDES[kind]:,} pixels as {kind}, got "
+            f"`output` must have sides of at most {_MAX_SIDES[kind]:,} pixels as {kind}, got "
             f"{size[0]:,} × {size[1]:,}; save it as PNG or TIFF"
         )
-    samples = _quantized(_channels(pixels, metadata.alpha, kind), _depth(bits, metadata.bits, kind))
+    samples = _quantize(_channels(pixels, metadata.alpha, kind), _depth(bits, metadata.bits, kind))
     dpi = metadata.dpi if kind in _DPI_IN_EXIF else None
-    contents = formats.Metadata(
+    contents = _FileMetadata(
         icc=gray_profile() if samples.shape[-1] < 3 else srgb_profile(),
         exif=exif_block.update_for_output(metadata.exif, size, dpi=dpi, strip_gps=strip_gps),
         dpi=metadata.dpi,
         xmp=to_xmp(recipe) if recipe else None,
         quality=quality,
     )
-    return _WRITERS[kind](samples, contents)
+    return _ENCODERS[kind](samples, contents)
 
 
 def _check_pixels(pixels: Tensor, alpha: Tensor | None, quality: int) -> None:
-    """Refuse what cannot be written, before anything is."""
+    """Refuse pixels and options that cannot be written."""
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or 0 in pixels.shape:
         raise ValueError(
             f"`pixels` must be (3, H, W) or (1, H, W), got {tuple(pixels.shape)}; reshape them"
@@ -191,34 +196,173 @@ def _check_pixels(pixels: Tensor, alpha: Tensor | None, quality: int) -> None:
 
 
 def _depth(bits: int | None, source: int, kind: str) -> int:
-    """The bits a channel to write: those asked for, or the source's as far as the format goes."""
-    offered = _DEPTHS.get(kind, (8,))
+    """Return the bits per channel to write: `bits`, or the source's as far as the format goes."""
+    depths = _DEPTHS.get(kind, (8,))
     if bits is None:
-        return max(depth for depth in offered if depth <= max(source, 8))
-    if bits not in offered:
+        return max(depth for depth in depths if depth <= max(source, 8))
+    if bits not in depths:
         raise ValueError(
-            f"`bits` must be {' or '.join(map(str, offered))} for {kind}, got {bits}; "
+            f"`bits` must be {' or '.join(map(str, depths))} for {kind}, got {bits}; "
             "choose PNG for 16 and TIFF for 16 or 32"
         )
     return bits
 
 
 def _channels(pixels: Tensor, alpha: Tensor | None, kind: str) -> np.ndarray:
-    """Pixels and opacity as (H, W, C) float32 in [0, 1] with the channels a format has."""
+    """Stack pixels and opacity as (H, W, C) float32 in [0, 1], with channels the format has."""
     pixels = pixels.detach().to("cpu", torch.float32).clamp(0, 1)
     if alpha is not None:
         alpha = alpha.detach().to("cpu", torch.float32).clamp(0, 1)[None]
         if kind == "JPEG":
             pixels, alpha = pixels * alpha + (1 - alpha), None
-    # WebP knows no grey, AVIF none with opacity.
+    # WebP has no gray, AVIF none with opacity.
     if kind == "WEBP" or (kind == "AVIF" and alpha is not None):
         pixels = pixels.expand(3, -1, -1)
     stacked = pixels if alpha is None else torch.cat([pixels, alpha])
     return stacked.permute(1, 2, 0).numpy()  # (C, H, W) -> (H, W, C)
 
 
-def _quantized(channels: np.ndarray, bits: int) -> np.ndarray:
-    """Values in [0, 1] rounded to the nearest code; 32 bits stay as they are."""
+def _quantize(channels: np.ndarray, bits: int) -> np.ndarray:
+    """Round values in [0, 1] to the nearest code; 32 bits stay as they are."""
     if bits == 32:
         return np.ascontiguousarray(channels)
     return np.floor(channels * np.float32(2**bits - 1) + np.float32(0.5)).astype(_TYPES[bits])
+
+
+@dataclass(frozen=True, eq=False)
+class _FileMetadata:
+    """Everything written into a file besides its samples.
+
+    Attributes:
+        icc: the samples' color profile.
+        exif: the EXIF directory; empty for none.
+        dpi: dots per inch; None to state none.
+        xmp: the packet with the recipe; None without one.
+        quality: 1 to 100, larger keeps more and makes larger files; JPEG, WebP and AVIF only.
+    """
+
+    icc: bytes
+    exif: PIL.Image.Exif
+    dpi: tuple[float, float] | None
+    xmp: bytes | None
+    quality: int
+
+
+def _encode_png(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
+    """Encode a PNG; (H, W, 1 to 4) uint8 or uint16."""
+    height, _, channels = samples.shape
+    stored = np.ascontiguousarray(samples[..., 0] if channels == 1 else samples)
+    # Room for rows that do not shrink; imagecodecs' own estimate is too small for narrow images.
+    room = 2 * (stored.nbytes + height) + 4096
+    pixels = bytes(imagecodecs.png_encode(stored, out=room))
+    extra = [png_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(metadata.icc, 9))]
+    if metadata.dpi:
+        per_meter = [min(round(value / 0.0254), 2**31 - 1) for value in metadata.dpi]
+        extra.append(png_chunk(b"pHYs", struct.pack(">IIB", *per_meter, 1)))
+    if len(metadata.exif):
+        extra.append(png_chunk(b"eXIf", metadata.exif.tobytes()[6:]))
+    if metadata.xmp:
+        extra.append(png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+    head = 8 + 12 + 13  # the signature and the first chunk
+    return pixels[:head] + b"".join(extra) + pixels[head:]
+
+
+def _encode_jpeg(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
+    """Encode a JPEG; (H, W, 1 or 3) uint8. Metadata too long for a 64 KB segment is left out."""
+    block = metadata.exif.tobytes() if len(metadata.exif) else b""
+    options = {"exif": block} if 0 < len(block) <= _SEGMENT else {}
+    if metadata.xmp and len(metadata.xmp) <= _SEGMENT:
+        options["xmp"] = metadata.xmp
+    if metadata.dpi:
+        options["dpi"] = tuple(min(max(round(value), 1), 65535) for value in metadata.dpi)
+    # Full color resolution: subsampling smears the edges of brush strokes.
+    return _by_pillow(samples, "JPEG", metadata, subsampling=0, **options)
+
+
+def _encode_webp(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
+    """Encode a WebP, lossless at quality 100; (H, W, 3 or 4) uint8."""
+    options = {"xmp": metadata.xmp} if metadata.xmp else {}
+    if len(metadata.exif):
+        options["exif"] = metadata.exif.tobytes()
+    # `exact` keeps the colors under transparent pixels.
+    lossless = metadata.quality == 100
+    return _by_pillow(samples, "WEBP", metadata, lossless=lossless, exact=True, **options)
+
+
+def _encode_avif(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
+    """Encode an AVIF; (H, W, 1, 3 or 4) uint8."""
+    options = {"xmp": metadata.xmp} if metadata.xmp else {}
+    if len(metadata.exif):
+        options["exif"] = metadata.exif.tobytes()
+    if samples.shape[-1] > 1:
+        options["subsampling"] = "4:4:4"
+    # One thread: the number of threads may change the bytes.
+    return _by_pillow(samples, "AVIF", metadata, max_threads=1, autotiling=False, **options)
+
+
+def _encode_tiff(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
+    """Encode a TIFF, deflated; (H, W, 1 to 4) uint8, uint16 or float32."""
+    height, width, channels = samples.shape
+    kind = samples.dtype.kind
+    rows = max(1, _STRIP_BYTES // (samples.itemsize * width * channels))
+    strips = [_strip(samples[top : top + rows]) for top in range(0, height, rows)]
+    lengths = [len(strip) for strip in strips]
+    tags = {
+        256: width,
+        257: height,
+        258: (samples.itemsize * 8,) * channels,
+        259: 8,  # deflate
+        262: 2 if channels >= 3 else 1,  # RGB or black is zero
+        273: tuple(sum(lengths[:index]) for index in range(len(strips))),
+        277: channels,
+        278: rows,
+        279: tuple(lengths),
+        284: 1,  # channels side by side
+        317: 1 if kind == "f" else 2,  # differences of neighbors
+        339: (_FLOAT if kind == "f" else _UNSIGNED,) * channels,
+        34675: metadata.icc,
+    }
+    if channels in (2, 4):
+        tags[338] = 2  # opacity, not multiplied in
+    if metadata.dpi:
+        tags |= {282: metadata.dpi[0], 283: metadata.dpi[1], 296: 2}
+    # tifffile would write the same pixels but other tags: it has no place for the directories of
+    # EXIF and GPS, always states a resolution, and leaves out tags with default values.
+    directory = ImageFileDirectory_v2()
+    if metadata.xmp:
+        directory.tagtype[700] = 1
+        tags[700] = metadata.xmp
+    # An EXIF block is a TIFF's directory: its tags belong among the TIFF's own.
+    for tag, value in {**dict(metadata.exif), **tags}.items():
+        directory[tag] = value
+    file = io.BytesIO()
+    directory.save(file)  # the strips' offsets count from where it ends
+    return file.getvalue() + b"".join(strips)
+
+
+def _strip(rows: np.ndarray) -> bytes:
+    """Deflate a few rows of a TIFF; of integers, the differences of neighbors."""
+    if rows.dtype.kind != "f":
+        rows = np.diff(rows, axis=1, prepend=rows.dtype.type(0))  # wraps around, as TIFF defines
+    return zlib.compress(rows.astype(rows.dtype.newbyteorder("<")).tobytes(), 6)
+
+
+def _by_pillow(
+    samples: np.ndarray, format: str, metadata: _FileMetadata, **options: object
+) -> bytes:
+    """Encode a JPEG, WebP or AVIF."""
+    squeezed = samples[..., 0] if samples.shape[-1] == 1 else samples
+    file = io.BytesIO()
+    PIL.Image.fromarray(np.ascontiguousarray(squeezed)).save(
+        file, format, quality=metadata.quality, icc_profile=metadata.icc, **options
+    )
+    return file.getvalue()
+
+
+_ENCODERS = {
+    "PNG": _encode_png,
+    "JPEG": _encode_jpeg,
+    "WEBP": _encode_webp,
+    "TIFF": _encode_tiff,
+    "AVIF": _encode_avif,
+}

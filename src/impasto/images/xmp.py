@@ -1,4 +1,4 @@
-"""A recipe's JSON inside a picture's metadata: one XMP property, the same in every format.
+"""Store a recipe's JSON in an image's metadata: one XMP property, the same in every format.
 
 XMP is the one metadata block that PNG, JPEG, WebP, TIFF and AVIF all hold. It is read with a
 pattern rather than an XML parser: there is nothing in a pattern for a hostile file to expand.
@@ -32,7 +32,7 @@ _PACKET = (
 
 
 def to_xmp(recipe: str) -> bytes:
-    """The XMP packet that carries a recipe.
+    """Wrap a recipe in an XMP packet.
 
     Args:
         recipe: the recipe's JSON.
@@ -48,21 +48,22 @@ def to_xmp(recipe: str) -> bytes:
 
 
 def from_xmp(xmp: bytes | str | None) -> str | None:
-    """The recipe's JSON inside an XMP packet.
+    """Return the recipe's JSON inside an XMP packet.
 
-    Reads it as impasto writes it, and as an attribute, the way other programs may write it back.
+    Both forms are read: the element that impasto writes, and the attribute that other programs
+    may turn it into.
 
     Args:
-        xmp: the packet as found in a file; None where the file has none.
+        xmp: the packet of a file; None if the file has none.
 
     Returns:
-        The JSON of one object; None where there is no recipe, where what is there is not JSON, or
-        where the packet is larger than `MAX_BYTES`.
+        The JSON of one object; None if there is no recipe, if it is not JSON, or if the packet is
+        larger than `MAX_BYTES`.
     """
     if xmp is None or len(xmp) > MAX_BYTES:
         return None
-    packed = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else bytes(xmp)
-    if not (match := _ELEMENT.search(packed) or _ATTRIBUTE.search(packed)):
+    packet = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else bytes(xmp)
+    if not (match := _ELEMENT.search(packet) or _ATTRIBUTE.search(packet)):
         return None
     text = unescape(next(filter(None, match.groups()), b"").decode("utf-8", "replace"), _NAMES)
     try:

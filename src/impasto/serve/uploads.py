@@ -14,9 +14,7 @@ from pydantic import BaseModel, Field
 
 from impasto.errors import ImageError, ImageFileError, OptionError
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header import read_header
-from impasto.images.header_check import HeaderInfo, check_header
-from impasto.images.source_files import unreadable_file
+from impasto.images.header import Header, check_header, unreadable_file
 from impasto.images.xmp import from_xmp
 from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe
@@ -282,15 +280,15 @@ def _is_weight(value: Any) -> bool:
     return number and 0 <= value < math.inf
 
 
-def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> HeaderInfo:
-    """Return the size and format in a file's header, after checking them."""
+def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> Header:
+    """Return the header of a file, after checking it."""
     try:
         return check_header(file.data, file.role, file.name, max_pixels, pages=pages)
     except ImageError as error:
         raise RequestError(422, str(error)) from None
 
 
-def _check_image(file: ReceivedFile, max_pixels: int, method: MethodName) -> HeaderInfo:
+def _check_image(file: ReceivedFile, max_pixels: int, method: MethodName) -> Header:
     """Check a file's header and that the image is large enough for the method."""
     pages = METHODS[method].keeps_data and file.role == "content"
     header = _check_header(file, max_pixels, pages=pages)
@@ -305,9 +303,7 @@ def _check_image(file: ReceivedFile, max_pixels: int, method: MethodName) -> Hea
     return header
 
 
-def _store_file(
-    file: ReceivedFile, folder: Path, header: HeaderInfo, weight: float | None
-) -> Upload:
+def _store_file(file: ReceivedFile, folder: Path, header: Header, weight: float | None) -> Upload:
     """Write a file under a name that the server chooses."""
     width, height = header.size
     file_name = f"{file.role}{_SUFFIXES[header.format]}"
@@ -345,8 +341,7 @@ def _recipe_text(file: ReceivedFile, max_pixels: int) -> str:
     """Return the JSON of a recipe: the file itself, or what is stored inside an image."""
     if _is_json(file):
         return file.data.decode("utf-8", "replace")
-    _check_header(file, max_pixels, pages=False)
-    text = from_xmp(read_header(file.data, max_pixels).xmp)
+    text = from_xmp(_check_header(file, max_pixels, pages=False).xmp)
     if text is None:
         raise RequestError(
             422,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from impasto.images.color import from_lab, set_chroma, shown, to_lab
+from impasto.images.color import chroma, clip_to_gamut, from_lab, to_lab
 from impasto.recipes import StyleRecipe
 from impasto.style.losses import covariance, mean, spectral
 from impasto.style.statistics import Moments, moments, weighted_average
@@ -114,16 +114,18 @@ def restore_colors(painted: Tensor, content: Tensor, recipe: StyleRecipe) -> Ten
         # The painting's own colors were faded by the dial's root; its root here makes it whole.
         mixed = recipe.color**0.5 * here[1:] + (1 - recipe.color) * there[1:]
         wanted = torch.cat([here[:1], mixed])
-        return shown(wanted, torch.cat([torch.lerp(there[:1], here[:1], recipe.color), wanted[1:]]))
-    before, aim = set_chroma(here).mean(), set_chroma(there).mean()
+        return clip_to_gamut(
+            wanted, torch.cat([torch.lerp(there[:1], here[:1], recipe.color), wanted[1:]])
+        )
+    before, aim = chroma(here).mean(), chroma(there).mean()
     if before < 1e-3:
         return painted
     aim = before * (aim / before) ** (1 - recipe.color)
     gray = torch.cat([here[:1], torch.zeros_like(here[1:])])
     factor, found = 1.0, painted
     for _ in range(_ROUNDS):
-        factor *= (aim / set_chroma(to_lab(found)).mean().clamp(min=1e-3)).clamp(max=_MOST)
-        found = shown(torch.cat([here[:1], factor * here[1:]]), gray)
+        factor *= (aim / chroma(to_lab(found)).mean().clamp(min=1e-3)).clamp(max=_MOST)
+        found = clip_to_gamut(torch.cat([here[:1], factor * here[1:]]), gray)
     return found
 
 

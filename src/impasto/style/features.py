@@ -91,7 +91,7 @@ def content_targets(
             sweep.within_memory(lambda: sweep.forward(content, visit))
         return found
 
-    key = ("content", *_network(sweep.trunk), tuple(layers), _digest(content))
+    key = ("content", *_network(sweep.network), tuple(layers), _digest(content))
     return _kept(key, swept) if layers else {}
 
 

@@ -23,7 +23,7 @@ from impasto.style.sizing import Size
 from impasto.style.weighted_losses import Region, layer_weights, warms_up
 from impasto.vgg.memory_model import activation_bytes, multiply_adds, peak_bytes
 from impasto.vgg.network import VGG19Features
-from impasto.vgg.tiling import LEAST, TiledNetwork
+from impasto.vgg.tiling import MIN_TILE, TiledNetwork
 
 Recipe = StyleRecipe | ReconstructRecipe
 
@@ -158,7 +158,7 @@ def make_plan(
         sweep, memory = room.fitted(budget, history, wanted.pop())
         looks = brushes(stage.size)
         seconds = None if pace is None else pace.seconds(sweep, stage.evaluations, looks)
-        count = len(sweep.parts[0].tiles)
+        count = len(sweep.segments[0].tiles)
         rungs.append(
             ScalePlan(
                 stage.size, stage.evaluations, sweep.tile, count, memory, seconds, stage.warmup
@@ -223,7 +223,8 @@ class _Room:
         pixels = self.size[0] * self.size[1]
         pictures = _PICTURES[self.recipe.optimizer] if self.evaluations > 1 else _STILL
         features = sum(
-            self.trunk.convolutions[layer.replace("relu", "conv")].out / 4 ** (int(layer[4]) - 1)
+            self.trunk.convolutions[layer.replace("relu", "conv")].out_channels
+            / 4 ** (int(layer[4]) - 1)
             for layer in self._pulled
         )
         return round(
@@ -254,7 +255,7 @@ class _Room:
             MemoryShortageError: not even the smallest fits, or those given do not.
         """
         if wanted is not None:
-            sweep = TiledNetwork(self.trunk, self.size, max(LEAST, wanted) if wanted else None)
+            sweep = TiledNetwork(self.trunk, self.size, max(MIN_TILE, wanted) if wanted else None)
             memory = self.needed(sweep, history)
             if memory > budget:
                 raise MemoryShortageError(
@@ -274,7 +275,7 @@ class _Room:
         """Whether tiles of this size are not larger than they are of use."""
         if self.trunk.device.type == "cuda":
             # Memory there is nobody else's; but a kernel may not count further than this.
-            rows, columns = sweep.parts[0].tiles[0].outer
+            rows, columns = sweep.segments[0].tiles[0].padded
             return 64 * (rows.stop - rows.start) * (columns.stop - columns.start) <= _INDEXED
         most = _MOST_WHOLE if sweep.tile is None else _MOST_TILED
         return activation_bytes(sweep, self._pulled) <= most
@@ -316,7 +317,7 @@ class _Pace:
 
     def seconds(self, sweep: TiledNetwork, evaluations: int, brushes: Sequence[Size]) -> float:
         """Seconds at one size, its targets included."""
-        looks = [sweep, *(TiledNetwork(sweep.trunk, brush, sweep.tile) for brush in brushes)]
+        looks = [sweep, *(TiledNetwork(sweep.network, brush, sweep.tile) for brush in brushes)]
         once = sum(multiply_adds(look, backward=False) for look in looks)
         return self.each * once + evaluations * (self.always + self.each * multiply_adds(sweep))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from impasto.device import select_device, select_precision
 from impasto.images.image import Image
-from impasto.images.open_input import provenance_input
+from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, open_image
 from impasto.memory import release_caches
 from impasto.provenance import Inputs
@@ -73,7 +73,7 @@ def reconstruct(
     recipe, trunk, picture, planned, kept, reached = ready
     del ready
     inner, metadata = objective_recipe(recipe), picture.metadata
-    inputs = Inputs(content=provenance_input(picture))
+    inputs = Inputs(content=identify_input(picture))
     run = Run(recipe, planned.ladder, planned.counts, on_step, kept, stop)
     run.go_on(reached)
     for scale in run.left():

@@ -10,11 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.images.folder import image_files
 from impasto.images.image import Image
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
-from impasto.images.open_input import provenance_input
-from impasto.images.read import ImageSource, open_image
+from impasto.images.open_input import identify_input
+from impasto.images.read import ImageSource, image_files, open_image
 from impasto.provenance import StyleInput
 from impasto.recipes import StyleRecipe
 from impasto.style.color import match_style_colors, recolor
@@ -89,10 +88,10 @@ def style_inputs(styles: Sequence[Opened]) -> tuple[StyleInput, ...]:
     """The styles by the names and hashes of their files."""
     return tuple(
         StyleInput(
-            pictures=tuple(map(provenance_input, style.pictures)),
+            pictures=tuple(map(identify_input, style.pictures)),
             weight=style.weight,
-            region=style.region and provenance_input(style.region),
-            mask=style.mask and provenance_input(style.mask),
+            region=style.region and identify_input(style.region),
+            mask=style.mask and identify_input(style.mask),
         )
         for style in styles
     )

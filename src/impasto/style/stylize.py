@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto.device import select_device, select_precision
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
-from impasto.images.open_input import provenance_input
+from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, open_image
 from impasto.memory import release_caches
 from impasto.presets import style_recipe
@@ -213,11 +213,11 @@ def _ready(
     recipe = resolve_auto(recipe, dtype, planned.history, planned.tiles)
     metadata = picture.metadata
     inputs = Inputs(
-        content=provenance_input(picture),
+        content=identify_input(picture),
         styles=style_inputs(styles),
-        init=beside.first and provenance_input(beside.first),
-        protect=beside.protect and provenance_input(beside.protect),
-        keep=beside.keep and provenance_input(beside.keep),
+        init=beside.first and identify_input(beside.first),
+        protect=beside.protect and identify_input(beside.protect),
+        keep=beside.keep and identify_input(beside.keep),
     )
     return _Ready(recipe, trunk, picture, metadata, styles, beside, inputs, planned, kept, reached)
 

@@ -1,0 +1,135 @@
+"""Block matching and the filters on its groups, wherever the picture is cut into blocks."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from impasto.denoising.block_matching import (
+    Groups,
+    extract_patches,
+    match_blocks,
+    patch_size,
+    split_into_blocks,
+)
+from impasto.denoising.nl_wiener import nl_wiener, ridge_estimate, wiener_estimate
+from impasto.denoising.noise import white_noise
+from impasto.recipes import DenoiseRecipe
+
+GROUPS = Groups(patch=5, similar=6, window=13, stride=3)
+PICTURE = torch.rand(61, 83, generator=torch.Generator().manual_seed(0))
+
+
+def test_patches_lie_by_rows():
+    result = extract_patches(torch.arange(12.0).view(3, 4), (2, 2))
+    assert result.shape == (6, 4)
+    assert result[0].tolist() == [0, 1, 4, 5]
+    assert result[4].tolist() == [5, 6, 9, 10]
+
+
+@pytest.mark.parametrize("size", [(61, 83), (5, 40), (3, 9), (1, 1)])
+def test_every_pixel_lies_in_a_reference_patch(size):
+    patch = patch_size(size, GROUPS)
+    seen = torch.zeros(size, dtype=torch.bool)
+    for block in split_into_blocks(size, GROUPS):
+        for y in (block.down + block.rows.start).flatten().tolist():
+            for x in (block.across + block.columns.start).flatten().tolist():
+                assert y + patch[0] <= block.rows.stop
+                assert x + patch[1] <= block.columns.stop
+                seen[y : y + patch[0], x : x + patch[1]] = True
+    assert seen.all()
+
+
+def test_a_group_holds_the_nearest_patches_of_its_window_and_its_reference():
+    (block,) = split_into_blocks(tuple(PICTURE[:40, :40].shape), GROUPS)
+    guide = PICTURE[:40, :40]
+    near = match_blocks(guide, block, GROUPS)
+    rows = extract_patches(guide, (5, 5))
+    columns = 36
+    cells = [
+        (y, x)
+        for down in block.down
+        for across in block.across
+        for y in down.tolist()
+        for x in across.tolist()
+    ]
+    assert near.shape == (len(cells), GROUPS.similar)
+    for (y, x), group in list(zip(cells, near, strict=True))[::37]:
+        own = y * columns + x
+        assert own in group
+        assert len(set(group.tolist())) == GROUPS.similar
+        distance = (rows[group] - rows[own]).square().sum(1)
+        down, across = group // columns, group % columns
+        # Whatever lies closer than the window's half is a candidate; none of it is nearer.
+        inside = [
+            yy * columns + xx
+            for yy in range(max(0, y - 2), min(36, y + 3))
+            for xx in range(max(0, x - 2), min(columns, x + 3))
+        ]
+        others = [one for one in inside if one not in group.tolist()]
+        assert ((rows[others] - rows[own]).square().sum(1) >= distance.max() - 1e-5).all()
+        assert (down - y).abs().max() <= 22
+        assert (across - x).abs().max() <= 22
+
+
+@pytest.mark.parametrize("method", [ridge_estimate, wiener_estimate])
+def test_parts_decide_about_memory_only(method, monkeypatch):
+    noisy = PICTURE[None].expand(2, -1, -1).contiguous()
+    variance = torch.full_like(noisy, 0.01)
+    pilot = () if method is ridge_estimate else (noisy,)
+    whole = method(noisy, *pilot, PICTURE, variance, GROUPS)
+    monkeypatch.setattr("impasto.denoising.block_matching._BLOCK", 2)
+    monkeypatch.setattr("impasto.denoising.nl_wiener._CHUNK", 2**12)
+    assert torch.allclose(method(noisy, *pilot, PICTURE, variance, GROUPS), whole, atol=2e-4)
+
+
+@pytest.mark.parametrize("method", [ridge_estimate, wiener_estimate])
+def test_noise_falls_and_without_noise_nothing_moves(method):
+    clean = torch.linspace(0, 1, 48).expand(1, 48, 48)
+    noise = 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    noisy = clean + noise
+    pilot = () if method is ridge_estimate else (clean,)
+    result = method(noisy, *pilot, noisy[0], torch.full_like(noisy, 0.01), GROUPS)
+    assert (result - clean).square().mean() < 0.4 * noise.square().mean()
+    still = method(noisy, *pilot, noisy[0], torch.full_like(noisy, 1e-12), GROUPS)
+    assert (still - noisy).abs().max() < 0.01
+
+
+def test_noise_of_half_the_picture_is_taken_from_that_half():
+    clean = torch.linspace(0, 1, 64).expand(1, 48, 64)
+    where = (torch.arange(64) >= 32).float().expand(1, 48, 64)
+    noise = 0.1 * where * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    noisy = clean + noise
+    result = ridge_estimate(noisy, noisy[0], 0.01 * where + 1e-9, GROUPS)
+    left, right = (result - noisy)[..., :24].abs().mean(), (result - noisy)[..., 40:].abs().mean()
+    assert left < 0.05 * right
+
+
+def test_shared_noise_needs_its_correlation():
+    generator = torch.Generator().manual_seed(0)
+    white = torch.randn(1, 1, 64, 64, generator=generator)
+    kernel = torch.full((1, 1, 2, 2), 0.5)
+    shared = 0.1 * torch.nn.functional.conv2d(torch.nn.functional.pad(white, (1, 0, 1, 0)), kernel)
+    line = torch.linspace(0, 1, 64)
+    clean = (0.5 + 0.2 * torch.sin(20 * line[:, None]) * torch.sin(25 * line)).expand(1, 64, 64)
+    noisy = clean + shared[0]
+    table = torch.tensor([[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]])
+    variance = torch.full_like(noisy, 0.01)
+    known, unknown = (
+        (wiener_estimate(noisy, clean, clean[0], variance, GROUPS, lags) - clean).square().mean()
+        for lags in ([table], None)
+    )
+    assert known < 0.9 * unknown
+
+
+def test_tensors_are_made_on_the_pictures_device():
+    """With another default device, a tensor made without `device=` would not fit the others."""
+    noisy = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0))
+    table = torch.tensor([[0.0, 0.25, 0.0], [0.25, 1, 0.25], [0.0, 0.25, 0.0]]).expand(3, 3, 3)
+    white = white_noise(0.01, 0.001, 3, (True, False))
+    recipe = DenoiseRecipe(device="cpu", effort="quick")
+    for noise in (white, replace(white, autocorrelation=table)):
+        denoise_plane = nl_wiener(noisy[None], noise, recipe, lambda *_: True)
+        expected = denoise_plane(noisy)
+        with torch.device("meta"):
+            assert torch.equal(denoise_plane(noisy), expected)
