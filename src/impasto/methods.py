@@ -6,7 +6,7 @@ entry here and, where a person is to reach it, a command or a form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Union
@@ -17,8 +17,6 @@ from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, Textu
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from impasto.result import DenoiseResult, OnStep, Result, Stop
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,10 @@ class Method:
         images: Mapping[str, Any],
         *,
         recipe: BaseModel,
-        on_step: OnStep | None = None,
-        stop: Stop | None = None,
+        on_step: Callable[[Any], None] | None = None,
+        stop: Callable[[], bool] | None = None,
         checkpoint: str | Path | None = None,
-    ) -> Result | DenoiseResult:
+    ) -> Any:
         """Run the method on images by their roles.
 
         Args:
@@ -71,6 +69,9 @@ class Method:
             on_step: called after each step; it may raise `StopIteration` to end the run.
             stop: asked between steps whether to end the run, if the method has steps that long.
             checkpoint: file to resume from, if the method can resume.
+
+        Returns:
+            A `Result`, or the `DenoiseResult` of denoising.
         """
         controls = {"stop": stop, "checkpoint": checkpoint}
         return self._call(

@@ -21,7 +21,7 @@ BATCH_METHODS = tuple(name for name, method in METHODS.items() if method.in_batc
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What a batch is to do.
+    """The work of a batch.
 
     Attributes:
         method: `style` or `denoise`.

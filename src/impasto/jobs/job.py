@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from impasto.methods import METHODS, Recipe
-
-if TYPE_CHECKING:
-    from impasto.style.source import Style
 
 # A job waits, runs and ends. Manifests of batches say `pending` where the server says `queued`,
 # and keep jobs that were put aside; both words are in files on disk, so both stay.
@@ -52,26 +49,6 @@ class Job:
     def options(self) -> Recipe:
         """The recipe, parsed."""
         return METHODS[self.method].recipe.model_validate_json(self.recipe)
-
-    def images(self) -> dict[str, str | list[Style]]:
-        """Return the inputs as the method takes them, with the files of each style together."""
-        from impasto.style.source import Style
-
-        images: dict[str, Any] = {
-            role: path for role, path in self.inputs.items() if "-" not in role
-        }
-        numbers = [role.partition("-")[2] for role in self.inputs if role.startswith("style-")]
-        if numbers:
-            images["style"] = [
-                Style(
-                    self.inputs[f"style-{number}"],
-                    self.weights.get(f"style-{number}", 1.0),
-                    self.inputs.get(f"region-{number}"),
-                    self.inputs.get(f"mask-{number}"),
-                )
-                for number in numbers
-            ]
-        return images
 
 
 class JobProgress(BaseModel):

@@ -12,6 +12,7 @@ from impasto.jobs.job import Job, Outcome
 from impasto.jobs.progress import JobCancelled, JobReporter, StopEvent
 from impasto.memory import GIB, available_bytes, used_bytes
 from impasto.methods import METHODS, Recipe
+from impasto.style.source import Style
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def run_job(
     if device is not None:
         limited = limited.model_copy(update={"device": device})
     result = METHODS[job.method].run(
-        job.images(),
+        method_images(job),
         recipe=limited,
         on_step=reporter and reporter.on_step,
         stop=reporter and reporter.stop,
@@ -53,6 +54,30 @@ def run_job(
     # The limit says something about this machine's load, not about the image.
     stored = result.recipe.model_copy(update={"memory": recipe.memory})
     return replace(result, recipe=stored)
+
+
+def method_images(job: Job) -> dict[str, str | list[Style]]:
+    """Return a job's inputs as its method takes them: the files of each style together.
+
+    Example:
+        >>> inputs = {"content": "a.png", "style-1": "b.png", "mask-1": "c.png"}
+        >>> images = method_images(Job("style", "{}", inputs, "out.png", {"style-1": 0.5}))
+        >>> images["content"], images["style"][0].weight, images["style"][0].mask
+        ('a.png', 0.5, 'c.png')
+    """
+    images: dict[str, Any] = {role: path for role, path in job.inputs.items() if "-" not in role}
+    numbers = [role.partition("-")[2] for role in job.inputs if role.startswith("style-")]
+    if numbers:
+        images["style"] = [
+            Style(
+                job.inputs[f"style-{number}"],
+                job.weights.get(f"style-{number}", 1.0),
+                job.inputs.get(f"region-{number}"),
+                job.inputs.get(f"mask-{number}"),
+            )
+            for number in numbers
+        ]
+    return images
 
 
 def attempt(work: Callable[[], Any], stop: StopEvent | None = None) -> Outcome:
