@@ -79,8 +79,8 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
                 ),
                 "content_weight": 1.0,
                 "style_weight": 1e6,
-                "statistic": "gram",
-                "normalization": "notebook",
+                "style_loss": "gram-notebook",
+                "content_loss": "mse",
                 "padding": "zeros",
                 "optimizer": "lbfgs-clamped",
                 "history": 100,
@@ -100,8 +100,8 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
                 ),
                 "content_weight": 1.0,
                 "style_weight": 1e3,
-                "statistic": "gram",
-                "normalization": "paper",
+                "style_loss": "gram-paper",
+                "content_loss": "paper",
                 "pooling": "average",
                 "padding": "zeros",
                 "init": "noise",
@@ -131,8 +131,8 @@ def style_recipe(
         ValueError: the preset or an option is unknown, or a value is out of its range.
 
     Example:
-        >>> style_recipe("gatys", steps=100).normalization
-        'paper'
+        >>> style_recipe("gatys", steps=100).style_loss
+        'gram-paper'
         >>> style_recipe(strength=2)
         Traceback (most recent call last):
         ValueError: `strength` must be at most 1, got 2; see StyleRecipe for every option

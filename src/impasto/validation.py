@@ -19,7 +19,7 @@ _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"
 def validate(model: type[R], options: Mapping[str, Any]) -> R:
     """Validate options against a recipe, failing in one sentence about the first thing wrong."""
     for name in options:
-        if name not in model.model_fields:
+        if name not in model.model_fields and name not in getattr(model, "OLD_OPTIONS", ()):
             near = did_you_mean(name, model.model_fields)
             raise ValueError(
                 f"`{name}` must be an option of {model.__name__}, got {options[name]!r}"
@@ -130,6 +130,8 @@ def error_message(model: type[BaseModel], error: ValidationError) -> str:
     context = first.get("ctx", {})
     value = first["input"]
     kind = first["type"]
+    if kind == "value_error":  # a sentence of a recipe's own
+        return str(context["error"])
     if kind == "extra_forbidden":
         return f"`{name}` must be an option of {model.__name__}, got {value!r}; {way_out}"
     if name.endswith("_layers") and "[key]" in path:

@@ -39,8 +39,8 @@ def print_plans(plans: Mapping[str, Plan], as_json: bool) -> None:
 def _facts(plan: Plan) -> dict[str, Any]:
     """A plan in plain JSON values; memory in bytes."""
     return {
-        "size": list(plan.ladder[-1]),
-        "evaluations": sum(rung.evaluations for rung in plan.rungs),
+        "size": list(plan.sizes[-1]),
+        "evaluations": sum(rung.evaluations for rung in plan.scales),
         "seconds": _rounded(plan.seconds),
         "memory": plan.memory,
         "free": plan.free,
@@ -58,7 +58,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
                 "memory": rung.memory,
                 "seconds": _rounded(rung.seconds),
             }
-            for rung in plan.rungs
+            for rung in plan.scales
         ],
     }
 
@@ -69,8 +69,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"memory     {_gib(plan.free)} free, {_gib(plan.budget)} allowed in all"
     yield f"history    {plan.history}"
     rows = [("scale", "size", "evaluations", "tiles", "memory", "time")]
-    rows += [_row(place, rung) for place, rung in enumerate(plan.rungs, 1)]
-    count = sum(rung.evaluations for rung in plan.rungs)
+    rows += [_row(place, rung) for place, rung in enumerate(plan.scales, 1)]
+    count = sum(rung.evaluations for rung in plan.scales)
     rows.append(("in all", "", str(count), "", _gib(plan.memory), _time(plan.seconds)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

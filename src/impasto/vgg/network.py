@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.recipes import LAYERS
+from impasto.recipes import LAYERS, parse_layer
 from impasto.vgg.convolution import Convolution
 from impasto.vgg.weights import CONVS, VGGWeights
 
@@ -185,7 +185,7 @@ def pool_mask(mask: Tensor | None, layer: str) -> Tensor | None:
     """A mask at a layer's resolution: (H, W) -> (H_l, W_l), averaged as the pooling sees it."""
     if mask is None:
         return None
-    for _ in range(int(layer[4]) - 1):
+    for _ in range(parse_layer(layer).block - 1):
         mask = F.avg_pool2d(mask[None], 2)[0]
     return mask
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from impasto.errors import MemoryShortageError
 from impasto.memory import available_bytes, is_out_of_memory, release_caches
+from impasto.recipes import parse_layer
 from impasto.vgg.network import VGG19Features
 from impasto.vgg.tiles import Place, Tile, alignment, receptive_field, split, tiles
 
@@ -221,7 +222,7 @@ def _empty(like: Tensor, sides: list[int]) -> Tensor:
 
 def _stride(layer: str, part: Segment) -> int:
     """Positions a side of a part's input that become one of a layer."""
-    return 2 ** (int(layer[4]) - int(part.names[0][4]))
+    return parse_layer(layer).stride // parse_layer(part.names[0]).stride
 
 
 def _seen(visit: VisitAt | None, part: Segment, tile: Tile, layer: str, features: Tensor) -> None:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from impasto.errors import WeightsError
 from impasto.images.source_files import file_sha256
-from impasto.recipes import BLOCKS
+from impasto.recipes import BLOCKS, parse_layer
 
 OXFORD_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 OXFORD_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
@@ -38,7 +38,6 @@ _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 _TORCHVISION_STD = (0.229, 0.224, 0.225)
 
 CONVS = tuple(f"conv{b}_{i}" for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1))
-_WIDTHS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,15 +227,16 @@ def _by_layer(state: dict[str, Tensor], path: Path) -> dict[str, tuple[Tensor, T
         if kind == "conv"
     )
     convs = {}
+    inputs = 3
     for name, index in zip(CONVS, indices, strict=True):
-        inputs = 3 if name == "conv1_1" else _WIDTHS[int(name[4]) - (name[6] == "1")]
+        channels = parse_layer(name).channels
         stems = (name, f"features.{index}", str(index))
         stem = next((s for s in stems if f"{s}.weight" in state and f"{s}.bias" in state), None)
         shape = tuple(state[f"{stem}.weight"].shape) if stem else None
-        if shape != (_WIDTHS[int(name[4])], inputs, 3, 3):
+        if shape != (channels, inputs, 3, 3):
             raise WeightsError(
-                f"`weights` must hold VGG-19's {name} as {_WIDTHS[int(name[4])]} × {inputs} × 3 × 3"
-                f", got {path.name} with {shape or 'no such tensor'}; use weights=oxford"
+                f"`weights` must hold VGG-19's {name} as {channels} × {inputs} × 3 × 3, "
+                f"got {path.name} with {shape or 'no such tensor'}; use weights=oxford"
             )
         kernel, bias = state[f"{stem}.weight"].float(), state[f"{stem}.bias"].float()
         if not (torch.isfinite(kernel).all() and torch.isfinite(bias).all()):
@@ -245,6 +245,7 @@ def _by_layer(state: dict[str, Tensor], path: Path) -> dict[str, tuple[Tensor, T
                 "use weights=oxford"
             )
         convs[name] = (kernel, bias)
+        inputs = channels
     return convs
 
 
