@@ -1,7 +1,7 @@
 """How the default looks: every content under every style, on one sheet.
 
     python benchmarks/contact_sheet.py --contents DIR --styles DIR [--size 256] [-o sheet.png]
-        [--option strength=0.3 --option statistic=gram …]
+        [--option strength=0.3 --option style_loss=gram …]
 
 Prints a row per picture; the last line is JSON.
 """

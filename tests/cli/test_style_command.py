@@ -68,7 +68,7 @@ def test_every_option_of_the_recipe_arrives(impasto, calls):
         "preset": "notebook", "strength": 0.25, "size": 64, "steps": 2, "scales": 2,
         "init": "noise", "content_layers": {"relu3_1": 1.0}, "style_layers":
         {"relu1_1": 1.0, "conv2_2": 0.5}, "content_weight": 2.0, "style_weight": 3.0,
-        "tv_weight": 0.5, "statistic": "wasserstein", "normalization": "paper",
+        "tv_weight": 0.5, "style_loss": "wasserstein", "content_loss": "paper",
         "pooling": "average", "padding": "zeros", "optimizer": "adam", "learning_rate": 0.5,
         "history": 5, "weights": "torchvision", "seed": 9, "device": "cpu",
         "precision": "bfloat16", "memory": 3.5, "warmup": 0.5, "denoise": "no", "color": 0.5,
