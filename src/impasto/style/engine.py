@@ -63,7 +63,7 @@ class Setup(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is optimized at one scale."""
+    """The optimization problem of one scale."""
 
     objective: Callable[[Tensor], Evaluation]
     start: Tensor  # (3, H, W)

@@ -155,7 +155,7 @@ def lbfgs_clamped(
                 state["first"] = loss
             # Measured from the start, not from the least: a healthy run of this one jumps too.
             exploded = _exploded(loss, state["first"])
-            # The roll back is not in the notebook: its only way out is a black picture.
+            # The roll back is not in the notebook: its only way out is a black image.
             _record(state, pixels, loss, None if exploded else optimizer)
             yield pixels, loss
 
