@@ -2,7 +2,7 @@
 
     python benchmarks/tiles.py --content FILE --style FILE [--size 333] [--tile 64] [--timed 1024]
 
-For every statistic, with and without a mask, the gradient of the loss at the content image in
+For every style loss, with and without a mask, the gradient of the loss at the content image in
 float32, in tiles and whole: the relative difference of the two. Then seconds of one evaluation of
 the default objective at a larger size, whole and in tiles. Prints a row each; the last line is
 JSON, `ratio` the seconds in tiles of 512 pixels over those whole.

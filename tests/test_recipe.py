@@ -7,7 +7,7 @@ import math
 import pytest
 
 import impasto
-from impasto.presets import PRESETS, style_recipe
+from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.provenance import read_provenance
 from impasto.recipes import LAYERS, DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
 from impasto.validation import validate
@@ -70,6 +70,17 @@ def test_old_loss_options_that_no_version_computed_are_refused_by_the_new_ones_n
     with pytest.raises(ValueError, match="`style_loss` must be one of wasserstein, gram,") as said:
         style_recipe(**old)
     assert str(said.value).endswith("choose a style_loss")
+
+
+def test_a_presets_file_of_an_earlier_version_is_still_read(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[mine]\nstatistic = "gram"\nnormalization = "paper"')
+    presets = read_presets(file)
+    recipe = style_recipe("mine", presets=presets)
+    assert (recipe.style_loss, recipe.content_loss) == ("gram-paper", "paper")
+    assert style_recipe("mine", presets=presets, style_loss="wasserstein").style_loss == (
+        "wasserstein"
+    )
 
 
 def test_a_texture_of_an_earlier_version_is_still_read():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from impasto.recipes import StyleRecipe
+from impasto.recipes import StyleRecipe, upgrade_loss_options
 from impasto.validation import did_you_mean, validate
 
 _MAX_BYTES = 1_000_000  # bytes of a file of options
@@ -178,7 +178,8 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
             validate(StyleRecipe, options)
         except ValueError as error:
             raise ValueError(f"{error}, in preset {name} of {path}") from None
-        presets[name] = Preset(str(table.get("words", "")), options)
+        # Upgraded, so that an option given on top of the preset replaces it.
+        presets[name] = Preset(str(table.get("words", "")), upgrade_loss_options(options))
     return types.MappingProxyType({**PRESETS, **presets})
 
 

@@ -402,7 +402,7 @@ class TextureRecipe(BaseModel):
     memory: Memory = "auto"
     tiles: Tiles = "auto"
 
-    OLD_OPTIONS: ClassVar = OLD_LOSS_OPTIONS
+    OLD_OPTIONS: ClassVar = ("statistic",)
     _upgrade = model_validator(mode="before")(upgrade_loss_options)
 
 

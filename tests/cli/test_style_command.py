@@ -63,6 +63,13 @@ def test_only_options_given_override_the_preset(impasto, calls):
     assert calls[-1]["recipe"] == style_recipe(steps=2)
 
 
+def test_the_loss_options_of_earlier_versions_are_still_taken_but_not_shown(impasto, calls):
+    impasto(*BASE, "--statistic", "gram", "--normalization", "notebook", "--steps", 2)
+    expected = style_recipe(style_loss="gram-notebook", content_loss="mse", steps=2)
+    assert calls[-1]["recipe"] == expected
+    assert "--statistic" not in impasto("style", "--help")[1]
+
+
 def test_every_option_of_the_recipe_arrives(impasto, calls):
     wanted = {
         "preset": "notebook", "strength": 0.25, "size": 64, "steps": 2, "scales": 2,

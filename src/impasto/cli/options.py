@@ -36,6 +36,8 @@ def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
     """
 
     def decorate(command: F) -> F:
+        for name in getattr(model, "OLD_OPTIONS", ()):  # of earlier versions, still read
+            command = click.option(flag_name(name), name, hidden=True)(command)
         for name, field in reversed(model.model_fields.items()):
             if name != "version":
                 command = click.option(
@@ -67,7 +69,7 @@ def given_options(model: type[BaseModel], texts: Mapping[str, str | None]) -> di
         {'steps': 50, 'style_layers': {'relu1_1': 2, 'relu2_1': 1.0}}
     """
     return {
-        name: _parsed(name, model.model_fields[name], text)
+        name: _parsed(name, model.model_fields[name], text) if name in model.model_fields else text
         for name, text in texts.items()
         if text is not None
     }
