@@ -25,16 +25,18 @@ from impasto.images.read import open_image
 from impasto.images.resize import fit_longest_side
 from impasto.presets import style_recipe
 from impasto.style.color import recolor
-from impasto.style.features import style_statistics
-from impasto.style.lbfgs import lbfgs
-from impasto.style.objective import Objective, network
-from impasto.style.sizing import brush_size, resize_to, starting_image
-from impasto.style.weighted_losses import Region
+from impasto.style.features import load_network, style_statistics
+from impasto.style.objective import Objective, build_objective
+from impasto.style.optimizers import lbfgs
+from impasto.style.spec import style_spec
+from impasto.style.statistics import moments
+from impasto.style.styles import equal_area_size, resize_image
+from impasto.style.terms import Region
 
 OBJECTIVES = {
     "default": {},
     "gram+mean+std from content": {
-        "statistic": "gram+mean+std",
+        "style_loss": "gram+mean+std",
         "init": "content",
         "content_weight": 0.1,
     },
@@ -63,7 +65,7 @@ def main() -> None:
                 next(arguments.contents.glob(f"{content}.*")),
                 next(arguments.styles.glob(f"{style}.*")),
             )
-            row = measure(*build_objective(*files, arguments.size, options), arguments.steps)
+            row = measure(*make_problem(*files, arguments.size, options), arguments.steps)
             rows.append({"objective": name, "pair": pair, **row})
             print(
                 f"{name:28s}{pair:34s}{row['projected']:11.4g}{row['sigmoid']:11.4g}"
@@ -74,18 +76,18 @@ def main() -> None:
     print(json.dumps({"rows": rows, "ratio": round(sum(ratios) / len(ratios), 3)}))
 
 
-def build_objective(content: Path, style: Path, size: int, options: dict) -> tuple:
+def make_problem(content: Path, style: Path, size: int, options: dict) -> tuple:
     """The objective of a pair at one size, and its start."""
-    recipe = style_recipe(**options)
+    spec = style_spec(style_recipe(**options))
     device = select_device()
-    trunk = network(recipe, device, select_precision(device, recipe.precision))
-    picture, painting = open_image(content), open_image(style)
-    here, _ = resize_to(picture, fit_longest_side(picture.size, size), device)
-    seen = [resize_to(painting, brush_size(painting.size, here.shape[:0:-1]), device)]
-    (style,) = seen
-    targets = style_statistics(trunk, *style, list(recipe.style_layers))
-    begin = starting_image(recipe, here, None, lambda: recolor(here, seen))
-    return Objective(recipe, trunk, here, None, [Region(None, 1.0, targets)]), begin
+    network = load_network(spec, device, select_precision(device, spec.precision))
+    image, painting = open_image(content), open_image(style)
+    pixels, _ = resize_image(image, fit_longest_side(image.size, size), device)
+    shape = pixels.shape[:0:-1]
+    styled = resize_image(painting, equal_area_size(painting.size, shape), device)
+    regions = [Region(None, 1.0, style_statistics(network, *styled, list(spec.style_layers)))]
+    start = recolor(pixels, moments(*styled)) if spec.start == "recolored" else pixels
+    return build_objective(spec, network, shape, regions=regions, content=pixels), start
 
 
 def measure(objective: Objective, begin: torch.Tensor, steps: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Contact sheet of the default: every content in every style.
 
     python benchmarks/contact_sheet.py --contents DIR --styles DIR [--size 256] [-o sheet.png]
-        [--option strength=0.3 --option statistic=gram …]
+        [--option strength=0.3 --option style_loss=gram …]
 
 Prints a row per picture; the last line is JSON.
 """

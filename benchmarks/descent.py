@@ -18,7 +18,7 @@ from unittest.mock import patch
 import torch
 
 import impasto
-from impasto.style.spectrum import Spectrum
+from impasto.style.optimizers import Spectrum
 
 OPTIMIZERS = ("lbfgs-clamped", "adam", "lbfgs, one gain", "lbfgs")
 OBJECTIVES = {
@@ -28,8 +28,8 @@ OBJECTIVES = {
         "style_layers": dict.fromkeys((f"conv{block}_1" for block in range(1, 6)), 1.0),
         "content_weight": 1.0,
         "style_weight": 1e6,
-        "statistic": "gram",
-        "normalization": "notebook",
+        "style_loss": "gram-notebook",
+        "content_loss": "mse",
         "padding": "zeros",
     },
 }

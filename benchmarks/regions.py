@@ -27,11 +27,13 @@ from impasto.images.read import open_image
 from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.presets import style_recipe
 from impasto.style.color import recolor
-from impasto.style.features import style_statistics
-from impasto.style.lbfgs import lbfgs
-from impasto.style.objective import Evaluation, Objective, network
-from impasto.style.sizing import brush_size
-from impasto.style.weighted_losses import Region
+from impasto.style.features import load_network, style_statistics
+from impasto.style.objective import Evaluation, Objective, build_objective
+from impasto.style.optimizers import lbfgs
+from impasto.style.spec import style_spec
+from impasto.style.statistics import moments, weighted_average
+from impasto.style.styles import equal_area_size
+from impasto.style.terms import Region
 
 MOVED = 1e-7
 
@@ -69,20 +71,21 @@ def main() -> None:
 
 def problem(arguments: argparse.Namespace, tile: int | None) -> tuple[Objective, Tensor]:
     """The objective of two styles with a region each, and where the descent starts."""
-    recipe, device = style_recipe(), select_device("cpu")
+    spec, device = style_spec(style_recipe()), select_device("cpu")
     picture = open_image(arguments.content)
     here = resize(composite_rgb(picture), fit_longest_side(picture.size, arguments.size))
     _, height, width = here.shape
     left = (0.5 + 4 * (torch.linspace(1, 0, width) - 0.5)).clamp(0, 1).expand(height, -1)
-    trunk = network(recipe, device, torch.float32)
+    trunk = load_network(spec, device, torch.float32)
     paintings, regions = [], []
     for file, mask in zip(arguments.styles, (left, 1 - left), strict=True):
         painting = open_image(file)
-        pixels = resize(composite_rgb(painting), brush_size(painting.size, (width, height)))
-        targets = style_statistics(trunk, pixels, None, list(recipe.style_layers), tile)
-        paintings.append((pixels, None))
+        pixels = resize(composite_rgb(painting), equal_area_size(painting.size, (width, height)))
+        targets = style_statistics(trunk, pixels, None, list(spec.style_layers), tile)
+        paintings.append(moments(pixels))
         regions.append(Region(mask, mask.mean().item(), targets))
-    return Objective(recipe, trunk, here, None, regions, tile), recolor(here, paintings)
+    objective = build_objective(spec, trunk, (width, height), tile, regions=regions, content=here)
+    return objective, recolor(here, weighted_average(paintings))
 
 
 def descent(objective: Objective, begin: Tensor, steps: int) -> tuple[Evaluation, Tensor, float]:
@@ -97,7 +100,7 @@ def descent(objective: Objective, begin: Tensor, steps: int) -> tuple[Evaluation
     began = time.perf_counter()
     *_, (pixels, _) = islice(lbfgs(evaluate, begin), steps)
     seconds = time.perf_counter() - began
-    print(f"{objective.sweep.tile or 'whole'!s:>6s} {seconds:8.1f} s", flush=True)
+    print(f"{objective.tiled.tile or 'whole'!s:>6s} {seconds:8.1f} s", flush=True)
     return found[0], pixels.clone(), seconds
 
 

@@ -27,8 +27,8 @@ import torch
 from impasto.images.read import open_image
 from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.style.losses import gram_relative
-from impasto.style.sizing import brush_size
 from impasto.style.statistics import moments
+from impasto.style.styles import equal_area_size
 from impasto.vgg.network import VGG19Features
 from impasto.vgg.weights import load_weights
 
@@ -94,7 +94,7 @@ def distances(arguments: argparse.Namespace):
     trunk = VGG19Features(load_weights(), [CONTENT, *STYLE])
     with torch.no_grad():
         target = trunk(resize(composite_rgb(picture), size))[CONTENT]
-        seen = trunk(resize(composite_rgb(painting), brush_size(painting.size, size)))
+        seen = trunk(resize(composite_rgb(painting), equal_area_size(painting.size, size)))
         styles = {layer: moments(seen[layer]) for layer in STYLE}
 
     def measured(path: Path) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
     python benchmarks/tiles.py --content FILE --style FILE [--size 333] [--tile 64] [--timed 1024]
 
-For every statistic, with and without a mask, the gradient of the loss at the content image in
+For every style loss, with and without a mask, the gradient of the loss at the content image in
 float32, in tiles and whole: the relative difference of the two. Then seconds of one evaluation of
 the default objective at a larger size, whole and in tiles. Prints a row each; the last line is
 JSON, `ratio` the seconds in tiles of 512 pixels over those whole.
@@ -20,15 +20,16 @@ from impasto.device import select_device
 from impasto.images.read import open_image
 from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.presets import style_recipe
-from impasto.style.features import style_statistics
-from impasto.style.objective import Objective, network
-from impasto.style.sizing import brush_size
-from impasto.style.weighted_losses import Region
+from impasto.style.features import load_network, style_statistics
+from impasto.style.objective import Objective, build_objective
+from impasto.style.spec import style_spec
+from impasto.style.styles import equal_area_size
+from impasto.style.terms import Region
 
 OBJECTIVES = {
     "wasserstein": {},
-    "gram": {"statistic": "gram"},
-    "gram+mean+std": {"statistic": "gram+mean+std"},
+    "gram": {"style_loss": "gram"},
+    "gram+mean+std": {"style_loss": "gram+mean+std"},
     "preset gatys": {"preset": "gatys"},
     "preset notebook": {"preset": "notebook"},
     "total variation": {"tv_weight": 1.0},
@@ -54,7 +55,7 @@ def main() -> None:
     seconds = {}
     for side in (None, *SIDES):
         if side is None or side < arguments.timed:
-            objective, start = build_objective(arguments, {}, arguments.timed, side, False)
+            objective, start = make_problem(arguments, {}, arguments.timed, side, False)
             seconds[str(side or "whole")] = time_evaluation(objective, start)
             print(f"{side or 'whole'!s:>6s} {seconds[str(side or 'whole')]:8.2f} s", flush=True)
     ratio = seconds["512"] / seconds["whole"] if "512" in seconds else None
@@ -75,27 +76,35 @@ def difference(arguments: argparse.Namespace, options: dict, masked: bool) -> fl
     whole, tiled = (
         objective(start)[1].double()
         for objective, start in (
-            build_objective(arguments, options, arguments.size, tile, masked)
+            make_problem(arguments, options, arguments.size, tile, masked)
             for tile in (None, arguments.tile)
         )
     )
     return ((tiled - whole).norm() / whole.norm()).item()
 
 
-def build_objective(
+def make_problem(
     arguments: argparse.Namespace, options: dict, size: int, tile: int | None, masked: bool
 ) -> tuple[Objective, torch.Tensor]:
     """An objective and where to evaluate it: the content image mirrored, so that it is not met."""
-    recipe, device = style_recipe(**options), select_device(arguments.device)
+    spec, device = style_spec(style_recipe(**options)), select_device(arguments.device)
     picture, painting = open_image(arguments.content), open_image(arguments.style)
     here = resize(composite_rgb(picture), fit_longest_side(picture.size, size)).to(device)
-    brush = brush_size(painting.size, (here.shape[2], here.shape[1]))
+    brush = equal_area_size(painting.size, (here.shape[2], here.shape[1]))
     style = resize(composite_rgb(painting), brush).to(device)
-    trunk = network(recipe, device, torch.float32)
-    targets = style_statistics(trunk, style, None, list(recipe.style_layers), tile)
+    trunk = load_network(spec, device, torch.float32)
+    targets = style_statistics(trunk, style, None, list(spec.style_layers), tile)
     mask = torch.rand(here.shape[1:], generator=torch.Generator().manual_seed(0)).to(device)
     where = mask if masked else None
-    objective = Objective(recipe, trunk, here, where, [Region(where, 1.0, targets)], tile)
+    objective = build_objective(
+        spec,
+        trunk,
+        (here.shape[2], here.shape[1]),
+        tile,
+        regions=[Region(where, 1.0, targets)],
+        content=here,
+        mask=where,
+    )
     return objective, here.flip(2)
 
 

@@ -22,8 +22,8 @@ from impasto.images.read import open_image
 from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.recipes import StyleRecipe
 from impasto.style import losses
-from impasto.style.features import style_statistics
-from impasto.style.objective import network
+from impasto.style.features import load_network, style_statistics
+from impasto.style.spec import style_spec
 from impasto.style.statistics import Moments, accumulation_dtype
 
 ROUNDS = 7
@@ -38,7 +38,7 @@ def main() -> None:
     device = select_device("auto")
     recipe = StyleRecipe()
     layers = list(recipe.style_layers)
-    trunk = network(recipe, device, torch.float32)
+    trunk = load_network(style_spec(recipe), device, torch.float32)
     report = {}
     for size in map(int, arguments.sizes.split(",")):
         pairs = []

@@ -1,12 +1,13 @@
 """Recipes: strict, frozen, unchanged by JSON, and clear about what is wrong."""
 
 import inspect
+import json
 import math
 
 import pytest
 
 import impasto
-from impasto.presets import PRESETS, style_recipe
+from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.provenance import read_provenance
 from impasto.recipes import LAYERS, DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
 from impasto.validation import validate
@@ -32,6 +33,59 @@ def test_every_option_says_what_it_does():
 def test_an_option_given_beats_the_preset():
     assert style_recipe("gatys", steps=7).steps == 7
     assert style_recipe("gatys").steps == 500
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"statistic": "gram"}, ("gram", "relative")),
+        ({"statistic": "gram+mean+std"}, ("gram+mean+std", "relative")),
+        ({"statistic": "wasserstein", "normalization": "relative"}, ("wasserstein", "relative")),
+        ({"statistic": "gram", "normalization": "paper"}, ("gram-paper", "paper")),
+        ({"statistic": "gram", "normalization": "notebook"}, ("gram-notebook", "mse")),
+        ({"preset": "gatys", "statistic": "gram"}, ("gram-paper", "paper")),
+        ({"preset": "gatys", "normalization": "relative"}, ("gram", "relative")),
+    ],
+)
+def test_loss_options_of_earlier_versions_are_still_read(old, new):
+    recipe = style_recipe(**old)
+    assert (recipe.style_loss, recipe.content_loss) == new
+    fields = recipe.model_dump(exclude={"style_loss", "content_loss"})
+    stored = {**fields, "statistic": "gram", "normalization": "notebook"}
+    again = read_provenance(json.dumps(stored)).recipe
+    assert (again.style_loss, again.content_loss) == ("gram-notebook", "mse")
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        {"normalization": "paper"},
+        {"statistic": "gram+mean+std", "normalization": "notebook"},
+        {"statistic": "gramm"},
+        {"statistic": ["gram"]},
+        {"preset": "notebook", "statistic": "wasserstein"},
+    ],
+)
+def test_old_loss_options_that_no_version_computed_are_refused_by_the_new_ones_name(old):
+    with pytest.raises(ValueError, match="`style_loss` must be one of wasserstein, gram,") as said:
+        style_recipe(**old)
+    assert str(said.value).endswith("choose a style_loss")
+
+
+def test_a_presets_file_of_an_earlier_version_is_still_read(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[mine]\nstatistic = "gram"\nnormalization = "paper"')
+    presets = read_presets(file)
+    recipe = style_recipe("mine", presets=presets)
+    assert (recipe.style_loss, recipe.content_loss) == ("gram-paper", "paper")
+    assert style_recipe("mine", presets=presets, style_loss="wasserstein").style_loss == (
+        "wasserstein"
+    )
+
+
+def test_a_texture_of_an_earlier_version_is_still_read():
+    recipe = read_provenance('{"tileable": true, "statistic": "gram"}').recipe
+    assert recipe == TextureRecipe(tileable=True, style_loss="gram")
 
 
 def test_layers_are_vgg19s_sixteen_convolutions_before_and_after_the_relu():

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from impasto.errors import OptionError
-from impasto.recipes import StyleRecipe
+from impasto.recipes import StyleRecipe, upgrade_loss_options
 from impasto.validation import did_you_mean, validate
 
-_MOST = 1_000_000  # bytes of a file of options
+_MAX_BYTES = 1_000_000  # bytes of a file of options
 THUMBNAILS = Path(__file__).parent / "thumbnails"  # made by docs/make_thumbnails.py
 
 
@@ -80,8 +80,8 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
                 ),
                 "content_weight": 1.0,
                 "style_weight": 1e6,
-                "statistic": "gram",
-                "normalization": "notebook",
+                "style_loss": "gram-notebook",
+                "content_loss": "mse",
                 "padding": "zeros",
                 "optimizer": "lbfgs-clamped",
                 "history": 100,
@@ -101,8 +101,8 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
                 ),
                 "content_weight": 1.0,
                 "style_weight": 1e3,
-                "statistic": "gram",
-                "normalization": "paper",
+                "style_loss": "gram-paper",
+                "content_loss": "paper",
                 "pooling": "average",
                 "padding": "zeros",
                 "init": "noise",
@@ -118,7 +118,7 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
 def style_recipe(
     preset: str = "default", *, presets: Mapping[str, Preset] = PRESETS, **options: Any
 ) -> StyleRecipe:
-    """The recipe of a named preset, with some of its options changed.
+    """Return the recipe of a named preset, with some of its options changed.
 
     Args:
         preset: a name in `presets`.
@@ -132,8 +132,8 @@ def style_recipe(
         ValueError: the preset or an option is unknown, or a value is out of its range.
 
     Example:
-        >>> style_recipe("gatys", steps=100).normalization
-        'paper'
+        >>> style_recipe("gatys", steps=100).style_loss
+        'gram-paper'
         >>> style_recipe(strength=2)
         Traceback (most recent call last):
         impasto.errors.OptionError: `strength` must be at most 1, got 2; see StyleRecipe ...
@@ -147,7 +147,7 @@ def style_recipe(
 
 
 def read_presets(path: str | Path) -> Mapping[str, Preset]:
-    """The presets of a file of your own, beside those that impasto has.
+    """Read the presets of a user's file, and add them to those of impasto.
 
     Args:
         path: a .toml or .json file: a table for each preset, named after it, with the options it
@@ -157,7 +157,7 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
         Name to preset.
 
     Raises:
-        ValueError: the file cannot be read, is no TOML or JSON, or an option is wrong.
+        ValueError: the file cannot be read, is not TOML or JSON, or an option is wrong.
 
     Example:
         >>> import tempfile
@@ -167,8 +167,8 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
         ...     style_recipe("loud", presets=read_presets(file)).strength
         0.9
     """
-    found = {}
-    for name, table in _tables(Path(path)).items():
+    presets = {}
+    for name, table in _read_tables(Path(path)).items():
         if not isinstance(table, dict):
             raise ValueError(
                 f"`presets` must hold a table for each preset, got {table!r} for {name} in {path}; "
@@ -179,23 +179,24 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
             validate(StyleRecipe, options)
         except OptionError as error:
             raise error.at(f"preset {name} of {path}") from None
-        found[name] = Preset(str(table.get("words", "")), options)
-    return types.MappingProxyType({**PRESETS, **found})
+        # Upgraded, so that an option given on top of the preset replaces it.
+        presets[name] = Preset(str(table.get("words", "")), upgrade_loss_options(options))
+    return types.MappingProxyType({**PRESETS, **presets})
 
 
 def thumbnail_path(name: str, presets: Mapping[str, Preset] = PRESETS) -> Path | None:
-    """A small painting by a preset of impasto's own; None of others, or where it has been replaced.
+    """Return the thumbnail of one of impasto's own presets; None for others or replaced ones.
 
     Example:
         >>> thumbnail_path("default").name
         'default.jpg'
     """
-    own = name in PRESETS and presets.get(name) is PRESETS[name]
-    return THUMBNAILS / f"{name}.jpg" if own else None
+    built_in = name in PRESETS and presets.get(name) is PRESETS[name]
+    return THUMBNAILS / f"{name}.jpg" if built_in else None
 
 
-def _tables(path: Path) -> dict[str, Any]:
-    """What a TOML or JSON file holds."""
+def _read_tables(path: Path) -> dict[str, Any]:
+    """Read a TOML or JSON file."""
     readers = {".toml": tomllib.loads, ".json": json.loads}
     if path.suffix.lower() not in readers:
         raise ValueError(f"`presets` must end in .toml or .json, got {str(path)!r}; rename it")
@@ -206,7 +207,7 @@ def _tables(path: Path) -> dict[str, Any]:
 def read_options_file(
     path: Path, name: str, parse: Callable[[str], Any], *, kind: str, see: str
 ) -> dict[str, Any]:
-    """What a file of options holds.
+    """Read a file of options.
 
     Args:
         path: the file.
@@ -219,14 +220,14 @@ def read_options_file(
         ValueError: it cannot be read, is too large, or holds something else.
     """
     try:
-        if path.stat().st_size > _MOST:
-            raise ValueError(f"it is larger than {_MOST:,} bytes")
-        found = parse(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("it is no table")
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"it is larger than {_MAX_BYTES:,} bytes")
+        options = parse(path.read_text(encoding="utf-8"))
+        if not isinstance(options, dict):
+            raise ValueError("it is not a table")
     except (OSError, ValueError, RecursionError) as error:
         why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
         raise ValueError(
             f"`{name}` must be a readable {kind} file, got {path}: {why}; see `{see}`"
         ) from None
-    return found
+    return options

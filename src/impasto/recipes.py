@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # VGG-19: how many convolutions each of its five blocks has (Simonyan, Zisserman 2014, column E).
 BLOCKS = (2, 2, 4, 4, 4)
@@ -14,6 +14,41 @@ LAYERS = tuple(
     for index in range(1, count + 1)
     for kind in ("conv", "relu")
 )
+
+
+class VGGLayer(NamedTuple):
+    """A layer of VGG-19 by the parts of its name: `conv4_2` (before the ReLU) or `relu4_2`."""
+
+    kind: str  # conv or relu
+    block: int  # 1 to 5
+    index: int  # of the convolution in its block, from 1
+
+    @property
+    def stride(self) -> int:
+        """Pixels a side that become one position of the layer."""
+        return 2 ** (self.block - 1)
+
+    @property
+    def channels(self) -> int:
+        """How many features a position has."""
+        return min(64 * 2 ** (self.block - 1), 512)
+
+    @property
+    def convolution(self) -> str:
+        """The convolution it is the output of, before or after the ReLU."""
+        return f"conv{self.block}_{self.index}"
+
+
+def parse_layer(name: str) -> VGGLayer:
+    """Take a layer's name apart.
+
+    Example:
+        >>> layer = parse_layer("relu4_2")
+        >>> layer.block, layer.stride, layer.channels, layer.convolution
+        (4, 8, 512, 'conv4_2')
+    """
+    return VGGLayer(name[:4], int(name[4]), int(name[6]))
+
 
 Layer = Literal[LAYERS]  # type: ignore[valid-type]
 LayerWeights = dict[Layer, Annotated[float, Field(ge=0)]]
@@ -67,11 +102,13 @@ TVWeight = Annotated[
         "larger gives a smoother surface",
     ),
 ]
-Statistic = Annotated[
-    Literal["gram", "gram+mean+std", "wasserstein"],
+StyleLoss = Annotated[
+    Literal["wasserstein", "gram", "gram+mean+std", "gram-paper", "gram-notebook"],
     Field(
-        description="what of the style is matched: Gram matrices, Gram matrices with the means "
-        "and deviations of the channels, or the Wasserstein distance between feature Gaussians",
+        description="what of the style is matched: the Wasserstein distance between feature "
+        "Gaussians, Gram matrices, Gram matrices with the means and deviations of the channels, "
+        "each relative to the style's own; or Gram matrices by the constants of Gatys et al., or "
+        "as mean squared errors",
     ),
 ]
 Warmup = Annotated[
@@ -160,6 +197,53 @@ Tiles = Annotated[
     ),
 ]
 
+# Options of earlier versions, which `upgrade_loss_options` reads.
+OLD_LOSS_OPTIONS = ("statistic", "normalization")
+# (statistic, normalization) -> (style_loss, content_loss)
+_OLD_LOSSES = {
+    ("wasserstein", "relative"): ("wasserstein", "relative"),
+    ("gram", "relative"): ("gram", "relative"),
+    ("gram+mean+std", "relative"): ("gram+mean+std", "relative"),
+    ("gram", "paper"): ("gram-paper", "paper"),
+    ("gram", "notebook"): ("gram-notebook", "mse"),
+}
+
+
+def upgrade_loss_options(options: Any) -> Any:
+    """Replace the options `statistic` and `normalization` of earlier versions by today's.
+
+    An option that only one of the two was given for changes that part of the loss the others name.
+
+    Raises:
+        ValueError: a pair that no version computed.
+
+    Example:
+        >>> upgrade_loss_options({"statistic": "gram", "normalization": "notebook"})
+        {'style_loss': 'gram-notebook', 'content_loss': 'mse'}
+    """
+    if not isinstance(options, dict) or not options.keys() & set(OLD_LOSS_OPTIONS):
+        return options
+    upgraded = {name: value for name, value in options.items() if name not in OLD_LOSS_OPTIONS}
+    style_loss = options.get("style_loss", "wasserstein")
+    pairs = {losses[0]: pair for pair, losses in _OLD_LOSSES.items()}
+    statistic, normalization = pairs.get(style_loss, pairs["wasserstein"])
+    statistic = options.get("statistic", statistic)
+    normalization = options.get("normalization", normalization)
+    losses = None
+    if isinstance(statistic, str) and isinstance(normalization, str):
+        losses = _OLD_LOSSES.get((statistic, normalization))
+    if losses is None:
+        names = ", ".join(name for name, _ in _OLD_LOSSES.values())
+        raise ValueError(
+            f"`style_loss` must be one of {names}, got statistic {statistic!r} with normalization "
+            f"{normalization!r}, the options of earlier versions; choose a style_loss"
+        )
+    upgraded["style_loss"] = losses[0]
+    if "normalization" in options:
+        upgraded["content_loss"] = losses[1]
+    return upgraded
+
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 Side = Annotated[int, Field(ge=64, le=65_536)]
@@ -222,11 +306,11 @@ class StyleRecipe(BaseModel):
         1.0, ge=0, description="weight of the style loss; larger takes more of the style"
     )
     tv_weight: TVWeight = 0.0
-    statistic: Statistic = "wasserstein"
-    normalization: Literal["relative", "paper", "notebook"] = Field(
+    style_loss: StyleLoss = "wasserstein"
+    content_loss: Literal["relative", "paper", "mse"] = Field(
         "relative",
-        description="how losses are scaled: each by its target's own norm (one weight suits every "
-        "picture and size), by the constants of Gatys et al., or as mean squared errors",
+        description="how the content loss is scaled: by the content's own norm (one weight suits "
+        "every picture and size), as in Gatys et al., or as a mean squared error",
     )
     denoise: Literal["no", "before", "after", "both"] = Field(
         "no",
@@ -247,9 +331,12 @@ class StyleRecipe(BaseModel):
     memory: Memory = "auto"
     tiles: Tiles = "auto"
 
+    OLD_OPTIONS: ClassVar = OLD_LOSS_OPTIONS
+    _upgrade = model_validator(mode="before")(upgrade_loss_options)
+
     @property
     def gives_content_back(self) -> bool:
-        """Whether the dial stands at its end, where the content image is given back untouched."""
+        """True if the main dial is at 0, where the content image is returned unchanged."""
         return self.strength == 0 and self.init in ("content", "recolored")
 
 
@@ -300,7 +387,7 @@ class TextureRecipe(BaseModel):
     scales: Scales = 0
     style_layers: StyleLayers = STYLE_LAYERS
     style_scale: StyleScale = "fit"
-    statistic: Statistic = "wasserstein"
+    style_loss: StyleLoss = "wasserstein"
     tv_weight: TVWeight = 0.0
     warmup: Warmup = 0.75
     pooling: Pooling = "max"
@@ -314,6 +401,9 @@ class TextureRecipe(BaseModel):
     precision: Precision = "auto"
     memory: Memory = "auto"
     tiles: Tiles = "auto"
+
+    OLD_OPTIONS: ClassVar = ("statistic",)
+    _upgrade = model_validator(mode="before")(upgrade_loss_options)
 
 
 class DenoiseRecipe(BaseModel):

@@ -36,7 +36,7 @@ def validate(model: type[R], options: Mapping[str, Any]) -> R:
         OptionError: an option is unknown or has a wrong value; about the first of them alone.
     """
     for name, value in options.items():
-        if name not in model.model_fields:
+        if name not in model.model_fields and name not in getattr(model, "OLD_OPTIONS", ()):
             near = did_you_mean(name, model.model_fields).removeprefix("; ")
             hint = near or f"choose from {', '.join(model.model_fields)}"
             constraint = f"be an option of {model.__name__}"

@@ -65,12 +65,19 @@ def test_only_options_given_override_the_preset(impasto, calls):
     assert calls[-1]["recipe"] == style_recipe(steps=2)
 
 
+def test_the_loss_options_of_earlier_versions_are_still_taken_but_not_shown(impasto, calls):
+    impasto(*BASE, "--statistic", "gram", "--normalization", "notebook", "--steps", 2)
+    expected = style_recipe(style_loss="gram-notebook", content_loss="mse", steps=2)
+    assert calls[-1]["recipe"] == expected
+    assert "--statistic" not in impasto("style", "--help")[1]
+
+
 def test_every_option_of_the_recipe_arrives(impasto, calls):
     wanted = {
         "preset": "notebook", "strength": 0.25, "size": 64, "steps": 2, "scales": 2,
         "init": "noise", "content_layers": {"relu3_1": 1.0}, "style_layers":
         {"relu1_1": 1.0, "conv2_2": 0.5}, "content_weight": 2.0, "style_weight": 3.0,
-        "tv_weight": 0.5, "statistic": "wasserstein", "normalization": "paper",
+        "tv_weight": 0.5, "style_loss": "wasserstein", "content_loss": "paper",
         "pooling": "average", "padding": "zeros", "optimizer": "adam", "learning_rate": 0.5,
         "history": 5, "weights": "torchvision", "seed": 9, "device": "cpu",
         "precision": "bfloat16", "memory": 3.5, "warmup": 0.5, "denoise": "no", "color": 0.5,

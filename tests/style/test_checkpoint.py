@@ -21,10 +21,10 @@ from impasto.recipes import ReconstructRecipe, StyleRecipe
 from impasto.result import Losses
 from impasto.style import checkpoint as room
 from impasto.style.checkpoint import Checkpoint, Checkpoints, run_fingerprint
-from impasto.style.descent import adam, lbfgs_clamped
-from impasto.style.engine import Run
-from impasto.style.lbfgs import lbfgs
+from impasto.style.engine import Problem, Run
 from impasto.style.objective import Evaluation
+from impasto.style.optimizers import adam, lbfgs, lbfgs_clamped
+from impasto.style.spec import style_spec
 
 SOURCES = Path(__file__).parents[2] / "src"
 CONTENT = torch.rand(3, 96, 100, generator=torch.Generator().manual_seed(1))
@@ -145,7 +145,7 @@ def test_strength_0_and_a_start_of_ones_own_can_have_checkpoints(tmp_path):
 
 
 def test_what_auto_became_stays(tmp_path, monkeypatch):
-    from impasto.style import stylize
+    from impasto.style import engine
 
     wanted = []
 
@@ -153,7 +153,7 @@ def test_what_auto_became_stays(tmp_path, monkeypatch):
         wanted.append(precision)
         return torch.float32
 
-    monkeypatch.setattr(stylize, "select_precision", probe)
+    monkeypatch.setattr(engine, "select_precision", probe)
     options = {**STYLIZE, "precision": "auto"}
     with pytest.raises(Killed):
         impasto.stylize(CONTENT, STYLE, checkpoint=tmp_path, on_step=dying_at(3)[1], **options)
@@ -207,6 +207,7 @@ def test_a_descent_goes_on_from_every_evaluation(tmp_path, descent, bad):
 @pytest.mark.parametrize("optimizer", ["lbfgs", "lbfgs-clamped", "adam"])
 def test_a_run_goes_on_from_every_evaluation_even_amid_rejected_steps(tmp_path, optimizer):
     recipe = StyleRecipe(steps=40, optimizer=optimizer, learning_rate=0.1, precision="float32")
+    start = torch.linspace(0, 1, 90).view(3, 6, 5)
 
     def objective(pixels):
         loss, gradient = rippled(pixels)
@@ -216,15 +217,14 @@ def test_a_run_goes_on_from_every_evaluation_even_amid_rejected_steps(tmp_path, 
         """Run until an evaluation, as a new process would."""
         kept = Checkpoint(tmp_path, "f")
         reached = kept.load()
-        now = Run(recipe, [(5, 6)], [40], dying_at(cut)[1], kept)
-        now.go_on(reached)
-        rippled.calls = now.descent.get("made", 0)
+        now = Run(style_spec(recipe), [(5, 6)], [40], dying_at(cut)[1], kept)
+        now.resume(reached)
+        rippled.calls = now.optimizer_state.get("made", 0)
         try:
-            for scale in now.left():
-                now.descend(objective, torch.linspace(0, 1, 90).view(3, 6, 5), scale, 40)
+            now.optimize(lambda run, scale: Problem(objective, start), torch.device("cpu"))
         except Killed:
             return None
-        result = now.result(ImageMetadata(), torch.device("cpu"))
+        result = now.result(recipe, ImageMetadata(), torch.device("cpu"))
         return result.pixels, [str(losses) for losses in result.history], result.losses
 
     rippled.bad = {6, 7, 20, 21, 22, 23, 24, 25, 26, 27, 33}

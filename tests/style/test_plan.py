@@ -9,9 +9,10 @@ from impasto.presets import style_recipe
 from impasto.recipes import ReconstructRecipe
 from impasto.style import plan as room
 from impasto.style import stylize as painting
-from impasto.style.objective import network, objective_recipe
+from impasto.style.features import load_network
 from impasto.style.plan import make_plan
 from impasto.style.reconstruct import plan_reconstruction
+from impasto.style.spec import reconstruct_spec, style_spec
 from impasto.style.stylize import plan_style
 
 GIB = 2**30
@@ -32,17 +33,18 @@ def machine(monkeypatch):
 
 
 def planned(size, **options):
-    recipe = style_recipe(**options)
-    return make_plan(recipe, network(recipe, CPU, torch.float32), size, lambda rung: [(300, 200)])
+    spec = style_spec(style_recipe(**options))
+    network = load_network(spec, CPU, torch.float32)
+    return make_plan(spec, network, size, lambda scale: [(300, 200)])
 
 
 def test_a_small_picture_is_painted_whole_and_the_sizes_are_the_pyramids(machine):
     machine(8)
     found = planned((512, 384), steps=100)
-    assert found.ladder == [(128, 96), (256, 192), (512, 384)]
-    assert sum(rung.evaluations for rung in found.rungs) == 100
-    assert [rung.tile for rung in found.rungs] == [None] * 3
-    assert [rung.tiles for rung in found.rungs] == [1] * 3
+    assert found.sizes == [(128, 96), (256, 192), (512, 384)]
+    assert sum(scale.evaluations for scale in found.scales) == 100
+    assert [scale.tile for scale in found.scales] == [None] * 3
+    assert [scale.tiles for scale in found.scales] == [1] * 3
     assert found.history == 10
     assert found.seconds is None
 
@@ -53,8 +55,8 @@ def test_less_memory_means_smaller_tiles_within_it(machine):
         machine(free)
         found = planned((4096, 3072), steps=200, history=5)
         assert found.memory <= found.budget <= free * GIB
-        sides.append(found.rungs[-1].tile)
-        assert found.rungs[-1].tiles == pytest.approx(4096 * 3072 / sides[-1] ** 2, rel=0.4)
+        sides.append(found.scales[-1].tile)
+        assert found.scales[-1].tiles == pytest.approx(4096 * 3072 / sides[-1] ** 2, rel=0.4)
     assert sides == sorted(sides, reverse=True)
     assert sides[0] > sides[-1]
 
@@ -76,9 +78,9 @@ def test_where_pairs_do_not_fit_there_are_fewer(machine):
 def test_every_size_can_be_planned_without_a_picture(machine, optimizer):
     machine(10_000)
     found = planned((65_536, 49_152), optimizer=optimizer, steps=300)
-    assert found.rungs[-1].size == (65_536, 49_152)
-    assert found.rungs[-1].tiles > 1000
-    assert found.memory == found.rungs[-1].memory
+    assert found.scales[-1].size == (65_536, 49_152)
+    assert found.scales[-1].tiles > 1000
+    assert found.memory == found.scales[-1].memory
 
 
 def test_memory_the_user_allows_is_the_whole_process(machine):
@@ -99,8 +101,8 @@ def test_too_little_memory_is_said_before_any_work(machine):
 
 def test_fewer_evaluations_than_scales_drop_the_coarse_ones(machine):
     machine(8)
-    assert planned((512, 384), steps=1).ladder == [(512, 384)]
-    assert planned((512, 384), steps=2).ladder == [(256, 192), (512, 384)]
+    assert planned((512, 384), steps=1).sizes == [(512, 384)]
+    assert planned((512, 384), steps=2).sizes == [(256, 192), (512, 384)]
 
 
 @pytest.mark.slow
@@ -108,14 +110,14 @@ def test_a_run_follows_its_plan_and_tiles_change_nothing_but_rounding(monkeypatc
     options = {"size": 200, "steps": 6, "precision": "float32", "device": "cpu", "scales": 1}
     whole = impasto.stylize(CONTENT, STYLE, **options)
     seen = []
-    objective = painting.Objective
+    build_objective = painting.build_objective
 
-    def watched(*rest, **options):
-        seen.append(rest[-1])
-        return objective(*rest, **options)
+    def watched(spec, network, size, tile, **options):
+        seen.append(tile)
+        return build_objective(spec, network, size, tile, **options)
 
-    monkeypatch.setattr(painting, "Objective", watched)
-    monkeypatch.setattr(room._Room, "_worth_it", lambda self, sweep: sweep.tile == 128)
+    monkeypatch.setattr(painting, "build_objective", watched)
+    monkeypatch.setattr(room._MemoryModel, "_is_useful", lambda self, tiled: tiled.tile == 128)
     tiled = impasto.stylize(CONTENT, STYLE, **options)
     assert seen == [128]
     assert (tiled.pixels - whole.pixels).abs().mean() < 1e-3
@@ -126,8 +128,8 @@ def test_a_plan_is_what_the_run_does_and_says_how_long():
     options = {"size": 64, "steps": 5, "precision": "float32", "device": "cpu"}
     found = plan_style(CONTENT, STYLE, **options)
     result = impasto.stylize(CONTENT, STYLE, **options)
-    assert found.ladder[-1] == result.size
-    assert sum(rung.evaluations for rung in found.rungs) == result.evaluations
+    assert found.sizes[-1] == result.size
+    assert sum(scale.evaluations for scale in found.scales) == result.evaluations
     assert found.seconds > 0
     assert (found.device, found.precision) == ("cpu", "float32")
     again = plan_reconstruction(CONTENT, kind="texture", layer="conv2_1", **options)
@@ -136,6 +138,6 @@ def test_a_plan_is_what_the_run_does_and_says_how_long():
 
 def test_a_reconstruction_of_features_has_one_size(machine):
     machine(8)
-    recipe = ReconstructRecipe(layer="conv3_1")
-    trunk = network(objective_recipe(recipe), CPU, torch.float32)
-    assert make_plan(recipe, trunk, (512, 384), lambda rung: []).ladder == [(512, 384)]
+    spec = reconstruct_spec(ReconstructRecipe(layer="conv3_1"))
+    network = load_network(spec, CPU, torch.float32)
+    assert make_plan(spec, network, (512, 384), lambda scale: []).sizes == [(512, 384)]

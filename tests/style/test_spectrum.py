@@ -5,8 +5,7 @@ from itertools import islice
 import pytest
 import torch
 
-from impasto.style.lbfgs import lbfgs
-from impasto.style.spectrum import Spectrum
+from impasto.style.optimizers import Spectrum, lbfgs
 
 
 def waves(height, width, cycles):
@@ -19,7 +18,7 @@ def waves(height, width, cycles):
 def test_a_gain_of_one_changes_nothing_and_powers_add_up(height, width):
     spectrum = Spectrum((width, height))
     picture, other = torch.rand(3, height, width), torch.rand(3, height, width)
-    torch.testing.assert_close(spectrum.scaled(picture, torch.ones(3, 24)), picture)
+    torch.testing.assert_close(spectrum.scale(picture, torch.ones(3, 24)), picture)
     powers = spectrum.powers(picture, other)
     ratio = picture.square().sum() / other.square().sum()  # Parseval
     torch.testing.assert_close(powers[1].sum().item(), 1.0)
@@ -30,9 +29,9 @@ def test_scaling_is_symmetric_and_its_form_is_known_from_the_powers():
     spectrum, gain = Spectrum((21, 18)), torch.rand(3, 24, dtype=torch.float64)
     a, b = torch.rand(3, 18, 21), torch.rand(3, 18, 21)
     torch.testing.assert_close(
-        (spectrum.scaled(a, gain) * b).sum(), (spectrum.scaled(b, gain) * a).sum()
+        (spectrum.scale(a, gain) * b).sum(), (spectrum.scale(b, gain) * a).sum()
     )
-    form = (spectrum.scaled(b, gain) * b).sum() / b.square().sum()
+    form = (spectrum.scale(b, gain) * b).sum() / b.square().sum()
     assert (gain * spectrum.powers(a, b)[1]).sum().item() == pytest.approx(form.item(), rel=1e-5)
 
 
@@ -40,8 +39,8 @@ def test_it_learns_what_each_frequency_needs():
     """A quadratic whose fine stripes are a hundred times as curved as its coarse ones."""
     spectrum, coarse, fine = Spectrum((64, 8)), waves(8, 64, 2), waves(8, 64, 24)
     gain = spectrum.gain([spectrum.powers(coarse + fine, coarse + 100 * fine)])
-    torch.testing.assert_close(spectrum.scaled(coarse, gain), coarse, rtol=0, atol=0.02)
-    torch.testing.assert_close(spectrum.scaled(fine, gain), fine / 100, rtol=0, atol=0.02)
+    torch.testing.assert_close(spectrum.scale(coarse, gain), coarse, rtol=0, atol=0.02)
+    torch.testing.assert_close(spectrum.scale(fine, gain), fine / 100, rtol=0, atol=0.02)
 
 
 def test_lbfgs_goes_down_an_unevenly_curved_valley_much_faster_with_it(monkeypatch):
@@ -50,7 +49,7 @@ def test_lbfgs_goes_down_an_unevenly_curved_valley_much_faster_with_it(monkeypat
     goal = 0.5 + 0.2 * (torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(1)) - 0.5)
 
     def valley(pixels):
-        gradient = spectrum.scaled(pixels - goal, curvature)
+        gradient = spectrum.scale(pixels - goal, curvature)
         return (gradient * (pixels - goal)).sum().item() / 2, gradient
 
     def reached():

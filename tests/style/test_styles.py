@@ -8,10 +8,13 @@ from impasto import Style
 from impasto.images.image import Image
 from impasto.images.resize import resize
 from impasto.presets import style_recipe
-from impasto.style.masks import edges, structure_map
-from impasto.style.objective import Objective, network
+from impasto.style import styles as room
+from impasto.style.composite import content_weights, edge_density
+from impasto.style.features import load_network, style_statistics
+from impasto.style.objective import build_objective
 from impasto.style.plan import ScalePlan
-from impasto.style.styles import looks, open_styles, regions
+from impasto.style.spec import style_spec
+from impasto.style.styles import build_regions, measure_styles, open_styles, style_size
 
 GENERATOR = torch.Generator().manual_seed(0)
 CONTENT = torch.rand(3, 40, 56, generator=GENERATOR)
@@ -23,6 +26,16 @@ QUICK = {"size": 56, "steps": 3, "scales": 1, "precision": "float32", "device": 
 
 def painted(style, **options):
     return impasto.stylize(CONTENT, style, **{**QUICK, **options}).pixels
+
+
+def regions_of(style, recipe, content, scale):
+    """A network for a recipe, and the regions of some styles on a content image at one scale."""
+    spec = style_spec(recipe)
+    network = load_network(spec, torch.device("cpu"), torch.float32)
+    size = (content.shape[2], content.shape[1])
+    styles = open_styles(style, size)
+    targets = measure_styles(styles, spec, network, scale, size, content=content)
+    return spec, network, build_regions(styles, targets, scale.size, network.device, None)
 
 
 def test_a_style_twice_at_half_its_weight_is_the_style_once():
@@ -39,14 +52,11 @@ def test_only_the_proportions_of_weights_matter_and_0_leaves_a_style_out():
 
 def test_the_statistics_are_the_weighted_mean_of_the_styles():
     recipe = style_recipe(style_layers={"relu1_1": 1, "relu2_1": 1})
-    trunk = network(recipe, torch.device("cpu"), torch.float32)
-    rung = ScalePlan((56, 40), 1, None, 1, 0)
+    scale = ScalePlan((56, 40), 1, None, 1, 0)
 
     def statistics(*styles):
-        found = open_styles(list(styles), Image(CONTENT))
-        seen = looks(found, recipe, CONTENT, (56, 40))
-        (region,) = regions(found, seen, trunk, ["relu1_1", "relu2_1"], None, rung)
-        assert (region.mask, region.share) == (None, 1)
+        _, _, (region,) = regions_of(list(styles), recipe, CONTENT, scale)
+        assert (region.mask, region.weight) == (None, 1)
         return region.targets["relu2_1"].normalized()
 
     one, two = statistics(STYLE), statistics(OTHER)
@@ -82,13 +92,11 @@ def test_a_style_goes_where_its_region_is():
 
 def test_a_region_counts_by_its_area_and_its_gray():
     recipe = style_recipe(style_layers={"relu1_1": 1}, content_layers={"relu1_2": 1})
-    trunk = network(recipe, torch.device("cpu"), torch.float32)
-    rung = ScalePlan((56, 40), 1, None, 1, 0)
+    scale = ScalePlan((56, 40), 1, None, 1, 0)
 
     def shares(*styles):
-        found = open_styles(list(styles), Image(CONTENT))
-        seen = looks(found, recipe, CONTENT, (56, 40))
-        return [one.share for one in regions(found, seen, trunk, ["relu1_1"], None, rung)]
+        _, _, regions = regions_of(list(styles), recipe, CONTENT, scale)
+        return [region.weight for region in regions]
 
     assert shares(Style(STYLE, region=LEFT), Style(OTHER)) == pytest.approx([0.5, 0.5])
     assert shares(Style(STYLE, region=0.25 * LEFT + 0.25)) == pytest.approx([0.375])
@@ -102,13 +110,13 @@ def test_a_region_counts_by_its_area_and_its_gray():
 def test_regions_in_tiles_are_regions_whole():
     content = torch.rand(3, 101, 119, generator=GENERATOR)
     soft = torch.linspace(0, 1, 119).expand(101, -1)
-    recipe = style_recipe()
-    trunk = network(recipe, torch.device("cpu"), torch.float32)
-    rung = ScalePlan((119, 101), 1, None, 1, 0)
-    found = open_styles([Style(STYLE, region=soft), Style(OTHER)], Image(content))
-    seen = looks(found, recipe, content, (119, 101))
-    wanted = regions(found, seen, trunk, list(recipe.style_layers), None, rung)
-    whole, tiled = (Objective(recipe, trunk, content, None, wanted, t) for t in (None, 64))
+    scale = ScalePlan((119, 101), 1, None, 1, 0)
+    styles = [Style(STYLE, region=soft), Style(OTHER)]
+    spec, network, regions = regions_of(styles, style_recipe(), content, scale)
+    whole, tiled = (
+        build_objective(spec, network, (119, 101), tile, regions=regions, content=content)
+        for tile in (None, 64)
+    )
     start = torch.rand(3, 101, 119, generator=GENERATOR)
     one, two = whole(start), tiled(start)
     assert two.losses == pytest.approx(one.losses, rel=1e-5)
@@ -119,13 +127,10 @@ def test_a_style_mask_leaves_the_rest_of_the_style_unseen():
     halves = torch.cat([STYLE, torch.zeros(3, 40, 32)], 2)
     mask = torch.cat([torch.ones(40, 24), torch.zeros(40, 40)], 1)
     recipe = style_recipe(style_layers={"relu1_1": 1})
-    trunk = network(recipe, torch.device("cpu"), torch.float32)
-    rung = ScalePlan((56, 40), 1, None, 1, 0)
+    scale = ScalePlan((56, 40), 1, None, 1, 0)
 
     def mean_of(style):
-        found = open_styles(style, Image(CONTENT))
-        seen = looks(found, recipe, CONTENT, (56, 40))
-        (region,) = regions(found, seen, trunk, ["relu1_1"], None, rung)
+        _, _, (region,) = regions_of(style, recipe, CONTENT, scale)
         return region.targets["relu1_1"].normalized().first
 
     wanted = mean_of(STYLE)
@@ -133,28 +138,29 @@ def test_a_style_mask_leaves_the_rest_of_the_style_unseen():
     assert (masked - wanted).norm() < 0.3 * (whole - wanted).norm()
 
 
-def test_structure_counts_where_there_are_edges():
+def test_structure_counts_where_there_are_edge_density():
     flat = torch.full((3, 80, 120), 0.5)
     flat[:, 20:60, 60:100] = (
         torch.rand(3, 5, 5, generator=GENERATOR).repeat_interleave(8, 1).repeat_interleave(8, 2)
     )
-    found = structure_map(flat, 1.0, None)
+    found = content_weights(flat, 1.0, None)
     assert found.mean() == pytest.approx(1, abs=0.05)
     assert found[30:50, 70:90].mean() > 3 * found[:, :40].mean()
-    half = structure_map(flat, 0.5, None)
+    half = content_weights(flat, 0.5, None)
     assert torch.allclose(half, 0.5 + 0.5 * found)
-    assert structure_map(flat, 0.0, None) is None
-    assert torch.allclose(edges(torch.full((3, 32, 32), 0.3)), torch.ones(32, 32))
-    kept = structure_map(flat, 0.0, Image(torch.full((1, 40, 60), 0.25)))
+    assert content_weights(flat, 0.0, None) is None
+    assert torch.allclose(edge_density(torch.full((3, 32, 32), 0.3)), torch.ones(32, 32))
+    kept = content_weights(flat, 0.0, Image(torch.full((1, 40, 60), 0.25)))
     assert torch.allclose(kept, torch.full((80, 120), 0.25))
 
 
 def test_what_is_kept_less_pulls_less():
-    recipe = style_recipe(style_layers={})
-    trunk = network(recipe, torch.device("cpu"), torch.float32)
+    spec = style_spec(style_recipe(style_layers={}))
+    network = load_network(spec, torch.device("cpu"), torch.float32)
     start = torch.rand(3, 40, 56, generator=GENERATOR)
-    whole = Objective(recipe, trunk, CONTENT, None, [])(start).losses["content"]
-    half = Objective(recipe, trunk, CONTENT, None, [], keep=torch.full((40, 56), 0.5))(start)
+    whole = build_objective(spec, network, (56, 40), content=CONTENT)(start).losses["content"]
+    keep = torch.full((40, 56), 0.5)
+    half = build_objective(spec, network, (56, 40), content=CONTENT, keep=keep)(start)
     assert half.losses["content"] == pytest.approx(0.5 * whole, rel=1e-5)
 
 
@@ -190,16 +196,23 @@ def test_a_weight_below_0_is_refused():
         Style(STYLE, -1)
 
 
-def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes():
+def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes(monkeypatch):
     recipe = style_recipe(style_layers={"relu1_1": 1}, style_scale=0.1)
     large = recipe.model_copy(update={"style_scale": 0.2})
-    style = open_styles(torch.rand(3, 30, 30).repeat_interleave(8, 1).repeat_interleave(8, 2),
-                        Image(CONTENT))  # fmt: skip
-    small = looks(style, recipe, CONTENT, (56, 40))[0].pictures[0][0]
+    style = torch.rand(3, 30, 30).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    seen = []
+
+    def watched(network, pixels, *rest):
+        seen.append(pixels)
+        return style_statistics(network, pixels, *rest)
+
+    monkeypatch.setattr(room, "style_statistics", watched)
+    regions_of(style, recipe, CONTENT, ScalePlan((56, 40), 1, None, 1, 0))
     double = torch.rand(3, 80, 112)
-    twice = looks(style, large, double, (112, 80))[0].pictures[0][0]
+    regions_of(style, large, double, ScalePlan((112, 80), 1, None, 1, 0))
+    small, twice = seen
     assert all(abs(a - 2 * b) <= 1 for a, b in zip(twice.shape[1:], small.shape[1:], strict=True))
     halved = resize(twice, (small.shape[2], small.shape[1]))
     assert (halved - small).abs().mean() < 0.01
-    coarse = looks(style, large, CONTENT, (112, 80))[0].pictures[0][0]
-    assert coarse.shape == small.shape  # the pyramid's coarser scale sees them smaller in step
+    # The coarser scale sees them smaller in step.
+    assert style_size((240, 240), (56, 40), 0.2, (112, 80)) == small.shape[:0:-1]

@@ -5,7 +5,7 @@ import torch
 
 import impasto
 from impasto import Style
-from impasto.style.texture import _grown, plan_texture
+from impasto.style.texture import _enlarge, plan_texture
 
 y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 64), indexing="ij")
 STYLE = torch.stack([x, 0.5 + 0.4 * torch.sin(60 * (x + y)), 1 - y]).clamp(0, 1)
@@ -39,8 +39,8 @@ def test_a_tileable_texture_goes_on_beyond_its_borders():
 
 def test_growing_goes_on_beyond_the_borders():
     ramp = torch.sin(torch.arange(32) / 32 * 2 * torch.pi).expand(3, 32, 32) / 2 + 0.5
-    moved = _grown(ramp.roll(16, 2), (64, 64), (16, 16)).roll(-32, 2)
-    assert torch.allclose(moved, _grown(ramp, (64, 64), (16, 16)), atol=1e-5)
+    moved = _enlarge(ramp.roll(16, 2), (64, 64), (16, 16)).roll(-32, 2)
+    assert torch.allclose(moved, _enlarge(ramp, (64, 64), (16, 16)), atol=1e-5)
 
 
 def test_one_seed_gives_the_same_bytes():
@@ -52,8 +52,8 @@ def test_one_seed_gives_the_same_bytes():
 
 def test_the_plan_is_what_it_does():
     planned = plan_texture(STYLE, **QUICK)
-    assert planned.ladder[-1] == (96, 64)
-    assert sum(planned.counts) == 12
+    assert planned.sizes[-1] == (96, 64)
+    assert sum(planned.evaluations) == 12
     more = plan_texture(STYLE, **QUICK, tileable=True)
     assert more.memory > planned.memory
 

@@ -37,7 +37,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "Measured data": ("axes", "joint"),
     "Network and losses": (
         "content_layers", "style_layers", "content_weight", "style_weight", "tv_weight",
-        "style_loss", "content_loss", "statistic", "normalization", "pooling", "padding", "weights",
+        "style_loss", "content_loss", "pooling", "padding", "weights",
     ),
     "Optimizer": ("init", "scales", "warmup", "optimizer", "learning_rate", "history"),
     "Files": (
@@ -142,6 +142,8 @@ def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
     """
 
     def decorate(command: F) -> F:
+        for name in getattr(model, "OLD_OPTIONS", ()):  # of earlier versions, still read
+            command = click.option(flag_name(name), name, hidden=True)(command)
         for name, field in reversed(model.model_fields.items()):
             if name != "version":
                 command = click.option(
@@ -174,6 +176,8 @@ def parse_options(model: type[BaseModel], texts: Mapping[str, str | None]) -> di
     """
     return {
         name: _parse_option(name, model.model_fields[name], text)
+        if name in model.model_fields
+        else text  # of earlier versions
         for name, text in texts.items()
         if text is not None
     }

@@ -38,7 +38,7 @@ from impasto.images.write import save
 from impasto.memory import GIB
 from impasto.methods import METHODS
 from impasto.style.checkpoint import Checkpoints
-from impasto.style.source import Style
+from impasto.style.styles import Style
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -429,8 +429,8 @@ def _stopped(evaluations: int, output: str, saving: SaveOptions, options: RunOpt
 def _plan_facts(plan: Plan) -> dict[str, Any]:
     """Return a plan in plain JSON values; memory in bytes."""
     return {
-        "size": list(plan.ladder[-1]),
-        "evaluations": sum(rung.evaluations for rung in plan.rungs),
+        "size": list(plan.sizes[-1]),
+        "evaluations": sum(scale.evaluations for scale in plan.scales),
         "seconds": _rounded(plan.seconds),
         "memory": plan.memory,
         "free": plan.free,
@@ -440,15 +440,15 @@ def _plan_facts(plan: Plan) -> dict[str, Any]:
         "precision": plan.precision,
         "scales": [
             {
-                "size": list(rung.size),
-                "evaluations": rung.evaluations,
-                "warmup": rung.warmup,
-                "tile": rung.tile,
-                "tiles": rung.tiles,
-                "memory": rung.memory,
-                "seconds": _rounded(rung.seconds),
+                "size": list(scale.size),
+                "evaluations": scale.evaluations,
+                "warmup": scale.warmup,
+                "tile": scale.tile,
+                "tiles": scale.tiles,
+                "memory": scale.memory,
+                "seconds": _rounded(scale.seconds),
             }
-            for rung in plan.rungs
+            for scale in plan.scales
         ],
     }
 
@@ -459,19 +459,19 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     yield f"memory     {_gib(plan.free)} free, {_gib(plan.budget)} allowed in all"
     yield f"history    {plan.history}"
     rows: list[Sequence[str]] = [("scale", "size", "evaluations", "tiles", "memory", "time")]
-    for number, rung in enumerate(plan.rungs, 1):
-        width, height = rung.size
+    for number, scale in enumerate(plan.scales, 1):
+        width, height = scale.size
         rows.append(
             (
                 str(number),
                 f"{width} × {height}",
-                f"{rung.evaluations}{', warm-up' * rung.warmup}",
-                "whole" if rung.tile is None else f"{rung.tiles} of {rung.tile}",
-                _gib(rung.memory),
-                _time(rung.seconds),
+                f"{scale.evaluations}{', warm-up' * scale.warmup}",
+                "whole" if scale.tile is None else f"{scale.tiles} of {scale.tile}",
+                _gib(scale.memory),
+                _time(scale.seconds),
             )
         )
-    count = sum(rung.evaluations for rung in plan.rungs)
+    count = sum(scale.evaluations for scale in plan.scales)
     rows.append(("in all", "", str(count), "", _gib(plan.memory), _time(plan.seconds)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -1,35 +1,28 @@
-"""Colors: the start in the style's, and the painting in the content's, by two ways and one dial."""
+"""Color transfer: from the styles to the start, and from the content to the painting."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from impasto.images.color import chroma, clip_to_gamut, from_lab, to_lab
-from impasto.recipes import StyleRecipe
 from impasto.style.losses import covariance, mean, spectral
-from impasto.style.statistics import Moments, moments, weighted_average
+from impasto.style.spec import RunSpec
+from impasto.style.statistics import Moments, moments
 
-_RIDGE = 1e-5  # keeps the map of a picture of one color finite
+_RIDGE = 1e-5  # keeps the map of an image of one color finite
 _ROUNDS = 4  # until the mean chroma is what it should be; the gamut takes a little each time
-_MOST = 4.0  # times as colorful, at most, in one round
+_MAX_GAIN = 4.0  # times as colorful, at most, in one round
 
 
-def recolor(
-    content: Tensor,
-    styles: Sequence[tuple[Tensor, Tensor | None]],
-    shares: Sequence[float] | None = None,
-) -> Tensor:
-    """The content image with the mean and covariance of the style images' colors.
+def recolor(content: Tensor, target: Moments) -> Tensor:
+    """Give the content image the mean and covariance of other colors.
 
     Of all linear maps that do it, the one that moves colors least (Monge–Kantorovich).
 
     Args:
         content: (3, H, W) in [0, 1].
-        styles: pixels (3, H, W) and mask (H, W) or None, each.
-        shares: what each style counts, adding up to 1; None counts all alike.
+        target: the moments of the style images' pixels.
 
     Returns:
         (3, H, W) in [0, 1].
@@ -37,21 +30,20 @@ def recolor(
     Example:
         >>> gray, red = torch.rand(1, 8, 8).expand(3, -1, -1), torch.zeros(3, 8, 8)
         >>> red[0] = 1
-        >>> recolor(gray, [(red, None)]).mean(dim=(1, 2)).round(decimals=1).tolist()
+        >>> recolor(gray, moments(red)).mean(dim=(1, 2)).round(decimals=1).tolist()
         [1.0, 0.0, 0.0]
 
     References:
         Pitié, Kokaram 2007, The linear Monge–Kantorovitch linear colour mapping for example-based
         colour transfer.
     """
-    target = weighted_average([moments(*style) for style in styles], shares)
-    return _transport(content, moments(content), target, _RIDGE).clamp_(0, 1)
+    return _optimal_transport(content, moments(content), target, _RIDGE).clamp_(0, 1)
 
 
 def match_style_colors(
-    style: Tensor, mask: Tensor | None, content: Tensor, recipe: StyleRecipe
+    style: Tensor, mask: Tensor | None, content: Tensor, spec: RunSpec
 ) -> Tensor:
-    """A style image as it is learned from, where the painting is to keep the content's colors.
+    """Return the style image to learn from if the painting is to keep the content's colors.
 
     By `luminance` its colors fade to gray, with the content's mean and deviation of lightness;
     by `statistics` its colors take on the mean and covariance of the content's. Both in CIELAB,
@@ -61,7 +53,7 @@ def match_style_colors(
         style: (3, H, W) in [0, 1].
         mask: (H, W), where it counts.
         content: (3, h, w) in [0, 1].
-        recipe: `color` and `color_by`.
+        spec: `color` and `color_by`.
 
     Returns:
         (3, H, W) in [0, 1].
@@ -70,29 +62,31 @@ def match_style_colors(
         Gatys, Bethge, Hertzmann, Shechtman 2016, Preserving color in neural artistic style
         transfer, arXiv:1606.05897.
     """
-    if recipe.color == 1:
+    if spec.color == 1:
         return style
-    own, wanted = to_lab(style), to_lab(content)
-    if recipe.color_by == "luminance":
-        found, aim = moments(own[:1], mask), moments(wanted[:1])
-        ratio = (covariance(aim) / (covariance(found) + 1e-3)).sqrt().to(own.dtype)
-        light = (own[:1] - mean(found).to(own.dtype)) * ratio + mean(aim).to(own.dtype)
-        light = torch.lerp(light.clamp(0, 100), own[:1], recipe.color)
-        return from_lab(torch.cat([light, recipe.color**0.5 * own[1:]])).clamp_(0, 1)
-    target = _transport(own, moments(own, mask), moments(wanted), 1e4 * _RIDGE)
-    return from_lab(torch.lerp(target, own, recipe.color)).clamp_(0, 1)
+    style_lab, content_lab = to_lab(style), to_lab(content)
+    if spec.color_by == "luminance":
+        source, target = moments(style_lab[:1], mask), moments(content_lab[:1])
+        dtype = style_lab.dtype
+        ratio = (covariance(target) / (covariance(source) + 1e-3)).sqrt().to(dtype)
+        light = (style_lab[:1] - mean(source).to(dtype)) * ratio + mean(target).to(dtype)
+        light = torch.lerp(light.clamp(0, 100), style_lab[:1], spec.color)
+        return from_lab(torch.cat([light, spec.color**0.5 * style_lab[1:]])).clamp_(0, 1)
+    source, target = moments(style_lab, mask), moments(content_lab)
+    matched = _optimal_transport(style_lab, source, target, 1e4 * _RIDGE)
+    return from_lab(torch.lerp(matched, style_lab, spec.color)).clamp_(0, 1)
 
 
-def match_content_colors(content: Tensor, recipe: StyleRecipe) -> Tensor:
-    """The content image as it is painted from: by `luminance`, faded to gray as the dial says."""
-    if recipe.color == 1 or recipe.color_by != "luminance":
+def match_content_colors(content: Tensor, spec: RunSpec) -> Tensor:
+    """Return the content image to paint from: by `luminance`, faded to gray as `color` says."""
+    if spec.color == 1 or spec.color_by != "luminance":
         return content
     colors = to_lab(content)
-    return from_lab(torch.cat([colors[:1], recipe.color**0.5 * colors[1:]])).clamp_(0, 1)
+    return from_lab(torch.cat([colors[:1], spec.color**0.5 * colors[1:]])).clamp_(0, 1)
 
 
-def restore_colors(painted: Tensor, content: Tensor, recipe: StyleRecipe) -> Tensor:
-    """The painting with as much of the content's colors as the dial says.
+def restore_colors(painted: Tensor, content: Tensor, spec: RunSpec) -> Tensor:
+    """Give a painting as much of the content's colors as `color` says.
 
     By `luminance` each position has the content's color under the painting's light, and, where no
     screen can show that, the nearest light it can show; by `statistics` the painting is as
@@ -102,39 +96,37 @@ def restore_colors(painted: Tensor, content: Tensor, recipe: StyleRecipe) -> Ten
         painted: (3, H, W) in [0, 1], painted from what `match_style_colors` and
             `match_content_colors` gave.
         content: (3, H, W) in [0, 1].
-        recipe: `color` and `color_by`.
+        spec: `color` and `color_by`.
 
     Returns:
         (3, H, W) in [0, 1].
     """
-    if recipe.color == 1:
+    if spec.color == 1:
         return painted
-    here, there = to_lab(painted), to_lab(content)
-    if recipe.color_by == "luminance":
+    lab, content_lab = to_lab(painted), to_lab(content)
+    if spec.color_by == "luminance":
         # The painting's own colors were faded by the dial's root; its root here makes it whole.
-        mixed = recipe.color**0.5 * here[1:] + (1 - recipe.color) * there[1:]
-        wanted = torch.cat([here[:1], mixed])
-        return clip_to_gamut(
-            wanted, torch.cat([torch.lerp(there[:1], here[:1], recipe.color), wanted[1:]])
-        )
-    before, aim = chroma(here).mean(), chroma(there).mean()
-    if before < 1e-3:
+        mixed = spec.color**0.5 * lab[1:] + (1 - spec.color) * content_lab[1:]
+        light = torch.lerp(content_lab[:1], lab[:1], spec.color)
+        return clip_to_gamut(torch.cat([lab[:1], mixed]), torch.cat([light, mixed]))
+    mean_chroma, target = chroma(lab).mean(), chroma(content_lab).mean()
+    if mean_chroma < 1e-3:
         return painted
-    aim = before * (aim / before) ** (1 - recipe.color)
-    gray = torch.cat([here[:1], torch.zeros_like(here[1:])])
-    factor, found = 1.0, painted
+    target = mean_chroma * (target / mean_chroma) ** (1 - spec.color)
+    gray = torch.cat([lab[:1], torch.zeros_like(lab[1:])])
+    factor, pixels = 1.0, painted
     for _ in range(_ROUNDS):
-        factor *= (aim / chroma(to_lab(found)).mean().clamp(min=1e-3)).clamp(max=_MOST)
-        found = clip_to_gamut(torch.cat([here[:1], factor * here[1:]]), gray)
-    return found
+        factor *= (target / chroma(to_lab(pixels)).mean().clamp(min=1e-3)).clamp(max=_MAX_GAIN)
+        pixels = clip_to_gamut(torch.cat([lab[:1], factor * lab[1:]]), gray)
+    return pixels
 
 
-def _transport(picture: Tensor, own: Moments, target: Moments, ridge: float) -> Tensor:
-    """A picture, (3, H, W), with another's mean and covariance, its colors moved least."""
-    floor = ridge * torch.eye(3, dtype=own.second.dtype, device=picture.device)
-    a, b = covariance(own) + floor, covariance(target) + floor
+def _optimal_transport(image: Tensor, source: Moments, target: Moments, ridge: float) -> Tensor:
+    """Give an image, (3, H, W), another mean and covariance, moving its colors least."""
+    floor = ridge * torch.eye(3, dtype=source.second.dtype, device=image.device)
+    a, b = covariance(source) + floor, covariance(target) + floor
     root, inverse = spectral(a, torch.sqrt), spectral(a, torch.rsqrt)
     change = inverse @ spectral(root @ b @ root, torch.sqrt) @ inverse
-    offset = (mean(target) - change @ mean(own)).to(picture.dtype)
-    change = change.to(picture.dtype)
-    return torch.addmm(offset[:, None], change, picture.flatten(1)).view_as(picture)
+    offset = (mean(target) - change @ mean(source)).to(image.dtype)
+    change = change.to(image.dtype)
+    return torch.addmm(offset[:, None], change, image.flatten(1)).view_as(image)

@@ -1,7 +1,7 @@
-"""Content and style losses: how far features, or their statistics, are from a target.
+"""Loss formulas: the distance of features, or of their statistics, from a target.
 
 A style loss compares two `Moments` and never sees positions: it cannot tell where anything is.
-Each function is one formula; which is used, with which normalization, is the recipe's choice.
+Each function is one formula; the recipe's `style_loss` and `content_loss` choose.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _TINY = 1e-12  # keeps a division by the norm of an all-zero target finite
 
 
 def gram(m: Moments) -> Tensor:
-    """The Gram matrix per position, Σw·f·fᵀ / Σw, shape (N, N).
+    """Return the Gram matrix per position, Σw·f·fᵀ / Σw, shape (N, N).
 
-    Its entries do not grow with the picture, so pictures of two sizes can be compared. The paper's
+    Its entries do not grow with the image, so images of two sizes can be compared. The paper's
     un-normalized G is this times the number of positions.
 
     Example:
@@ -34,18 +34,18 @@ def gram(m: Moments) -> Tensor:
 
 
 def mean(m: Moments) -> Tensor:
-    """The mean feature, Σw·f / Σw, shape (N,)."""
+    """Return the mean feature, Σw·f / Σw, shape (N,)."""
     return m.first / (m.weight + _TINY)
 
 
 def covariance(m: Moments) -> Tensor:
-    """The covariance of the channels over positions, shape (N, N)."""
+    """Return the covariance of the channels over positions, shape (N, N)."""
     mu = mean(m)
     return gram(m) - torch.outer(mu, mu)
 
 
 def deviation(m: Moments) -> Tensor:
-    """The standard deviation of each channel over positions, shape (N,)."""
+    """Return the standard deviation of each channel over positions, shape (N,)."""
     variance = gram(m).diagonal() - mean(m).square()
     # The root has no slope at 0, where a channel never fires: floored by the channel's scale.
     return (variance.clamp(min=0) + 1e-6 * gram(m).diagonal() + _TINY).sqrt()
@@ -54,7 +54,7 @@ def deviation(m: Moments) -> Tensor:
 def content_loss_and_gradient(
     features: Tensor, target: Tensor, mask: Tensor | None, factor: float, gradient: Tensor
 ) -> float:
-    """A content loss, factor · Σ w (F − P)², and its gradient. It adds over tiles.
+    """Return a content loss, factor · Σ w (F − P)², and add its gradient. It adds over tiles.
 
     Args:
         features: (N, H, W).
@@ -66,32 +66,32 @@ def content_loss_and_gradient(
     Returns:
         The loss, at least 0.
     """
-    difference = _wide(features) - _wide(target)
-    weighed = difference if mask is None else difference * mask
-    gradient.add_(weighed, alpha=2 * factor)
-    return factor * (weighed * difference).sum(dtype=accumulation_dtype(features.device)).item()
+    difference = _to_float32(features) - _to_float32(target)
+    weighted = difference if mask is None else difference * mask
+    gradient.add_(weighted, alpha=2 * factor)
+    return factor * (weighted * difference).sum(dtype=accumulation_dtype(features.device)).item()
 
 
 def content_mse(target: Tensor, mask: Tensor | None = None) -> float:
-    """The factor that makes Σ w (F − P)² the mean squared error, the notebook's content loss."""
+    """Return the factor that makes Σ w (F − P)² the mean squared error, as in the notebook."""
     positions = target.shape[1] * target.shape[2] if mask is None else mask.sum().item()
     return 1 / (target.shape[0] * positions + _TINY)
 
 
 def content_half_sum(target: Tensor, mask: Tensor | None = None) -> float:
-    """The factor of the paper's content loss ½ Σ (F − P)² (Gatys et al. 2016, equation 1)."""
+    """Return the factor of the content loss ½ Σ (F − P)² (Gatys et al. 2016, equation 1)."""
     return 0.5
 
 
 def content_relative(target: Tensor, mask: Tensor | None = None) -> float:
-    """The factor of Σ (F − P)² / Σ P²: the share of the target's energy that is missed.
+    """Return the factor of Σ (F − P)² / Σ P²: the share of the target's energy missed.
 
-    Dividing by the target's own norm makes one weight mean the same for every picture, layer and
+    Dividing by the target's own norm makes one weight mean the same for every image, layer and
     size; 1 is the loss of features that are all zero.
     """
     energy = 0.0
     for y in range(target.shape[1]):  # by rows: a copy of all features is too much
-        row = _wide(target[:, y]).square()  # (N, W)
+        row = _to_float32(target[:, y]).square()  # (N, W)
         energy += (row if mask is None else row * mask[y]).sum().item()
     return 1 / (energy + _TINY)
 
@@ -122,14 +122,14 @@ def mean_std_relative(m: Moments, target: Moments) -> Tensor:
 
 
 def wasserstein(m: Moments, target: Moments, root: Tensor | None = None) -> Tensor:
-    """Squared Wasserstein-2 distance between the two feature Gaussians.
+    """Return the squared Wasserstein-2 distance between the two feature Gaussians.
 
     ‖μ − ν‖² + tr(Σ + T − 2 (T^½ Σ T^½)^½), zero only where means and covariances agree.
 
     Args:
-        m: the picture's moments.
+        m: the image's moments.
         target: the style's.
-        root: `covariance_root(target)`, where it is already known; half the work or less.
+        root: `covariance_root(target)`, if it is already known; half the work or less.
 
     Returns:
         A scalar of at least 0.
@@ -149,19 +149,19 @@ def wasserstein_relative(m: Moments, target: Moments, root: Tensor | None = None
 
 
 def covariance_root(m: Moments) -> Tensor:
-    """A root R of the covariance, R·Rᵀ = T, shape (N, r).
+    """Return a root R of the covariance, R·Rᵀ = T, shape (N, r).
 
-    r is the rank: from fewer positions than channels, as on small pictures, there is nothing in
+    r is the rank: from fewer positions than channels, as on small images, there is nothing in
     the other directions, and the distance has that much less to compute.
     """
     values, vectors = _eigh(covariance(m))
-    there = values > values[-1] * _EMPTY
-    there[-1] = True  # a picture of one color has no covariance, and one direction must stay
-    return vectors[:, there] * values[there].clamp(min=0).sqrt()
+    used = values > values[-1] * _EMPTY
+    used[-1] = True  # an image of one color has no covariance, and one direction must stay
+    return vectors[:, used] * values[used].clamp(min=0).sqrt()
 
 
 def total_variation(pixels: Tensor) -> Tensor:
-    """Mean squared difference of neighboring pixels, (C, H, W) -> scalar; larger is rougher."""
+    """Return the mean squared difference of neighboring pixels, (C, H, W) -> scalar."""
     down = (pixels[:, 1:] - pixels[:, :-1]).square().mean() if pixels.shape[1] > 1 else 0
     right = (pixels[:, :, 1:] - pixels[:, :, :-1]).square().mean() if pixels.shape[2] > 1 else 0
     return torch.as_tensor(down + right, dtype=pixels.dtype, device=pixels.device)
@@ -192,13 +192,13 @@ class _TraceSqrt(torch.autograd.Function):
 
 
 def spectral(matrix: Tensor, function) -> Tensor:
-    """A function of a symmetric positive matrix, applied to its eigenvalues."""
+    """Apply a function to the eigenvalues of a symmetric positive matrix."""
     values, vectors = _eigh(matrix)
     return (vectors * function(values.clamp(min=0))) @ vectors.mT
 
 
 def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and vectors of a matrix that rounding has made not quite symmetric."""
+    """Return eigenvalues and vectors of a matrix that rounding has made not quite symmetric."""
     symmetric = (matrix + matrix.mT) / 2
     if symmetric.device.type == "mps":  # which has no eigh
         values, vectors = torch.linalg.eigh(symmetric.cpu())
@@ -211,6 +211,6 @@ def _relative(value: Tensor, target: Tensor) -> Tensor:
     return (value - target).square().sum() / (target.square().sum() + _TINY)
 
 
-def _wide(x: Tensor) -> Tensor:
-    """In float32, or in float64 where it already is."""
+def _to_float32(x: Tensor) -> Tensor:
+    """Convert to float32, unless it is float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""The plan of a run: its sizes, its tiles, the memory they take and the time.
+"""The plan of a run: its scales, tiles, memory and time.
 
 The one place where tiles and history are chosen. A run follows it; a dry run shows it.
 """
@@ -15,44 +15,47 @@ import torch
 
 from impasto.errors import MemoryShortageError
 from impasto.memory import GIB, available_bytes, release_caches, used_bytes
-from impasto.recipes import ReconstructRecipe, StyleRecipe
+from impasto.recipes import parse_layer
 from impasto.style.features import style_statistics
-from impasto.style.objective import Objective, objective_recipe
-from impasto.style.pyramid import shares, sizes
-from impasto.style.sizing import Size
-from impasto.style.weighted_losses import Region, layer_weights, warms_up
+from impasto.style.objective import Objective, build_objective
+from impasto.style.spec import RunSpec
+from impasto.style.terms import Region
 from impasto.vgg.memory_model import activation_bytes, multiply_adds, peak_bytes
 from impasto.vgg.network import VGG19Features
 from impasto.vgg.tiling import MIN_TILE, TiledNetwork
 
-Recipe = StyleRecipe | ReconstructRecipe
+Size = tuple[int, int]  # width, height
 
 _RESERVE = 0.2  # share of the free memory that is left to others
 _TILES = (2048, 1024, 768, 512, 384, 256, 192, 128)  # pixels a side
-# A whole picture is painted a quarter faster than in tiles of 768 pixels, and those 2 % slower
+# A whole image is computed a quarter faster than in tiles of 768 pixels, and those 2 % slower
 # than in tiles of 1024 and 15 % faster than in tiles of 512: more than this is not worth having.
-_MOST_WHOLE, _MOST_TILED = 4 * GIB, 1 * GIB
-_INDEXED = 2**31 - 1  # values in one tensor that every GPU kernel can count
-# Pictures of float32 that live while the network runs, curvature pairs left out. Measured.
-_PICTURES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
-_AROUND = 300  # numbers a pixel beyond the picture's own that the network sees. Measured.
-_STILL = 3  # the same for a single evaluation
+_MAX_WHOLE, _MAX_TILED = 4 * GIB, 1 * GIB
+_MAX_INDEX = 2**31 - 1  # values in one tensor that every GPU kernel can count
+# Images of float32 that live while the network runs, curvature pairs left out. Measured.
+_IMAGES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
+_HALO_VALUES = 300  # numbers a pixel beyond the image's own that the network sees. Measured.
+_IMAGES_ONCE = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
-_PROBED = (64, 160)  # pixels a side
+_PROBE_SIDES = (64, 160)  # pixels a side
+_COARSEST = 128  # longer side, in pixels, that the automatic choice of scales starts near
+_MIN_SIDE = 48  # no scale but the last has a shorter side below this
+_DECAY = 0.6  # each finer scale gets this share of the coarser one's steps
+_MAX_SHARE = 0.3  # of all steps, at one of many scales: by then a coarse image changes no more
 
 
 @dataclass(frozen=True)
 class ScalePlan:
-    """One size of the ladder.
+    """One scale of a run.
 
     Attributes:
         size: (width, height) in pixels.
         evaluations: how many are planned there, at least 1.
-        tile: side of the tiles in pixels; None where the picture is painted whole.
+        tile: side of the tiles in pixels; None if the image is computed whole.
         tiles: how many there are.
         memory: bytes the process takes at its peak.
-        seconds: estimated; None where nothing was timed.
-        warmup: whether it minimizes what leads to the recipe's losses instead of them.
+        seconds: estimated; None if nothing was timed.
+        warmup: whether it minimizes the warm-up loss, which leads to the recipe's faster.
     """
 
     size: Size
@@ -66,11 +69,11 @@ class ScalePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do.
+    """The plan of a run.
 
     Attributes:
-        rungs: the sizes, coarse to fine; those that get no evaluation are left out, and a size
-            that begins with a warm-up comes twice.
+        scales: coarse to fine; those that get no evaluation are left out, and a size that begins
+            with a warm-up comes twice.
         history: curvature pairs that L-BFGS will remember.
         device: where it computes.
         precision: number format of the convolutions.
@@ -78,7 +81,7 @@ class Plan:
         budget: bytes that the process may take.
     """
 
-    rungs: tuple[ScalePlan, ...]
+    scales: tuple[ScalePlan, ...]
     history: int
     device: str
     precision: str
@@ -86,37 +89,37 @@ class Plan:
     budget: int
 
     @property
-    def ladder(self) -> list[Size]:
+    def sizes(self) -> list[Size]:
         """(width, height) of each scale, coarse to fine."""
-        return [rung.size for rung in self.rungs]
+        return [scale.size for scale in self.scales]
 
     @property
-    def counts(self) -> list[int]:
+    def evaluations(self) -> list[int]:
         """Evaluations at each scale."""
-        return [rung.evaluations for rung in self.rungs]
+        return [scale.evaluations for scale in self.scales]
 
     @property
     def tiles(self) -> tuple[int, ...]:
-        """Side of each scale's tiles in pixels, 0 where it is painted whole."""
-        return tuple(rung.tile or 0 for rung in self.rungs)
+        """Side of each scale's tiles in pixels, 0 if it is computed whole."""
+        return tuple(scale.tile or 0 for scale in self.scales)
 
     @property
     def memory(self) -> int:
         """Bytes the process takes at its peak."""
-        return max(rung.memory for rung in self.rungs)
+        return max(scale.memory for scale in self.scales)
 
     @property
     def seconds(self) -> float | None:
-        """Estimated seconds of the whole run; None where nothing was timed."""
-        timed = [rung.seconds for rung in self.rungs]
-        return None if None in timed else sum(timed)
+        """Estimated seconds of the run; None if nothing was timed."""
+        seconds = [scale.seconds for scale in self.scales]
+        return None if None in seconds else sum(seconds)
 
 
 def make_plan(
-    recipe: Recipe,
-    trunk: VGG19Features,
+    spec: RunSpec,
+    network: VGG19Features,
     size: Size,
-    brushes: Callable[[Size], Sequence[Size]],
+    style_sizes: Callable[[Size], Sequence[Size]],
     *,
     planes: int = 0,
     around: float = 1.0,
@@ -126,181 +129,233 @@ def make_plan(
     """Choose sizes, tiles and history for a run, before anything is allocated.
 
     Args:
-        recipe: the options.
-        trunk: the network that will run; its device and number format are the run's.
-        size: (width, height) of the finished picture.
-        brushes: from the size of a scale to the sizes at which style images are read there.
+        spec: the options.
+        network: the network that will run; its device and number format are the run's.
+        size: (width, height) of the finished image.
+        style_sizes: from the size of a scale to the sizes at which style images are read there.
         planes: numbers a pixel that live while the network runs beside the usual ones, such as
             masks.
-        around: how many times the picture's pixels the network sees.
-        released: bytes of pictures that the run lets go before its finest size.
+        around: how many times the image's pixels the network sees.
+        released: bytes of images that the run releases before its finest scale.
         timed: estimate seconds too, from a probe that takes about one.
 
     Raises:
         MemoryShortageError: not even the smallest tile fits.
     """
-    release_caches(trunk.device)
-    base, left = used_bytes(trunk.device), available_bytes(trunk.device)
-    budget = round(base + (1 - _RESERVE) * left)
-    if recipe.memory != "auto":
-        budget = min(round(recipe.memory * GIB), base + left)
-    extra = math.ceil((around - 1) * _AROUND)
-    stages = _stages(recipe, size)
-    most = max(stage.evaluations for stage in stages if stage.size == size)
-    last = max(0, base - released)
-    history = _Room(recipe, trunk, size, most, last, planes + extra).history(budget)
-    pace = _pace(recipe, trunk) if timed else None
-    wanted = _tiles(recipe, len(stages))
-    rungs = []
+    release_caches(network.device)
+    used, free = used_bytes(network.device), available_bytes(network.device)
+    budget = round(used + (1 - _RESERVE) * free)
+    if spec.memory != "auto":
+        budget = min(round(spec.memory * GIB), used + free)
+    planes += math.ceil((around - 1) * _HALO_VALUES)
+    stages = _stages(spec, size)
+    finest = max(stage.evaluations for stage in stages if stage.size == size)
+    used_last = max(0, used - released)
+    history = _MemoryModel(spec, network, size, finest, used_last, planes).history(budget)
+    time_model = _probe_time(spec, network) if timed else None
+    tiles = _tile_sides(spec, len(stages))
+    scales = []
     for stage in reversed(stages):
-        taken = last if stage is stages[-1] else base
-        room = _Room(recipe, trunk, stage.size, stage.evaluations, taken, planes + extra)
-        sweep, memory = room.fitted(budget, history, wanted.pop())
-        looks = brushes(stage.size)
-        seconds = None if pace is None else pace.seconds(sweep, stage.evaluations, looks)
-        count = len(sweep.segments[0].tiles)
-        rungs.append(
+        stage_used = used_last if stage is stages[-1] else used
+        model = _MemoryModel(spec, network, stage.size, stage.evaluations, stage_used, planes)
+        tiled, memory = model.choose_tiles(budget, history, tiles.pop())
+        seconds = None
+        if time_model is not None:
+            seconds = time_model.seconds(tiled, stage.evaluations, style_sizes(stage.size))
+        scales.append(
             ScalePlan(
-                stage.size, stage.evaluations, sweep.tile, count, memory, seconds, stage.warmup
+                stage.size,
+                stage.evaluations,
+                tiled.tile,
+                len(tiled.segments[0].tiles),
+                memory,
+                seconds,
+                stage.warmup,
             )
         )
-    precision = str(trunk.dtype).removeprefix("torch.")
-    return Plan(tuple(rungs[::-1]), history, str(trunk.device), precision, left, budget)
+    precision = str(network.dtype).removeprefix("torch.")
+    return Plan(tuple(scales[::-1]), history, str(network.device), precision, free, budget)
+
+
+def scale_sizes(size: tuple[int, int], scales: int = 0) -> list[tuple[int, int]]:
+    """Return the sizes an image is optimized at, coarse to fine, each twice the last.
+
+    Args:
+        size: (width, height) of the finished image, in pixels.
+        scales: how many sizes; 0 takes as many as lead down to about 128 pixels. Scales whose
+            shorter side would be under 48 pixels are left out.
+
+    Returns:
+        (width, height) of each scale; the last is `size`.
+
+    Example:
+        >>> scale_sizes((512, 384))
+        [(128, 96), (256, 192), (512, 384)]
+        >>> scale_sizes((512, 384), scales=1)
+        [(512, 384)]
+    """
+    sizes = [size]
+    factor = 2
+    while len(sizes) != scales:
+        smaller = (round(size[0] / factor), round(size[1] / factor))
+        # In whole octaves the coarsest scale lands between 91 and 181 pixels: 128 at the middle.
+        if min(smaller) < _MIN_SIDE or (not scales and max(smaller) < _COARSEST / 2**0.5):
+            break
+        sizes.append(smaller)
+        factor *= 2
+    return sizes[::-1]
+
+
+def split_steps(steps: int, scales: int) -> list[int]:
+    """Split the steps over the scales, coarse to fine: a coarse step costs a quarter of the next.
+
+    Args:
+        steps: evaluations in the whole run.
+        scales: number of scales.
+
+    Returns:
+        Evaluations at each scale; they add up to `steps`. With fewer steps than scales the finest
+        scales get them.
+
+    Example:
+        >>> split_steps(300, 3)
+        [100, 100, 100]
+    """
+    weights = [_DECAY**k for k in range(scales)]
+    parts = [max(1, round(steps * w / sum(weights))) for w in weights]
+    for k in range(scales):  # rounding and the minimum of one: the coarsest pays or gains
+        parts[k] = max(0, parts[k] + steps - sum(parts))
+    max_steps = math.ceil(max(_MAX_SHARE, 1 / scales) * steps)
+    for k in range(scales - 1):
+        spare = max(0, parts[k] - max_steps)
+        parts[k] -= spare
+        parts[k + 1] += spare
+    return parts
 
 
 class _Stage(NamedTuple):
-    """One descent of a run."""
+    """One optimization of a run."""
 
     size: Size
     evaluations: int
     warmup: bool = False
 
 
-def _stages(recipe: Recipe, size: Size) -> list[_Stage]:
-    """The descents of a run, coarse to fine; sizes that get no evaluation are left out."""
-    style = isinstance(recipe, StyleRecipe)
-    if style and recipe.gives_content_back:
+def _stages(spec: RunSpec, size: Size) -> list[_Stage]:
+    """List the optimizations of a run, coarse to fine; sizes without evaluations are left out."""
+    if spec.evaluate_only:
         return [_Stage(size, 1)]
-    # A texture has its own large shapes to find; features pin every pixel, so one size suffices.
-    scales = recipe.scales if style else 0 if recipe.kind == "texture" else 1
-    ladder = sizes(size, scales)
-    pairs = zip(ladder, shares(recipe.steps, len(ladder)), strict=True)
-    found = [_Stage(*pair) for pair in pairs if pair[1]]
-    if not style or not warms_up(recipe):
-        return found
-    # A coarser size is there to be enlarged, nothing else; the finest ends with what was asked.
-    finest = found[-1].evaluations
-    led = min(finest - 1, round(recipe.warmup * finest))
-    coarse = [stage._replace(warmup=True) for stage in found[:-1]]
-    return [*coarse, *[_Stage(size, led, True)] * bool(led), _Stage(size, finest - led)]
+    sizes = scale_sizes(size, spec.scales)
+    pairs = zip(sizes, split_steps(spec.steps, len(sizes)), strict=True)
+    stages = [_Stage(*pair) for pair in pairs if pair[1]]
+    if not spec.warmup:
+        return stages
+    # A coarser scale is there to be enlarged, nothing else; the finest ends with the loss asked
+    # for.
+    finest = stages[-1].evaluations
+    warmup = min(finest - 1, round(spec.warmup * finest))
+    coarse = [stage._replace(warmup=True) for stage in stages[:-1]]
+    return [*coarse, *[_Stage(size, warmup, True)] * bool(warmup), _Stage(size, finest - warmup)]
 
 
-def _tiles(recipe: Recipe, stages: int) -> list[int | None]:
-    """The side of each stage's tiles as the recipe has them, None where it leaves that open."""
-    if recipe.tiles == "auto":
+def _tile_sides(spec: RunSpec, stages: int) -> list[int | None]:
+    """Return the side of each stage's tiles as the user set it, None if that is left open."""
+    if spec.tiles == "auto":
         return [None] * stages
-    if len(recipe.tiles) not in (1, stages):
+    if len(spec.tiles) not in (1, stages):
         raise ValueError(
-            f"`tiles` must be one number or {stages}, one a scale, got {len(recipe.tiles)}; give "
+            f"`tiles` must be one number or {stages}, one a scale, got {len(spec.tiles)}; give "
             "one, or leave it auto"
         )
-    return list(recipe.tiles) * (stages if len(recipe.tiles) == 1 else 1)
+    return list(spec.tiles) * (stages if len(spec.tiles) == 1 else 1)
 
 
 @dataclass(frozen=True)
-class _Room:
-    """What one size needs, and what fits."""
+class _MemoryModel:
+    """The memory that one scale needs, by its tiles and curvature pairs."""
 
-    recipe: Recipe
-    trunk: VGG19Features
+    spec: RunSpec
+    network: VGG19Features
     size: Size
     evaluations: int
-    base: int
+    used: int  # bytes that the process takes before
     planes: int = 0
 
-    def needed(self, sweep: TiledNetwork, history: int) -> int:
-        """Bytes the process takes at its peak."""
+    def peak(self, tiled: TiledNetwork, history: int) -> int:
+        """Return the bytes that the process takes at its peak."""
         pixels = self.size[0] * self.size[1]
-        pictures = _PICTURES[self.recipe.optimizer] if self.evaluations > 1 else _STILL
+        images = _IMAGES[self.spec.optimizer] if self.evaluations > 1 else _IMAGES_ONCE
+        layers = map(parse_layer, self.spec.content_layers)
         features = sum(
-            self.trunk.convolutions[layer.replace("relu", "conv")].out_channels
-            / 4 ** (int(layer[4]) - 1)
-            for layer in self._pulled
+            self.network.convolutions[layer.convolution].out / layer.stride**2 for layer in layers
         )
         return round(
-            self.base
-            + 12 * pixels * (pictures + 2 * self._pairs(history))
+            self.used
+            + 12 * pixels * (images + 2 * self._pairs(history))
             + 4 * pixels * self.planes
-            + pixels * features * self.trunk.dtype.itemsize
-            + peak_bytes(sweep, self._pulled)
+            + pixels * features * self.network.dtype.itemsize
+            + peak_bytes(tiled, list(self.spec.content_layers))
         )
 
     def history(self, budget: int) -> int:
-        """Curvature pairs to remember: as many as asked for, or as fit beside the smallest tile."""
-        sweep = TiledNetwork(self.trunk, self.size, _TILES[-1])
-        spare = _PAIRS_SHARE * (budget - self.needed(sweep, 0))
-        fits = int(spare / (2 * 12 * self.size[0] * self.size[1]))
-        wanted = self.recipe.history
-        return wanted if self._pairs(wanted) <= fits else max(1, fits)
+        """Return the curvature pairs to keep: as asked for, or as fit beside the smallest tiles."""
+        tiled = TiledNetwork(self.network, self.size, _TILES[-1])
+        spare = _PAIRS_SHARE * (budget - self.peak(tiled, 0))
+        fitting = int(spare / (2 * 12 * self.size[0] * self.size[1]))
+        history = self.spec.history
+        return history if self._pairs(history) <= fitting else max(1, fitting)
 
-    def fitted(self, budget: int, history: int, wanted: int | None) -> tuple[TiledNetwork, int]:
-        """The largest tiles that fit and are worth it, and the bytes the process then takes.
+    def choose_tiles(self, budget: int, history: int, tile: int | None) -> tuple[TiledNetwork, int]:
+        """Choose the largest tiles that fit and are of use; return them and the peak of memory.
 
         Args:
-            budget: bytes that it may take.
+            budget: bytes that the process may take.
             history: curvature pairs.
-            wanted: side of the tiles where it is given, 0 for whole.
+            tile: side of the tiles if the user set it, 0 for whole.
 
         Raises:
-            MemoryShortageError: not even the smallest fits, or those given do not.
+            MemoryShortageError: not even the smallest fits, or those of the user do not.
         """
-        if wanted is not None:
-            sweep = TiledNetwork(self.trunk, self.size, max(MIN_TILE, wanted) if wanted else None)
-            memory = self.needed(sweep, history)
+        if tile is not None:
+            tiled = TiledNetwork(self.network, self.size, max(MIN_TILE, tile) if tile else None)
+            memory = self.peak(tiled, history)
             if memory > budget:
                 raise MemoryShortageError(
-                    f"`tiles` must fit into memory, got {wanted or 'whole pictures'}, which at "
+                    f"`tiles` must fit into memory, got {tile or 'whole pictures'}, which at "
                     f"{self.size[0]} × {self.size[1]} take {memory / GIB:.1f} GiB where "
                     f"{budget / GIB:.1f} may be taken; give smaller ones, or leave it auto"
                 )
-            return sweep, memory
-        for tile in (None, *(tile for tile in _TILES if tile < max(self.size))):
-            sweep = TiledNetwork(self.trunk, self.size, tile)
-            memory = self.needed(sweep, history)
-            if memory <= budget and (tile == _TILES[-1] or self._worth_it(sweep)):
-                return sweep, memory
+            return tiled, memory
+        for side in (None, *(side for side in _TILES if side < max(self.size))):
+            tiled = TiledNetwork(self.network, self.size, side)
+            memory = self.peak(tiled, history)
+            if memory <= budget and (side == _TILES[-1] or self._is_useful(tiled)):
+                return tiled, memory
         raise MemoryShortageError(self._shortage(memory, budget))
 
-    def _worth_it(self, sweep: TiledNetwork) -> bool:
-        """Whether tiles of this size are not larger than they are of use."""
-        if self.trunk.device.type == "cuda":
-            # Memory there is nobody else's; but a kernel may not count further than this.
-            rows, columns = sweep.segments[0].tiles[0].padded
-            return 64 * (rows.stop - rows.start) * (columns.stop - columns.start) <= _INDEXED
-        most = _MOST_WHOLE if sweep.tile is None else _MOST_TILED
-        return activation_bytes(sweep, self._pulled) <= most
-
-    @property
-    def _pulled(self) -> list[str]:
-        """The layers whose features are kept."""
-        recipe = self.recipe
-        inner = recipe if isinstance(recipe, StyleRecipe) else objective_recipe(recipe)
-        return list(layer_weights(inner).content)
+    def _is_useful(self, tiled: TiledNetwork) -> bool:
+        """Return whether tiles are no larger than they are of use."""
+        if self.network.device.type == "cuda":
+            # Nobody else uses this memory; but a kernel may not count further than this.
+            rows, columns = tiled.segments[0].tiles[0].padded
+            return 64 * (rows.stop - rows.start) * (columns.stop - columns.start) <= _MAX_INDEX
+        limit = _MAX_WHOLE if tiled.tile is None else _MAX_TILED
+        return activation_bytes(tiled, list(self.spec.content_layers)) <= limit
 
     def _pairs(self, history: int) -> int:
-        """Curvature pairs there will be: the last evaluation leaves none, nor does the first."""
-        if self.recipe.optimizer == "adam":
+        """Return how many curvature pairs there will be."""
+        if self.spec.optimizer == "adam":
             return 0
+        # The last evaluation leaves none, nor does the first.
         return min(history, max(0, self.evaluations - 2))
 
     def _shortage(self, memory: int, budget: int) -> str:
-        """The sentence that says how much is missing."""
         size = f"{self.size[0]} × {self.size[1]}"
         need = math.ceil(memory / GIB * 10 + 1) / 10
-        if self.recipe.memory != "auto" and budget == round(self.recipe.memory * GIB):
+        if self.spec.memory != "auto" and budget == round(self.spec.memory * GIB):
             return (
                 f"`memory` must be at least {need:g} GiB for {size} in the smallest tiles, got "
-                f"{self.recipe.memory:g}; raise it, or choose a smaller `size`"
+                f"{self.spec.memory:g}; raise it, or choose a smaller `size`"
             )
         return (
             f"`size` must leave room for the smallest tiles, got {size}, which takes {need:g} GiB "
@@ -309,38 +364,39 @@ class _Room:
 
 
 @dataclass(frozen=True)
-class _Pace:
-    """How long an evaluation takes: what it takes at any size, and for each multiplication."""
+class _TimeModel:
+    """The seconds of an evaluation: a constant, and a share for each multiplication."""
 
-    always: float
-    each: float
+    constant: float
+    per_multiply: float
 
-    def seconds(self, sweep: TiledNetwork, evaluations: int, brushes: Sequence[Size]) -> float:
-        """Seconds at one size, its targets included."""
-        looks = [sweep, *(TiledNetwork(sweep.network, brush, sweep.tile) for brush in brushes)]
-        once = sum(multiply_adds(look, backward=False) for look in looks)
-        return self.each * once + evaluations * (self.always + self.each * multiply_adds(sweep))
+    def seconds(self, tiled: TiledNetwork, evaluations: int, style_sizes: Sequence[Size]) -> float:
+        """Return the seconds of one scale, its targets included."""
+        read = [tiled, *(TiledNetwork(tiled.network, size, tiled.tile) for size in style_sizes)]
+        once = sum(multiply_adds(each, backward=False) for each in read)
+        evaluation = self.constant + self.per_multiply * multiply_adds(tiled)
+        return self.per_multiply * once + evaluations * evaluation
 
 
-def _pace(recipe: Recipe, trunk: VGG19Features) -> _Pace:
-    """Time the recipe's own objective on two small pictures of noise."""
-    inner = recipe if isinstance(recipe, StyleRecipe) else objective_recipe(recipe)
+def _probe_time(spec: RunSpec, network: VGG19Features) -> _TimeModel:
+    """Time the run's own objective on two small images of noise."""
     generator = torch.Generator().manual_seed(0)
-    found = []
-    for side in _PROBED:
-        pixels = torch.rand(3, side, side, generator=generator).to(trunk.device)
-        targets = style_statistics(trunk, pixels, None, list(inner.style_layers))
-        objective = Objective(inner, trunk, pixels, None, [Region(None, 1.0, targets)])
-        found.append(
-            (multiply_adds(objective.sweep), min(_timed(objective, pixels) for _ in range(2)))
+    probes = []
+    for side in _PROBE_SIDES:
+        pixels = torch.rand(3, side, side, generator=generator).to(network.device)
+        targets = style_statistics(network, pixels, None, list(spec.style_layers))
+        objective = build_objective(
+            spec, network, (side, side), regions=[Region(None, 1.0, targets)], content=pixels
         )
-    (less, quick), (more, slow) = found
-    each = max(slow - quick, 0.1 * slow) / (more - less)
-    return _Pace(max(0.0, quick - each * less), each)
+        seconds = min(_time_evaluation(objective, pixels) for _ in range(2))
+        probes.append((multiply_adds(objective.tiled), seconds))
+    (small, fast), (large, slow) = probes
+    per_multiply = max(slow - fast, 0.1 * slow) / (large - small)
+    return _TimeModel(max(0.0, fast - per_multiply * small), per_multiply)
 
 
-def _timed(objective: Objective, pixels: torch.Tensor) -> float:
-    """Seconds of one evaluation, waiting for the device to finish."""
+def _time_evaluation(objective: Objective, pixels: torch.Tensor) -> float:
+    """Return the seconds of one evaluation, the device's own work included."""
     begin = time.perf_counter()
     gradient = objective(pixels).gradient
     gradient.sum().item()

@@ -1,7 +1,7 @@
-"""The one mechanism of this room: weighted sums of features over positions.
+"""Moments: weighted sums of features over positions.
 
 For features f(k) in R^N at positions k and weights w(k) ≥ 0: Σw, Σw·f and Σw·f·fᵀ. Every style
-statistic is a function of these three, and they add over tiles, regions and pictures.
+statistic is a function of these three, and they add over tiles, regions and images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _STRIP = 16_384  # positions whose products are formed at once
 
 
 class Moments(NamedTuple):
-    """Weighted sums over positions; add two to pool tiles, regions or pictures.
+    """Weighted sums over positions; add two to pool tiles, regions or images.
 
     Attributes:
         weight: Σw, shape ().
@@ -30,21 +30,21 @@ class Moments(NamedTuple):
     second: Tensor
 
     def plus(self, other: Moments) -> Moments:
-        """The sums over both."""
+        """Return the sums over both."""
         return Moments(*(a + b for a, b in zip(self, other, strict=True)))
 
     def normalized(self, share: float = 1.0) -> Moments:
-        """The sums divided by Σw and scaled to a total weight: means, whatever the size."""
+        """Return the sums divided by Σw and scaled to a total weight: means, whatever the size."""
         scale = share / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
         return Moments(self.weight * scale, self.first * scale, self.second * scale)
 
     def to(self, dtype: torch.dtype) -> Moments:
-        """The sums in another number format."""
+        """Return the sums in another number format."""
         return Moments(*(part.to(dtype) for part in self))
 
 
 def moments(features: Tensor, mask: Tensor | None = None) -> Moments:
-    """Weighted sums of features over positions, differentiable in the features.
+    """Compute weighted sums of features over positions, differentiable in the features.
 
     Args:
         features: (N, H, W), float32 or bfloat16; products are formed in float32 (float64 stays),
@@ -106,7 +106,7 @@ def backward_moments(
 
 
 def weighted_average(parts: Sequence[Moments], shares: Sequence[float] | None = None) -> Moments:
-    """The moments of several pictures together, whatever their sizes.
+    """Average the moments of several images, whatever their sizes.
 
     Args:
         parts: the moments of each.
@@ -123,5 +123,5 @@ def weighted_average(parts: Sequence[Moments], shares: Sequence[float] | None = 
 
 
 def accumulation_dtype(device: torch.device) -> torch.dtype:
-    """The widest number format of a device."""
+    """Return the widest number format of a device."""
     return torch.float32 if device.type == "mps" else torch.float64

@@ -1,9 +1,10 @@
-"""What is learned from: style images, how much each counts, where it goes, what of it is meant."""
+"""Style images: opened and checked, resized and measured at each scale, each in its region."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,81 +15,198 @@ from impasto.images.image import Image
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
 from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, image_files, open_image
+from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.provenance import StyleInput
-from impasto.recipes import StyleRecipe
 from impasto.style.color import match_style_colors, recolor
 from impasto.style.features import style_statistics
-from impasto.style.plan import ScalePlan
-from impasto.style.sizing import Masked, Size, output_size, resize_to, style_size
-from impasto.style.source import Style
-from impasto.style.statistics import Moments, weighted_average
-from impasto.style.weighted_losses import Region
+from impasto.style.plan import ScalePlan, Size
+from impasto.style.spec import RunSpec
+from impasto.style.statistics import Moments, moments, weighted_average
+from impasto.style.terms import Region
 from impasto.vgg.network import VGG19Features
 
-_LEAST_TILE = 128  # pixels a side
-_ROOM = 0.002  # share of the picture below which a style has no room; resizing rounds
-_LOOKED_AT = 256  # pixels on the longer side at which masks are looked at before a run
+_STROKES = 512  # pixels on a painting's longer side at which `style_scale` 1 is the same as `fit`
+_MIN_SIDE = 16  # pixels: below it the network's fifth block has no position
+_MIN_TILE = 128  # pixels a side
+_MIN_AREA = 0.002  # share of the image below which a style has no room; resizing rounds
+_CHECK_SIDE = 256  # pixels on the longer side at which masks are checked before a run
 
 
-class Opened(NamedTuple):
-    """A style that was opened and checked."""
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A style image, or a folder of them as one style, and how it is used.
 
-    pictures: list[Image]
+    Attributes:
+        picture: the image to learn from, as `stylize` takes it; or a folder or a list, whose
+            images then count alike.
+        weight: how much it counts beside the other styles, at least 0. Only the proportions
+            matter: twice the weight counts twice as much.
+        region: a mask of where on the content image this style goes: white is all of it, gray a
+            part, black nothing. Of any size in the content image's shape. A style without one goes
+            where the regions of the others leave room.
+        mask: a mask of the part of the style image to learn from, in its shape; None learns from
+            all of it.
+
+    Raises:
+        ValueError: a weight below 0, or one that is not a number.
+
+    Example:
+        >>> import torch
+        >>> Style(torch.rand(3, 32, 32), weight=0.7).weight
+        0.7
+    """
+
+    picture: ImageSource | Sequence[ImageSource]
+    weight: float = 1.0
+    region: ImageSource | None = None
+    mask: ImageSource | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.weight, (int, float)) and 0 <= self.weight < math.inf):
+            raise ValueError(
+                f"`weight` of a style must be a number of at least 0, got {self.weight!r}; 1 is "
+                "usual"
+            )
+
+
+class StyleSource(NamedTuple):
+    """A style whose files are open and checked."""
+
+    images: list[Image]
     weight: float
     region: Image | None
     mask: Image | None
 
 
+class StyleTargets(NamedTuple):
+    """The statistics of the styles of one region at one scale, averaged by weight."""
+
+    layers: dict[str, Moments]
+    colors: Moments | None  # of the pixels; None if nothing is recolored at this scale
+
+
 def open_styles(
-    style: ImageSource | Style | Sequence[ImageSource | Style], content: Image
-) -> list[Opened]:
+    style: ImageSource | Style | Sequence[ImageSource | Style], content: Size | None
+) -> list[StyleSource]:
     """Open and check every style of a run; those of weight 0 are left out.
 
     Args:
         style: the argument of `stylize`.
-        content: the content image, whose shape regions must have.
+        content: (width, height) of the content image, whose shape regions must have; None if
+            there is none, as for a texture, which refuses regions.
 
     Raises:
         ValueError: no style, weights that add up to nothing, a mask of another shape, or a region
             that is black or has no room left.
-        ImageError: a file that cannot be read, or a folder without pictures.
+        ImageError: a file that cannot be read, or a folder without images.
     """
-    given = list(style) if isinstance(style, (list, tuple)) else [style]
-    if not given:
+    listed = list(style) if isinstance(style, (list, tuple)) else [style]
+    if not listed:
         raise ValueError("`style` must be at least one picture, got an empty list; give one")
-    wanted = [one if isinstance(one, Style) else Style(one) for one in given]
-    if not sum(one.weight for one in wanted):
-        weights = ", ".join(f"{one.weight:g}" for one in wanted)
+    styles = [each if isinstance(each, Style) else Style(each) for each in listed]
+    if not sum(each.weight for each in styles):
+        weights = ", ".join(f"{each.weight:g}" for each in styles)
         raise ValueError(
             f"`style` must have weights that add up to more than 0, got {weights}; raise one"
         )
-    found = [_opened(one, content.size) for one in wanted if one.weight]
-    shape = torch.tensor(content.size) / max(content.size) * _LOOKED_AT
-    width, height = (max(1, round(side)) for side in shape.tolist())
-    for number, mask in enumerate(_masks(found, (width, height), torch.device("cpu")), 1):
-        if mask is not None and mask.mean() < _ROOM:
-            raise ValueError(
-                f"`style` must leave room for every style, got none for number {number}, which has "
-                "no region while those of the others cover everything; give it one"
-            )
-    return found
+    if content is None and any(each.region is not None for each in styles):
+        raise ValueError(
+            "`region` of a style must be left out for a texture, which has no content image to "
+            "lie on, got one"
+        )
+    sources = [_open_style(each, content) for each in styles if each.weight]
+    if content is not None:
+        _check_room(sources, content)
+    return sources
 
 
-def sizes(styles: Sequence[Opened], rung: Size, scale: float | str, output: Size) -> list[Size]:
-    """The sizes at which style images are read at one scale of the pyramid."""
-    return [style_size(one.size, rung, scale, output) for s in styles for one in s.pictures]
+def output_size(image: Image, size: int | str, name: str) -> Size:
+    """Return the size an image is worked at; refuse it if the network would see nothing of it.
+
+    Args:
+        image: a content or style image.
+        size: longer side in pixels, or `original`.
+        name: what errors call the image.
+
+    Example:
+        >>> output_size(Image(torch.zeros(3, 768, 1024)), 512, "content")
+        (512, 384)
+    """
+    result = image.size if size == "original" else fit_longest_side(image.size, int(size))
+    width, height = image.size
+    if min(width, height, *result) < _MIN_SIDE:
+        resized = "" if result == image.size else f", {result[0]} × {result[1]} at size {size}"
+        raise ValueError(
+            f"`{name}` must have at least {_MIN_SIDE} pixels on each side, got "
+            f"{width} × {height}{resized}; crop it closer to a square or enlarge it"
+        )
+    if image.metadata.alpha is not None and not bool((image.metadata.alpha > 0).any()):
+        raise ValueError(
+            f"`{name}` must have something to see, got {width} × {height} pixels that are all "
+            "transparent; give an opaque picture"
+        )
+    return result
 
 
-def parts(styles: Sequence[Opened]) -> list[Image | float | None]:
-    """Everything that styles consist of, in order."""
-    return [part for s in styles for part in (*s.pictures, s.weight, s.region, s.mask)]
+def resize_image(image: Image, size: Size, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Return an image's opaque pixels (3, H, W) and its alpha (H, W), if any, at one size."""
+    alpha = image.metadata.alpha
+    mask = None if alpha is None else resize(alpha, size).to(device)
+    return resize(composite_rgb(image), size).to(device), mask
 
 
-def style_inputs(styles: Sequence[Opened]) -> tuple[StyleInput, ...]:
-    """The styles by the names and hashes of their files."""
+def equal_area_size(size: Size, output: Size) -> Size:
+    """Return the size of a style image with as many pixels as the output, never enlarged.
+
+    Example:
+        >>> equal_area_size((2000, 1000), (512, 512))
+        (724, 362)
+    """
+    factor = min(1.0, (output[0] * output[1] / (size[0] * size[1])) ** 0.5)
+    return max(_MIN_SIDE, round(size[0] * factor)), max(_MIN_SIDE, round(size[1] * factor))
+
+
+def style_size(size: Size, scale: Size, style_scale: float | str, output: Size) -> Size:
+    """Return the size a style image is read at for one scale of a run.
+
+    Args:
+        size: (width, height) of the style image.
+        scale: (width, height) of the scale.
+        style_scale: the recipe's: `fit`, or how large the strokes are beside those of a painting
+            of 512 pixels.
+        output: (width, height) of the finished image.
+
+    Example:
+        >>> style_size((2000, 1000), (512, 512), 2.0, (1024, 1024))  # half the painting's size
+        (724, 362)
+        >>> style_size((2000, 1000), (512, 512), "fit", (1024, 1024))
+        (724, 362)
+    """
+    if style_scale == "fit":
+        return equal_area_size(size, scale)
+    share = style_scale * _STROKES / max(output)
+    factor = share * (scale[0] * scale[1] / (size[0] * size[1])) ** 0.5
+    return max(_MIN_SIDE, round(size[0] * factor)), max(_MIN_SIDE, round(size[1] * factor))
+
+
+def style_sizes(
+    styles: Sequence[StyleSource], scale: Size, style_scale: float | str, output: Size
+) -> list[Size]:
+    """Return the sizes at which all style images are read at one scale."""
+    images = [image for style in styles for image in style.images]
+    return [style_size(image.size, scale, style_scale, output) for image in images]
+
+
+def checkpoint_inputs(styles: Sequence[StyleSource]) -> list[Image | float | None]:
+    """List everything that styles consist of, in order."""
+    return [part for s in styles for part in (*s.images, s.weight, s.region, s.mask)]
+
+
+def style_inputs(styles: Sequence[StyleSource]) -> tuple[StyleInput, ...]:
+    """Return the styles by the names and hashes of their files."""
     return tuple(
         StyleInput(
-            pictures=tuple(map(identify_input, style.pictures)),
+            pictures=tuple(map(identify_input, style.images)),
             weight=style.weight,
             region=style.region and identify_input(style.region),
             mask=style.mask and identify_input(style.mask),
@@ -97,194 +215,191 @@ def style_inputs(styles: Sequence[Opened]) -> tuple[StyleInput, ...]:
     )
 
 
-class Look(NamedTuple):
-    """A style at the size it is read at, in the tones it is learned in."""
-
-    pictures: list[Masked]
-    share: float  # of its region's statistics
-    region: int  # which region it belongs to
-
-
-def looks(
-    styles: Sequence[Opened], recipe: StyleRecipe, content: Tensor, output: Size
-) -> list[Look]:
-    """The styles as they are read for one scale of the pyramid.
+def measure_styles(
+    styles: Sequence[StyleSource],
+    spec: RunSpec,
+    network: VGG19Features,
+    scale: ScalePlan,
+    output: Size,
+    *,
+    content: Tensor | None = None,
+    colors: bool = False,
+) -> list[StyleTargets]:
+    """Compute the statistics of the styles of each region at one scale.
 
     Args:
         styles: the styles.
-        recipe: `style_scale`, `color` and `color_by`.
-        content: the content image at that scale, (3, H, W).
-        output: (width, height) of the finished picture.
+        spec: `style_layers`, `style_scale`, `color` and `color_by`.
+        network: reads at least the style layers.
+        scale: its size, and its tiles, which no style image's are larger than.
+        output: (width, height) of the finished image.
+        content: the content image at that scale, (3, H, W); needed if `color` is below 1.
+        colors: measure the pixels too, for recoloring the start.
     """
-    rung = (content.shape[2], content.shape[1])
-    groups = _groups(styles)
-    found = []
-    for number, style in enumerate(styles):
-        (group,) = (g for g, members in enumerate(groups) if number in members)
-        whole = sum(styles[other].weight for other in groups[group])
-        pictures = []
-        for one in style.pictures:
-            size = style_size(one.size, rung, recipe.style_scale, output)
-            pixels, mask = _masked(one, style.mask, size, content.device)
-            pictures.append((match_style_colors(pixels, mask, content, recipe), mask))
-        found.append(Look(pictures, style.weight / whole, group))
-    return found
+    layers = list(spec.style_layers)
+    measured = []
+    for members in _group_by_region(styles):
+        group = [styles[number] for number in members]
+        total = sum(style.weight for style in group)
+        shares, features, pixels_moments = [], [], []
+        for style in group:
+            for image in style.images:
+                size = style_size(image.size, scale.size, spec.style_scale, output)
+                pixels, mask = _resize_masked(image, style.mask, size, network.device)
+                if spec.color < 1:
+                    pixels = match_style_colors(pixels, mask, content, spec)
+                shares.append(style.weight / total / len(style.images))
+                tile = _tile_side(size, scale)
+                features.append(style_statistics(network, pixels, mask, layers, tile))
+                if colors:
+                    pixels_moments.append(moments(pixels, mask))
+        measured.append(
+            StyleTargets(
+                {
+                    layer: weighted_average([part[layer] for part in features], shares)
+                    for layer in layers
+                },
+                weighted_average(pixels_moments, shares) if colors else None,
+            )
+        )
+    return measured
 
 
-def regions(
-    styles: Sequence[Opened],
-    looks: Sequence[Look],
-    trunk: VGG19Features,
-    layers: Sequence[str],
+def build_regions(
+    styles: Sequence[StyleSource],
+    targets: Sequence[StyleTargets],
+    size: Size,
+    device: torch.device,
     base: Tensor | None,
-    rung: ScalePlan,
 ) -> list[Region]:
-    """Where which statistics are wanted, at one size.
+    """Lay out the styles at one scale: where which statistics are wanted.
 
     Args:
         styles: the styles.
-        looks: the same at the size they are read at.
-        trunk: the network.
-        layers: which layers to read.
-        base: (H, W), where the picture counts at all; None for everywhere.
-        rung: the present scale: its size, and its tiles, which no style image's are larger than.
+        targets: as `measure_styles` gave them.
+        size: (width, height) of the scale.
+        device: where the masks go.
+        base: (H, W), where the image counts at all; None for everywhere.
     """
-    groups = _groups(styles)
+    groups = _group_by_region(styles)
     weights = [sum(styles[number].weight for number in members) for members in groups]
-    masks = _masks([styles[members[0]] for members in groups], rung.size, trunk.device)
-    whole = math.prod(rung.size) if base is None else base.sum().item()
-    found = []
+    masks = _region_masks([styles[members[0]] for members in groups], size, device)
+    area = math.prod(size) if base is None else base.sum().item()
+    regions = []
     for group, mask in enumerate(masks):
-        share = weights[group] / max(weights)
+        weight = weights[group] / max(weights)
         if mask is not None:
             mask = mask if base is None else mask * base
-            share *= mask.sum().item() / max(whole, 1e-12)
-        own = [look for look in looks if look.region == group]
-        targets = _pooled(own, trunk, layers, rung)
-        found.append(Region(base if mask is None else mask, share, targets))
-    return found
+            weight *= mask.sum().item() / max(area, 1e-12)
+        regions.append(Region(base if mask is None else mask, weight, targets[group].layers))
+    return regions
 
 
-def recolored_content(content: Tensor, looks: Sequence[Look], regions: Sequence[Region]) -> Tensor:
-    """The content image in the styles' colors, in each region those of its own.
-
-    Args:
-        content: (3, H, W) in [0, 1].
-        looks: the styles.
-        regions: where they go, as `regions` gave them.
-
-    Returns:
-        (3, H, W) in [0, 1].
-    """
-    found = []
-    for number in range(len(regions)):
-        own = [look for look in looks if look.region == number]
-        pictures = [picture for look in own for picture in look.pictures]
-        shares = [look.share / len(look.pictures) for look in own for _ in look.pictures]
-        found.append(recolor(content, pictures, shares))
-    if len(found) == 1:
-        return found[0]
+def recolor_by_region(
+    content: Tensor, targets: Sequence[StyleTargets], regions: Sequence[Region]
+) -> Tensor:
+    """Give the content image, (3, H, W), the styles' colors, in each region those of its own."""
+    recolored = [recolor(content, target.colors) for target in targets]
+    if len(recolored) == 1:
+        return recolored[0]
     mixed = content.clone()
-    for picture, region in zip(found, regions, strict=True):
-        mixed += (1 if region.mask is None else region.mask) * (picture - content)
+    for pixels, region in zip(recolored, regions, strict=True):
+        mixed += (1 if region.mask is None else region.mask) * (pixels - content)
     return mixed.clamp_(0, 1)
 
 
-def _pooled(
-    own: Sequence[Look], trunk: VGG19Features, layers: Sequence[str], rung: ScalePlan
-) -> dict[str, Moments]:
-    """The statistics of some styles together, each with its share, by layer."""
-    parts = [
-        (
-            look.share / len(look.pictures),
-            style_statistics(trunk, *picture, layers, _tile(picture[0], rung)),
-        )
-        for look in own
-        for picture in look.pictures
-    ]
-    shares = [share for share, _ in parts]
-    return {layer: weighted_average([part[layer] for _, part in parts], shares) for layer in layers}
-
-
-def _tile(pixels: Tensor, rung: ScalePlan) -> int | None:
-    """The side of a style image's tiles: no more memory than the painting's."""
-    if rung.tile is None and pixels[0].numel() > math.prod(rung.size):
-        return max(_LEAST_TILE, min(rung.size) // 16 * 16)
-    return rung.tile
-
-
-def _opened(style: Style, content: Size) -> Opened:
-    """One style, its files read and its masks checked."""
-    picture = style.picture
-    folder = isinstance(picture, (str, Path)) and Path(picture).is_dir()
-    listed = picture if isinstance(picture, (list, tuple)) else [picture]
-    paths = image_files(picture, "style") if folder else listed
-    pictures = [open_image(path, name="style") for path in paths]
-    for one in pictures:
-        output_size(one, "original", "style")
+def _open_style(style: Style, content: Size | None) -> StyleSource:
+    """Read one style's files and check its masks."""
+    source = style.picture
+    folder = isinstance(source, (str, Path)) and Path(source).is_dir()
+    listed = source if isinstance(source, (list, tuple)) else [source]
+    paths = image_files(source, "style") if folder else listed
+    images = [open_image(path, name="style") for path in paths]
+    for image in images:
+        output_size(image, "original", "style")
     region = mask = None
     if style.region is not None:
         region = open_mask(style.region, "region")
         check_mask_shape(region, content, "region", "the content image")
     if style.mask is not None:
-        if len(pictures) > 1:
+        if len(images) > 1:
             raise ValueError(
-                f"`mask` of a style must go with one picture, got {len(pictures)}; "
+                f"`mask` of a style must go with one picture, got {len(images)}; "
                 "give its pictures as styles of their own"
             )
         mask = open_mask(style.mask, "mask")
-        check_mask_shape(mask, pictures[0].size, "mask", "the style image")
-    return Opened(pictures, float(style.weight), region, mask)
+        check_mask_shape(mask, images[0].size, "mask", "the style image")
+    return StyleSource(images, float(style.weight), region, mask)
 
 
-def _groups(styles: Sequence[Opened]) -> list[list[int]]:
-    """The numbers of the styles that share a region."""
-    if all(_everywhere(style.region) for style in styles):
+def _check_room(styles: Sequence[StyleSource], content: Size) -> None:
+    """Refuse a style that has no room beside the regions of the others."""
+    shape = torch.tensor(content) / max(content) * _CHECK_SIDE
+    width, height = (max(1, round(side)) for side in shape.tolist())
+    masks = _region_masks(styles, (width, height), torch.device("cpu"))
+    for number, mask in enumerate(masks, 1):
+        if mask is not None and mask.mean() < _MIN_AREA:
+            raise ValueError(
+                f"`style` must leave room for every style, got none for number {number}, which has "
+                "no region while those of the others cover everything; give it one"
+            )
+
+
+def _group_by_region(styles: Sequence[StyleSource]) -> list[list[int]]:
+    """Group the numbers of the styles that share a region."""
+    if all(_is_everywhere(style.region) for style in styles):
         return [list(range(len(styles)))]
-    found: list[list[int]] = []
+    groups: list[list[int]] = []
     for number, style in enumerate(styles):
-        for members in found:
-            if _alike(styles[members[0]].region, style.region):
+        for members in groups:
+            if _same_region(styles[members[0]].region, style.region):
                 members.append(number)
                 break
         else:
-            found.append([number])
-    return found
+            groups.append([number])
+    return groups
 
 
-def _masks(styles: Sequence[Opened], size: Size, device: torch.device) -> list[Tensor | None]:
-    """Where each of some styles goes, (H, W) in [0, 1]; None for everywhere.
+def _region_masks(
+    styles: Sequence[StyleSource], size: Size, device: torch.device
+) -> list[Tensor | None]:
+    """Return where each style goes, (H, W) in [0, 1]; None for everywhere.
 
-    A style without a region goes where the others leave room. Where regions lie over each other
-    and add up to more than white, all give way alike.
+    A style without a region goes where the others leave room. Where regions overlap and add up to
+    more than white, all give way alike.
     """
-    if all(_everywhere(style.region) for style in styles):
+    if all(_is_everywhere(style.region) for style in styles):
         return [None] * len(styles)
-    own = [None if s.region is None else resize_mask(s.region, size, device) for s in styles]
-    covered = sum(mask for mask in own if mask is not None)
-    if torch.is_tensor(covered):
-        rest = (1 - covered).clamp(min=0)
-        crowd = covered.clamp(min=1)
-        return [rest if mask is None else mask / crowd for mask in own]
-    raise AssertionError("a style with a region is among them")
+    masks = [None if s.region is None else resize_mask(s.region, size, device) for s in styles]
+    covered = sum(mask for mask in masks if mask is not None)
+    rest = (1 - covered).clamp(min=0)
+    overlap = covered.clamp(min=1)
+    return [rest if mask is None else mask / overlap for mask in masks]
 
 
-def _everywhere(region: Image | None) -> bool:
-    """Whether a region is white all over."""
+def _is_everywhere(region: Image | None) -> bool:
     return region is None or is_white(region)
 
 
-def _alike(a: Image | None, b: Image | None) -> bool:
-    """Whether two regions are the same."""
+def _same_region(a: Image | None, b: Image | None) -> bool:
     if a is None or b is None:
         return a is b
     return a.size == b.size and torch.equal(a.pixels, b.pixels)
 
 
-def _masked(picture: Image, mask: Image | None, size: Size, device: torch.device) -> Masked:
-    """A style image's pixels at a size, and where they count."""
-    pixels, alpha = resize_to(picture, size, device)
+def _resize_masked(
+    image: Image, mask: Image | None, size: Size, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Return a style image's pixels at a size, and where they count."""
+    pixels, alpha = resize_image(image, size, device)
     if mask is None:
         return pixels, alpha
-    where = resize_mask(mask, size, device)
-    return pixels, where if alpha is None else where * alpha
+    resized = resize_mask(mask, size, device)
+    return pixels, resized if alpha is None else resized * alpha
+
+
+def _tile_side(size: Size, scale: ScalePlan) -> int | None:
+    """Return the side of a style image's tiles: no more memory than the painting's."""
+    if scale.tile is None and math.prod(size) > math.prod(scale.size):
+        return max(_MIN_TILE, min(scale.size) // 16 * 16)
+    return scale.tile

@@ -1,4 +1,4 @@
-"""Painting a content image in the style of others: `stylize`."""
+"""Style transfer: paint a content image in the style of others, `stylize`."""
 
 from __future__ import annotations
 
@@ -9,46 +9,36 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.device import select_device, select_precision
-from impasto.images.image import Image, ImageMetadata
+from impasto.images.image import Image
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
 from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, open_image
-from impasto.memory import release_caches
 from impasto.presets import style_recipe
 from impasto.provenance import Inputs
 from impasto.recipes import StyleRecipe
 from impasto.result import OnStep, Result, Stop
-from impasto.style.checkpoint import Checkpoint, Checkpoints, checkpoint_of, resumed_settings
+from impasto.style.checkpoint import Checkpoints
 from impasto.style.color import match_content_colors
-from impasto.style.composite import Evaluate, composite, composites, paste_protected
-from impasto.style.descent import State
-from impasto.style.engine import Run
-from impasto.style.masks import structure_map
-from impasto.style.objective import Objective, network
-from impasto.style.plan import Plan, make_plan
-from impasto.style.sizing import (
-    output_size,
-    released_bytes,
-    resize_to,
-    resolve_auto,
-    starting_image,
-)
-from impasto.style.source import Style
+from impasto.style.composite import composite, content_weights, needs_composite, paste_protected
+from impasto.style.engine import Problem, Run, Setup, random_image, set_up
+from impasto.style.objective import build_objective
+from impasto.style.plan import Plan, Size
+from impasto.style.spec import style_spec
 from impasto.style.styles import (
-    Opened,
-    looks,
+    Style,
+    StyleSource,
+    StyleTargets,
+    build_regions,
+    checkpoint_inputs,
+    measure_styles,
     open_styles,
-    parts,
-    recolored_content,
-    regions,
-    sizes,
+    output_size,
+    recolor_by_region,
+    resize_image,
     style_inputs,
+    style_sizes,
 )
-from impasto.style.weighted_losses import style_losses
 from impasto.validation import reject_recipe_and_options, with_recipe_signature
-from impasto.vgg.network import VGG19Features
-from impasto.vgg.weights import load_weights
 
 
 @with_recipe_signature(StyleRecipe)
@@ -67,38 +57,38 @@ def stylize(
 ) -> Result:
     """Paint a content image in the style of one or more style images.
 
-    A picture is optimized, coarse to fine, until VGG-19 sees the content image's content and the
+    An image is optimized, coarse to fine, until VGG-19 sees the content image's content and the
     style images' feature statistics in it. Transparent parts of either are left out of the
     statistics, and the content's transparency is kept.
 
     Args:
-        content: the picture to paint: a path, bytes, PIL image, NumPy array (H, W[, C]) or tensor
+        content: the image to paint: a path, bytes, PIL image, NumPy array (H, W[, C]) or tensor
             (C, H, W), at least 16 pixels a side; floats in [0, 1].
-        style: the picture or the folder of pictures to learn from, or a list of them whose
-            statistics are pooled; a `Style` says besides how much it counts, where it goes, and
-            which part of it is meant.
+        style: the image or the folder of images to learn from, or a list of them whose
+            statistics are averaged; a `Style` adds how much it counts, where it goes, and which
+            part of it to learn from.
         recipe: every option at once; or give the ones to change as `options`.
-        init_image: the start, resized to fit, where `init` is `picture`.
+        init_image: the start, resized to fit, if `init` is `picture`.
         protect: a mask, white where the content image stays as it is; any size in its shape.
-        keep: a mask, white where the content loss counts in full and black where it does not: what
-            stays recognizable; any size in the content image's shape.
+        keep: a mask, white where the content loss counts in full and black where it does not, for
+            what should stay recognizable; any size in the content image's shape.
         on_step: called after each evaluation with a `Step`; raising `StopIteration` in it ends the
-            run and keeps the best picture so far.
-        checkpoint: a folder that keeps what the run has reached, made if it is missing. After a
-            crash, a kill or a stop, the same call goes on from there, and ends in the same bytes
-            on the same machine; a run that ends by itself takes its file away.
-        stop: asked between the layers of each evaluation, from any thread's wish; saying True ends
-            the run within a part of a step, as `StopIteration` in `on_step` does after it.
+            run and keeps the best image so far.
+        checkpoint: a folder where the run saves its state, made if it is missing. After a crash, a
+            kill or a stop, the same call resumes, and ends in the same bytes on the same machine;
+            a run that ends by itself removes its file.
+        stop: called between the layers of each evaluation; returning True ends the run within a
+            part of a step, as `StopIteration` in `on_step` does after it.
         options: any field of `StyleRecipe`, such as `preset`, `strength`, `size`, `steps`.
 
     Returns:
-        The picture, (3, H, W) float32 in [0, 1] on the CPU, with its losses and recipe.
+        The painting, (3, H, W) float32 in [0, 1] on the CPU, with its losses and recipe.
 
     Raises:
-        ValueError: an option or a picture out of range.
+        ValueError: an option or an image out of range.
         ImageError: a file that cannot be read, or a checkpoint folder that cannot be written.
         WeightsError: weights that are missing or altered.
-        MemoryShortageError: not even the smallest tiles fit into the memory there is.
+        MemoryShortageError: not even the smallest tiles fit into memory.
 
     Example:
         >>> import torch
@@ -110,26 +100,14 @@ def stylize(
         Gatys, Ecker, Bethge 2016, Image style transfer using convolutional neural networks;
         arXiv:1508.06576. Departures are listed in docs/method.md.
     """
-    recipe = _chosen(recipe, options, init_image)
-    ready = _ready(content, style, recipe, _Beside(init_image, protect, keep), checkpoint)
-    # From here on nothing here holds on to a picture that is no longer wanted.
-    del content, style, init_image, protect, keep
-    recipe, planned = ready.recipe, ready.plan
-    run = Run(recipe, planned.ladder, planned.counts, on_step, ready.checkpoint, stop)
-    run.go_on(ready.reached)
-    last = composite(recipe, ready.picture, ready.beside.protect, planned.ladder[-1])
-    for scale in run.left():
-        rung = planned.rungs[scale]
-        watched = composite(recipe, ready.picture, ready.beside.protect, rung.size)
-        begin, objective = _prepared(ready, run, scale)
-        if rung is planned.rungs[-1]:
-            ready = ready._replace(picture=None, styles=[])
-        release_caches(ready.trunk.device)
-        run.descend(objective, begin, scale, rung.evaluations, watched)
-        del objective, begin
-        if run.stopped:
-            break
-    return run.result(ready.metadata, ready.trunk.device, last, ready.inputs)
+    recipe = _choose_recipe(recipe, options, init_image is not None)
+    image = open_image(content, name="content")
+    extras = _open_extras(image, init_image, protect, keep)
+    prepared = _prepare(style, image, recipe, extras, checkpoint)
+    painting = _Painting(prepared, image, extras)
+    # From here on only `painting` refers to the images, which it releases in time.
+    del content, style, image, init_image, protect, keep, extras
+    return painting.run(on_step, stop)
 
 
 def plan_style(
@@ -142,95 +120,173 @@ def plan_style(
     keep: ImageSource | None = None,
     **options: Any,
 ) -> Plan:
-    """What `stylize` would do with the same arguments: sizes, tiles, memory, seconds.
+    """Plan what `stylize` would do with the same arguments: sizes, tiles, memory, seconds.
 
     Refuses whatever `stylize` refuses before its first evaluation.
 
     Example:
         >>> import torch
-        >>> found = plan_style(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
-        >>> found.ladder, found.rungs[0].evaluations
-        ([(48, 32)], 2)
+        >>> plan = plan_style(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
+        >>> plan.sizes, plan.evaluations
+        ([(48, 32)], [2])
     """
-    recipe = _chosen(recipe, options, init_image)
-    return _ready(content, style, recipe, _Beside(init_image, protect, keep), timed=True).plan
+    recipe = _choose_recipe(recipe, options, init_image is not None)
+    image = open_image(content, name="content")
+    extras = _open_extras(image, init_image, protect, keep)
+    return _prepare(style, image, recipe, extras, timed=True).setup.plan
 
 
-class _Beside(NamedTuple):
-    """What else a run may be given: sources first, then pictures and masks."""
+class PreparedStyles:
+    """Styles made ready for content images of one size.
 
-    first: ImageSource | None
-    protect: ImageSource | None
-    keep: ImageSource | None
+    Network, plan and style statistics are computed once, however many content images follow. If
+    `color` is below 1 the statistics depend on each content image and are computed for each.
+
+    Attributes:
+        setup: recipe, network and plan.
+        sources: the styles.
+        content: (width, height) of the content images.
+        inputs: the styles by the names and hashes of their files.
+        reuse: keep the style images and their statistics for further content images.
+    """
+
+    def __init__(
+        self, setup: Setup, sources: list[StyleSource], content: Size, *, reuse: bool
+    ) -> None:
+        self.setup = setup
+        self.sources = sources
+        self.content = content
+        self.inputs = style_inputs(sources)
+        self.reuse = reuse
+        self._targets: dict[int, list[StyleTargets]] = {}
+
+    def targets(self, scale: int, content: Tensor) -> list[StyleTargets]:
+        """Return the statistics of each region's styles at a scale, measured if they are not yet.
+
+        Args:
+            scale: which one, from 0.
+            content: the content image at that scale, (3, H, W).
+        """
+        if scale in self._targets:
+            return self._targets[scale]
+        spec, plan = self.setup.spec, self.setup.plan
+        targets = measure_styles(
+            self.sources,
+            spec,
+            self.setup.network,
+            plan.scales[scale],
+            plan.sizes[-1],
+            content=content,
+            colors=scale == 0 and spec.start == "recolored",
+        )
+        if not self.reuse and scale == len(plan.scales) - 1:
+            self.sources = [source._replace(images=[]) for source in self.sources]
+        elif self.reuse and spec.color == 1:
+            self._targets[scale] = targets
+        return targets
+
+    def stylize(
+        self,
+        content: ImageSource,
+        *,
+        init_image: ImageSource | None = None,
+        protect: ImageSource | None = None,
+        keep: ImageSource | None = None,
+        on_step: OnStep | None = None,
+        stop: Stop | None = None,
+    ) -> Result:
+        """Paint a content image, as the function `stylize` does with the same arguments.
+
+        Raises:
+            ValueError: a content image of another size, or as `stylize`.
+        """
+        _check_start(self.setup.recipe, init_image is not None)
+        image = open_image(content, name="content")
+        if image.size != self.content:
+            raise ValueError(
+                f"`content` must be {self.content[0]} × {self.content[1]} pixels, the size that "
+                f"the styles were prepared for, got {image.size[0]} × {image.size[1]}; prepare "
+                "them again"
+            )
+        extras = _open_extras(image, init_image, protect, keep)
+        return _Painting(self, image, extras).run(on_step, stop)
 
 
-class _Ready(NamedTuple):
-    """Everything a run needs, checked."""
-
-    recipe: StyleRecipe
-    trunk: VGG19Features
-    picture: Image | None
-    metadata: ImageMetadata
-    styles: list[Opened]
-    beside: _Beside
-    inputs: Inputs
-    plan: Plan
-    checkpoint: Checkpoint | None
-    reached: State
-
-
-def _ready(
+def prepare_styles(
     content: ImageSource,
     style: ImageSource | Style | Sequence[ImageSource | Style],
-    recipe: StyleRecipe,
-    beside: _Beside,
-    checkpoint: str | Path | Checkpoints | None = None,
     *,
-    timed: bool = False,
-) -> _Ready:
-    """Check recipe, pictures, network and memory, and plan the run."""
-    style_losses(recipe)  # a statistic its normalization does not define is refused here
-    device = select_device(recipe.device)
-    picture = open_image(content, name="content")
-    size = output_size(picture, recipe.size, "content")
-    styles = open_styles(style, picture)
-    beside = _opened(beside, picture)
-    weights = load_weights(recipe.weights).sha256
-    kept = checkpoint_of(checkpoint, recipe, weights, [picture, *parts(styles), *beside])
-    reached = kept.load() if kept else {}
-    recipe = resumed_settings(recipe, reached)
-    dtype = select_precision(device, recipe.precision)
-    trunk = network(recipe, device, dtype)
-    planned = make_plan(
-        recipe,
-        trunk,
-        size,
-        lambda rung: sizes(styles, rung, recipe.style_scale, size),
-        planes=_planes(recipe, styles, beside),
-        released=released_bytes(device, picture, *(one for s in styles for one in s.pictures)),
-        timed=timed,
-    )
-    recipe = resolve_auto(recipe, dtype, planned.history, planned.tiles)
-    metadata = picture.metadata
-    inputs = Inputs(
-        content=identify_input(picture),
-        styles=style_inputs(styles),
-        init=beside.first and identify_input(beside.first),
-        protect=beside.protect and identify_input(beside.protect),
-        keep=beside.keep and identify_input(beside.keep),
-    )
-    return _Ready(recipe, trunk, picture, metadata, styles, beside, inputs, planned, kept, reached)
+    recipe: StyleRecipe | None = None,
+    **options: Any,
+) -> PreparedStyles:
+    """Prepare styles for many content images of one size, such as the frames of a film.
+
+    Args:
+        content: one of the content images, or another of their size.
+        style: as for `stylize`.
+        recipe: every option at once; or give the ones to change as `options`.
+        options: any field of `StyleRecipe`.
+
+    Example:
+        >>> import torch
+        >>> first, second, style = torch.rand(3, 3, 32, 32)
+        >>> prepared = prepare_styles(first, style, size=32, steps=1)
+        >>> [prepared.stylize(content).size for content in (first, second)]
+        [(32, 32), (32, 32)]
+    """
+    reject_recipe_and_options(recipe, options)
+    recipe = recipe or style_recipe(**options)
+    image = open_image(content, name="content")
+    return _prepare(style, image, recipe, _Extras(None, None, None), reuse=True)
 
 
-def _opened(beside: _Beside, picture: Image) -> _Beside:
-    """The init picture opened, the masks read and held against the content image."""
-    first = None if beside.first is None else open_image(beside.first, name="init")
-    masks = {}
-    for name in ("protect", "keep"):
-        source = getattr(beside, name)
+class _Extras(NamedTuple):
+    """The optional images of a run."""
+
+    start: Image | None
+    protect: Image | None
+    keep: Image | None
+
+
+def _choose_recipe(
+    recipe: StyleRecipe | None, options: dict[str, Any], starts_from_image: bool
+) -> StyleRecipe:
+    """Return the recipe to follow, from a whole one or from options."""
+    reject_recipe_and_options(recipe, options)
+    if recipe is None:
+        if starts_from_image:
+            options.setdefault("init", "picture")
+        recipe = style_recipe(**options)
+    _check_start(recipe, starts_from_image)
+    if recipe.denoise != "no":
+        raise ValueError(
+            f"`denoise` must be no for the style transfer alone, got {recipe.denoise!r}; call "
+            "`impasto.stylize`, which takes the same and cleans too"
+        )
+    return recipe
+
+
+def _check_start(recipe: StyleRecipe, starts_from_image: bool) -> None:
+    if (recipe.init == "picture") != starts_from_image:
+        raise ValueError(
+            f"`init` must be `picture` where an init picture is given and only there, got "
+            f"{recipe.init!r}; give both or neither"
+        )
+
+
+def _open_extras(
+    content: Image,
+    init_image: ImageSource | None,
+    protect: ImageSource | None,
+    keep: ImageSource | None,
+) -> _Extras:
+    """Open the optional images, and check that the masks fit the content image."""
+    start = None if init_image is None else open_image(init_image, name="init")
+    masks: dict[str, Image | None] = {}
+    for name, source in (("protect", protect), ("keep", keep)):
         masks[name] = None if source is None else open_mask(source, name)
         if source is not None:
-            check_mask_shape(masks[name], picture.size, name, "the content image")
+            check_mask_shape(masks[name], content.size, name, "the content image")
     if masks["protect"] is not None and is_white(masks["protect"]):
         raise ValueError(
             "`protect` must leave something to paint, got a mask that is white all over; paint "
@@ -238,67 +294,110 @@ def _opened(beside: _Beside, picture: Image) -> _Beside:
         )
     if masks["keep"] is not None and is_white(masks["keep"]):
         masks["keep"] = None
-    return _Beside(first, **masks)
+    return _Extras(start, **masks)
 
 
-def _planes(recipe: StyleRecipe, styles: Sequence[Opened], beside: _Beside) -> int:
-    """Numbers a pixel that masks and colors take while the network runs."""
-    regional = sum(one.region is not None for one in styles)
-    colors = 6 if composites(recipe, beside.protect) else 0
-    return 2 * regional + colors + 2 * (recipe.structure > 0 or beside.keep is not None)
-
-
-def _prepared(ready: _Ready, run: Run, scale: int) -> tuple[Tensor, Evaluate]:
-    """Where one scale begins, (3, H, W), and what is minimized there."""
-    recipe, trunk, rung = ready.recipe, ready.trunk, ready.plan.rungs[scale]
-    original, mask = resize_to(ready.picture, rung.size, trunk.device)
-    here = match_content_colors(original, recipe)
-    protect = ready.beside.protect
-    kept = None if protect is None else resize_mask(protect, rung.size, trunk.device)
-    painted = mask if kept is None else 1 - kept if mask is None else mask * (1 - kept)
-    seen = looks(ready.styles, recipe, original, ready.plan.ladder[-1])
-    layers = list(recipe.style_layers)
-    wanted = regions(ready.styles, seen, trunk, layers, painted, rung)
-    if scale:
-        begin = run.resized(scale).to(trunk.device)
-    else:
-        begin = starting_image(
-            recipe, here, ready.beside.first, lambda: recolored_content(here, seen, wanted)
-        ).to(trunk.device)
-    keep = structure_map(original, recipe.structure, ready.beside.keep)
-    objective = Objective(
+def _prepare(
+    style: ImageSource | Style | Sequence[ImageSource | Style],
+    content: Image,
+    recipe: StyleRecipe,
+    extras: _Extras,
+    checkpoint: str | Path | Checkpoints | None = None,
+    *,
+    reuse: bool = False,
+    timed: bool = False,
+) -> PreparedStyles:
+    """Open the styles, load the network and plan the run."""
+    size = output_size(content, recipe.size, "content")
+    sources = open_styles(style, content.size)
+    images = [] if reuse else [content, *(image for s in sources for image in s.images)]
+    setup = set_up(
         recipe,
-        trunk,
-        here,
-        mask,
-        wanted,
-        rung.tile,
-        keep=keep,
-        warmup=rung.warmup,
-        heed=run.heed,
+        style_spec,
+        size,
+        lambda scale: style_sizes(sources, scale, recipe.style_scale, size),
+        checkpoint=checkpoint,
+        inputs=[content, *checkpoint_inputs(sources), *extras],
+        images=images,
+        planes=_mask_planes(recipe, sources, extras),
+        timed=timed,
     )
-    if kept is None:
-        return begin, objective
-    return torch.lerp(begin, here, kept), paste_protected(objective, here, kept)
+    return PreparedStyles(setup, sources, content.size, reuse=reuse)
 
 
-def _chosen(
-    recipe: StyleRecipe | None, options: dict[str, Any], init_image: ImageSource | None
-) -> StyleRecipe:
-    """The recipe to follow, from a whole one or from options, and its start."""
-    reject_recipe_and_options(recipe, options)
-    if recipe is None:
-        if init_image is not None:
-            options.setdefault("init", "picture")
-        recipe = style_recipe(**options)
-    if (recipe.init == "picture") != (init_image is not None):
-        raise ValueError(
-            f"`init` must be `picture` where an init picture is given and only there, got "
-            f"{recipe.init!r}; give both or neither"
+def _mask_planes(recipe: StyleRecipe, styles: Sequence[StyleSource], extras: _Extras) -> int:
+    """Return the numbers a pixel that masks and colors take while the network runs."""
+    regions = sum(style.region is not None for style in styles)
+    colors = 6 if needs_composite(style_spec(recipe), extras.protect) else 0
+    return 2 * regions + colors + 2 * (recipe.structure > 0 or extras.keep is not None)
+
+
+class _Painting:
+    """The run of one content image with prepared styles."""
+
+    def __init__(self, prepared: PreparedStyles, content: Image, extras: _Extras) -> None:
+        self.prepared = prepared
+        self.content: Image | None = content
+        self.extras = extras
+
+    def run(self, on_step: OnStep | None, stop: Stop | None) -> Result:
+        """Paint, from the start or from a checkpoint."""
+        setup, extras, content = self.prepared.setup, self.extras, self.content
+        inputs = Inputs(
+            content=identify_input(content),
+            styles=self.prepared.inputs,
+            init=extras.start and identify_input(extras.start),
+            protect=extras.protect and identify_input(extras.protect),
+            keep=extras.keep and identify_input(extras.keep),
         )
-    if recipe.denoise != "no":
-        raise ValueError(
-            f"`denoise` must be no for `stylize`, which only paints, got {recipe.denoise!r}; call "
-            "`impasto.paint`, which takes the same and cleans too"
+        finish = composite(setup.spec, content, extras.protect, setup.plan.sizes[-1])
+        metadata = content.metadata
+        del content  # so that `problem` can release it
+        run = Run.of(setup, on_step, stop)
+        device = setup.network.device
+        run.optimize(self.problem, device)
+        return run.result(setup.recipe, metadata, device, finish, inputs)
+
+    def problem(self, run: Run, scale: int) -> Problem:
+        """Build objective and start of one scale."""
+        spec, network, plan = run.spec, self.prepared.setup.network, self.prepared.setup.plan
+        stage, device, protect = plan.scales[scale], network.device, None
+        preview = composite(spec, self.content, self.extras.protect, stage.size)
+        original, mask = resize_image(self.content, stage.size, device)
+        content = match_content_colors(original, spec)
+        painted = mask  # where styles may go
+        if self.extras.protect is not None:
+            protect = resize_mask(self.extras.protect, stage.size, device)
+            painted = 1 - protect if mask is None else mask * (1 - protect)
+        targets = self.prepared.targets(scale, original)
+        sources = self.prepared.sources
+        regions = build_regions(sources, targets, stage.size, device, painted)
+        if scale:
+            start = run.resize_best(scale)
+        elif spec.start == "noise":
+            start = random_image(content.shape, spec.seed)
+        elif spec.start == "picture":
+            start, _ = resize_image(self.extras.start, stage.size, device)
+        elif spec.start == "recolored":
+            start = recolor_by_region(content, targets, regions)
+        else:
+            start = content
+        start = start.to(device)
+        objective = build_objective(
+            spec,
+            network,
+            stage.size,
+            stage.tile,
+            regions=regions,
+            content=content,
+            mask=mask,
+            keep=content_weights(original, spec.structure, self.extras.keep),
+            warmup=stage.warmup,
+            check_stop=run.check_stop,
         )
-    return recipe
+        if scale == len(plan.scales) - 1:
+            self.content = None
+        if protect is None:
+            return Problem(objective, start, preview)
+        start = torch.lerp(start, content, protect)
+        return Problem(paste_protected(objective, content, protect), start, preview)

@@ -1,44 +1,41 @@
-"""Making a texture of any size out of a style alone: `texture`."""
+"""Synthesize a texture of any size out of styles alone: `texture`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.device import select_device, select_precision
-from impasto.images.image import Image, ImageMetadata
+from impasto.images.image import ImageMetadata
 from impasto.images.read import ImageSource
 from impasto.images.resize import resize
-from impasto.memory import release_caches
 from impasto.provenance import Inputs
-from impasto.recipes import StyleRecipe, TextureRecipe
+from impasto.recipes import TextureRecipe
 from impasto.result import OnStep, Result, Stop
-from impasto.style.composite import Evaluate
-from impasto.style.engine import Run
-from impasto.style.objective import Evaluation, Objective, network
-from impasto.style.plan import Plan, make_plan
-from impasto.style.sizing import Size, random_image, resolve_auto
-from impasto.style.source import Style
+from impasto.style.composite import EvaluatePixels
+from impasto.style.engine import Problem, Run, Setup, random_image, set_up
+from impasto.style.objective import Evaluation, build_objective
+from impasto.style.plan import Plan, Size
+from impasto.style.spec import texture_spec
 from impasto.style.styles import (
-    Opened,
-    looks,
+    Style,
+    StyleSource,
+    build_regions,
+    measure_styles,
     open_styles,
-    recolored_content,
-    regions,
-    sizes,
+    recolor_by_region,
     style_inputs,
+    style_sizes,
 )
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
-from impasto.vgg.network import VGG19Features
 
 _HALO = 96  # pixels of the opposite side that the network sees beyond a border that is to fit
-_CONTRAST = 0.3  # of the noise a texture starts from, beside the style's own
-_GRAIN = 16  # pixels a side that become one position of the deepest layer
+_CONTRAST = 0.3  # of the noise a texture starts from, relative to the style's own
+_GRID = 16  # pixels a side that become one position of the deepest layer
 
 
 @with_recipe_signature(TextureRecipe)
@@ -52,9 +49,9 @@ def texture(
 ) -> Result:
     """Make a texture out of a style alone: its strokes and colors.
 
-    From faint noise in the style's colors, coarse to fine, a picture of any size is optimized
-    until its feature statistics are the style's. Where it is to be tileable, the network sees the
-    opposite side beyond every border, so that nothing tells where the texture begins again.
+    From faint noise in the style's colors, coarse to fine, an image of any size is optimized
+    until its feature statistics are the style's. If it is to be tileable, the network sees the
+    opposite side beyond every border, so that no seam shows where the texture repeats.
 
     Args:
         style: as for `stylize`; regions need a content image and are refused.
@@ -67,9 +64,9 @@ def texture(
         The texture, (3, height, width) float32 in [0, 1] on the CPU, with its losses and recipe.
 
     Raises:
-        ValueError: an option or a picture out of range.
+        ValueError: an option or an image out of range.
         ImageError: a file that cannot be read.
-        MemoryShortageError: not even the smallest tiles fit into the memory there is.
+        MemoryShortageError: not even the smallest tiles fit into memory.
 
     Example:
         >>> texture(torch.rand(3, 64, 64), width=96, height=64, steps=2, tileable=True).size
@@ -79,40 +76,11 @@ def texture(
         Gatys, Ecker, Bethge 2015, Texture synthesis using convolutional neural networks,
         arXiv:1505.07376. Departures are listed in docs/method.md.
     """
-    ready = _ready(style, _chosen(recipe, options))
-    recipe = ready.recipe
-    run = Run(ready.inner, ready.plan.ladder, ready.plan.counts, on_step, stop=stop)
-    size = ready.plan.ladder[-1]
-    for scale in run.left():
-        rung = ready.plan.rungs[scale]
-        blank = torch.zeros(3, rung.size[1], rung.size[0], device=ready.trunk.device)
-        halo = _halo(recipe, rung.size)
-        seen = looks(ready.styles, ready.inner, blank, size)
-        mask = None if halo == (0, 0) else _inner(rung.size, halo).to(blank)
-        layers = list(ready.inner.style_layers)
-        wanted = regions(ready.styles, seen, ready.trunk, layers, mask, rung)
-        around = F.pad(blank[None], _sides(halo))[0]
-        objective = Objective(
-            ready.inner,
-            ready.trunk,
-            around,
-            mask,
-            wanted,
-            rung.tile,
-            warmup=rung.warmup,
-            heed=run.heed,
-        )
-        if scale:
-            begin = _grown(run.best, rung.size, halo).to(blank)
-        else:
-            grain = random_image(blank.shape, recipe.seed).to(blank)
-            begin = _faint(recolored_content(grain, seen, wanted))
-        release_caches(ready.trunk.device)
-        run.descend(_wrapped(objective, halo), begin, scale, rung.evaluations)
-        if run.stopped:
-            break
-    found = run.result(ImageMetadata(), ready.trunk.device, inputs=ready.inputs)
-    return replace(found, recipe=recipe)
+    setup, styles = _set_up(style, recipe, options)
+    run = Run.of(setup, on_step, stop)
+    run.optimize(partial(_problem, setup, styles), setup.network.device)
+    inputs = Inputs(styles=style_inputs(styles))
+    return run.result(setup.recipe, ImageMetadata(), setup.network.device, inputs=inputs)
 
 
 def plan_texture(
@@ -121,126 +89,107 @@ def plan_texture(
     recipe: TextureRecipe | None = None,
     **options: Any,
 ) -> Plan:
-    """What `texture` would do with the same arguments: sizes, tiles, memory, seconds."""
-    return _ready(style, _chosen(recipe, options), timed=True).plan
+    """Plan what `texture` would do with the same arguments: sizes, tiles, memory, seconds."""
+    setup, _ = _set_up(style, recipe, options, timed=True)
+    return setup.plan
 
 
-class _Ready(NamedTuple):
-    """Everything a run needs, checked."""
-
-    recipe: TextureRecipe
-    inner: StyleRecipe
-    trunk: VGG19Features
-    styles: list[Opened]
-    inputs: Inputs
-    plan: Plan
-
-
-def _ready(
+def _set_up(
     style: ImageSource | Style | Sequence[ImageSource | Style],
-    recipe: TextureRecipe,
+    recipe: TextureRecipe | None,
+    options: dict[str, Any],
     *,
     timed: bool = False,
-) -> _Ready:
-    """Check the styles, the network and the memory, and plan the run."""
-    device = select_device(recipe.device)
+) -> tuple[Setup, list[StyleSource]]:
+    """Check options and styles, and set up the run."""
+    reject_recipe_and_options(recipe, options)
+    recipe = recipe or validate(TextureRecipe, options)
+    styles = open_styles(style, None)
     size = (recipe.width, recipe.height)
-    styles = open_styles(style, Image(torch.zeros(1, 1, 1).expand(3, *size[::-1])))
-    if any(one.region is not None for one in styles):
-        raise ValueError(
-            "`region` of a style must be left out for a texture, which has no content image to "
-            "lie on, got one"
-        )
-    inner = _inside(recipe)
-    dtype = select_precision(device, recipe.precision)
-    trunk = network(inner, device, dtype)
-    halo = _halo(recipe, size)
-    around = (size[0] + 2 * halo[0]) * (size[1] + 2 * halo[1]) / (size[0] * size[1])
-    planned = make_plan(
-        inner,
-        trunk,
+    halo = _halo(recipe.tileable, size)
+    setup = set_up(
+        recipe,
+        texture_spec,
         size,
-        lambda rung: sizes(styles, rung, recipe.style_scale, size),
-        around=around,
+        lambda scale: style_sizes(styles, scale, recipe.style_scale, size),
+        around=(size[0] + 2 * halo[0]) * (size[1] + 2 * halo[1]) / (size[0] * size[1]),
         timed=timed,
     )
-    found = resolve_auto(recipe, dtype, planned.history, planned.tiles)
-    return _Ready(
-        found, _inside(found), trunk, styles, Inputs(styles=style_inputs(styles)), planned
+    return setup, styles
+
+
+def _problem(setup: Setup, styles: Sequence[StyleSource], run: Run, scale: int) -> Problem:
+    """Match the styles' statistics at one scale."""
+    spec, network, stage = setup.spec, setup.network, setup.plan.scales[scale]
+    device, (width, height) = network.device, stage.size
+    halo = _halo(setup.recipe.tileable, stage.size)
+    mask = None
+    if halo != (0, 0):  # 1 on the texture itself, 0 on its halo
+        mask = F.pad(torch.ones(1, 1, height, width), _padding(halo))[0, 0].to(device)
+    targets = measure_styles(styles, spec, network, stage, setup.plan.sizes[-1], colors=scale == 0)
+    regions = build_regions(styles, targets, stage.size, device, mask)
+    objective = build_objective(
+        spec,
+        network,
+        (width + 2 * halo[0], height + 2 * halo[1]),
+        stage.tile,
+        regions=regions,
+        mask=mask,
+        warmup=stage.warmup,
+        check_stop=run.check_stop,
     )
+    if scale:
+        start = _enlarge(run.best, stage.size, halo).to(device)
+    else:
+        noise = random_image((3, height, width), spec.seed).to(device)
+        recolored = recolor_by_region(noise, targets, regions)
+        # At full contrast the grain of the noise would stay.
+        start = torch.lerp(recolored.mean(dim=(1, 2), keepdim=True), recolored, _CONTRAST)
+    return Problem(_wrap_around(objective, halo), start)
 
 
-def _inside(recipe: TextureRecipe) -> StyleRecipe:
-    """The style recipe whose objective a texture minimizes."""
-    shared = {
-        name: value
-        for name, value in dict(recipe).items()
-        if name in StyleRecipe.model_fields and name != "version"
-    }
-    return StyleRecipe(
-        **shared, content_layers={}, init="noise", size=max(recipe.width, recipe.height)
-    )
-
-
-def _chosen(recipe: TextureRecipe | None, options: dict[str, Any]) -> TextureRecipe:
-    """The recipe to follow, from a whole one or from options."""
-    reject_recipe_and_options(recipe, options)
-    return recipe or validate(TextureRecipe, options)
-
-
-def _halo(recipe: TextureRecipe, size: Size) -> tuple[int, int]:
-    """Pixels of the opposite side that are seen beyond the left and right, the upper and lower."""
-    if not recipe.tileable:
+def _halo(tileable: bool, size: Size) -> tuple[int, int]:
+    """Return the pixels of the opposite side seen beyond left and right, top and bottom."""
+    if not tileable:
         return 0, 0
     # In whole positions of the deepest layer, so that its grid lies on both sides alike.
-    return tuple(min(_HALO, side // _GRAIN * _GRAIN) for side in size)
+    return tuple(min(_HALO, side // _GRID * _GRID) for side in size)
 
 
-def _sides(halo: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A halo as `pad` takes it."""
+def _padding(halo: tuple[int, int]) -> tuple[int, int, int, int]:
     return halo[0], halo[0], halo[1], halo[1]
 
 
-def _inner(size: Size, halo: tuple[int, int]) -> Tensor:
-    """1 on the texture itself, 0 on its halo."""
-    return F.pad(torch.ones(1, 1, size[1], size[0]), _sides(halo))[0, 0]
+def _add_halo(pixels: Tensor, halo: tuple[int, int]) -> Tensor:
+    """Add a texture's opposite sides beyond its borders, (3, H, W) -> (3, H + 2h, W + 2w)."""
+    return F.pad(pixels[None], _padding(halo), mode="circular")[0]
 
 
-def _around(pixels: Tensor, halo: tuple[int, int]) -> Tensor:
-    """A texture with its opposite sides beyond its borders, (3, H, W) -> (3, H + 2h, W + 2w)."""
-    return F.pad(pixels[None], _sides(halo), mode="circular")[0]
-
-
-def _wrapped(objective: Evaluate, halo: tuple[int, int]) -> Evaluate:
-    """An objective that sees a texture laid side by side with itself."""
+def _wrap_around(objective: EvaluatePixels, halo: tuple[int, int]) -> EvaluatePixels:
+    """Return an objective that sees a texture laid side by side with itself."""
     if halo == (0, 0):
         return objective
 
     def evaluate(pixels: Tensor) -> Evaluation:
         leaf = pixels.detach().requires_grad_()
         with torch.enable_grad():
-            around = _around(leaf, halo)
-        found = objective(around.detach())
-        (gradient,) = torch.autograd.grad(around, leaf, found.gradient)
-        return found._replace(gradient=gradient)
+            padded = _add_halo(leaf, halo)
+        evaluation = objective(padded.detach())
+        (gradient,) = torch.autograd.grad(padded, leaf, evaluation.gradient)
+        return evaluation._replace(gradient=gradient)
 
     return evaluate
 
 
-def _faint(pixels: Tensor) -> Tensor:
-    """Noise in the style's colors, drawn together: at full contrast its grain would stay."""
-    return torch.lerp(pixels.mean(dim=(1, 2), keepdim=True), pixels, _CONTRAST)
-
-
-def _grown(pixels: Tensor, size: Size, halo: tuple[int, int]) -> Tensor:
-    """A texture at the next size, (3, H, W); resampled as if it went on beyond its borders."""
+def _enlarge(pixels: Tensor, size: Size, halo: tuple[int, int]) -> Tensor:
+    """Resample a texture, (3, H, W), to the next size as if it went on beyond its borders."""
     pixels = pixels.cpu()
     if halo == (0, 0):
         return resize(pixels, size)
-    high, wide = pixels.shape[1:]
+    old_height, old_width = pixels.shape[1:]
     width, height = size
-    edge = min(_GRAIN, wide, high)
-    around = _around(pixels, (edge, edge))
-    across, down = round(edge * width / wide), round(edge * height / high)
-    grown = resize(around, (width + 2 * across, height + 2 * down))
-    return grown[:, down : down + height, across : across + width].clone()
+    edge = min(_GRID, old_width, old_height)
+    padded = _add_halo(pixels, (edge, edge))
+    across, down = round(edge * width / old_width), round(edge * height / old_height)
+    resized = resize(padded, (width + 2 * across, height + 2 * down))
+    return resized[:, down : down + height, across : across + width].clone()

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.recipes import LAYERS
-from impasto.vgg.weights import CONVS, VGGWeights, block_number
+from impasto.recipes import LAYERS, parse_layer
+from impasto.vgg.weights import CONVS, VGGWeights
 from impasto.vgg.winograd import Convolution
 
 # The convolutions that a pooling precedes.
@@ -194,7 +194,7 @@ def pool_mask(mask: Tensor | None, layer: str) -> Tensor | None:
     """Average a mask down to a layer's resolution as the pooling does: (H, W) -> (H_l, W_l)."""
     if mask is None:
         return None
-    for _ in range(block_number(layer) - 1):
+    for _ in range(parse_layer(layer).block - 1):
         mask = F.avg_pool2d(mask[None], 2)[0]
     return mask
 

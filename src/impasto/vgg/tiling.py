@@ -21,8 +21,8 @@ from torch import Tensor
 
 from impasto.errors import MemoryShortageError
 from impasto.memory import available_bytes, within_memory
+from impasto.recipes import parse_layer
 from impasto.vgg.network import POOLED, VGG19Features
-from impasto.vgg.weights import block_number
 from impasto.vgg.winograd import OUTPUT_TILE
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class Segment(NamedTuple):
 
     def stride_of(self, layer: str) -> int:
         """Return the positions a side of the input that become one position of a layer."""
-        return 2 ** (block_number(layer) - block_number(self.names[0]))
+        return parse_layer(layer).stride // parse_layer(self.names[0]).stride
 
 
 class ForwardState(NamedTuple):

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from impasto.errors import WeightsError
 from impasto.files import file_sha256
-from impasto.recipes import BLOCKS
+from impasto.recipes import BLOCKS, parse_layer
 
 OXFORD_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 OXFORD_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
@@ -41,7 +41,6 @@ _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 _TORCHVISION_STD = (0.229, 0.224, 0.225)
 
 CONVS = tuple(f"conv{b}_{i}" for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1))
-_BLOCK_CHANNELS = (64, 128, 256, 512, 512)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,16 +95,6 @@ def load_weights(weights: str = "oxford") -> VGGWeights:
 def cache_directory() -> Path:
     """Return the folder for downloads: `IMPASTO_HOME`, or the user's cache folder."""
     return Path(os.environ.get("IMPASTO_HOME") or platformdirs.user_cache_dir("impasto"))
-
-
-def block_number(layer: str) -> int:
-    """Return the block of a layer, 1 to 5.
-
-    Example:
-        >>> block_number("relu4_2")
-        4
-    """
-    return int(layer[4])
 
 
 @lru_cache(maxsize=2)
@@ -249,7 +238,7 @@ def _convolutions_by_layer(
     convs = {}
     in_channels = 3
     for name, index in zip(CONVS, indices, strict=True):
-        out_channels = _BLOCK_CHANNELS[block_number(name) - 1]
+        out_channels = parse_layer(name).channels
         stems = (name, f"features.{index}", str(index))
         stem = next((s for s in stems if f"{s}.weight" in state and f"{s}.bias" in state), None)
         shape = tuple(state[f"{stem}.weight"].shape) if stem else None

@@ -8,7 +8,7 @@ const MAIN = { style: ["strength", "size"], denoise: ["strength", "method", "eff
 const GROUPS = {
   look: ["color", "color_by", "style_scale", "structure", "tv_weight", "denoise", "chroma", "sigma", "axes", "joint"],
   run: ["steps", "scales", "init", "seed"],
-  losses: ["content_weight", "style_weight", "content_layers", "style_layers", "statistic", "normalization", "warmup"],
+  losses: ["content_weight", "style_weight", "content_layers", "style_layers", "style_loss", "content_loss", "warmup"],
   network: ["pooling", "padding", "weights"],
   engine: ["optimizer", "learning_rate", "history", "device", "precision", "memory", "tiles"],
 };

@@ -6,8 +6,7 @@ from itertools import islice
 import pytest
 import torch
 
-from impasto.style.descent import adam, evaluate_once, lbfgs_clamped
-from impasto.style.lbfgs import lbfgs
+from impasto.style.optimizers import adam, evaluate_once, lbfgs, lbfgs_clamped
 
 TARGET = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(3))
 SCALES = torch.logspace(0, 2, 90).view(3, 6, 5)  # curvatures over two decades

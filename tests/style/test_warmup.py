@@ -5,16 +5,17 @@ import torch
 
 import impasto
 from impasto.presets import style_recipe
-from impasto.style.features import style_statistics
-from impasto.style.objective import Objective, network
+from impasto.style.features import load_network, style_statistics
+from impasto.style.objective import build_objective
+from impasto.style.spec import style_spec
 from impasto.style.stylize import plan_style
-from impasto.style.weighted_losses import Region, warms_up
+from impasto.style.terms import Region
 
 GENERATOR = torch.Generator().manual_seed(0)
 CONTENT, START, STYLE = (torch.rand(3, 70, 90, generator=GENERATOR) for _ in range(3))
 GRAMS = {
-    "gram": {"statistic": "gram", "tv_weight": 0.5},
-    "gram+mean+std": {"statistic": "gram+mean+std"},
+    "gram": {"style_loss": "gram", "tv_weight": 0.5},
+    "gram+mean+std": {"style_loss": "gram+mean+std"},
     "paper": {"preset": "gatys", "warmup": 0.5},
     "notebook": {"preset": "notebook", "warmup": 0.5},
 }
@@ -22,12 +23,27 @@ GRAMS = {
 
 def pair(options, style_mask=None):
     """A recipe's objective and its warm-up, in float64."""
-    recipe = style_recipe(**options)
-    trunk = network(recipe, torch.device("cpu"), torch.float64)
-    targets = style_statistics(trunk, STYLE, style_mask, list(recipe.style_layers))
-    regions = [Region(None, 1.0, targets)]
-    both = (Objective(recipe, trunk, CONTENT, None, regions, warmup=w) for w in (False, True))
-    return recipe, *both
+    spec = style_spec(style_recipe(**options))
+    network = load_network(spec, torch.device("cpu"), torch.float64)
+    targets = style_statistics(network, STYLE, style_mask, list(spec.style_layers))
+    both = (
+        build_objective(
+            spec,
+            network,
+            (90, 70),
+            regions=[Region(None, 1.0, targets)],
+            content=CONTENT,
+            warmup=warmup,
+        )
+        for warmup in (False, True)
+    )
+    return spec, *both
+
+
+def minimized_weights(objective):
+    """The weights of the style term's layers in what is minimized."""
+    (term,) = (term for term in objective.feature_terms if term.name == "style")
+    return term.minimized_weights
 
 
 @pytest.mark.parametrize("options", GRAMS.values(), ids=GRAMS)
@@ -45,10 +61,10 @@ def test_a_warm_up_says_the_goals_losses_and_follows_its_own_slope(options):
 
 def test_layers_count_by_their_share_and_shallow_ones_a_little_more():
     _, _, warm = pair(GRAMS["gram"])
-    assert sum(warm.goal.weights.values()) == pytest.approx(1)
-    assert list(warm.goal.weights.values()) == pytest.approx([0.2] * 5)  # relative: all alike
-    options = {"style_layers": {"relu1_1": 1, "relu3_1": 10, "relu5_1": 0.1}, "statistic": "gram"}
-    weights = pair(options)[2].goal.weights
+    assert sum(minimized_weights(warm).values()) == pytest.approx(1)
+    assert list(minimized_weights(warm).values()) == pytest.approx([0.2] * 5)  # relative: all alike
+    options = {"style_layers": {"relu1_1": 1, "relu3_1": 10, "relu5_1": 0.1}, "style_loss": "gram"}
+    weights = minimized_weights(pair(options)[2])
     assert weights["relu3_1"] > weights["relu1_1"] > weights["relu5_1"]
     assert weights["relu1_1"] == pytest.approx(0.3 * weights["relu3_1"])
     assert weights["relu5_1"] == pytest.approx(0.01 * weights["relu3_1"])
@@ -61,23 +77,23 @@ def test_a_style_that_is_not_there_is_no_ones_aim():
 
 
 def test_only_what_matches_gram_matrices_warms_up():
-    assert warms_up(style_recipe(statistic="gram"))
+    assert style_spec(style_recipe(style_loss="gram")).warmup == 0.75
     assert not any(
-        warms_up(style_recipe(**options))
+        style_spec(style_recipe(**options)).warmup
         for options in (
             {},
             {"preset": "notebook"},
             {"preset": "gatys"},
-            {"statistic": "gram", "warmup": 0.0},
-            {"statistic": "gram", "strength": 0.0},
+            {"style_loss": "gram", "warmup": 0.0},
+            {"style_loss": "gram", "strength": 0.0},
         )
     )
 
 
 def test_the_finest_size_ends_with_the_goal_itself():
-    options = {"statistic": "gram", "size": 90, "steps": 9, "scales": 1, "device": "cpu"}
+    options = {"style_loss": "gram", "size": 90, "steps": 9, "scales": 1, "device": "cpu"}
     found = [
-        [(rung.warmup, rung.evaluations) for rung in plan_style(CONTENT, STYLE, **more).rungs]
+        [(scale.warmup, scale.evaluations) for scale in plan_style(CONTENT, STYLE, **more).scales]
         for more in (
             options,
             {**options, "warmup": 1.0},
@@ -97,8 +113,8 @@ def test_a_warm_up_lowers_the_notebooks_loss_sooner():
         "style_layers": dict.fromkeys(("conv1_1", "conv2_1", "conv3_1", "conv4_1"), 1.0),
         "content_weight": 1.0,
         "style_weight": 1e6,
-        "statistic": "gram",
-        "normalization": "notebook",
+        "style_loss": "gram-notebook",
+        "content_loss": "mse",
         "size": 90,
         "steps": 24,
         "scales": 1,
