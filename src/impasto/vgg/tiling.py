@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import MemoryShortageError
-from impasto.memory import available_bytes, within_memory
+from impasto.memory import GIB, available_bytes, within_memory
 from impasto.recipes import parse_layer
 from impasto.vgg.network import POOLED, VGG19Features
 from impasto.vgg.winograd import OUTPUT_TILE
@@ -129,7 +129,7 @@ class TiledNetwork:
         """Make the tiles half as long."""
         side = min(self.tile or max(self.size), max(self.size)) // 2
         if side < MIN_TILE:
-            free = available_bytes(self.network.device) / 2**30
+            free = available_bytes(self.network.device) / GIB
             raise MemoryShortageError(
                 f"`size` must leave memory for a tile of {MIN_TILE} pixels a side, got "
                 f"{self.size[0]} × {self.size[1]} with {free:.2g} GiB free; choose a smaller "
