@@ -55,7 +55,7 @@ class Upload(BaseModel):
     weight: float | None = Field(None, description="of a style")
 
 
-class Noise(BaseModel):
+class NoiseInfo(BaseModel):
     """The noise of a picture, as `impasto.diagnose` finds it."""
 
     kind: str
@@ -69,7 +69,7 @@ class Noise(BaseModel):
     height: int
 
     @classmethod
-    def of(cls, diagnosis: Diagnosis, size: tuple[int, int], *, stack: bool) -> Noise:
+    def of(cls, diagnosis: Diagnosis, size: tuple[int, int], *, stack: bool) -> NoiseInfo:
         """Return a diagnosis as the API shows it."""
         return cls(
             kind=diagnosis.kind,
@@ -93,7 +93,7 @@ class ResultInfo(BaseModel):
     bits: int = Field(description="bits a channel of the content image")
     stack: bool = Field(description="true for scientific data, which is given as TIFF only")
     formats: list[str] = Field(description="formats that it can be downloaded in")
-    diagnosis: Noise | None = None
+    diagnosis: NoiseInfo | None = None
     method: str | None = Field(None, description="the method of denoising that ran")
 
 

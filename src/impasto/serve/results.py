@@ -13,15 +13,23 @@ from impasto.files import atomic_path
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, input_source_file, open_input
 from impasto.images.stack import Stack
+from impasto.jobs.job import Outcome
 from impasto.jobs.progress import JobReporter
-from impasto.jobs.run_job import run_job
+from impasto.jobs.run_job import attempt, run_job
 from impasto.methods import METHODS
 from impasto.provenance import Provenance
 from impasto.result import DenoiseResult
-from impasto.serve.records import FORMATS, JobRecord, Noise, ResultInfo, Upload
+from impasto.serve.records import FORMATS, JobRecord, NoiseInfo, ResultInfo, Upload
 from impasto.validation import validate
 
 PIXELS, PROVENANCE, CHECKPOINT = "result.safetensors", "recipe.json", "checkpoint"
+
+
+def attempt_result(
+    record: JobRecord, folder: Path, device: str | None, reporter: JobReporter
+) -> Outcome:
+    """Call `make_result` and return how it ended; `saved` is what it returned."""
+    return attempt(lambda: make_result(record, folder, device, reporter), reporter.stop)
 
 
 def make_result(
@@ -46,7 +54,7 @@ def make_result(
         # Stored without the strength, so that another one needs no new run.
         tensors = {"clean": result.clean}
         stack = isinstance(result.source, Stack)
-        noise, method = Noise.of(result.diagnosis, result.size, stack=stack), result.method
+        noise, method = NoiseInfo.of(result.diagnosis, result.size, stack=stack), result.method
         reporter.show(result.pixels if result.pixels.ndim == 3 else result.pixels[0])
     else:
         tensors = {"pixels": result.pixels}

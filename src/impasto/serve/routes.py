@@ -22,7 +22,7 @@ from impasto.presets import PRESETS, thumbnail_path
 from impasto.serve import uploads
 from impasto.serve.events import event_stream
 from impasto.serve.limits import MAX_PARTS, MAX_STYLES, RequestError
-from impasto.serve.records import FORMATS, JobList, JobView, Noise
+from impasto.serve.records import FORMATS, JobList, JobView, NoiseInfo
 from impasto.serve.service import Service, ServiceDependency
 from impasto.serve.uploads import ReceivedFile
 
@@ -259,7 +259,7 @@ async def create_reconstruct_job(
 
 
 @upload_router.post("/diagnosis", responses=_UPLOAD_PROBLEMS)
-async def diagnose_noise(service: ServiceDependency, content: ImageUpload) -> Noise:
+async def diagnose_noise(service: ServiceDependency, content: ImageUpload) -> NoiseInfo:
     """Say what noise a picture has."""
     (file,) = await _receive({"content": content})
     return await run_in_threadpool(uploads.diagnose_upload, service, file)

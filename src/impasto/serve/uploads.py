@@ -20,7 +20,7 @@ from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe
 from impasto.provenance import read_provenance
 from impasto.serve.limits import RequestError, check_work
-from impasto.serve.records import JobRecord, Noise, Upload, inputs_by_role
+from impasto.serve.records import JobRecord, NoiseInfo, Upload, inputs_by_role
 from impasto.serve.service import Service
 from impasto.validation import validate
 
@@ -219,7 +219,7 @@ def read_uploaded_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe
     )
 
 
-def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
+def diagnose_upload(service: Service, file: ReceivedFile) -> NoiseInfo:
     """Return the noise of an uploaded image; of a large one, the noise of its middle.
 
     Raises:
@@ -239,7 +239,7 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
         with service.diagnosis_lock:
             source = open_input(path, name="content")
             if not isinstance(source, Image):
-                return Noise.of(diagnose(source), header.size, stack=True)
+                return NoiseInfo.of(diagnose(source), header.size, stack=True)
             height, width = source.pixels.shape[-2:]
             top = max(0, height - _DIAGNOSED_SIDE) // 2
             left = max(0, width - _DIAGNOSED_SIDE) // 2
@@ -247,7 +247,7 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> Noise:
                 :, top : top + _DIAGNOSED_SIDE, left : left + _DIAGNOSED_SIDE
             ]  # (C, H, W)
             diagnosis = diagnose(Image(middle, source.metadata))
-            return Noise.of(diagnosis, source.size, stack=False)
+            return NoiseInfo.of(diagnosis, source.size, stack=False)
     except (ImageError, ValueError) as error:
         raise RequestError(422, _error_sentence(error, file.name)) from None
     finally:

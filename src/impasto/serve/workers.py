@@ -17,7 +17,6 @@ from impasto.jobs.job import (
     RETRYABLE,
     RUNNING,
     STOPPED,
-    Outcome,
     Status,
     thin_history,
 )
@@ -276,13 +275,10 @@ class Workers:
 
     def _run(self, record: JobRecord, device: str | None) -> None:
         """Run a job and record how it ended."""
-        from impasto.jobs.run_job import attempt
-        from impasto.serve import results
+        from impasto.serve.results import attempt_result
 
         reporter, folder = self._reporters[record.id], self.store.path(record.id)
-        outcome: Outcome = attempt(
-            lambda: results.make_result(record, folder, device, reporter), reporter.stop
-        )
+        outcome = attempt_result(record, folder, device, reporter)
         status, result = outcome.status, outcome.saved
         reason = outcome.reason and record.public_message(outcome.reason, folder)
         with self._changed:
