@@ -30,7 +30,7 @@ _MAX_FIELD_BYTES = 1_000_000  # of a form's field that is not a file
 _SIGNATURE_BYTES = 4096  # of a file, that tell its format
 
 
-class Problem(BaseModel):
+class ErrorBody(BaseModel):
     """Why a request was refused."""
 
     detail: str
@@ -92,7 +92,7 @@ page_router = APIRouter(include_in_schema=False)
 def _problems(descriptions: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of refusals, by their HTTP status."""
     return {
-        status: {"model": Problem, "description": description}
+        status: {"model": ErrorBody, "description": description}
         for status, description in descriptions.items()
     }
 

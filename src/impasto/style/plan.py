@@ -287,7 +287,8 @@ class _MemoryModel:
         images = _IMAGES[self.spec.optimizer] if self.evaluations > 1 else _IMAGES_ONCE
         layers = map(parse_layer, self.spec.content_layers)
         features = sum(
-            self.network.convolutions[layer.convolution].out / layer.stride**2 for layer in layers
+            self.network.convolutions[layer.convolution].out_channels / layer.stride**2
+            for layer in layers
         )
         return round(
             self.used
