@@ -95,6 +95,12 @@ def test_every_option_of_the_recipe_arrives(impasto, calls):
     assert calls[-1]["recipe"].model_dump(exclude={"version"}) == wanted
 
 
+def test_loss_options_of_earlier_versions_still_arrive(impasto, calls):
+    assert impasto(*BASE, "--steps", 1, "--statistic", "gram")[0] == 0
+    assert calls[-1]["recipe"].style_loss == style_recipe(statistic="gram").style_loss
+    assert calls[-1]["recipe"].style_loss != style_recipe().style_loss
+
+
 def test_the_recipe_is_in_the_picture_and_info_shows_it(impasto, calls):
     impasto(*BASE, "--steps", 2, "--strength", "0.75")
     code, out, _ = impasto("info", "out.png", "--json")

@@ -72,7 +72,7 @@ class SaveOptions:
 
     @property
     def rules(self) -> dict[str, Any]:
-        """Which files may be replaced, as keyword arguments of every writer."""
+        """Keyword arguments of every writer that say which files may be replaced."""
         return {"overwrite": self.overwrite, "inputs": self.inputs}
 
 

@@ -63,7 +63,11 @@ class Command(click.Command):
 
     def panels(self, ctx: click.Context) -> dict[str, list[click.Option]]:
         """Return the options under the titles of their panels; few make one, "Options"."""
-        options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
+        options = [
+            option
+            for option in self.get_params(ctx)
+            if isinstance(option, click.Option) and not option.hidden
+        ]
         if len(options) <= _SHORT:
             return {"Options": options}
         named = {option_name(option): option for option in options}
@@ -185,7 +189,8 @@ def parse_options(model: type[BaseModel], texts: Mapping[str, str | None]) -> di
 
 def recipe_texts(model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that are a recipe's, out of all that a command got."""
-    return {name: options[name] for name in model.model_fields if name in options}
+    names = [*model.model_fields, *getattr(model, "OLD_OPTIONS", ())]
+    return {name: options[name] for name in names if name in options}
 
 
 def stem(source: str) -> str:

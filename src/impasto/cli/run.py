@@ -85,7 +85,7 @@ class RunOptions:
 
 
 class Outcome(NamedTuple):
-    """What a run ends in.
+    """The end of a run, as it is reported.
 
     Attributes:
         output: path of the image written, or `-`.

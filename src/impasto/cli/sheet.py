@@ -222,7 +222,8 @@ def _parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         name = name.removeprefix("--").replace("-", "_")
-        if not equals or name not in StyleRecipe.model_fields or name == "version":
+        names = {*StyleRecipe.model_fields, *StyleRecipe.OLD_OPTIONS} - {"version"}
+        if not equals or name not in names:
             raise ValueError(
                 f"`set` must be OPTION=VALUE with an option of `impasto style`, got {text!r}; for "
                 "example seed=3"
