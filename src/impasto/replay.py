@@ -222,7 +222,7 @@ class _Search(NamedTuple):
 
     def styles(self, wanted: Sequence[StyleInput], given: Any) -> list[Any]:
         """The styles, opened, or those given in their place with their weights and regions."""
-        from impasto.style.styles import Style
+        from impasto.style.source import Style
 
         others = (
             None if given is None else list(given) if isinstance(given, (list, tuple)) else [given]

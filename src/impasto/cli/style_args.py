@@ -14,7 +14,7 @@ from impasto.cli import files
 from impasto.cli.options import stacked
 
 if TYPE_CHECKING:
-    from impasto.style.styles import Style
+    from impasto.style.source import Style
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -111,7 +111,7 @@ def style_names(found: Sequence[StyleArgument]) -> dict[str, str]:
 def open_styles(found: Sequence[StyleArgument]) -> list[Style]:
     """The styles as the library takes them, their files read."""
     from impasto.images.folder import image_files
-    from impasto.style.styles import Style
+    from impasto.style.source import Style
 
     styles = []
     for wish in found:

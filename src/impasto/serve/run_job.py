@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from impasto.provenance import Inputs
     from impasto.result import DenoiseResult, Diagnosis, Result
-    from impasto.style.styles import Style
+    from impasto.style.source import Style
 
 PIXELS, ACCOUNT, CHECKPOINT = "result.safetensors", "recipe.json", "checkpoint"
 FORMATS = ("png", "png16", "jpeg", "webp", "tiff", "tiff16")
@@ -93,7 +93,7 @@ def _painted(
 
 def _styles(job: Job, files: dict[str, Path]) -> list[Style]:
     """The styles of a job with their weights and masks."""
-    from impasto.style.styles import Style
+    from impasto.style.source import Style
 
     return [
         Style(
