@@ -176,7 +176,8 @@ def run(plan: str, **options: Any) -> int:
 
 def _own(model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """The options that are a recipe's."""
-    return {name: options[name] for name in model.model_fields if name != "version"}
+    names = (*model.model_fields, *getattr(model, "OLD_OPTIONS", ()))
+    return {name: options[name] for name in names if name != "version"}
 
 
 def _run(plan: BatchPlan, options: dict[str, Any]) -> int:

@@ -209,7 +209,8 @@ def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         name = name.removeprefix("--").replace("-", "_")
-        if not equals or name not in StyleRecipe.model_fields or name == "version":
+        known = (*StyleRecipe.model_fields, *StyleRecipe.OLD_OPTIONS)
+        if not equals or name not in known or name == "version":
             raise ValueError(
                 f"`set` must be OPTION=VALUE with an option of `impasto style`, got {text!r}; for "
                 "example seed=3"

@@ -172,4 +172,6 @@ def _recipe(texts: dict[str, str | None], presets: str | None) -> tuple[StyleRec
 
 # What the command line calls a picture -> what the library does.
 _ARGUMENTS = {"init": "init_image", "protect": "protect", "keep": "keep"}
-_FIELDS = tuple(name for name in StyleRecipe.model_fields if name != "version")
+_FIELDS = tuple(
+    name for name in (*StyleRecipe.model_fields, *StyleRecipe.OLD_OPTIONS) if name != "version"
+)

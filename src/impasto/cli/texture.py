@@ -39,7 +39,8 @@ def texture(style: tuple[str, ...], output: str | None, **options: Any) -> int:
 
     if options["checkpoint"]:
         raise ValueError("`checkpoint` is not for textures, which start from noise; leave it out")
-    fields = [name for name in TextureRecipe.model_fields if name != "version"]
+    names = (*TextureRecipe.model_fields, *TextureRecipe.OLD_OPTIONS)
+    fields = [name for name in names if name != "version"]
     recipe = validate(
         TextureRecipe, given_options(TextureRecipe, {name: options[name] for name in fields})
     )
