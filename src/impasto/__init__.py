@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from impasto.result import Losses as Losses
     from impasto.result import Result as Result
     from impasto.result import Step as Step
-    from impasto.style.styles import Style as Style
+    from impasto.style.source import Style as Style
     from impasto.synthetic_noise import add_noise as add_noise
 
 # Public name -> its module. Loaded on first use, since importing torch takes seconds.
@@ -54,7 +54,7 @@ _PUBLIC = {
     "ReconstructRecipe": "recipes",
     "Result": "result",
     "Step": "result",
-    "Style": "style.styles",
+    "Style": "style.source",
     "StyleRecipe": "recipes",
     "TextureRecipe": "recipes",
     "Watch": "notebook",

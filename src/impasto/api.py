@@ -33,7 +33,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from impasto.style.checkpoint import Checkpoints
-    from impasto.style.styles import Style
+    from impasto.style.source import Style
 
 
 @with_recipe_signature(StyleRecipe)

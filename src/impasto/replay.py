@@ -19,7 +19,7 @@ from impasto.provenance import (
     read_provenance,
 )
 from impasto.result import DenoiseResult, OnStep, Result
-from impasto.style.styles import Style
+from impasto.style.source import Style
 
 KNOWN_WEIGHTS = ("oxford", "torchvision")  # weights that are not a file
 

@@ -38,7 +38,7 @@ from impasto.images.write import save
 from impasto.memory import GIB
 from impasto.methods import METHODS
 from impasto.style.checkpoint import Checkpoints
-from impasto.style.styles import Style
+from impasto.style.source import Style
 
 if TYPE_CHECKING:
     from torch import Tensor

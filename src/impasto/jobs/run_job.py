@@ -12,7 +12,7 @@ from impasto.jobs.job import Job, Outcome
 from impasto.jobs.progress import JobCancelled, JobReporter, StopEvent
 from impasto.memory import GIB, available_bytes, used_bytes
 from impasto.methods import METHODS, Recipe
-from impasto.style.styles import Style
+from impasto.style.source import Style
 
 if TYPE_CHECKING:
     from pathlib import Path

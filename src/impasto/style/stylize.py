@@ -23,9 +23,9 @@ from impasto.style.composite import composite, content_weights, needs_composite,
 from impasto.style.engine import Problem, Run, Setup, random_image, set_up
 from impasto.style.objective import build_objective
 from impasto.style.plan import Plan, Size
+from impasto.style.source import Style
 from impasto.style.spec import style_spec
 from impasto.style.styles import (
-    Style,
     StyleSource,
     StyleTargets,
     build_regions,

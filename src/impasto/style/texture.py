@@ -20,9 +20,9 @@ from impasto.style.composite import EvaluatePixels
 from impasto.style.engine import Problem, Run, Setup, random_image, set_up
 from impasto.style.objective import Evaluation, build_objective
 from impasto.style.plan import Plan, Size
+from impasto.style.source import Style
 from impasto.style.spec import texture_spec
 from impasto.style.styles import (
-    Style,
     StyleSource,
     build_regions,
     measure_styles,
