@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from impasto.denoising.denoise import denoise
 from impasto.images.image import Image, source_of
@@ -17,8 +18,7 @@ from impasto.presets import style_recipe
 from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.result import DenoiseResult, OnStep, Result, Step, Stop
 from impasto.style.reconstruct import plan_reconstruction, reconstruct
-from impasto.style.stylize import plan_style
-from impasto.style.stylize import stylize as transfer_style
+from impasto.style.stylize import plan_style, transfer_style
 from impasto.style.texture import plan_texture, texture
 from impasto.validation import reject_recipe_and_options, with_recipe_signature
 
@@ -53,35 +53,34 @@ def stylize(
     """Paint a content image in the style of one or more style images.
 
     An image is optimized, coarse to fine, until VGG-19 sees the content image's content and the
-    style images' feature statistics in it. If the recipe's `denoise` is not `no`, noise is removed
-    before, after or both, as `denoise` does it.
+    style images' feature statistics in it. Transparent parts of either are left out of the
+    statistics, and the content's transparency is kept. If `denoise` is set, `impasto.denoise`
+    cleans the content before, the painting after, or both; what is protected is not cleaned, nor
+    is a painting that was stopped.
 
     Args:
         content: the image to paint: a path, bytes, PIL image, NumPy array (H, W[, C]) or tensor
-            (C, H, W), at least 16 pixels a side; floats in [0, 1]. It is cleaned at its own size.
+            (C, H, W), at least 16 pixels a side; floats in [0, 1].
         style: the image or the folder of images to learn from, or a list of them whose
             statistics are averaged; a `Style` adds how much it counts, where it goes, and which
             part of it to learn from.
-        recipe: every option at once; or give the ones to change as `options`. Cleaning follows its
-            seed, device and memory and otherwise `denoise`'s defaults.
+        recipe: every option at once; or give the ones to change as `options`.
         init_image: the start, resized to fit, if `init` is `picture`.
-        protect: a mask, white where the content image stays as it is; any size in its shape. It is
-            not cleaned afterwards either.
+        protect: a mask, white where the content image stays as it is; any size in its shape.
         keep: a mask, white where the content loss counts in full and black where it does not, for
             what should stay recognizable; any size in the content image's shape.
-        on_step: called after each evaluation with a `Step`, not while cleaning; raising
-            `StopIteration` in it ends the run and keeps the best image so far, which is then not
-            cleaned; the result's recipe says so.
+        on_step: called after each evaluation with a `Step`; raising `StopIteration` in it ends the
+            run and keeps the best image so far.
         checkpoint: a folder where the run saves its state, made if it is missing. After a crash, a
             kill or a stop, the same call resumes, and ends in the same bytes on the same machine;
             a run that ends by itself removes its file.
-        stop: called between the layers of each evaluation and after each part of the cleaning;
-            returning True ends the run, as `StopIteration` in `on_step` does.
+        stop: called between the layers of each evaluation; returning True ends the run within a
+            part of a step, as `StopIteration` in `on_step` does after it.
         options: any field of `StyleRecipe`, such as `preset`, `strength`, `size`, `steps`.
 
     Returns:
-        The painting, (3, H, W) float32 in [0, 1] on the CPU, with its recipe and the losses that
-        it had before it was cleaned.
+        The painting, (3, H, W) float32 in [0, 1] on the CPU, with its losses and recipe;
+        the losses are those before any cleaning.
 
     Raises:
         ValueError: an option or an image out of range.
@@ -91,54 +90,50 @@ def stylize(
 
     Example:
         >>> import torch
-        >>> content, style = torch.rand(3, 32, 48), torch.rand(3, 32, 32)
-        >>> stylize(content, style, size=32, steps=1, denoise="after").recipe.denoise
-        'after'
+        >>> result = stylize(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
+        >>> result.size, result.evaluations
+        ((48, 32), 2)
+
+    References:
+        Gatys, Ecker, Bethge 2016, Image style transfer using convolutional neural networks;
+        arXiv:1508.06576. Departures are listed in docs/method.md.
     """
     reject_recipe_and_options(recipe, options)
     if recipe is None:
-        start = {} if init_image is None else {"init": "picture"}
-        recipe = style_recipe(**start | options)
-    paint_recipe = recipe.model_copy(update={"denoise": "no"})
-    arguments = {
-        "recipe": paint_recipe,
+        recipe = style_recipe(**({"init": "picture"} if init_image is not None else {}) | options)
+    painting = {
+        "recipe": recipe.model_copy(update={"denoise": "no"}),
         "init_image": init_image,
         "protect": protect,
         "keep": keep,
     }
-    seconds = 0.0
-    cleaned = []
+    seconds, denoised = 0.0, []
     if recipe.denoise in ("before", "both"):
         content = open_image(content, name="content")
-        plan_style(content, style, **arguments)  # bad arguments are refused before any work
+        plan_style(content, style, **painting)  # refuse bad input before any work
         clean = _denoise(content, recipe, stop)
-        metadata = replace(content.metadata, origin=source_of(content))
-        content, seconds = Image(clean.pixels, metadata), clean.seconds
-        cleaned.append("before")
-    result = transfer_style(
-        content, style, **arguments, on_step=on_step, checkpoint=checkpoint, stop=stop
-    )
+        content = Image(clean.pixels, replace(content.metadata, origin=source_of(content)))
+        seconds += clean.seconds
+        denoised.append("before")
+    running = {"on_step": on_step, "checkpoint": checkpoint, "stop": stop}
+    result = transfer_style(content, style, **painting, **running)
     pixels = result.pixels
     if recipe.denoise in ("after", "both") and not result.stopped:
         clean = _denoise(Image(pixels, result.metadata), recipe, stop)
-        if protect is None:
-            pixels = clean.pixels
-        else:
-            mask = resize_mask(open_mask(protect, "protect"), result.size)
-            pixels = torch.lerp(clean.pixels, pixels, mask)
+        pixels = _blend_protected(clean.pixels, pixels, protect)
         seconds += clean.seconds
-        cleaned.append("after")
-    update = {"denoise": "both" if len(cleaned) == 2 else "".join(cleaned) or "no"}
+        denoised.append("after")
+    word = "both" if len(denoised) == 2 else "".join(denoised) or "no"
     return replace(
         result,
         pixels=pixels,
-        recipe=result.recipe.model_copy(update=update),
+        recipe=result.recipe.model_copy(update={"denoise": word}),
         seconds=result.seconds + seconds,
     )
 
 
 def _denoise(image: Image, recipe: StyleRecipe, stop: Stop | None) -> DenoiseResult:
-    """Remove an image's noise, with the recipe's seed, device and memory."""
+    """Denoise an image with the recipe's seed, device and memory."""
 
     def check_stop(step: Step) -> None:
         if stop is not None and stop():
@@ -146,3 +141,11 @@ def _denoise(image: Image, recipe: StyleRecipe, stop: Stop | None) -> DenoiseRes
 
     shared = {name: getattr(recipe, name) for name in ("seed", "device", "memory")}
     return denoise(image, recipe=DenoiseRecipe(**shared), on_step=check_stop)
+
+
+def _blend_protected(clean: Tensor, painted: Tensor, protect: ImageSource | None) -> Tensor:
+    """Put the painting's own pixels back where the mask protects them; (3, H, W)."""
+    if protect is None:
+        return clean
+    size = painted.shape[-1], painted.shape[-2]
+    return torch.lerp(clean, painted, resize_mask(open_mask(protect, "protect"), size))

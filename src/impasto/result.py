@@ -1,4 +1,4 @@
-"""What a run says on its way (`Step`) and what it ends in (`Result`)."""
+"""Steps and losses that a run reports, and its result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from impasto.images.image import ImageMetadata
+from impasto.images.stack import Stack, array_stack, to_source_array
+from impasto.images.tiff_write import write_stack
+from impasto.images.write import encode, save
 from impasto.methods import method_of
 from impasto.provenance import Inputs, Output, Provenance, current_maker
 from impasto.validation import validate
@@ -15,8 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from impasto.images.image import ImageMetadata
-    from impasto.images.stack import Stack
     from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
 
 
@@ -70,36 +72,6 @@ OnStep = Callable[[Step], None]
 Stop = Callable[[], bool]  # whether a run is to end; asked between the layers of an evaluation
 
 
-def throughput() -> Callable[[Step], float]:
-    """Return a function that turns the steps of one run into evaluations a second at their scale.
-
-    Example:
-        >>> losses = Losses(total=1, content=0, style=1)
-        >>> rate = throughput()
-        >>> for evaluation, seconds in ((1, 5.0), (2, 5.5), (3, 6.0)):  # five seconds of loading
-        ...     step = Step(
-        ...         evaluation, 9, 1, 1, (64, 64), losses, seconds, 1, lambda: None
-        ...     )
-        ...     latest = rate(step)
-        >>> latest
-        2.0
-    """
-    scale, first, since, latest = 0, 0, 0.0, 0.0
-
-    def rate(step: Step) -> float:
-        nonlocal scale, first, since, latest
-        if not scale:  # the first evaluation's time holds the loading of the network too
-            first, since = step.evaluation, step.seconds
-        elif step.scale != scale:
-            first, since = step.evaluation - 1, latest
-        scale, latest = step.scale, step.seconds
-        made = step.evaluation - first
-        # With nothing else to go by, all that went before, in an earlier process maybe.
-        return (made or step.evaluation) / max(step.seconds - (since if made else 0), 1e-6)
-
-    return rate
-
-
 @dataclass(frozen=True, eq=False)
 class Result:
     """A finished picture and how it came to be.
@@ -151,8 +123,6 @@ class Result:
             ImageError: the place cannot be written, or holds a file and `overwrite` is False.
             ValueError: the ending names no format that impasto writes.
         """
-        from impasto.images.write import save
-
         return save(
             self.pixels,
             path,
@@ -177,8 +147,6 @@ class Result:
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
-        from impasto.images.write import encode
-
         return encode(self.pixels, ".png", metadata=self.metadata)
 
 
@@ -252,8 +220,6 @@ class DenoiseResult:
     @property
     def metadata(self) -> ImageMetadata:
         """Return the metadata of a picture's file; of measured data, its bit depth."""
-        from impasto.images.image import ImageMetadata
-
         if isinstance(self.source, ImageMetadata):
             return self.source
         return ImageMetadata(bits=8 * self.source.dtype.itemsize)
@@ -290,8 +256,6 @@ class DenoiseResult:
 
         Pictures that are not measured data give (H, W, C) of uint8, or uint16 if they had more.
         """
-        from impasto.images.stack import to_source_array
-
         return to_source_array(self.source, self.pixels)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -308,10 +272,6 @@ class DenoiseResult:
             ImageError: the path cannot be written, or holds a file and `overwrite` is False.
             ValueError: the ending names no format that impasto writes, or none for such data.
         """
-        from impasto.images.image import ImageMetadata
-        from impasto.images.tiff_write import write_stack
-        from impasto.images.write import save
-
         recipe = self.provenance().model_dump_json()
         if isinstance(self.source, ImageMetadata):
             return save(self.pixels, path, metadata=self.source, recipe=recipe, overwrite=overwrite)
@@ -334,11 +294,6 @@ class DenoiseResult:
             ImageError: the path cannot be written, or holds a file and `overwrite` is False.
             ValueError: the ending names no format that impasto writes, or none for several planes.
         """
-        from impasto.images.image import ImageMetadata
-        from impasto.images.stack import array_stack
-        from impasto.images.tiff_write import write_stack
-        from impasto.images.write import save
-
         residual = self.residual
         measured = not isinstance(self.source, ImageMetadata)
         tiff = Path(path).suffix.lower() in (".tif", ".tiff")
@@ -361,9 +316,6 @@ class DenoiseResult:
 
     def _repr_png_(self) -> bytes:
         """Return a PNG of the first plane, for notebooks."""
-        from impasto.images.image import ImageMetadata
-        from impasto.images.write import encode
-
         pixels = self.pixels if self.pixels.ndim == 3 else self.pixels[0]
         if len(pixels) not in (1, 3):  # the channels are not colors
             pixels = pixels[:1]

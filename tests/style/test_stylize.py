@@ -13,8 +13,7 @@ from impasto.style import objective as room
 from impasto.style import styles
 from impasto.style.losses import gram
 from impasto.style.statistics import moments
-from impasto.style.stylize import prepare_styles
-from impasto.style.stylize import stylize as transfer_style
+from impasto.style.stylize import prepare_styles, transfer_style
 from impasto.vgg.network import VGG19Features
 from impasto.vgg.weights import load_weights
 

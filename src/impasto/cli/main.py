@@ -26,7 +26,7 @@ COMMANDS = {
     "compare": ("inspect", "Measure how close A and B are."),
     "demo": ("inspect", "Paint a first picture out of nothing."),
     "denoise": ("denoise", "Clean IN of its noise."),
-    "doctor": ("inspect", "Check whether a run would work here."),
+    "doctor": ("doctor", "Check whether a run would work here."),
     "figure": ("inspect", "Draw CONTENT, STYLE and RESULT in one row."),
     "info": ("inspect", "Show what FILE is and how it was made."),
     "noise": ("denoise", "Add noise of a known kind to IN."),

@@ -21,10 +21,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from impasto.result import OnStep, Step, throughput
+from impasto.jobs.progress import throughput
 
 if TYPE_CHECKING:
     from impasto.batch.run import BatchProgress, OnProgress
+    from impasto.result import OnStep, Step
 
 LINE_EVERY = 50  # evaluations between lines where there is no terminal to draw a bar on
 BATCH_LINE_SECONDS = 30.0  # between lines of a batch where there is no terminal

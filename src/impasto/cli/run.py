@@ -30,6 +30,13 @@ from impasto.cli.files import (
 from impasto.cli.options import PIPE, check_single_stdin
 from impasto.cli.progress import combine_watchers, format_duration, interruptible, show_progress
 from impasto.cli.style_args import StyleArgument, style_sources
+from impasto.figures import (
+    contact_sheet,
+    loss_curve,
+    reconstruction_row,
+    save_figure,
+    triptych,
+)
 from impasto.images.animation import write_animation
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.read import image_files
@@ -84,7 +91,7 @@ class RunOptions:
         return cls(**{name: options[name] for name in names})
 
 
-class Outcome(NamedTuple):
+class CommandOutcome(NamedTuple):
     """The end of a run, as it is reported.
 
     Attributes:
@@ -102,7 +109,7 @@ class Stopped(Exception):
     """Ctrl-C ended a run before anything was written; the text says so."""
 
 
-def execute(run: Callable[[threading.Event], Outcome], as_json: bool) -> int:
+def execute(run: Callable[[threading.Event], CommandOutcome], as_json: bool) -> int:
     """Run with Ctrl-C turned into a flag, print where the output is, return the exit code.
 
     Args:
@@ -166,7 +173,7 @@ def paint(
     folder = run_options.checkpoint
     checkpoints = Checkpoints(folder, outlive=True) if folder else None
 
-    def run(stop_requested: threading.Event) -> Outcome:
+    def run(stop_requested: threading.Event) -> CommandOutcome:
         results: dict[str, Result] = {}
         for label, recipe in recipes.items():
             if results and stop_requested.is_set():
@@ -197,7 +204,7 @@ def paint(
                 if label in results
             }
         evaluations = sum(result.evaluations for result in results.values())
-        return Outcome(written, facts, _stopped(evaluations, written, saving, run_options))
+        return CommandOutcome(written, facts, _stopped(evaluations, written, saving, run_options))
 
     code = execute(run, run_options.as_json)
     if checkpoints and code == 0:  # not before all is written
@@ -221,8 +228,6 @@ def paint_sheet(
         options: the command's options.
         columns: cells in a row.
     """
-    from impasto.figures import contact_sheet, save_figure
-
     sources = input_sources(inputs)
     check_single_stdin(sources)
     saving = save_options(output, sources.values(), options)
@@ -399,8 +404,6 @@ def _draw(
     """Draw the figures that were asked for: the inputs with the result or the row, the losses."""
     if not (options.figure or options.loss_curve):
         return
-    from impasto.figures import loss_curve, reconstruction_row, save_figure, triptych
-
     if options.figure:
         if row:
             pixels = {label: results[label].pixels for label in row if label in results}

@@ -29,11 +29,13 @@ from impasto.cli.files import (
 )
 from impasto.cli.options import PIPE, check_single_stdin, stem
 from impasto.cli.progress import combine_watchers, show_progress
-from impasto.cli.run import Outcome, Stopped, execute
+from impasto.cli.run import CommandOutcome, Stopped, execute
+from impasto.denoise_figures import denoise_figure, pair_figure
 from impasto.denoising.denoise import denoise, denoise_stack, denoising_provenance
 from impasto.denoising.diagnose import diagnose
 from impasto.device import select_device
 from impasto.errors import ImpastoError
+from impasto.figures import save_figure
 from impasto.files import check_writable
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.stack import Stack, array_stack
@@ -157,7 +159,7 @@ def _clean_image(
     saving: SaveOptions,
     options: Mapping[str, Any],
     stop_requested: threading.Event,
-) -> Outcome:
+) -> CommandOutcome:
     """Clean an image, or a stack into an image, and write everything."""
     with show_progress(options["progress"], part="plane") as bar:
         result = denoise(data, recipe=recipe, on_step=combine_watchers(stop_requested, bar))
@@ -183,7 +185,7 @@ def _clean_stack(
     saving: SaveOptions,
     options: Mapping[str, Any],
     stop_requested: threading.Event,
-) -> Outcome:
+) -> CommandOutcome:
     """Clean measured data into a TIFF, a plane at a time, and write everything."""
     start = time.monotonic()
     diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
@@ -242,9 +244,9 @@ def _outcome(
     seconds: float,
     options: Mapping[str, Any],
     stopped: str,
-) -> Outcome:
+) -> CommandOutcome:
     more = {"seconds": round(seconds, 3), "residual": options["residual"]}
-    return Outcome(output, {"output": output, **facts, **more}, stopped)
+    return CommandOutcome(output, {"output": output, **facts, **more}, stopped)
 
 
 def _announce(diagnosis: Diagnosis, options: Mapping[str, Any]) -> None:
@@ -344,9 +346,6 @@ def _draw(noisy: Any, clean: Any, truth: Any, options: Mapping[str, Any], measur
     """Draw the figures that were asked for; measured data from its own black to its own white."""
     if not (options["figure"] or options["pairs"]):
         return
-    from impasto.denoise_figures import denoise_figure, pair_figure  # matplotlib takes 0.2 s
-    from impasto.figures import save_figure
-
     if options["figure"]:
         row = denoise_figure(truth, noisy, clean, stretch=measured)
         save_figure(row, options["figure"], options["overwrite"])

@@ -107,9 +107,7 @@ def texture_command(style: tuple[str, ...], output: str | None, **options: Any) 
     styles = parse_styles(style, options)
     output = output or f"{'-'.join(stem(style.source) for style in styles)}-texture.png"
 
-    from impasto.cli.run import paint
-
-    return paint("texture", {"": recipe}, {"style": styles}, output, options)
+    return _paint("texture", {"": recipe}, {"style": styles}, output, options)
 
 
 @click.command("reconstruct", cls=Command, epilog=RECONSTRUCT_EPILOG)
@@ -138,9 +136,7 @@ def reconstruct_command(image: str, output: str | None, **options: Any) -> int:
             )
     layers = dict.fromkeys([recipe.layer, *row] if writes_image else row)
 
-    from impasto.cli.run import paint
-
-    return paint(
+    return _paint(
         "reconstruct",
         {layer: recipe.model_copy(update={"layer": layer}) for layer in layers},
         {"image": image},
@@ -169,12 +165,17 @@ def paint_style(
         options: the command's other options, masks included.
         init: file of the image to start from, if there is one.
     """
-    from impasto.cli.run import paint
-
     files = {"protect": options["protect"], "keep": options["keep"], "init": init}
     inputs = {"content": content, "style": styles}
     inputs |= {name: path for name, path in files.items() if path}
-    return paint("style", {"": recipe}, inputs, output, options)
+    return _paint("style", {"": recipe}, inputs, output, options)
+
+
+def _paint(*arguments: Any, **keywords: Any) -> int:
+    """Run a command; the library, and with it torch, is loaded only now."""
+    from impasto.cli.run import paint
+
+    return paint(*arguments, **keywords)
 
 
 def _style_recipe(options: Mapping[str, Any]) -> tuple[StyleRecipe, str | None]:

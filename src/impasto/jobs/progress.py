@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from impasto.jobs.job import JobProgress, JobState, LossPoint
-from impasto.result import throughput
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,36 @@ PREVIEW_SIDE = 1024  # pixels
 _PREVIEW_INTERVAL = 0.4  # seconds at least between two previews
 _PREVIEW_COST = 20  # previews take at most one part in so many of the time
 _JPEG_QUALITY = 82
+
+
+def throughput() -> Callable[[Step], float]:
+    """Return a function that turns the steps of one run into evaluations a second at their scale.
+
+    Example:
+        >>> losses = Losses(total=1, content=0, style=1)
+        >>> rate = throughput()
+        >>> for evaluation, seconds in ((1, 5.0), (2, 5.5), (3, 6.0)):  # five seconds of loading
+        ...     step = Step(
+        ...         evaluation, 9, 1, 1, (64, 64), losses, seconds, 1, lambda: None
+        ...     )
+        ...     latest = rate(step)
+        >>> latest
+        2.0
+    """
+    scale, first, since, latest = 0, 0, 0.0, 0.0
+
+    def rate(step: Step) -> float:
+        nonlocal scale, first, since, latest
+        if not scale:  # the first evaluation's time holds the loading of the network too
+            first, since = step.evaluation, step.seconds
+        elif step.scale != scale:
+            first, since = step.evaluation - 1, latest
+        scale, latest = step.scale, step.seconds
+        made = step.evaluation - first
+        # With nothing else to go by, all that went before, in an earlier process maybe.
+        return (made or step.evaluation) / max(step.seconds - (since if made else 0), 1e-6)
+
+    return rate
 
 
 class JobCancelled(Exception):

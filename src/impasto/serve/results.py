@@ -9,6 +9,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from impasto.denoising.diagnose import diagnose
 from impasto.files import atomic_path
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, input_source_file, open_input
@@ -23,6 +24,26 @@ from impasto.serve.records import FORMATS, JobRecord, NoiseInfo, ResultInfo, Upl
 from impasto.validation import validate
 
 PIXELS, PROVENANCE, CHECKPOINT = "result.safetensors", "recipe.json", "checkpoint"
+
+_DIAGNOSED_SIDE = 2048  # pixels; of a larger image only the middle is diagnosed
+
+
+def diagnose_file(path: Path, size: tuple[int, int]) -> NoiseInfo:
+    """Return the noise of an image, of a large one that of its middle, or of a stack.
+
+    Args:
+        path: the file.
+        size: (width, height) in its header.
+    """
+    source = open_input(path, name="content")
+    if isinstance(source, Stack):
+        return NoiseInfo.of(diagnose(source), size, stack=True)
+    height, width = source.pixels.shape[-2:]
+    top = max(0, height - _DIAGNOSED_SIDE) // 2
+    left = max(0, width - _DIAGNOSED_SIDE) // 2
+    middle = source.pixels[:, top : top + _DIAGNOSED_SIDE, left : left + _DIAGNOSED_SIDE]
+    diagnosis = diagnose(Image(middle, source.metadata))
+    return NoiseInfo.of(diagnosis, source.size, stack=False)
 
 
 def attempt_result(

@@ -27,7 +27,6 @@ from impasto.validation import validate
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
 _MASK_ROLES = ("region", "mask", "protect", "keep")
 _MIN_SIDE = 16  # pixels; of anything smaller the network has no features
-_DIAGNOSED_SIDE = 2048  # pixels; of a larger image only the middle is diagnosed
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]+")
 
 
@@ -225,10 +224,8 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> NoiseInfo:
     Raises:
         RequestError: it is not an image, or it cannot be read.
     """
-    # These import PyTorch, which would keep the server from answering for seconds at its start.
-    from impasto.denoising.diagnose import diagnose
-    from impasto.images.image import Image
-    from impasto.images.open_input import open_input
+    # It imports PyTorch, which would keep the server from answering for seconds at its start.
+    from impasto.serve.results import diagnose_file
 
     header = _check_header(file, service.options.most_pixels, pages=True)
     name, folder = service.store.create_draft()
@@ -237,17 +234,7 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> NoiseInfo:
     try:
         path.write_bytes(file.data)
         with service.diagnosis_lock:
-            source = open_input(path, name="content")
-            if not isinstance(source, Image):
-                return NoiseInfo.of(diagnose(source), header.size, stack=True)
-            height, width = source.pixels.shape[-2:]
-            top = max(0, height - _DIAGNOSED_SIDE) // 2
-            left = max(0, width - _DIAGNOSED_SIDE) // 2
-            middle = source.pixels[
-                :, top : top + _DIAGNOSED_SIDE, left : left + _DIAGNOSED_SIDE
-            ]  # (C, H, W)
-            diagnosis = diagnose(Image(middle, source.metadata))
-            return NoiseInfo.of(diagnosis, source.size, stack=False)
+            return diagnose_file(path, header.size)
     except (ImageError, ValueError) as error:
         raise RequestError(422, _error_sentence(error, file.name)) from None
     finally:

@@ -38,11 +38,10 @@ from impasto.style.styles import (
     style_inputs,
     style_sizes,
 )
-from impasto.validation import reject_recipe_and_options, with_recipe_signature
+from impasto.validation import reject_recipe_and_options
 
 
-@with_recipe_signature(StyleRecipe)
-def stylize(
+def transfer_style(
     content: ImageSource,
     style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
@@ -55,50 +54,13 @@ def stylize(
     stop: Stop | None = None,
     **options: Any,
 ) -> Result:
-    """Paint a content image in the style of one or more style images.
-
-    An image is optimized, coarse to fine, until VGG-19 sees the content image's content and the
-    style images' feature statistics in it. Transparent parts of either are left out of the
-    statistics, and the content's transparency is kept.
-
-    Args:
-        content: the image to paint: a path, bytes, PIL image, NumPy array (H, W[, C]) or tensor
-            (C, H, W), at least 16 pixels a side; floats in [0, 1].
-        style: the image or the folder of images to learn from, or a list of them whose
-            statistics are averaged; a `Style` adds how much it counts, where it goes, and which
-            part of it to learn from.
-        recipe: every option at once; or give the ones to change as `options`.
-        init_image: the start, resized to fit, if `init` is `picture`.
-        protect: a mask, white where the content image stays as it is; any size in its shape.
-        keep: a mask, white where the content loss counts in full and black where it does not, for
-            what should stay recognizable; any size in the content image's shape.
-        on_step: called after each evaluation with a `Step`; raising `StopIteration` in it ends the
-            run and keeps the best image so far.
-        checkpoint: a folder where the run saves its state, made if it is missing. After a crash, a
-            kill or a stop, the same call resumes, and ends in the same bytes on the same machine;
-            a run that ends by itself removes its file.
-        stop: called between the layers of each evaluation; returning True ends the run within a
-            part of a step, as `StopIteration` in `on_step` does after it.
-        options: any field of `StyleRecipe`, such as `preset`, `strength`, `size`, `steps`.
-
-    Returns:
-        The painting, (3, H, W) float32 in [0, 1] on the CPU, with its losses and recipe.
-
-    Raises:
-        ValueError: an option or an image out of range.
-        ImageError: a file that cannot be read, or a checkpoint folder that cannot be written.
-        WeightsError: weights that are missing or altered.
-        MemoryShortageError: not even the smallest tiles fit into memory.
+    """Paint without denoising; the arguments, result and errors are those of `impasto.stylize`.
 
     Example:
         >>> import torch
-        >>> result = stylize(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
+        >>> result = transfer_style(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=48, steps=2)
         >>> result.size, result.evaluations
         ((48, 32), 2)
-
-    References:
-        Gatys, Ecker, Bethge 2016, Image style transfer using convolutional neural networks;
-        arXiv:1508.06576. Departures are listed in docs/method.md.
     """
     recipe = _choose_recipe(recipe, options, init_image is not None)
     image = open_image(content, name="content")

@@ -1,0 +1,155 @@
+"""What the commands `info`, `compare`, `figure` and `demo` do."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from torch import Tensor
+
+from impasto.cli.files import json_number, noise_facts, read_image, read_image_or_stack
+from impasto.cli.options import PIPE, format_value
+from impasto.cli.progress import combine_watchers, interruptible, show_progress
+from impasto.demo import demo
+from impasto.denoising.diagnose import diagnose
+from impasto.errors import ImageError
+from impasto.images.image import Image
+from impasto.images.open_input import open_input
+from impasto.images.read import describe_image
+from impasto.images.stack import Stack
+from impasto.images.tiff_read import is_scientific_tiff, open_stack
+from impasto.metrics import psnr, ssim
+
+
+def show_info(source: str | bytes, as_json: bool) -> None:
+    """Print what a file is, how it was made, and its noise."""
+    facts = _file_facts(source)
+
+    diagnosis = diagnose(open_input(source, name="file"))
+    if as_json:
+        click.echo(json.dumps(facts | {"noise": noise_facts(diagnosis)}, ensure_ascii=False))
+        return
+    facts |= _maker_facts(facts.pop("made", {})) | {"noise": diagnosis.words}
+    rows = list(_rows(facts))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        click.echo(f"{click.style(name.ljust(width), bold=True)}  {value}".rstrip())
+
+
+def show_closeness(a: str, b: str, as_json: bool) -> None:
+    """Print PSNR and SSIM of two images or stacks."""
+    sources = read_image_or_stack(a, "a"), read_image_or_stack(b, "b")
+    counts = [getattr(source, "count", 1) for source in sources]
+    if counts[0] != counts[1]:
+        raise ValueError(
+            f"`b` must have as many planes as `a`, {counts[0]}, got {counts[1]}; compare others"
+        )
+    errors, similarities = [], []
+    for planes in zip(*map(_planes, sources), strict=True):
+        # A gray image is repeated where the other has colors.
+        channels = max(map(len, planes))
+        first, second = (p.expand(channels, -1, -1) if len(p) == 1 else p for p in planes)
+        errors.append(10 ** (-psnr(first, second) / 10))
+        similarities.append(ssim(first, second))
+    error = sum(errors) / len(errors)
+    decibels = -10 * math.log10(error) if error else math.inf
+    similarity = sum(similarities) / len(similarities)
+    if as_json:
+        facts = {"psnr": json_number(decibels), "ssim": json_number(similarity)}
+        click.echo(json.dumps(facts))
+        return
+    click.echo("PSNR  " + (f"{decibels:.2f} dB" if math.isfinite(decibels) else "infinite"))
+    click.echo(f"SSIM  {similarity:.4f}")
+
+
+def draw_figure(output: str, sources: Mapping[str, str], overwrite: bool) -> None:
+    """Draw content, style and result in one row, and print the path."""
+    from impasto.figures import check_figure, save_figure, triptych  # matplotlib takes 0.2 s
+
+    inputs = tuple(source for source in sources.values() if source != PIPE)
+    check_figure(output, overwrite=overwrite, inputs=inputs, name="output")
+    row = triptych(*(read_image(source, name) for name, source in sources.items()))
+    click.echo(str(save_figure(row, output, overwrite)))
+
+
+def paint_demo(output: str, overwrite: bool, as_json: bool, progress: bool | None) -> int:
+    """Paint the demo, print its paths, and return the exit code."""
+    with interruptible() as stop_requested, show_progress(progress) as draw:
+        paths = demo(output, on_step=combine_watchers(stop_requested, draw), overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps({name: str(path) for name, path in paths.items()}))
+    else:
+        for path in paths.values():
+            click.echo(str(path))
+    return 130 if stop_requested.is_set() else 0
+
+
+def _planes(source: Image | Stack) -> Iterator[Tensor]:
+    """Yield the planes of an image or a stack, (C, H, W), one at a time."""
+    if isinstance(source, Stack):
+        yield from (source.read_plane(index) for index in source.plane_indices())
+    else:
+        yield source.pixels
+
+
+def _file_facts(source: str | bytes) -> dict[str, Any]:
+    """Return what a file says about itself; of measured data, axes and type too."""
+    failure = None
+    try:
+        facts = dict(describe_image(source, name="file"))
+    except ImageError as error:
+        if isinstance(source, bytes):
+            raise
+        facts, failure = {"format": "TIFF"}, error
+    if facts["format"] != "TIFF" or isinstance(source, bytes):
+        return facts
+    if not is_scientific_tiff(source):
+        if failure:
+            raise failure
+        return facts
+    if failure:  # data may be of a type that no image has
+        facts["bytes"] = Path(source).stat().st_size
+    stack = open_stack(source, name="file")
+    return facts | {"axes": stack.axes, "shape": list(stack.shape), "dtype": stack.dtype.name}
+
+
+def _maker_facts(made: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an image was made from and by, a name each."""
+    if not made:
+        return {}
+    inputs = made.get("inputs") or {}
+    styles = [
+        image["name"] or "unnamed"
+        for style in inputs.get("styles", ())
+        for image in style["pictures"]
+    ]
+    names = {key: value["name"] for key, value in inputs.items() if isinstance(value, Mapping)}
+    maker = made.get("maker") or {}
+    versions = [f"{name} {maker[name]}" for name in ("impasto", "torch", "device") if name in maker]
+    facts = {"method": made.get("method"), **names, "style": ", ".join(styles) or None}
+    return {key: value for key, value in facts.items() if value} | {"made by": ", ".join(versions)}
+
+
+def _rows(facts: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and values of a table, nested facts indented below their name."""
+    for name, value in facts.items():
+        label = indent + str(name).replace("_", " " if not indent else "_")
+        if isinstance(value, Mapping) and value and not str(name).endswith("_layers"):
+            yield label, ""
+            yield from _rows(value, indent + "  ")
+        else:
+            yield label, _format_fact(value)
+
+
+def _format_fact(value: Any) -> str:
+    if value is None or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return " × ".join(map(format_value, value))
+    return format_value(value)
