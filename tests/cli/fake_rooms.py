@@ -86,7 +86,7 @@ def demo(folder, *, on_step=None, overwrite=False):
 
 
 NETWORK = {
-    "impasto.style.stylize": {"stylize": stylize, "plan_style": lambda *_, **__: None},
+    "impasto.style.stylize": {"transfer_style": stylize, "plan_style": lambda *_, **__: None},
     "impasto.style.reconstruct": {
         "reconstruct": reconstruct,
         "plan_reconstruction": lambda *_, **__: None,

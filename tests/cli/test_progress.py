@@ -7,7 +7,8 @@ import pytest
 
 from impasto.cli import progress
 from impasto.cli.progress import format_duration, show_progress
-from impasto.result import Losses, Step, throughput
+from impasto.jobs.progress import throughput
+from impasto.result import Losses, Step
 
 
 def step(evaluation, seconds=1.0, scale=1, scales=1, evaluations=100, size=(64, 48)):

@@ -125,7 +125,7 @@ def test_presets_are_listed(folder, capsys):
         ("a.toml", "[loud]\nstrnegth = 1", "did you mean strength?, in preset loud of"),
         ("a.toml", "loud = 3", "`presets` must hold a table for each preset, got 3 for loud"),
         ("a.toml", "[loud", "`presets` must be a readable TOML or JSON file"),
-        ("a.json", "[1]", "it is no table"),
+        ("a.json", "[1]", "it is not a table"),
         ("a.json", "[" * 5000, "`presets` must be a readable TOML or JSON file"),
         ("a.txt", "", "`presets` must end in .toml or .json"),
     ],
