@@ -249,6 +249,7 @@ def test_two_batches_into_one_folder_leave_each_other_alone(folder):
     assert not (folder / "out" / ".impasto-work").exists()
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bytes(folder):
     run_batch(painting(), executor="inline", threads=1)
     found = run_batch(painting(output="other"), workers=2, threads=1)
@@ -332,6 +333,7 @@ def test_a_stack_is_cleaned_within_the_workers_part_of_the_memory(folder, monkey
     assert (folder / "part/cells.tif").read_bytes() == (folder / "whole/cells.tif").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_that_picture_an_attempt(folder, monkeypatch):
     # Whoever opens b.png dies, as if the system had killed it.
     (folder / "sitecustomize.py").write_text(
@@ -465,6 +467,7 @@ def test_a_dry_run_counts_and_writes_nothing(folder, capsys):
     assert not (folder / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "zs-n2n", "zs-n2n-fast"])
 def test_a_dry_run_of_cleaning_tells_how_long_it_takes(folder, capsys, method):
     words = ["-o", "out", "--method", method, "--workers", "1", "--dry-run", "--json"]

@@ -21,7 +21,8 @@ SOURCES = Path(__file__).parents[2] / "src"
 def calls(monkeypatch):
     """What the stand-ins are called with."""
     api = sys.modules["impasto.api"]
-    monkeypatch.delitem(sys.modules, "impasto.api")  # to import the stand-ins
+    for importer in ("impasto.api", "impasto.cli.run_inspect"):  # to import the stand-ins
+        monkeypatch.delitem(sys.modules, importer, raising=False)
     monkeypatch.setattr(sys.modules["impasto"], "api", api)  # which changes the package, too
     for name, module in fake_rooms.modules().items():
         monkeypatch.setitem(sys.modules, name, module)

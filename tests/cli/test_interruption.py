@@ -55,6 +55,7 @@ def test_with_a_checkpoint_it_says_how_to_go_on(spawn, folder, words, said):
     assert (folder / "new" / "state").is_dir()
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once(spawn, folder):
     process = spawn(
         "style", "photo.png", "paint.png", "-o", "out.png", "--steps", 50, "--save-every", 1,
@@ -72,6 +73,7 @@ def test_a_second_signal_stops_at_once(spawn, folder):
     assert b"Traceback" not in err
 
 
+@pytest.mark.slow
 def test_reconstruct_stops_too(spawn, folder):
     process = spawn(
         "reconstruct", "photo.png", "-o", "out.png", "--steps", 5000, "--save-every", 5, sleep=0.02

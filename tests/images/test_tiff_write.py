@@ -271,6 +271,7 @@ def test_smaller_copies_of_the_pages_are_left_out(tile, compression, shape, tmp_
         assert 330 not in file.pages[0].tags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_planes_are_taken_one_at_a_time(compression, tmp_path):
     path = write_tiff(

@@ -23,6 +23,7 @@ def api(tmp_path_factory):
         yield schemathesis.openapi.from_url(f"{origin}/v1/openapi.json")
 
 
+@pytest.mark.slow
 def test_whatever_comes_the_server_never_breaks(api):
     """By hand, since schemathesis' own plugin does not know every pytest."""
     labels = set()

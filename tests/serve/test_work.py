@@ -108,6 +108,7 @@ def test_a_stop_is_heard_and_the_picture_kept(client):
     assert opened(result(client, job)).size == (64, 48)
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_goes_on_where_it_was(client, tmp_path):
     options = {"size": 64, "steps": 40, "scales": 1}
     job = paint(client, options, content=CONTENT, style=STYLE)

@@ -19,6 +19,7 @@ def test_a_shallow_layer_gives_the_pixels_back():
     assert (result.pixels - PICTURE).square().mean() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_deeper_layer_keeps_less_of_the_pixels():
     errors = [
         (impasto.reconstruct(PICTURE, layer=layer, steps=40, **QUICK).pixels - PICTURE)

@@ -43,6 +43,7 @@ def test_a_style_twice_at_half_its_weight_is_the_style_once():
     assert torch.equal(twice, painted(STYLE))
 
 
+@pytest.mark.slow
 def test_only_the_proportions_of_weights_matter_and_0_leaves_a_style_out():
     mixed = painted([Style(STYLE, 2), Style(OTHER, 6)])
     assert torch.equal(mixed, painted([Style(STYLE, 0.25), Style(OTHER, 0.75)]))

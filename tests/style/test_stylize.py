@@ -61,6 +61,7 @@ def test_one_seed_gives_the_same_bytes():
     assert not torch.equal(first.pixels, other.pixels)
 
 
+@pytest.mark.slow
 def test_the_main_dial_goes_from_content_to_style():
     still = impasto.stylize(CONTENT, STYLE, strength=0, **QUICK)
     assert torch.equal(still.pixels, CONTENT)
@@ -142,6 +143,7 @@ def test_a_picture_of_ones_own_can_be_the_start():
     assert result.recipe.init == "picture"
 
 
+@pytest.mark.slow
 def test_alpha_is_kept_and_what_it_hides_is_left_out_of_the_statistics():
     alpha = torch.zeros(56, 56)
     alpha[:, :28] = 1

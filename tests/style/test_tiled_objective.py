@@ -67,7 +67,13 @@ def test_tiles_give_the_whole_pictures_loss_and_gradient(options, mask):
         assert (tiled_gradient - gradient).abs().max() < 1e-4 * gradient.abs().max()
 
 
-@pytest.mark.parametrize("options", OBJECTIVES.values(), ids=OBJECTIVES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, id=name, marks=() if name == "default" else pytest.mark.slow)
+        for name, options in OBJECTIVES.items()
+    ],
+)
 def test_the_gradient_is_the_losss_slope(options):
     recipe = style_recipe(**options)
     evaluate = objective(recipe, MASK, 64, torch.float64)

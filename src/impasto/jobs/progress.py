@@ -25,6 +25,7 @@ def throughput() -> Callable[[Step], float]:
     """Return a function that turns the steps of one run into evaluations a second at their scale.
 
     Example:
+        >>> from impasto.result import Losses, Step
         >>> losses = Losses(total=1, content=0, style=1)
         >>> rate = throughput()
         >>> for evaluation, seconds in ((1, 5.0), (2, 5.5), (3, 6.0)):  # five seconds of loading
