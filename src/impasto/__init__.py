@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from impasto.denoising.denoise import denoise_stack as denoise_stack
     from impasto.denoising.diagnose import diagnose as diagnose
     from impasto.errors import ImageError as ImageError
+    from impasto.errors import ImageFileError as ImageFileError
     from impasto.errors import ImpastoError as ImpastoError
     from impasto.errors import MemoryShortageError as MemoryShortageError
+    from impasto.errors import OptionError as OptionError
     from impasto.errors import WeightsError as WeightsError
     from impasto.images.image import Image as Image
     from impasto.images.image import ImageMetadata as ImageMetadata
@@ -46,6 +48,8 @@ _PUBLIC = {
     "Diagnosis": "result",
     "Image": "images.image",
     "ImageError": "errors",
+    "ImageFileError": "errors",
+    "OptionError": "errors",
     "ImageMetadata": "images.image",
     "ImpastoError": "errors",
     "Losses": "result",

@@ -3,7 +3,7 @@
     Exception
     ├── ImpastoError                 a file, the weights, memory, a server: the world outside
     │   ├── ImageError               an image cannot be read or written
-    │   │   └── ImageFileError   a file is not an image that can be used
+    │   │   └── ImageFileError       a file is not an image that can be used
     │   ├── WeightsError             the weights of VGG-19 are missing, altered or out of reach
     │   ├── MemoryShortageError      even the smallest piece of work does not fit into memory
     │   └── RequestError             `impasto serve` refuses a request (impasto.serve.limits)

@@ -49,12 +49,12 @@ class Step:
         scale: which size of the pyramid is being painted, from 1.
         scales: how many sizes there are.
         size: (width, height) of that size, in pixels.
-        losses: the losses of this evaluation; None where nothing is fitted.
+        losses: the losses of this evaluation by name; None if nothing is optimized.
         seconds: time since the run began, in seconds.
-        left: evaluations that are planned after this one, each counted by the pixels of its size
-            beside this one's: as many as will take as long as the rest of the run.
-        picture: call it for the present picture, (3, H, W) float32 in [0, 1] on the CPU; costs a
-            copy, so call it only when it is wanted.
+        left: remaining evaluations, each weighted by its number of pixels relative to the present
+            scale: that many evaluations of the present size take as long as the rest of the run.
+        picture: call it for the present image, (3, H, W) float32 in [0, 1] on the CPU; each call
+            copies the image.
     """
 
     evaluation: int
@@ -146,7 +146,7 @@ class Result:
         )
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """Return the PNG that a notebook shows."""
         return encode(self.pixels, ".png", metadata=self.metadata)
 
 
@@ -155,20 +155,20 @@ Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse"]
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What noise a picture has, and what becomes of it.
+    """The noise of an image, and the method that removes it.
 
     Attributes:
         kind: `gaussian`, the same in the dark and in the light; `poisson-gaussian`, growing with
             the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
-            which no method here takes away; or `clean`.
+            which no method here removes; or `clean`.
         sigma: typical standard deviation in each channel: 1 being white for pictures, in
             `Stack.read_plane`'s numbers for measured data.
         gain: variance for each unit of light, of Poisson-Gaussian noise; None of other kinds.
         correlation: of a pixel's noise with its direct neighbors', −1 to 1.
         clipped: whether noisy values were cut off at the dark end, and at the light end.
-        method: what cleans it; None where nothing is to be done.
-        words: the same in plain words.
-        noise: as the methods use it, on a scale of [0, 1].
+        method: the method that removes it; None if nothing is to be done.
+        words: the diagnosis as a sentence.
+        noise: the noise model that the methods use, on a scale of [0, 1].
     """
 
     kind: Kind

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.errors import OptionError
+from impasto.methods import METHODS
 from impasto.presets import PRESETS
 from impasto.recipes import LAYERS
 from impasto.validation import describe_constraint, literal_values
@@ -263,13 +264,8 @@ def option_errors(error: Exception) -> str:
         ...     print(option_errors(error))
         `strength` must be at most 1, got 7; see `impasto style --help` for every option
     """
-    commands = {
-        "StyleRecipe": "style",
-        "TextureRecipe": "texture",
-        "ReconstructRecipe": "reconstruct",
-        "DenoiseRecipe": "denoise",
-        "ServeOptions": "serve",
-    }
+    commands = {method.recipe.__name__: method.name for method in METHODS.values()}
+    commands["ServeOptions"] = "serve"
     if isinstance(error, OptionError) and error.recipe in commands:
         return error.sentence(f"see `impasto {commands[error.recipe]} --help` for every option")
     return str(error)
