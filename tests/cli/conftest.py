@@ -21,7 +21,7 @@ SOURCES = Path(__file__).parents[2] / "src"
 def calls(monkeypatch):
     """What the stand-ins are called with."""
     api = sys.modules["impasto.api"]
-    for importer in ("impasto.api", "impasto.cli.run_inspect"):  # to import the stand-ins
+    for importer in ("impasto.api", "impasto.cli.run_demo"):  # to import the stand-ins
         monkeypatch.delitem(sys.modules, importer, raising=False)
     monkeypatch.setattr(sys.modules["impasto"], "api", api)  # which changes the package, too
     for name, module in fake_rooms.modules().items():

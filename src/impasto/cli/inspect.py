@@ -85,7 +85,7 @@ def compare_command(a: str, b: str, as_json: bool) -> None:
 def figure_command(output: str, overwrite: bool, **sources: str) -> None:
     """Draw CONTENT, STYLE and RESULT in one row."""
     check_single_stdin(sources)
-    from impasto.cli.run_inspect import draw_figure
+    from impasto.cli.run_demo import draw_figure
 
     draw_figure(output, sources, overwrite)
 
@@ -141,6 +141,6 @@ def demo_command(output: str, overwrite: bool, as_json: bool, progress: bool | N
     Stylizes a photograph with a painting, both of which come with impasto, and writes content,
     style, result, a figure of the three and the loss curve.
     """
-    from impasto.cli.run_inspect import paint_demo
+    from impasto.cli.run_demo import paint_demo
 
     return paint_demo(output, overwrite, as_json, progress)

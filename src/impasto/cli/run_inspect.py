@@ -1,4 +1,4 @@
-"""What the commands `info`, `compare`, `figure` and `demo` do."""
+"""What the commands `info` and `compare` do, without loading what only painting needs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import Any
 import click
 from torch import Tensor
 
-from impasto.cli.files import json_number, noise_facts, read_image, read_image_or_stack
-from impasto.cli.options import PIPE, format_value
-from impasto.cli.progress import combine_watchers, interruptible, show_progress
-from impasto.demo import demo
+from impasto.cli.files import json_number, noise_facts, read_image_or_stack
+from impasto.cli.options import format_value
 from impasto.denoising.diagnose import diagnose
 from impasto.errors import ImageError
 from impasto.images.image import Image
@@ -64,28 +62,6 @@ def show_closeness(a: str, b: str, as_json: bool) -> None:
         return
     click.echo("PSNR  " + (f"{decibels:.2f} dB" if math.isfinite(decibels) else "infinite"))
     click.echo(f"SSIM  {similarity:.4f}")
-
-
-def draw_figure(output: str, sources: Mapping[str, str], overwrite: bool) -> None:
-    """Draw content, style and result in one row, and print the path."""
-    from impasto.figures import check_figure, save_figure, triptych  # matplotlib takes 0.2 s
-
-    inputs = tuple(source for source in sources.values() if source != PIPE)
-    check_figure(output, overwrite=overwrite, inputs=inputs, name="output")
-    row = triptych(*(read_image(source, name) for name, source in sources.items()))
-    click.echo(str(save_figure(row, output, overwrite)))
-
-
-def paint_demo(output: str, overwrite: bool, as_json: bool, progress: bool | None) -> int:
-    """Paint the demo, print its paths, and return the exit code."""
-    with interruptible() as stop_requested, show_progress(progress) as draw:
-        paths = demo(output, on_step=combine_watchers(stop_requested, draw), overwrite=overwrite)
-    if as_json:
-        click.echo(json.dumps({name: str(path) for name, path in paths.items()}))
-    else:
-        for path in paths.values():
-            click.echo(str(path))
-    return 130 if stop_requested.is_set() else 0
 
 
 def _planes(source: Image | Stack) -> Iterator[Tensor]:
