@@ -37,16 +37,16 @@ from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.figures import save_figure
 from impasto.files import check_writable
-from impasto.images.image import Image, ImageMetadata
+from impasto.images.image import Image
 from impasto.images.stack import Stack, array_stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
-from impasto.images.write import check_output, output_format, save
+from impasto.images.write import check_output, output_format
 from impasto.synthetic_noise import add_noise
 
 if TYPE_CHECKING:
     from impasto.recipes import DenoiseRecipe
-    from impasto.result import DenoiseResult, Diagnosis, OnStep, Step
+    from impasto.result import Diagnosis, OnStep, Step
 
     Source = Image | Stack
 
@@ -166,7 +166,7 @@ def _clean_image(
     _announce(result.diagnosis, options)
     output = write_result(saving, result)
     if options["residual"]:
-        _write_residual(options["residual"], result, saving.overwrite)
+        result.save_residual(options["residual"], overwrite=saving.overwrite)
     noisy, pixels = result.noisy, result.pixels
     measured = isinstance(result.source, Stack)
     if not measured:  # with its opacity
@@ -351,23 +351,6 @@ def _draw(noisy: Any, clean: Any, truth: Any, options: Mapping[str, Any], measur
         save_figure(row, options["figure"], options["overwrite"])
     if options["pairs"]:
         save_figure(pair_figure(noisy, stretch=measured), options["pairs"], options["overwrite"])
-
-
-def _write_residual(path: str, result: DenoiseResult, overwrite: bool) -> None:
-    """Write what was taken out of an image.
-
-    A TIFF keeps the signed numbers, 1 being white, or the data's own; elsewhere nothing becomes
-    mid-gray, and what does not fit is cut off.
-    """
-    residual, source = result.residual, result.source
-    measured = isinstance(source, Stack)
-    if is_tiff(path):
-        numbers = residual / source.unit if measured else residual
-        stack = _array_stack(numbers.permute(1, 2, 0).numpy())  # (C, H, W) -> (H, W, C)
-        write_stack(path, stack, [stack.read_plane(())], overwrite=overwrite)
-        return
-    bits = 8 * source.dtype.itemsize if measured else source.bits
-    save(0.5 + residual, path, metadata=ImageMetadata(bits=bits), overwrite=overwrite)
 
 
 def _array_stack(values: np.ndarray) -> Stack:

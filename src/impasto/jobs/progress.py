@@ -148,14 +148,12 @@ class JobReporter:
 
 def encode_preview(pixels: Tensor) -> bytes:
     """Return a small JPEG of an image or a plane (C, H, W)."""
-    from impasto.images.resize import fit_longest_side, resize
+    from impasto.images.resize import thumbnail
     from impasto.images.write import encode
 
-    height, width = pixels.shape[-2:]
     if len(pixels) not in (1, 3):  # channels that are not colors
         pixels = pixels[:1]
-    side = min(PREVIEW_SIDE, max(width, height))
-    small = resize(pixels, fit_longest_side((width, height), side))
+    small = thumbnail(pixels, PREVIEW_SIDE)
     if not (small.min() >= 0 and small.max() <= 1):  # scientific data has its own range
         small = (small - small.min()) / (small.max() - small.min()).clamp(min=1e-12)
     return encode(small, "jpeg", quality=_JPEG_QUALITY)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from impasto.images.image import ImageMetadata
 from impasto.images.read import open_image
-from impasto.images.resize import fit_longest_side, resize
+from impasto.images.resize import thumbnail
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.write import encode
 from impasto.methods import METHODS
@@ -172,7 +172,4 @@ def _alpha_only(alpha: Tensor | None, max_side: int | None) -> ImageMetadata | N
 
 def _shrink(pixels: Tensor, max_side: int | None) -> Tensor:
     """Resize pixels, (..., H, W), if they are longer than `max_side`."""
-    height, width = pixels.shape[-2:]
-    if max_side is None or max_side >= max(width, height):
-        return pixels
-    return resize(pixels, fit_longest_side((width, height), max_side))
+    return pixels if max_side is None else thumbnail(pixels, max_side)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from impasto.errors import MemoryShortageError
-from impasto.memory import GIB, available_bytes, release_caches, used_bytes
+from impasto.memory import GIB, RESERVE, available_bytes, release_caches, used_bytes
 from impasto.recipes import parse_layer
 from impasto.style.features import style_statistics
 from impasto.style.objective import Objective, build_objective
@@ -26,7 +26,6 @@ from impasto.vgg.tiling import MIN_TILE, TiledNetwork
 
 Size = tuple[int, int]  # width, height
 
-_RESERVE = 0.2  # share of the free memory that is left to others
 _TILES = (2048, 1024, 768, 512, 384, 256, 192, 128)  # pixels a side
 # A whole image is computed a quarter faster than in tiles of 768 pixels, and those 2 % slower
 # than in tiles of 1024 and 15 % faster than in tiles of 512: more than this is not worth having.
@@ -144,7 +143,7 @@ def make_plan(
     """
     release_caches(network.device)
     used, free = used_bytes(network.device), available_bytes(network.device)
-    budget = round(used + (1 - _RESERVE) * free)
+    budget = round(used + (1 - RESERVE) * free)
     if spec.memory != "auto":
         budget = min(round(spec.memory * GIB), used + free)
     planes += math.ceil((around - 1) * _HALO_VALUES)
