@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, value_range, white_level
+from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes
 from impasto.denoising.nl_wiener import nl_wiener
+from impasto.denoising.valid_pixels import (
+    ValueRange,
+    fill_pixels,
+    unfiltered_pixels,
+    value_range,
+)
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
@@ -220,24 +227,27 @@ class FittedDenoiser:
     Attributes:
         method: the name of the method; `none` if there is nothing to remove.
         diagnosis: the noise of the planes.
-        low: the value that becomes 0 for the method.
-        span: from `low` to the value that becomes 1.
+        values: the range of the planes.
+        source: of the planes.
         denoise_plane: the fitted method; None if there is nothing to remove.
     """
 
     method: str
     diagnosis: Diagnosis
-    low: float
-    span: float
+    values: ValueRange
+    source: Image | Stack
     denoise_plane: Callable[[Tensor], Tensor] | None
 
     def denoise(self, plane: Tensor) -> Tensor:
         """Remove the noise of a plane (C, H, W); the result is on the CPU."""
         if self.denoise_plane is None:
             return plane
-        clean = self.denoise_plane((plane - self.low) / self.span)
+        hidden = unfiltered_pixels(plane, self.source, self.values)
+        visible = fill_pixels(plane, hidden)
+        clean = self.denoise_plane(self.values.normalize(visible)).cpu()
+        clean = clean * self.values.span + self.values.low
         # Noise spreads values, so that without it none lies beyond.
-        return (clean.cpu() * self.span + self.low).clamp(plane.min(), plane.max())
+        return plane.where(hidden, clean.clamp(visible.min(), visible.max()))
 
 
 def fit_denoiser(
@@ -251,13 +261,15 @@ def fit_denoiser(
         reporter: hands the steps of the fit to `on_step`.
         source: of the planes; measured data has a range of its own.
     """
-    low, span = value_range(planes, isinstance(source, Stack))
-    diagnosis = diagnose_planes(planes, recipe, low, span, white_level(source))
+    values = value_range(planes, source)
+    diagnosis = diagnose_planes(planes, recipe, values, source)
     if diagnosis.method is None:
-        return FittedDenoiser("none", diagnosis, low, span, None)
+        return FittedDenoiser("none", diagnosis, values, source, None)
     fit = METHODS[diagnosis.method]
-    denoise_plane = fit((planes - low) / span, diagnosis.noise, recipe, reporter.report)
-    return FittedDenoiser(diagnosis.method, diagnosis, low, span, denoise_plane)
+    visible = (fill_pixels(plane, unfiltered_pixels(plane, source, values)) for plane in planes)
+    planes = values.normalize(torch.stack(list(visible)))
+    denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
+    return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane)
 
 
 class StepReporter:

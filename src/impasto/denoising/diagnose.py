@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
+from impasto.denoising.valid_pixels import ValueRange, unmeasured_pixels, value_range
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, open_input
 from impasto.images.read import ImageSource
@@ -64,28 +65,28 @@ def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
     recipe = validate(DenoiseRecipe, options)
     source = open_input(picture, recipe.axes)
     planes = input_planes(source, SAMPLE_PLANES)
-    low, span = value_range(planes, isinstance(source, Stack))
-    return diagnose_planes(planes, recipe, low, span, white_level(source))
+    return diagnose_planes(planes, recipe, value_range(planes, source), source)
 
 
 def diagnose_planes(
-    planes: Tensor, recipe: DenoiseRecipe, low: float, span: float, white: float = 255
+    planes: Tensor, recipe: DenoiseRecipe, values: ValueRange, source: Image | Stack
 ) -> Diagnosis:
     """Describe the noise of planes that share it.
 
     Args:
         planes: (P, C, H, W).
         recipe: its `method`, or `auto`, and its `sigma`.
-        low: the value that becomes 0.
-        span: from `low` to the value that becomes 1.
-        white: the number that the description calls white: 255 for images, a stack's largest.
+        values: the range of the planes.
+        source: of the planes; it says which pixels are transparent, and what number is white.
     """
-    image = ((planes - low) / span).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
-    noise = estimate_noise(image, working_basis(len(image)))
+    span = values.span
+    unmeasured = unmeasured_pixels(planes, source, values).transpose(0, 1).flatten(1, 2)
+    image = values.normalize(planes).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
+    noise = estimate_noise(image, working_basis(len(image)), unmeasured)
     if recipe.sigma != "auto":
         noise = rescale_noise(noise, recipe.sigma / span)
     sigma = tuple((noise.typical_sigma(image) * span).tolist())
-    kind = _kind_of_noise(noise, max(sigma) / span, image)
+    kind = _kind_of_noise(noise, max(sigma) / span, image, unmeasured)
     if recipe.sigma != "auto" and kind == "clean":
         kind = "gaussian"
     if kind == "clean":
@@ -95,19 +96,9 @@ def diagnose_planes(
     if noise.autocorrelation is not None:
         correlation = _neighbor_correlation(noise.autocorrelation[0])
     gain = None if kind != "poisson-gaussian" else noise.gain * span
-    words = _describe(kind, _format_sigma(sigma, white), correlation, noise.clipped, method)
+    sigma_text = _format_sigma(sigma, white_level(source))
+    words = _describe(kind, sigma_text, correlation, noise.clipped, method)
     return Diagnosis(kind, sigma, gain, correlation, noise.clipped, method, words, noise)
-
-
-def value_range(planes: Tensor, measured: bool) -> tuple[float, float]:
-    """Return the value that becomes 0 for the methods, and the span up to the one that becomes 1.
-
-    Images have [0, 1] already; measured data is taken from its least to its largest value.
-    """
-    if not measured:
-        return 0.0, 1.0
-    low = float(planes.min())
-    return low, (float(planes.max()) - low) or 1.0
 
 
 def white_level(source: Image | Stack) -> float:
@@ -115,9 +106,9 @@ def white_level(source: Image | Stack) -> float:
     return 255 if isinstance(source, Image) else round(1 / source.unit)
 
 
-def _kind_of_noise(noise: Noise, sigma: float, image: Tensor) -> Kind:
+def _kind_of_noise(noise: Noise, sigma: float, image: Tensor, unmeasured: Tensor) -> Kind:
     """Name the noise of a standard deviation relative to the range."""
-    if _has_impulses(image):
+    if _has_impulses(image, unmeasured):
         return "impulse"
     if sigma < _INVISIBLE_SIGMA or not noise.reliable:
         return "clean"
@@ -126,7 +117,7 @@ def _kind_of_noise(noise: Noise, sigma: float, image: Tensor) -> Kind:
     return "poisson-gaussian" if noise.gain else "gaussian"
 
 
-def _has_impulses(image: Tensor) -> bool:
+def _has_impulses(image: Tensor, unmeasured: Tensor) -> bool:
     """Return whether many single pixels at the ends of the range stand out from all around them."""
     corner = image[:, :1024, :1024]
     if min(corner.shape[1:]) < 3:
@@ -135,7 +126,8 @@ def _has_impulses(image: Tensor) -> bool:
     center = patches[:, 4]
     difference = (center - patches[:, [0, 1, 2, 3, 5, 6, 7, 8]].median(1).values).abs()
     deviation = 1.4826 * difference.median()
-    stands_out = difference > max(_IMPULSE, _IMPULSE_DEVIATIONS * float(deviation))
+    measured = ~unmeasured[:, :1024, :1024][:, 1:-1, 1:-1].flatten(1)
+    stands_out = measured & (difference > max(_IMPULSE, _IMPULSE_DEVIATIONS * float(deviation)))
     black, white = (
         float((stands_out & at_end).float().mean())
         for at_end in (center <= 0, center >= center.max())

@@ -1,7 +1,7 @@
 """Estimate the noise model of an image from the image alone.
 
-White noise is estimated from the least eigenvalues of patches' covariance, noise that neighbors
-share from the image's flattest blocks.
+White noise is estimated from the least eigenvalues of patches' covariance (`estimate_white.py`),
+noise that neighbors share from the image's flattest blocks.
 
 References:
     Chen, Zhu, Heng 2015, An efficient statistical method for image noise level estimation, ICCV;
@@ -12,35 +12,32 @@ References:
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.denoising.estimate_white import (
+    PatchSpectrum,
+    channel_correlation,
+    channels_agree,
+    fit_few_photons,
+    fit_white_noise,
+    is_white,
+    patch_spectrum,
+)
 from impasto.denoising.noise import (
     LEVELS,
     NORMAL_PROBABILITIES,
     NORMAL_VALUES,
     Noise,
-    clipped_moments,
     interpolate,
     white_noise,
 )
 
 _BINS = 6  # of brightness
-
-_PATCH_SIDES = ((9000, 7), (2000, 5), (0, 3))  # least pixels of an image, and its patches' side
-_MAX_PATCHES = 40_000
-_PATCHES_PER_BIN = 1500  # that a bin needs
 _CLIPPED_SHARE = 0.002  # of values at the end of the range, from which they count as clipped
-# White noise's least eigenvalue is at least this share of the one a quarter up.
-_MIN_PLATEAU = 0.55
-# The calmest patches, this share of all, have at least so much of white noise's variance.
-_CALMEST, _CALMEST_VARIANCE = 0.05, 0.2
-_MAX_COUNT_CODES = 4096  # different values that counted photons may have
-_COUNT_GAINS = (0.6, 1.6)  # gain of counted photons in units of the step between counts
-_SIMPLICITY = 0.03  # by which a line must fit better for each further parameter
 
 _BLOCK_SIDE = 12  # pixels of the blocks that are searched for flat ones
 _FLATTEST = 0.12  # share of a bin's blocks
@@ -54,157 +51,144 @@ _SPECTRUM, _MIN_POWER = 32, 0.02
 _MAX_SPREAD, _MAX_SPREAD_WEAK, _WEAK_SIGMA = 0.4, 0.45, 2.5 / 255
 _DETREND = 1.05  # correlated noise loses this factor of its variance to the plane that is removed
 _GAMMA = 2.2  # of the tone curve between a sensor's values and an image's
+_UNCORRELATED = F.pad(torch.ones(1, 1, 1), (_REACH,) * 4)
 
 
-def estimate_noise(image: Tensor, basis: Tensor) -> Noise:
+def estimate_noise(image: Tensor, basis: Tensor, unmeasured: Tensor | None = None) -> Noise:
     """Estimate the noise in an image.
+
+    Channels that are the same are measured once. Where channels' noise differs, each is measured by
+    itself.
 
     Args:
         image: (C, H, W), 1 being white.
-        basis: (C, C) orthonormal rows, the channels in which the autocorrelation is estimated.
+        basis: (C, C) orthonormal rows, the channels in which the autocorrelation is estimated;
+            if channels are the same or without noise, those left are its own basis.
+        unmeasured: pixels that say nothing about the noise, (C, H, W) bool; None for none.
 
     Returns:
         The noise. It is taken for white only if two bins of brightness show that it is alike in all
         directions of patch space, where texture leaves some directions free.
     """
-    clipped = _clipped_ends(image)
-    spectra = [_patch_spectrum(plane) for plane in image]
-    plateaus = torch.cat([spectrum.plateaus for spectrum in spectra])
-    plateaus = plateaus.sort(descending=True).values
-    if plateaus[min(1, len(plateaus) - 1)] > _MIN_PLATEAU:
-        return _fit_white_noise(image, spectra, clipped)
-    levels = torch.stack([spectrum.levels for spectrum in spectra])
-    variances = torch.stack([spectrum.variances for spectrum in spectra])
-    return estimate_correlated_noise(image, (levels, variances), basis, clipped)
+    if unmeasured is None:
+        unmeasured = torch.zeros_like(image, dtype=torch.bool)
+    members = _find_members(image, unmeasured)
+    different = [c for c, first in enumerate(members) if c == first]
+    if not different:
+        return replace(white_noise(0.0, 0.0, len(image)), reliable=False)
+    if len(different) == len(image):
+        return _estimate_different(image, basis, unmeasured)
+    basis = torch.eye(len(different))
+    noise = _estimate_different(image[different], basis, unmeasured[different])
+    return noise.expand(members)
 
 
-class _PatchSpectrum(NamedTuple):
-    """The least eigenvalues of the patches' covariance by brightness, (N) each."""
+def _find_members(image: Tensor, unmeasured: Tensor) -> tuple[int | None, ...]:
+    """Return the first channel that each is the same as, and None for one without pixels."""
+    members: list[int | None] = []
+    for c, channel in enumerate(image):
+        same = (first for first in range(c) if torch.equal(image[first], channel))
+        members.append(None if unmeasured[c].all() else next(same, c))
+    return tuple(members)
 
-    levels: Tensor  # mean values
-    variances: Tensor  # of the noise, if it is white
-    plateaus: Tensor  # the least eigenvalue over the one a quarter up
+
+def _estimate_different(image: Tensor, basis: Tensor, unmeasured: Tensor) -> Noise:
+    """Estimate the noise of channels that differ and have pixels."""
+    if counted := fit_few_photons(image, unmeasured):
+        return counted
+    clipped = _clipped_ends(image, unmeasured)
+    spectra = [patch_spectrum(*planes) for planes in zip(image, unmeasured, strict=True)]
+    if is_white(spectra):
+        noise = fit_white_noise(image, unmeasured, spectra, clipped)
+        if len(image) == 1:
+            return noise
+        if channels_agree(noise, spectra):
+            correlation = channel_correlation(image, unmeasured, noise)
+            return replace(noise, channel_correlation=correlation)
+        return _estimate_separately(image, unmeasured)
+    return estimate_correlated_noise(image, spectra, basis, clipped, unmeasured)
 
 
-def _clipped_ends(image: Tensor) -> tuple[bool, bool]:
+def _estimate_separately(image: Tensor, unmeasured: Tensor) -> Noise:
+    """Estimate the noise of each channel by itself, in its own range."""
+    noises = []
+    for channel, out in zip(image[:, None], unmeasured[:, None], strict=True):
+        values = channel[~out]
+        low, span = float(values.min()), float(values.max() - values.min()) or 1.0
+        own = _estimate_different((channel - low) / span, torch.eye(1), out)
+        noises.append(_rescale_range(own, low, span))
+    length = max(noise.levels.shape[1] for noise in noises)
+    levels, variances, clean_values = (
+        torch.cat([_lengthen(getattr(noise, name), length) for noise in noises])
+        for name in ("levels", "variances", "clean_values")
+    )
+    white = all(noise.autocorrelation is None for noise in noises)
+    lines = torch.cat([noise.lines for noise in noises]) if white else None
+    autocorrelation = None
+    if not white:
+        tables = (noise.autocorrelation for noise in noises)
+        autocorrelation = torch.cat([_UNCORRELATED if t is None else t for t in tables])
+    low, high = (any(noise.clipped[end] for noise in noises) for end in (0, 1))
+    tables = (levels, variances, clean_values, torch.eye(len(image)), autocorrelation, lines)
+    return Noise(*tables, (low, high), separate=True)
+
+
+def _rescale_range(noise: Noise, low: float, span: float) -> Noise:
+    """Return noise estimated in [0, 1] for values from `low` to `low + span`.
+
+    Noise that was not estimated reliably becomes none.
+    """
+    reliable = float(noise.reliable)
+    levels, clean_values = (low + span * t for t in (noise.levels, noise.clean_values))
+    lines = None
+    if noise.lines is not None:
+        gains, bases = noise.lines.T
+        lines = torch.stack([gains * span, bases * span**2 - gains * span * low], 1)
+    return replace(
+        noise,
+        levels=levels,
+        variances=noise.variances * span**2 * reliable,
+        clean_values=clean_values if noise.reliable else levels,
+        lines=lines,
+    )
+
+
+def _lengthen(table: Tensor, length: int) -> Tensor:
+    """Repeat a table's last entry: (1, N) -> (1, length)."""
+    return F.pad(table, (0, length - table.shape[1]), mode="replicate")
+
+
+def _clipped_ends(image: Tensor, unmeasured: Tensor) -> tuple[bool, bool]:
     """Return whether values were clipped at 0 and at 1: many are equal to it, none is beyond."""
+    values = image[~unmeasured]
     low, high = (
-        bool(end == bound) and float((image == bound).float().mean()) > _CLIPPED_SHARE
-        for end, bound in ((image.min(), 0), (image.max(), 1))
+        bool(end == bound) and float((values == bound).float().mean()) > _CLIPPED_SHARE
+        for end, bound in ((values.min(), 0), (values.max(), 1))
     )
     return low, high
 
 
-def _patch_spectrum(plane: Tensor) -> _PatchSpectrum:
-    """Compute the least eigenvalues of the patches' covariance for each bin of brightness."""
-    side = next(side for min_pixels, side in _PATCH_SIDES if plane.numel() >= min_pixels)
-    patch = (min(side, plane.shape[0]), min(side, plane.shape[1]))
-    stride = math.isqrt(plane.numel() // _MAX_PATCHES) or 1
-    patches = F.unfold(plane[None, None], patch, stride=stride)[0].T  # (patches, h·w)
-    means = patches.mean(1)
-    low, high = plane.min(), plane.max()
-    levels, variances, plateaus = [], [], []
-    bins = min(_BINS, max(1, len(patches) // _PATCHES_PER_BIN))
-    for members in means.argsort().chunk(bins):
-        centered = patches[members].double()
-        # A bin is narrow; its width is not texture.
-        centered = centered - centered.mean(1, keepdim=True)
-        eigenvalues = torch.linalg.eigvalsh(centered.T @ centered / len(centered))[1:]
-        levels.append(means[members].mean())
-        variances.append(_mean_of_least(eigenvalues))
-        at_ends = (patches[members] <= low) | (patches[members] >= high)
-        end_share = float(at_ends.float().mean())
-        quarter = float(eigenvalues[len(eigenvalues) // 4]) if len(eigenvalues) > 1 else 0.0
-        # White noise is everywhere, while a drawing has paper without any.
-        calmest = float(centered.square().mean(1).quantile(_CALMEST))
-        usable = quarter > 1e-7 and end_share < 0.5 and calmest > _CALMEST_VARIANCE * variances[-1]
-        plateaus.append(float(eigenvalues[0]) / quarter if usable else 0.0)
-    variances = torch.tensor(variances).clamp(min=0)
-    return _PatchSpectrum(torch.stack(levels), variances, torch.tensor(plateaus))
-
-
-def _mean_of_least(eigenvalues: Tensor) -> float:
-    """Return the mean of as many of the least eigenvalues as have their mean at their median.
-
-    This is the estimate of Chen, Zhu and Heng.
-    """
-    for count in range(len(eigenvalues), 0, -1):
-        mean = eigenvalues[:count].mean()
-        if (eigenvalues[:count] > mean).sum() >= (eigenvalues[:count] < mean).sum():
-            return float(mean)
-    return 0.0
-
-
-def _fit_white_noise(
-    image: Tensor, spectra: list[_PatchSpectrum], clipped: tuple[bool, bool]
-) -> Noise:
-    """Fit one line of variance over brightness to all channels, allowing for clipping."""
-    channels = len(spectra)
-    levels = torch.cat([spectrum.levels for spectrum in spectra]).double()
-    variances = torch.cat([spectrum.variances for spectrum in spectra]).double().clamp(min=1e-9)
-    step = _count_step(image)
-    if step:
-        # Counted photons pile up at zero without being clipped there.
-        unclipped = (False, clipped[1])
-        gain, base = _fit_line(levels, variances, unclipped)
-        if _COUNT_GAINS[0] < gain / step < _COUNT_GAINS[1] and base == 0:
-            return white_noise(step, 0.0, channels, unclipped)
-    return white_noise(*_fit_line(levels, variances, clipped), channels, clipped)
-
-
-def _count_step(image: Tensor) -> float | None:
-    """Return the step of which all values are whole multiples; None if there is none."""
-    codes = image.flatten()[:: max(1, image.numel() // 200_000)].unique()
-    if not 2 < len(codes) <= _MAX_COUNT_CODES:
-        return None
-    differences = codes.diff()
-    step = float(differences.min())
-    error = (differences / step - (differences / step).round()).abs().max()
-    return step if float(error) < 0.05 else None
-
-
-def _fit_line(levels: Tensor, variances: Tensor, clipped: tuple[bool, bool]) -> tuple[float, float]:
-    """Return gain and base of the line; of two that fit nearly alike, the simpler one."""
-    coarse_levels = LEVELS[::4]
-
-    def cost(line: tuple[float, float]) -> float:
-        gain, base = line
-        means, spread = clipped_moments(coarse_levels, gain * coarse_levels + base, clipped)
-        error = variances.log() - interpolate(levels, means, spread).clamp(min=1e-9).log()
-        # Too much variance may be texture; too little cannot.
-        loss = torch.where(error > 0, 0.35 * error.clamp(max=1.5), -error.clamp(min=-3)).mean()
-        return float(loss) + _SIMPLICITY * ((gain > 0) + (gain > 0 and base > 0))
-
-    middle, brightness = float(variances.median()), max(float(levels.mean()), 0.05)
-    gains = [0.0, *(middle / brightness * torch.logspace(-1.5, 1, 11)).tolist()]
-    bases = [0.0, *(middle * torch.logspace(-2, 1.2, 17)).tolist()]
-    best = min(((gain, base) for gain in gains for base in bases), key=cost)
-    for reach in (0.4, 0.13, 0.04):
-        factors = torch.linspace(1 - reach, 1 + reach, 7).tolist()
-        lines = {(best[0] * f, best[1] * g) for f in factors for g in factors}
-        best = min(sorted(lines), key=cost)
-    return best
-
-
 def estimate_correlated_noise(
     image: Tensor,
-    patch_variances: tuple[Tensor, Tensor],
+    spectra: list[PatchSpectrum],
     basis: Tensor,
     clipped: tuple[bool, bool],
+    unmeasured: Tensor,
 ) -> Noise:
     """Estimate noise that neighbors share from the flattest blocks of an image.
 
     Args:
         image: (C, H, W).
-        patch_variances: levels and variances (C, N) of the finest detail, noise or not.
+        spectra: levels and variances of the finest detail in each channel, noise or not.
         basis: (C, C) orthonormal rows, the channels in which the autocorrelation is estimated.
         clipped: whether values were clipped at 0, and at 1.
+        unmeasured: pixels whose blocks are left out, (C, H, W) bool.
     """
-    flat = _FlatBlocks(image, patch_variances)
+    flat = _FlatBlocks(image, spectra, unmeasured)
     levels, variances = flat.levels, flat.variances * _DETREND
     clean_values = levels if len(image) != 3 else _invert_tone_curve(levels, variances)
     tables = (levels, variances, clean_values, flat.channel_correlation)
-    return Noise(*tables, flat.autocorrelation(basis), None, None, clipped, flat.reliable)
+    return Noise(*tables, flat.autocorrelation(basis), None, clipped, flat.reliable)
 
 
 class _Bin:
@@ -241,15 +225,20 @@ class _FlatBlocks:
         reliable: False if most bins of brightness hold texture.
     """
 
-    def __init__(self, image: Tensor, patch_variances: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, image: Tensor, spectra: list[PatchSpectrum], unmeasured: Tensor) -> None:
         self.side = min(_BLOCK_SIDE, *image.shape[1:])
-        step = max(4, 2 * round(math.sqrt(image[0].numel() / 60_000) * 2))
+        out = unmeasured.any(0)
+        step = max(4, 2 * round(math.sqrt(int((~out).sum()) / 60_000) * 2))
         blocks = F.unfold(image[:, None], self.side, stride=step).transpose(1, 2)  # (C, N, n)
+        hit = F.max_pool2d(out[None].float(), self.side, step).flatten() > 0
+        ends = image[~unmeasured].min(), image[~unmeasured].max()
+        if hit.any() and (~hit).sum() >= _BINS:
+            blocks = blocks[:, ~hit]
         means = blocks.mean(2)
         plane, _ = torch.linalg.qr(_plane_basis(self.side))
         residual = blocks - (blocks @ plane) @ plane.T
         variances = residual.square().sum(2) / max(1, self.side**2 - 3)  # (C, N)
-        bins = self._flattest(image, patch_variances, blocks, residual, variances)
+        bins = self._flattest(spectra, blocks, residual, variances, ends)
         unclipped = [bin_ for bin_ in bins if bin_.end_share < 0.5]
         uniform = [bin_ for bin_ in unclipped if bin_.uniform]
         self.reliable = 2 * len(uniform) >= max(1, len(unclipped))
@@ -278,25 +267,26 @@ class _FlatBlocks:
 
     def _flattest(
         self,
-        image: Tensor,
-        patch_variances: tuple[Tensor, Tensor],
+        spectra: list[PatchSpectrum],
         blocks: Tensor,
         residual: Tensor,
         variances: Tensor,
+        ends: tuple[Tensor, Tensor],
     ) -> list[_Bin]:
         """Pick the blocks with the least coarse detail in each bin of brightness."""
+        low, high = ends
         means = blocks.mean(2)
         brightness = means.mean(0)
         coarse = F.avg_pool2d(
             residual.mean(0).view(-1, 1, self.side, self.side), max(1, self.side // 3)
         )
         roughness = coarse.square().mean((1, 2, 3))
-        at_ends = (blocks <= image.min()) | (blocks >= image.max())
+        at_ends = (blocks <= low) | (blocks >= high)
         end_shares = at_ends.float().mean((0, 2))
         fine = torch.stack(
             [
-                interpolate(mean, *_sorted_table(levels, values))
-                for mean, levels, values in zip(means, *patch_variances, strict=True)
+                interpolate(mean, *_sorted_table(spectrum.levels, spectrum.variances))
+                for mean, spectrum in zip(means, spectra, strict=True)
             ]
         )
         bins = []

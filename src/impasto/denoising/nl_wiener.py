@@ -55,6 +55,10 @@ _PASSES = {
 
 _CHUNK = 2**20  # values of groups that are computed at a time, so that they stay in the cache
 _CHOLESKY_ATTEMPTS = 6  # each with a higher floor; the last is far above any rounding
+_MAX_UNLIKE_CORRELATION = 0.15  # difference of correlations between channels that count as alike
+# Correlation of channels that show the same things; of colors, two that do are enough.
+_MIN_LIKENESS, _MIN_COLOR_LIKENESS = 0.5, 0.3
+_MIN_SIGMA, _MIN_POWER = 0.01, 1e-3  # of the largest channel's, and of the largest direction's
 _FLOOR = 1e-6  # of a matrix's mean diagonal, which rounding may have taken from it
 
 
@@ -91,24 +95,100 @@ def nl_wiener(
 
     def denoise_plane(noisy: Tensor) -> Tensor:
         noisy = noisy.to(device)
-        basis = working_basis(len(noisy)).to(device)
-        correlation = None if noise.autocorrelation is None else list(noise.autocorrelation)
-        rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
-        variance = noise.variance_at(_gaussian_blur(noisy, 1.5), basis)
-        # Patches are easier to compare with a little less noise in them.
-        guide = _gaussian_blur(rotated[:1], 0.7)[0]
-        estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation)
-        for done in range(1, len(passes) + 1):
-            image = torch.einsum("ji,jhw->ihw", basis, estimate)
-            if not report(done, len(passes), image.cpu) or done == len(passes):
-                break
-            variance = noise.variance_at(image, basis)
-            estimate = wiener_estimate(
-                rotated, estimate, estimate[0], variance, passes[done], correlation
-            )
-        return noise.debias(image)
+        clean = noisy.clone()
+        members = _members_in(noisy, noise)
+        groups = _channel_groups(noisy, members, noise)
+        for number, group in enumerate(groups):
+            part = noise.select(group)
+            for done, image in enumerate(_filter_channels(noisy[group], part, passes), 1):
+                for channel, first in enumerate(members):
+                    if first in group:
+                        clean[channel] = image[group.index(first)]
+                finished, total = number * len(passes) + done, len(groups) * len(passes)
+                if not report(finished, total, lambda: clean.to("cpu", copy=True)):
+                    return clean
+        return clean
 
     return denoise_plane
+
+
+def _members_in(noisy: Tensor, noise: Noise) -> tuple[int | None, ...]:
+    """Return the noise's members if channels that were the same are so in this plane too."""
+    members = noise.members or tuple(range(len(noisy)))
+    pairs = ((c, first) for c, first in enumerate(members) if first is not None)
+    if all(torch.equal(noisy[c], noisy[first]) for c, first in pairs):
+        return members
+    return tuple(None if first is None else c for c, first in enumerate(members))
+
+
+def _channel_groups(
+    noisy: Tensor, members: tuple[int | None, ...], noise: Noise
+) -> list[list[int]]:
+    """Return the channels that are filtered together: those that show the same things."""
+    different = [c for c, first in enumerate(members) if c == first]
+    colors = len(different) == len(noisy) == 3
+    if noise.autocorrelation is not None and (noise.separate or not colors):
+        return [[channel] for channel in different]
+    smooth = _gaussian_blur(noisy[different], 1.5).flatten(1)
+    smooth = F.normalize(smooth - smooth.mean(1, keepdim=True), dim=1)
+    alike = (smooth @ smooth.T).abs().tolist()
+    if colors and max(alike[0][1], alike[0][2], alike[1][2]) > _MIN_COLOR_LIKENESS:
+        return [different]
+    groups: list[list[int]] = []
+    for at, channel in enumerate(different):
+        near = [g for g in groups if any(alike[at][different.index(c)] > _MIN_LIKENESS for c in g)]
+        groups = [g for g in groups if g not in near]
+        groups.append([*(c for g in near for c in g), channel])
+    return [sorted(group) for group in groups]
+
+
+def _filter_channels(noisy: Tensor, noise: Noise, passes: Sequence[Groups]) -> Iterator[Tensor]:
+    """Yield the estimate of channels (C, H, W) after each pass."""
+    basis = _noise_basis(noisy, noise)
+    inverse = torch.linalg.inv(basis)
+    correlation = None if noise.autocorrelation is None else list(noise.autocorrelation)
+    rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
+    variance = noise.variance_at(_gaussian_blur(noisy, 1.5), basis)
+    # Patches are easier to compare with a little less noise in them.
+    guide = _gaussian_blur(rotated[:1], 0.7)[0]
+    estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation)
+    for groups in (*passes[1:], None):
+        image = torch.einsum("ij,jhw->ihw", inverse, estimate)
+        yield noise.debias(image)
+        if groups is not None:
+            variance = noise.variance_at(image, basis)
+            estimate = wiener_estimate(
+                rotated, estimate, estimate[0], variance, groups, correlation
+            )
+
+
+def _noise_basis(noisy: Tensor, noise: Noise) -> Tensor:
+    """Return working channels (C, C) in which white noise is independent and nearly alike.
+
+    The first is the best estimate of light that all channels share. For channels of like noise
+    this is `working_basis`.
+    """
+    channels = len(noisy)
+    basis = working_basis(channels).to(noisy)
+    if channels != 3 and noise.autocorrelation is None:
+        basis = torch.cat([basis.sum(0)[None], basis[1:]])
+        basis = torch.linalg.qr(basis.T).Q.T
+    correlation = noise.channel_correlation
+    others = correlation[~torch.eye(len(noisy), dtype=torch.bool, device=noisy.device)]
+    alike = not len(others) or float(others.max() - others.min()) < _MAX_UNLIKE_CORRELATION
+    if noise.autocorrelation is not None or (alike and not noise.separate):
+        return basis
+    sigma = noise.typical_sigma(noisy) if noise.separate else noisy.new_ones(channels)
+    sigma = sigma.clamp(min=_MIN_SIGMA * float(sigma.max()))
+    sigma = sigma / sigma.log().mean().exp()
+    values, vectors = torch.linalg.eigh(correlation * sigma * sigma[:, None])
+    values = values.clamp(min=_MIN_POWER * float(values.max()))
+    whitening = vectors @ (vectors / values.sqrt()).T
+    # The first row gives light its best ratio to noise, the others follow the colors'.
+    rows = torch.cat([whitening.sum(1)[None], basis[1:]])
+    orthonormal = torch.linalg.qr(rows.T).Q.T
+    signs = (orthonormal * rows).sum(1).sign()
+    return signs[:, None] * orthonormal @ whitening
 
 
 def ridge_estimate(
