@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
 from impasto.cli.files import (
@@ -30,6 +28,7 @@ from impasto.cli.files import (
 from impasto.cli.options import PIPE, check_single_stdin, stem
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, Stopped, execute
+from impasto.cli.terminal import echo, echo_json
 from impasto.denoise_figures import denoise_figure, pair_figure
 from impasto.denoising.denoise import denoise, denoise_stack, denoising_provenance
 from impasto.denoising.diagnose import diagnose
@@ -211,13 +210,13 @@ def _print_noise(data: Source, recipe: DenoiseRecipe, as_json: bool) -> None:
     diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
     facts = _facts(diagnosis, data, recipe, str(select_device(recipe.device)))
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        echo_json(facts)
         return
     (width, height), planes = facts["size"], facts["planes"]
-    click.echo(f"size       {width} × {height}" + f", {planes} planes" * (planes > 1))
-    click.echo(f"noise      {diagnosis.words}")
-    click.echo(f"device     {facts['device']}")
-    click.echo("nothing was written")
+    echo(f"size       {width} × {height}" + f", {planes} planes" * (planes > 1))
+    echo(f"noise      {diagnosis.words}")
+    echo(f"device     {facts['device']}")
+    echo("nothing was written")
 
 
 def _facts(
@@ -252,7 +251,7 @@ def _outcome(
 def _announce(diagnosis: Diagnosis, options: Mapping[str, Any]) -> None:
     """Print on stderr what noise there is, where JSON does not."""
     if options["progress"] is not False and not options["as_json"]:
-        click.echo(f"impasto: {diagnosis.words}", err=True)
+        echo(f"impasto: {diagnosis.words}", err=True)
 
 
 def _normalize_sigma(recipe: DenoiseRecipe, data: Source) -> DenoiseRecipe:
