@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.files import file_sha256
+from impasto.files import file_sha256, recorded_name
 from impasto.images.image import Image, ImageMetadata, SourceFile, pixel_hash, source_of
 from impasto.images.read import ImageSource, open_image
 from impasto.images.stack import Stack, array_stack
@@ -100,6 +100,6 @@ def identify_input(source: Image | Stack) -> SourceFile:
         return source_of(source)
     if isinstance(source.data, TiffPages):
         path = source.data.path
-        return SourceFile(path.name, file_sha256(path))
+        return SourceFile(recorded_name(path.name), file_sha256(path))
     planes = (source.read_plane(index) for index in source.plane_indices())
     return SourceFile(None, pixel_hash(planes, f"{source.axes} {source.shape} {source.dtype}"))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError
+from impasto.files import recorded_name
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
 from impasto.images.formats import ENDINGS, MAX_PIXELS
@@ -85,7 +86,7 @@ def open_image(
     data, label = read_bytes(source, name)
     header = check_header(data, name, label, max_pixels)
     path = source if isinstance(source, str | Path) else getattr(source, "name", None)
-    file_name = Path(path).name or None if isinstance(path, str | Path) else None
+    file_name = recorded_name(Path(path).name) if isinstance(path, str | Path) else None
     with refusing(name, label):
         samples = decode_file(data, header)
         return _from_samples(samples, SourceFile(file_name, sha256(data).hexdigest()))
