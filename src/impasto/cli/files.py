@@ -229,7 +229,11 @@ def print_result(output: str, facts: Mapping[str, Any] | None) -> None:
 
 
 def noise_facts(diagnosis: Diagnosis) -> dict[str, Any]:
-    """Return what `--json` prints of noise, in plain JSON values."""
+    """Return what `--json` prints of noise, in plain JSON values; of several planes apart, too."""
+    treatments = [
+        {**treatment.model_dump(), "sigma": [json_number(sigma) for sigma in treatment.sigma]}
+        for treatment in diagnosis.treatments
+    ]
     return {
         "kind": diagnosis.kind,
         "sigma": [json_number(sigma) for sigma in diagnosis.sigma],
@@ -238,7 +242,7 @@ def noise_facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "clipped": list(diagnosis.clipped),
         "method": diagnosis.method,
         "words": diagnosis.words,
-    }
+    } | ({"treatments": treatments} if diagnosis.planes else {})
 
 
 def json_number(number: float) -> float | None:

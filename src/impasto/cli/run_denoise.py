@@ -30,7 +30,12 @@ from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, Stopped, execute
 from impasto.cli.terminal import echo, echo_json
 from impasto.denoise_figures import denoise_figure, pair_figure
-from impasto.denoising.denoise import denoise, denoise_stack, denoising_provenance
+from impasto.denoising.denoise import (
+    denoise,
+    denoise_stack,
+    denoising_provenance,
+    with_treatments,
+)
 from impasto.denoising.diagnose import diagnose
 from impasto.device import select_device
 from impasto.errors import ImpastoError
@@ -122,13 +127,16 @@ def add_noise_to_file(source: str, output: str, options: Mapping[str, Any]) -> N
     print_result(written, facts if options["as_json"] else None)
 
 
-def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_step: OnStep) -> None:
-    """Clean measured data into a TIFF, a plane at a time, with the sidecar.
+def stream_stack(
+    stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_step: OnStep
+) -> Diagnosis:
+    """Clean measured data into a TIFF, a plane at a time, with the sidecar; return what was done.
 
     Raises:
         Stopped: `on_step` ended the run; nothing was written.
     """
     stopped: list[int] = []
+    diagnoses: list[Diagnosis] = []
 
     def watch(step: Step) -> None:
         try:
@@ -139,7 +147,12 @@ def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_st
 
     try:
         denoise_stack(
-            stack, saving.output, recipe=recipe, on_step=watch, overwrite=saving.overwrite
+            stack,
+            saving.output,
+            recipe=recipe,
+            on_step=watch,
+            overwrite=saving.overwrite,
+            on_diagnosis=diagnoses.append,
         )
     except ImpastoError as error:
         # Its subclasses are about other things than a run that was ended.
@@ -148,7 +161,9 @@ def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_st
         raise Stopped(
             f"stopped in plane {stopped[0]} of {stack.count}; nothing was written"
         ) from None
-    write_sidecar(saving, denoising_provenance(stack, recipe).model_dump_json())
+    provenance = with_treatments(denoising_provenance(stack, recipe), diagnoses[0])
+    write_sidecar(saving, provenance.model_dump_json())
+    return diagnoses[0]
 
 
 def _clean_image(
@@ -187,10 +202,9 @@ def _clean_stack(
 ) -> CommandOutcome:
     """Clean measured data into a TIFF, a plane at a time, and write everything."""
     start = time.monotonic()
-    diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
-    _announce(diagnosis, options)
     with show_progress(options["progress"], part="plane") as bar:
-        stream_stack(data, recipe, saving, combine_watchers(stop_requested, bar))
+        diagnosis = stream_stack(data, recipe, saving, combine_watchers(stop_requested, bar))
+    _announce(diagnosis, options)
     output = saving.output
     if options["residual"]:
         axes = None if recipe.axes == "auto" else recipe.axes

@@ -107,8 +107,19 @@ def _maker_facts(made: Mapping[str, Any]) -> dict[str, Any]:
     names = {key: value["name"] for key, value in inputs.items() if isinstance(value, Mapping)}
     maker = made.get("maker") or {}
     versions = [f"{name} {maker[name]}" for name in ("impasto", "torch", "device") if name in maker]
-    facts = {"method": made.get("method"), **names, "style": ", ".join(styles) or None}
+    treatments = made.get("treatments")
+    treatments = treatments if isinstance(treatments, list) else []
+    removed = "; ".join(_format_treatment(t) for t in treatments if isinstance(t, Mapping)) or None
+    facts = {"method": made.get("method"), "removed": removed}
+    facts |= {**names, "style": ", ".join(styles) or None}
     return {key: value for key, value in facts.items() if value} | {"made by": ", ".join(versions)}
+
+
+def _format_treatment(treatment: Mapping[str, Any]) -> str:
+    """Write what was done to planes: `gaussian noise by nl-wiener in planes 1-3`."""
+    method, planes = treatment.get("method"), treatment.get("planes")
+    done = f"{treatment.get('kind')} noise by {method}" if method else "nothing"
+    return done if planes is None else f"{done} in planes {planes}"
 
 
 def _rows(facts: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
