@@ -110,6 +110,7 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
             orientation=late.orientation,
             dpi=header.dpi or late.dpi,
             xmp=header.xmp or late.xmp,
+            color_space=header.color_space or late.color_space,
         )
     mode = _PLAIN.get(image.mode, image.mode)
     if image.mode == "P" or (image.mode in ("1", "L", "RGB") and header.alpha):
@@ -199,8 +200,8 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
     page = header.page
     if page.samplesperpixel > _MAX_SAMPLES:
         raise Unreadable(
-            f"it has {page.samplesperpixel} channels, more than a picture has",
-            "`denoise` keeps them",
+            f"it has {page.samplesperpixel} channels, more than {_MAX_SAMPLES}",
+            "save those to be seen as RGB; `denoise` keeps all of them",
         )
     if page.imagedepth != 1:
         raise Unreadable("it is a volume, not a picture")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError
+from impasto.files import recorded_name
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
 from impasto.images.formats import ENDINGS, MAX_PIXELS
@@ -93,7 +94,8 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
     Returns:
         A mapping that JSON can hold: `format`; `size` [width, height] in pixels, upright; `mode`,
         the channels in Pillow's words, `RGBA+1` with one that has no name; `bits` per channel;
-        `alpha`; `icc`, the color profile's name or None; `exif`, a few facts by name; `dpi`
+        `alpha`; `icc`, the color profile's name or None; `color_space`, what the file states of its
+        colors besides, such as `Display P3 (cICP)`, or None; `exif`, a few facts by name; `dpi`
         [horizontal, vertical] or None; `frames`; `recipe`, the impasto recipe inside or None;
         `bytes`, the length of the file.
 
@@ -116,6 +118,7 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
         "bits": int(header.bits),
         "alpha": bool(header.alpha),
         "icc": profile_name(header.icc),
+        "color_space": str(header.color_space) if header.color_space else None,
         "exif": exif_block.exif_facts(header.exif, header.orientation),
         "dpi": [round(value, 2) for value in header.dpi] if header.dpi else None,
         "frames": _count_frames(header),
@@ -188,9 +191,9 @@ def read_bytes(source: Any, name: str) -> tuple[bytes, str]:
 
 
 def source_name(source: Any) -> str | None:
-    """Return the name of a path or an open file without its folder; None if it has none."""
+    """Return the name to record of a path or an open file; None if it has none."""
     path = source if isinstance(source, str | Path) else getattr(source, "name", None)
-    return Path(path).name or None if isinstance(path, str | Path) else None
+    return recorded_name(Path(path).name) if isinstance(path, str | Path) else None
 
 
 def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **words: str) -> bytes:
@@ -251,7 +254,8 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
     alpha = samples.alpha
     if alpha is not None:
         alpha = _tensor(_upright(alpha, header.orientation))
-    colors = _upright(to_srgb(samples.colors, header.icc), header.orientation)
+    colors = to_srgb(samples.colors, header.icc, header.color_space, header.bits)
+    colors = _upright(colors, header.orientation)
     metadata = ImageMetadata(
         alpha=alpha,
         bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
