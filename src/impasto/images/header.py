@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import gt
 from typing import Any
 
 import tifffile
@@ -26,6 +28,7 @@ from impasto.images.formats import (
     split_avif_exif,
     without_chunks,
 )
+from impasto.images.isobmff import count_frames, read_avif, still_avif
 from impasto.images.xmp import MAX_BYTES
 
 # Without a handler of its own, what tifffile logs would reach the user's terminal.
@@ -33,6 +36,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _MAX_SAMPLES = 8
 _MAX_PAGES = 5000
+_AVIF_SPARE = 4  # times its pixels that the tiles and the opacity of an AVIF may have together
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
@@ -307,8 +311,9 @@ def _webp_header(data: bytes) -> Header:
 
 
 def _avif_header(data: bytes) -> Header:
-    """Read the header of an AVIF."""
-    pixels, block = split_avif_exif(data)
+    """Read the header of an AVIF; of an animation, that of the still picture inside."""
+    bits = _check_avif(data)
+    pixels, block = split_avif_exif(still_avif(data))
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
     if block:
         # Pillow still turns the rotation that AVIF itself states into an EXIF block; that rotation
@@ -320,11 +325,28 @@ def _avif_header(data: bytes) -> Header:
         if stated != exif.get(exif_block.ORIENTATION, 1):
             exif[exif_block.ORIENTATION] = stated
             image.info["exif"] = exif.tobytes()
-    # The first configuration of the codec tells the depth.
-    place = data.find(b"av1C")
-    flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
-    bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
-    return replace(image_header(image), bits=bits)
+    return replace(image_header(image), bits=bits, frames=count_frames(data))
+
+
+def _check_avif(data: bytes) -> int:
+    """Refuse an AVIF whose container and coded stream contradict each other; return its depth."""
+    still = read_avif(data)
+    if still is None or still.size is None:
+        raise Unreadable("it is an AVIF without a still picture", "save its first frame as one")
+    if not still.streams or still.bits is None:
+        raise Unreadable("its pixels are cut short or broken")
+    for claimed, stream in still.streams:
+        if claimed is None or any(map(gt, stream.size, claimed)):
+            raise Unreadable(
+                f"its pixels are {stream.size[0]:,} × {stream.size[1]:,}, not the "
+                f"{' × '.join(f'{side:,}' for side in claimed or still.size)} it claims"
+            )
+        if stream.bits != still.bits:
+            raise Unreadable(f"its pixels have {stream.bits} bits, not the {still.bits} it claims")
+    total = sum(math.prod(stream.size) for _, stream in still.streams)
+    if total > _AVIF_SPARE * max(1 << 20, math.prod(still.size)):
+        raise Unreadable("its tiles are far larger than its picture")
+    return still.bits
 
 
 def _tiff_header(data: bytes) -> Header:
