@@ -354,8 +354,10 @@ def _avif_header(data: bytes) -> Header:
 def _check_avif(data: bytes) -> AvifImage:
     """Return what an AVIF says of its image; refuse it if its coded stream contradicts that."""
     still = read_avif(data)
-    if still is None or still.size is None:
+    if still is None and count_frames(data) > 1:
         raise Unreadable("it is an AVIF without a still picture", "save its first frame as one")
+    if still is None or still.size is None:
+        raise ValueError("an AVIF without a picture")
     if not still.streams or still.bits is None:
         raise Unreadable("its pixels are cut short or broken")
     for claimed, stream in still.streams:
