@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 
 from impasto.errors import ImageError, ImageFileError, OptionError
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header import Header, check_header, unreadable_file
+from impasto.images.header import Header, check_header
+from impasto.images.unreadable import unreadable_file
 from impasto.images.xmp import from_xmp
 from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe
