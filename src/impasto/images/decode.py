@@ -204,8 +204,8 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
     page = header.page
     if page.samplesperpixel > _MAX_SAMPLES:
         raise Unreadable(
-            f"it has {page.samplesperpixel} channels, more than a picture has",
-            "`denoise` keeps them",
+            f"it has {page.samplesperpixel} channels, more than {_MAX_SAMPLES}",
+            "save those to be seen as RGB; `denoise` keeps all of them",
         )
     if page.imagedepth != 1:
         raise Unreadable("it is a volume, not a picture")

@@ -191,7 +191,7 @@ def read_bytes(source: Any, name: str) -> tuple[bytes, str]:
 
 
 def source_name(source: Any) -> str | None:
-    """Return the name of a path or an open file without its folder; None if it has none."""
+    """Return the name to record of a path or an open file; None if it has none."""
     path = source if isinstance(source, str | Path) else getattr(source, "name", None)
     return recorded_name(Path(path).name) if isinstance(path, str | Path) else None
 
