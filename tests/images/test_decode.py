@@ -209,7 +209,7 @@ def test_lab_raw_and_many_channels_are_refused_by_name():
     with pytest.raises(ImageError, match="its colors are CIELAB"):
         open_image(lab)
     many = tiff(np.zeros((4, 4, 12), np.uint8), photometric="minisblack", planarconfig="contig")
-    with pytest.raises(ImageError, match="it has 12 channels, more than a picture has"):
+    with pytest.raises(ImageError, match="it has 12 channels, more than 8"):
         open_image(many)
 
 
