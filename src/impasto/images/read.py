@@ -102,8 +102,10 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
     Returns:
         A mapping that JSON can hold: `format`; `size` [width, height] in pixels, upright; `mode`,
         the channels in Pillow's words; `bits` per channel; `alpha`; `icc`, the color profile's
-        name or None; `exif`, a few facts by name; `dpi` [horizontal, vertical] or None; `frames`;
-        `recipe`, the impasto recipe inside or None; `bytes`, the length of the file.
+        name or None; `color_space`, what the file states of its colors besides, such as
+        `Display P3 (cICP)`, or None; `exif`, a few facts by name; `dpi` [horizontal, vertical] or
+        None; `frames`; `recipe`, the impasto recipe inside or None; `bytes`, the length of the
+        file.
 
     Raises:
         ImageError: the file is missing, or not an image that impasto reads.
@@ -124,6 +126,7 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
         "bits": int(header.bits),
         "alpha": bool(header.alpha),
         "icc": profile_name(header.icc),
+        "color_space": str(header.color_space) if header.color_space else None,
         "exif": exif_block.exif_facts(header.exif, header.orientation),
         "dpi": [round(value, 2) for value in header.dpi] if header.dpi else None,
         "frames": _count_frames(header),
@@ -239,7 +242,8 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
     alpha = samples.alpha
     if alpha is not None:
         alpha = _tensor(_upright(alpha, header.orientation))
-    colors = _upright(to_srgb(samples.colors, header.icc), header.orientation)
+    colors = to_srgb(samples.colors, header.icc, header.color_space, header.bits)
+    colors = _upright(colors, header.orientation)
     metadata = ImageMetadata(
         alpha=alpha,
         bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
