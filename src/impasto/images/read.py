@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from impasto.images.icc import profile_name, to_srgb
 from impasto.images.image import Image, ImageMetadata, SourceFile
 from impasto.images.unreadable import Unreadable, decoding, refusing, unreadable_file
 from impasto.images.xmp import from_xmp
+from impasto.validation import parse_json
 
 ImageSource = str | Path | bytes | BinaryIO | PIL.Image.Image | np.ndarray | Tensor | Image
 
@@ -97,7 +97,8 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
         `alpha`; `icc`, the color profile's name or None; `color_space`, what the file states of
         its colors besides, such as `Display P3 (cICP)`, or None; `exif`, a few facts by name;
         `dpi` [horizontal, vertical] or None; `frames`; `recipe`, the impasto recipe inside or
-        None; `bytes`, the length of the file.
+        None; `recipe_problem`, why what is there cannot be read, only where that is so; `bytes`,
+        the length of the file.
 
     Raises:
         ImageError: the file is missing, or not an image that impasto reads.
@@ -110,7 +111,6 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
     """
     data, label = read_bytes(path, name)
     header = check_header(data, name, label)
-    provenance = from_xmp(header.xmp)
     return {
         "format": header.format,
         "size": [int(side) for side in header.size],
@@ -122,7 +122,7 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
         "exif": exif_block.exif_facts(header.exif, header.orientation),
         "dpi": [round(value, 2) for value in header.dpi] if header.dpi else None,
         "frames": _count_frames(header),
-        **_split_provenance(json.loads(provenance) if provenance else None),
+        **_split_provenance(from_xmp(header.xmp)),
         "bytes": len(data),
     }
 
@@ -152,9 +152,15 @@ def _count_frames(header: Header) -> int:
         return 1
 
 
-def _split_provenance(stored: dict[str, Any] | None) -> dict[str, Any]:
+def _split_provenance(text: str | None) -> dict[str, Any]:
     """Separate the recipe stored in an image from the rest of its provenance."""
-    if stored is None or not isinstance(stored.get("recipe"), dict):
+    if text is None:
+        return {"recipe": None}
+    try:
+        stored = parse_json(text)
+    except ValueError as error:
+        return {"recipe": None, "recipe_problem": str(error)}
+    if not isinstance(stored.get("recipe"), dict):
         return {"recipe": stored}
     rest = {name: value for name, value in stored.items() if name != "recipe"}
     return {"recipe": stored["recipe"], "made": rest}
