@@ -69,8 +69,8 @@ def test_what_is_no_tiff_is_refused(tmp_path):
         "": "it is a folder",
     }.items():
         path = f"{tmp_path}/{name}" if name else str(tmp_path)
-        label = path.replace("\0", "\\x00")  # escaped in errors
-        assert refused(path) == f"`noisy` must be a readable TIFF, got {label}: {why}; {TAIL}"
+        shown = path.replace("\0", "\\x00")
+        assert refused(path) == f"`noisy` must be a readable TIFF, got {shown}: {why}; {TAIL}"
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

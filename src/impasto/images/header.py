@@ -38,7 +38,6 @@ from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avi
 from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
 from impasto.images.tiff_tags import IPTC, PHOTOSHOP, PortableTag, portable_tags, read_tag
 from impasto.images.unreadable import Unreadable, decoding, refusing
-from impasto.images.xmp import MAX_BYTES
 
 # Without a handler of its own, what tifffile logs would reach the user's terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -346,7 +345,6 @@ def _tiff_header(data: bytes) -> Header:
     channels, photometric = tiff_channels(page), int(page.photometric)
     alpha = channels.opacity is not None
     bits = page.bitspersample
-    bits = 32 if page.sampleformat == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
     # What holds for the whole file may be said in its first directory alone.
     tags = {tag.code: tag.value for tag in file.pages[0].tags if tag.code in (274, 700)}
     tags |= {tag.code: tag.value for tag in page.tags if tag.code in _TIFF_TAGS}
@@ -357,6 +355,7 @@ def _tiff_header(data: bytes) -> Header:
     iptc, resources = (page.tags.get(code) for code in (IPTC, PHOTOSHOP))
     several = len(list(islice(whole_pages(file), 2))) > 1
     icc = page.iccprofile or file.pages[0].iccprofile
+    bits = 32 if page.sampleformat == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
     mode = _NAMED_SAMPLES.get(photometric, "?") + ("A" if alpha else "")
     return Header(
         format="TIFF",
@@ -371,7 +370,7 @@ def _tiff_header(data: bytes) -> Header:
         orientation=exif_block.orientation_of(tags),
         dpi=exif_block.resolution(tags),
         icc=bytes(icc) if icc else None,
-        xmp=xmp if isinstance(xmp, bytes | str) and len(xmp) <= MAX_BYTES else None,
+        xmp=xmp if isinstance(xmp, bytes | str) else None,
         color_space=color_space_of_tiff(tags, bits, inverted=photometric == 0)
         or exif_block.color_space_of_exif(exif),
         iptc=(iptc and read_tag(file, iptc))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from impasto.images.image import Image, ImageMetadata, SourceFile
 from impasto.images.tiff_tags import is_georeferenced, without_georeference
 from impasto.images.unreadable import Unreadable, decoding, refusing, unreadable_file
 from impasto.images.xmp import foreign_xmp, from_xmp, without_pixel_facts
+from impasto.validation import parse_json
 
 ImageSource = str | Path | bytes | BinaryIO | PIL.Image.Image | np.ndarray | Tensor | Image
 
@@ -95,10 +95,11 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
     Returns:
         A mapping that JSON can hold: `format`; `size` [width, height] in pixels, upright; `mode`,
         the channels in Pillow's words, `RGBA+1` with one that has no name; `bits` per channel;
-        `alpha`; `icc`, the color profile's name or None; `color_space`, what the file states of its
-        colors besides, such as `Display P3 (cICP)`, or None; `exif`, a few facts by name; `dpi`
-        [horizontal, vertical] or None; `frames`; `recipe`, the impasto recipe inside or None;
-        `bytes`, the length of the file.
+        `alpha`; `icc`, the color profile's name or None; `color_space`, what the file states of
+        its colors besides, such as `Display P3 (cICP)`, or None; `exif`, a few facts by name;
+        `dpi` [horizontal, vertical] or None; `frames`; `recipe`, the impasto recipe inside or
+        None; `recipe_problem`, why what is there cannot be read, only where that is so; `bytes`,
+        the length of the file.
 
     Raises:
         ImageError: the file is missing, or not an image that impasto reads.
@@ -111,7 +112,6 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
     """
     data, label = read_bytes(path, name)
     header = check_header(data, name, label)
-    provenance = from_xmp(header.xmp)
     return {
         "format": header.format,
         "size": [int(side) for side in header.size],
@@ -123,7 +123,7 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
         "exif": exif_block.exif_facts(header.exif, header.orientation),
         "dpi": [round(value, 2) for value in header.dpi] if header.dpi else None,
         "frames": _count_frames(header),
-        **_split_provenance(json.loads(provenance) if provenance else None),
+        **_split_provenance(from_xmp(header.xmp)),
         "bytes": len(data),
     }
 
@@ -153,9 +153,15 @@ def _count_frames(header: Header) -> int:
         return 1
 
 
-def _split_provenance(stored: dict[str, Any] | None) -> dict[str, Any]:
+def _split_provenance(text: str | None) -> dict[str, Any]:
     """Separate the recipe stored in an image from the rest of its provenance."""
-    if stored is None or not isinstance(stored.get("recipe"), dict):
+    if text is None:
+        return {"recipe": None}
+    try:
+        stored = parse_json(text)
+    except ValueError as error:
+        return {"recipe": None, "recipe_problem": str(error)}
+    if not isinstance(stored.get("recipe"), dict):
         return {"recipe": stored}
     rest = {name: value for name, value in stored.items() if name != "recipe"}
     return {"recipe": stored["recipe"], "made": rest}

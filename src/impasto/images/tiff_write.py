@@ -65,9 +65,10 @@ def write_stack(
         stack: the stack that the planes are results of; its file is read again.
         planes: the results, (C, H, W) each, in the order of `Stack.plane_indices`. They are taken
             one at a time, as each is written.
-        recipe: JSON of the recipe to store inside, as XMP; left out if the file has XMP of
-            another program, or ends where a classic TIFF must. A function that returns it is
-            called again when all planes are taken, so that it may tell what was done to them.
+        recipe: JSON of the recipe to store inside, as XMP, beside the properties of other
+            programs; left out if the file has XMP that is broken, or ends where a classic TIFF
+            must. A function that returns it is called again when all planes are taken, so that it
+            may tell what was done to them.
         overwrite: replace a file that is already there.
         inputs: files that must not be written to, besides the stack's own.
 

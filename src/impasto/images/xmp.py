@@ -146,7 +146,8 @@ def from_xmp(xmp: bytes | str | None) -> str | None:
         return None
     text = unescape(next(filter(None, match.groups()), b"").decode("utf-8", "replace"), _NAMES)
     try:
-        return text if isinstance(json.loads(text), dict) else None
+        # As a float, no number has too many digits; who reads the recipe says what is wrong.
+        return text if isinstance(json.loads(text, parse_int=float), dict) else None
     except (ValueError, RecursionError):
         return None
 
@@ -156,7 +157,10 @@ def _decode(xmp: bytes | str) -> str:
     if isinstance(xmp, str):
         return xmp.strip("\0")
     wide = xmp.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return bytes(xmp).decode("utf-16" if wide else "utf-8-sig", "strict").strip("\0")
+    try:
+        return bytes(xmp).decode("utf-16" if wide else "utf-8-sig").strip("\0")
+    except UnicodeError as error:
+        raise ValueError("its XMP is broken") from error
 
 
 def _check(packet: str) -> None:
