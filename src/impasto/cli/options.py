@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from impasto.cli.terminal import is_null
 from impasto.errors import OptionError
 from impasto.methods import METHODS
 from impasto.presets import PRESETS
@@ -43,7 +44,8 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "Optimizer": ("init", "scales", "warmup", "optimizer", "learning_rate", "history"),
     "Files": (
         "figure", "truth", "pairs", "residual", "loss_curve", "save_every", "timelapse",
-        "checkpoint", "presets", "manifest", "bits", "quality", "strip_gps", "sidecar",
+        "checkpoint", "presets", "manifest", "bits", "quality", "strip_gps", "strip",
+        "sidecar",
         "overwrite", "existing",
     ),
     "Address and limits": (
@@ -211,7 +213,7 @@ def check_single_stdin(sources: Mapping[str, str]) -> None:
         raise ValueError(
             f"only one input must be `-`, got {' and '.join(piped)}; name a file for the others"
         )
-    if piped and sys.stdin.isatty():
+    if piped and (sys.stdin.isatty() or is_null(sys.stdin)):
         raise ValueError(f"`{piped[0]}` is `-`, but nothing is piped in; name a file")
 
 
@@ -358,6 +360,12 @@ def file_options(depths: Sequence[str] = ("8", "16")) -> Callable[[F], F]:
             ),
             click.option(
                 "--strip-gps", is_flag=True, help="leave out where a photograph was taken"
+            ),
+            click.option(
+                "--strip",
+                is_flag=True,
+                help="leave out all that the input carries besides its picture: EXIF, XMP, IPTC, "
+                "tags and resolution; the recipe stays",
             ),
             overwrite_option,
         )

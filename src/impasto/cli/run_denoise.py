@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
 from impasto.cli.files import (
@@ -19,6 +17,7 @@ from impasto.cli.files import (
     check_places,
     is_tiff,
     noise_facts,
+    print_notes,
     print_result,
     read_image,
     read_image_or_stack,
@@ -27,17 +26,24 @@ from impasto.cli.files import (
     write_result,
     write_sidecar,
 )
-from impasto.cli.options import PIPE, check_single_stdin, stem
+from impasto.cli.options import PIPE, check_single_stdin, path_or_bytes, stem
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, Stopped, execute
+from impasto.cli.terminal import echo, echo_json
 from impasto.denoise_figures import denoise_figure, pair_figure
-from impasto.denoising.denoise import denoise, denoise_stack, denoising_provenance
+from impasto.denoising.denoise import (
+    denoise,
+    denoise_stack,
+    denoising_provenance,
+    with_treatments,
+)
 from impasto.denoising.diagnose import diagnose
 from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.figures import save_figure
 from impasto.files import check_writable
 from impasto.images.image import Image
+from impasto.images.open_input import open_input
 from impasto.images.stack import Stack, array_stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
@@ -65,12 +71,14 @@ def clean(
         options: the command's other options.
     """
     check_single_stdin({"picture": source})
-    measured = source != PIPE and (recipe.axes != "auto" or is_scientific_tiff(source))
+    content = path_or_bytes(source)
+    measured = recipe.axes != "auto" or is_scientific_tiff(content)
     output = output or f"{stem(source)}-clean{'.tif' if measured else '.png'}"
     saving = save_options(output, [source], options)
     streamed = measured and is_tiff(output)
     _check_places(saving, options, streamed)
-    data = read_image_or_stack(source, "picture", recipe.axes)
+    data = open_input(content, recipe.axes, "picture")
+    print_notes(source, data)
     if measured and not streamed:
         _check_single_plane(data, output)
     truth = _open_truth(options["truth"], data, recipe.axes)
@@ -123,13 +131,16 @@ def add_noise_to_file(source: str, output: str, options: Mapping[str, Any]) -> N
     print_result(written, facts if options["as_json"] else None)
 
 
-def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_step: OnStep) -> None:
-    """Clean measured data into a TIFF, a plane at a time, with the sidecar.
+def stream_stack(
+    stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_step: OnStep
+) -> Diagnosis:
+    """Clean measured data into a TIFF, a plane at a time, with the sidecar; return what was done.
 
     Raises:
         Stopped: `on_step` ended the run; nothing was written.
     """
     stopped: list[int] = []
+    diagnoses: list[Diagnosis] = []
 
     def watch(step: Step) -> None:
         try:
@@ -140,7 +151,12 @@ def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_st
 
     try:
         denoise_stack(
-            stack, saving.output, recipe=recipe, on_step=watch, overwrite=saving.overwrite
+            stack,
+            saving.output,
+            recipe=recipe,
+            on_step=watch,
+            overwrite=saving.overwrite,
+            on_diagnosis=diagnoses.append,
         )
     except ImpastoError as error:
         # Its subclasses are about other things than a run that was ended.
@@ -149,7 +165,9 @@ def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_st
         raise Stopped(
             f"stopped in plane {stopped[0]} of {stack.count}; nothing was written"
         ) from None
-    write_sidecar(saving, denoising_provenance(stack, recipe).model_dump_json())
+    provenance = with_treatments(denoising_provenance(stack, recipe), diagnoses[0])
+    write_sidecar(saving, provenance.model_dump_json())
+    return diagnoses[0]
 
 
 def _clean_image(
@@ -188,10 +206,9 @@ def _clean_stack(
 ) -> CommandOutcome:
     """Clean measured data into a TIFF, a plane at a time, and write everything."""
     start = time.monotonic()
-    diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
-    _announce(diagnosis, options)
     with show_progress(options["progress"], part="plane") as bar:
-        stream_stack(data, recipe, saving, combine_watchers(stop_requested, bar))
+        diagnosis = stream_stack(data, recipe, saving, combine_watchers(stop_requested, bar))
+    _announce(diagnosis, options)
     output = saving.output
     if options["residual"]:
         axes = None if recipe.axes == "auto" else recipe.axes
@@ -211,13 +228,13 @@ def _print_noise(data: Source, recipe: DenoiseRecipe, as_json: bool) -> None:
     diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
     facts = _facts(diagnosis, data, recipe, str(select_device(recipe.device)))
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        echo_json(facts)
         return
     (width, height), planes = facts["size"], facts["planes"]
-    click.echo(f"size       {width} × {height}" + f", {planes} planes" * (planes > 1))
-    click.echo(f"noise      {diagnosis.words}")
-    click.echo(f"device     {facts['device']}")
-    click.echo("nothing was written")
+    echo(f"size       {width} × {height}" + f", {planes} planes" * (planes > 1))
+    echo(f"noise      {diagnosis.words}")
+    echo(f"device     {facts['device']}")
+    echo("nothing was written")
 
 
 def _facts(
@@ -252,7 +269,7 @@ def _outcome(
 def _announce(diagnosis: Diagnosis, options: Mapping[str, Any]) -> None:
     """Print on stderr what noise there is, where JSON does not."""
     if options["progress"] is not False and not options["as_json"]:
-        click.echo(f"impasto: {diagnosis.words}", err=True)
+        echo(f"impasto: {diagnosis.words}", err=True)
 
 
 def _normalize_sigma(recipe: DenoiseRecipe, data: Source) -> DenoiseRecipe:
@@ -300,7 +317,7 @@ def _check_places(saving: SaveOptions, options: Mapping[str, Any], streamed: boo
 
 def _check_writer_options(saving: SaveOptions) -> None:
     """Refuse what a TIFF of measured data has no use for."""
-    for name in ("bits", "quality", "strip_gps"):
+    for name in ("bits", "quality", "strip_gps", "strip"):
         if value := getattr(saving, name):
             raise ValueError(
                 f"`{name}` must be left out for a TIFF of measured data, which stays as it is, "

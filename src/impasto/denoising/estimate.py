@@ -24,7 +24,7 @@ from impasto.denoising.estimate_white import (
     channels_agree,
     fit_few_photons,
     fit_white_noise,
-    is_white,
+    has_white_noise,
     patch_spectrum,
 )
 from impasto.denoising.noise import (
@@ -98,7 +98,7 @@ def _estimate_different(image: Tensor, basis: Tensor, unmeasured: Tensor) -> Noi
         return counted
     clipped = _clipped_ends(image, unmeasured)
     spectra = [patch_spectrum(*planes) for planes in zip(image, unmeasured, strict=True)]
-    if is_white(spectra):
+    if has_white_noise(spectra):
         noise = fit_white_noise(image, unmeasured, spectra, clipped)
         if len(image) == 1:
             return noise

@@ -75,7 +75,7 @@ def patch_spectrum(plane: Tensor, unmeasured: Tensor) -> PatchSpectrum:
     return PatchSpectrum(torch.stack(levels), variances, torch.tensor(plateaus))
 
 
-def is_white(spectra: list[PatchSpectrum]) -> bool:
+def has_white_noise(spectra: list[PatchSpectrum]) -> bool:
     """Return whether two bins of brightness show noise that is alike in all directions."""
     plateaus = torch.cat([spectrum.plateaus for spectrum in spectra])
     plateaus = plateaus.sort(descending=True).values
@@ -149,7 +149,7 @@ def channels_agree(noise: Noise, spectra: list[PatchSpectrum]) -> bool:
         law = interpolate(spectrum.levels, noise.levels[channel], noise.variances[channel])
         ratio = float((spectrum.variances / law.clamp(min=1e-9)).median())
         # Too much variance may be texture, if it is not white itself.
-        if ratio < _AGREEMENT[0] or (ratio > _AGREEMENT[1] and is_white([spectrum])):
+        if ratio < _AGREEMENT[0] or (ratio > _AGREEMENT[1] and has_white_noise([spectrum])):
             return False
     return True
 

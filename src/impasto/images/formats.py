@@ -8,6 +8,8 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 
+from impasto.images.isobmff import read_avif
+
 # Ending -> format, as Pillow names it.
 ENDINGS = {
     ".png": "PNG",
@@ -77,8 +79,7 @@ def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
         if format == "WEBP":
             return _webp_size(data)
         if format == "AVIF":
-            place = data.index(b"ispe") + 8
-            return struct.unpack(">II", data[place : place + 8])
+            return (still := read_avif(data)) and still.size
     except (struct.error, ValueError, IndexError):
         pass
     return None
