@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+import impasto
 from impasto.denoising.estimate import _positive_definite, estimate_noise
 from impasto.denoising.noise import LEVELS, clipped_moments, interpolate, white_noise
+from impasto.images.image import Image, ImageMetadata
 
 GENERATOR = torch.Generator().manual_seed(0)
 y, x = torch.meshgrid(torch.linspace(0, 1, 192), torch.linspace(0, 1, 192), indexing="ij")
@@ -91,3 +93,84 @@ def test_the_correlations_are_those_of_some_noise():
     good = torch.zeros(1, 9, 9)
     good[0, 4, 4], good[0, 4, 3], good[0, 4, 5] = 1, 0.4, 0.4
     assert torch.allclose(_positive_definite(good), good, atol=1e-5)
+
+
+@pytest.mark.parametrize("spots", [[(9, 9, 1e4)], [(9, 9, -9999.0), (80, 3, 50.0)]])
+def test_single_spots_change_neither_measure_nor_range(spots):
+    noisy = (CLEAN + 0.05 * noise())[:, :96, :96].numpy().copy()
+    plain = impasto.diagnose(noisy)
+    for down, across, value in spots:
+        noisy[0, down, across] = value
+    spotted = impasto.diagnose(noisy)
+    assert spotted.kind == plain.kind
+    assert spotted.sigma == pytest.approx(plain.sigma, rel=0.1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_twelve_bits_in_sixteen_are_not_invisible(bits):
+    """A sixteenth of the range is all that a camera of 12 bits fills; 8 bits have nothing finer."""
+    pixels = (CLEAN + 0.02 * noise())[:, :96, :96].clamp(0, 1) / 16
+    image = Image(pixels.expand(3, -1, -1), ImageMetadata(bits=bits))
+    assert impasto.diagnose(image).kind == ("gaussian" if bits == 16 else "clean")
+
+
+@pytest.mark.parametrize("outside", ["white", "fill value", "transparent"])
+def test_what_lies_outside_of_a_field_is_not_measured(outside):
+    noisy = (CLEAN + 0.05 * noise())[:, :128, :128].clamp(0, 1)
+    place = torch.arange(128) - 63.5
+    out = place[:, None] ** 2 + place**2 > 50**2
+    if outside == "transparent":
+        garbage = torch.rand(noisy.shape, generator=GENERATOR).round()
+        metadata = ImageMetadata(alpha=(~out).float())
+        picture = Image(noisy.where(~out, garbage), metadata)
+    elif outside == "white":
+        picture = Image(noisy.where(~out, 1.0))
+    else:
+        picture = noisy.where(~out, -9999.0)
+    diagnosis = impasto.diagnose(picture)
+    assert diagnosis.kind == "gaussian"
+    assert diagnosis.sigma[0] == pytest.approx(0.05, rel=0.1)
+
+
+def test_channels_of_unlike_noise_have_their_own():
+    sigmas = (0.02, 0.05, 0.15)
+    generator = torch.Generator().manual_seed(3)
+    white = torch.randn(3, 96, 96, generator=generator)
+    picture = CLEAN[:, :96, :96] + torch.tensor(sigmas)[:, None, None] * white
+    assert impasto.diagnose(picture).sigma == pytest.approx(sigmas, rel=0.15)
+    alike = impasto.diagnose(CLEAN[:, :96, :96] + 0.05 * white)
+    assert len(set(alike.sigma)) == 1
+
+
+def test_a_channel_without_light_does_not_hide_the_others_noise():
+    picture = torch.zeros(3, 96, 96)
+    picture[1] = (CLEAN + 0.05 * noise())[0, :96, :96]
+    diagnosis = impasto.diagnose(Image(picture.clamp(0, 1)))
+    assert diagnosis.sigma == pytest.approx((0, 0.05, 0), rel=0.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_white_noise_shared_by_channels_has_its_correlation(share):
+    generator = torch.Generator().manual_seed(4)
+    common, own = (torch.randn(n, 128, 128, generator=generator) for n in (1, 3))
+    picture = CLEAN[:, :128, :128] + 0.1 * (share**0.5 * common + (1 - share) ** 0.5 * own)
+    correlation = estimate_noise(picture, torch.eye(3)).channel_correlation
+    assert correlation[0, 1].item() == pytest.approx(share, abs=0.12)
+    assert correlation[0, 0] == 1
+
+
+def test_noise_of_a_negative_falls_with_brightness():
+    counts = torch.poisson(40 * CLEAN, generator=torch.Generator().manual_seed(2)) / 40
+    estimate = estimate_noise(1 - counts / 2, BASIS)
+    assert estimate.gain == pytest.approx(-1 / 80, rel=0.1)
+    assert "stronger in the dark" in impasto.diagnose(1 - counts / 2).words
+
+
+@pytest.mark.parametrize("photons", [0.3, 1.5])
+def test_few_photons_are_counted(photons):
+    counts = torch.poisson(photons * CLEAN, generator=torch.Generator().manual_seed(5))
+    diagnosis = impasto.diagnose(counts)
+    assert diagnosis.kind == "poisson-gaussian"
+    assert diagnosis.gain == pytest.approx(1, rel=0.01)
+    with pytest.raises(ValueError, match="convert it to float32"):
+        impasto.denoise(counts[0].numpy().astype("u2"))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import impasto
 from impasto.denoising.block_matching import (
     Groups,
     extract_patches,
@@ -133,3 +134,40 @@ def test_tensors_are_made_on_the_pictures_device():
         expected = denoise_plane(noisy)
         with torch.device("meta"):
             assert torch.equal(denoise_plane(noisy), expected)
+
+
+@pytest.mark.parametrize("outside", [1.0, -9999.0])
+def test_spots_and_constant_areas_come_back_as_they_are(outside):
+    shade = torch.linspace(0.2, 0.8, 64).expand(1, 64, 64)
+    noisy = shade + 0.05 * torch.randn(shade.shape, generator=torch.Generator().manual_seed(0))
+    spotted = noisy.clone()
+    spotted[0, 40, 50] = 1000
+    spotted[..., :24] = outside
+    result, plain = (
+        impasto.denoise(p, sigma=0.05, effort="quick").pixels for p in (spotted, noisy)
+    )
+    kept = spotted != noisy
+    assert torch.equal(result[kept], spotted[kept])
+    error, usual = ((p - shade)[..., 30:].square() for p in (result, plain))
+    assert error[~kept[..., 30:]].mean() < 1.15 * usual.mean()
+
+
+def test_channels_that_are_the_same_are_one():
+    shade = torch.linspace(0.2, 0.8, 48).expand(1, 48, 48)
+    gray = shade + 0.1 * torch.randn(shade.shape, generator=torch.Generator().manual_seed(0))
+    result = impasto.denoise(gray.expand(3, -1, -1), sigma=0.1, effort="quick").pixels
+    alone = impasto.denoise(gray, sigma=0.1, effort="quick").pixels
+    assert torch.equal(result, alone.expand(3, -1, -1))
+
+
+@pytest.mark.parametrize("sigmas", [(0.02, 0.02, 0.15), (0.15, 0.04)])
+def test_a_noisy_channel_is_as_good_as_alone(sigmas):
+    place = torch.linspace(0, 1, 64)
+    clean = (0.5 + 0.3 * torch.sin(12 * place[:, None] + 8 * place)).expand(len(sigmas), 64, 64)
+    white = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    noisy = clean + torch.tensor(sigmas)[:, None, None] * white
+    together = impasto.denoise(noisy, effort="quick").pixels
+    for channel in range(len(sigmas)):
+        alone = impasto.denoise(noisy[channel], effort="quick").pixels
+        error, usual = ((p - clean[channel]).square().mean() for p in (together[channel], alone))
+        assert error < 1.07 * usual

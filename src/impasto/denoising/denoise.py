@@ -294,16 +294,33 @@ def fit_denoiser(
         recipe: its `method`, or `auto`.
         reporter: hands the steps of the fit to `on_step`.
         source: of the planes; measured data has a range of its own.
+
+    Raises:
+        ValueError: whole numbers count less than a photon a pixel.
     """
     values = value_range(planes, source)
     diagnosis = diagnose_planes(planes, recipe, values, source)
     if diagnosis.method is None:
         return FittedDenoiser("none", diagnosis, values, source, None)
+    _check_counts(planes, diagnosis, source)
     fit = METHODS[diagnosis.method]
     visible = (fill_pixels(plane, unfiltered_pixels(plane, source, values)) for plane in planes)
     planes = values.normalize(torch.stack(list(visible)))
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
     return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane)
+
+
+def _check_counts(planes: Tensor, diagnosis: Diagnosis, source: Image | Stack) -> None:
+    """Refuse whole numbers of less than a photon a pixel: denoised, they are rounded to zero."""
+    if isinstance(source, Image) or source.dtype.kind not in "ui" or diagnosis.gain is None:
+        return
+    mean = float(planes.mean()) / source.unit
+    if 0 <= mean < 1 and diagnosis.gain < 2 * source.unit:
+        raise ValueError(
+            "`picture` must be floats where less than one photon a pixel was counted, got "
+            f"{source.dtype.name} with a mean of {mean:.2g}, which would be rounded to zeros; "
+            "convert it to float32"
+        )
 
 
 class StepReporter:

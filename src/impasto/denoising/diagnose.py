@@ -92,7 +92,7 @@ def diagnose_planes(
     noise = estimate_noise(image, working_basis(len(image)), unmeasured)
     if recipe.sigma != "auto":
         noise = rescale_noise(noise, min(recipe.sigma / span, _MAX_SIGMA))
-    sigma = tuple((noise.typical_sigma(image) * span).tolist())
+    sigma = tuple((noise.typical_sigma(image, unmeasured) * span).tolist())
     kind = _kind_of_noise(noise, max(sigma) / span, image, unmeasured)
     if recipe.sigma != "auto" and kind == "clean":
         kind = "gaussian"

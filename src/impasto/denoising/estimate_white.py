@@ -31,7 +31,7 @@ _COUNT_GAINS = (0.6, 1.6)  # gain of counted photons in units of the step betwee
 _FEW_PHOTONS, _FEW_VARIANCE, _FEW_SLOPE = 4, (0.85, 1.3), 1.15
 _SIMPLICITY = 0.03  # by which a line must fit better for each further parameter
 # A channel's variance over that of the law of all channels, outside of which it has its own.
-_AGREEMENT = (0.6, 1.8)
+_AGREEMENT = (0.4, 2.2)
 _CALM_SHARE = 0.3  # of patches, in which the correlation between channels is read
 _MIN_CORRELATION = 0.12  # less may be texture
 

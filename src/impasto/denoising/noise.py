@@ -138,14 +138,24 @@ class Noise:
                     variance += weight[:, None, None] * deviation[i] * deviation[j]
         return variance.clamp(min=1e-9)
 
-    def typical_sigma(self, image: Tensor) -> Tensor:
-        """Return the standard deviation at each channel's median, before any clipping: (C)."""
-        medians = image.flatten(1).median(1, keepdim=True).values
+    def typical_sigma(self, image: Tensor, unmeasured: Tensor | None = None) -> Tensor:
+        """Return the standard deviation at each channel's median, before any clipping: (C).
+
+        Args:
+            image: (C, H, W).
+            unmeasured: pixels that do not count, (C, H, W) bool; None for none.
+        """
+        counted = torch.ones_like(image, dtype=torch.bool) if unmeasured is None else ~unmeasured
+        channels = [
+            channel[here] if here.any() else channel.flatten()
+            for channel, here in zip(image, counted, strict=True)
+        ]
+        medians = torch.stack([values.median() for values in channels])[:, None]
         if self.lines is not None:
             gains, bases = self.lines.T
             usual, mean = (
                 (gains * level.clamp(self.levels[:, 0], self.levels[:, -1]) + bases).clamp(min=0)
-                for level in (medians[:, 0], image.flatten(1).mean(1))
+                for level in (medians[:, 0], torch.stack([values.mean() for values in channels]))
             )
             # Most pixels of a few photons have none.
             return usual.where(usual > 0, mean).sqrt()

@@ -17,6 +17,7 @@ from impasto.images.stack import Stack
 
 _CONSTANT_SIDE = 4  # pixels a side of a square without variance: noise makes none
 _MIN_CONSTANT = 0.1  # share of a plane; less does not disturb the measurement
+_MIN_FREE = 2  # windows without a constant pixel for each that has some
 _MAX_SINGLES = 0.002  # pixels of other values inside of a constant area, as a share of it
 _WINDOW, _WINDOW_STRIDE = 8, 4  # pixels, to tell a frame from the paper of a drawing
 _TAILS = 0.01  # share of values at each end that may lie anywhere
@@ -133,12 +134,12 @@ def constant_areas(planes: Tensor) -> Tensor:
     whole = planes.amax((2, 3), keepdim=True) == planes.amin((2, 3), keepdim=True)
     if min(height, width) < _WINDOW:
         return whole.expand_as(planes).clone()
-    constant = _in_constant_squares(planes, _CONSTANT_SIDE)
+    constant = (whole | _in_constant_squares(planes, _CONSTANT_SIDE)).all(1, keepdim=True)
     shares = F.avg_pool2d(constant.float(), _WINDOW, _WINDOW_STRIDE)
     free = (shares == 0).sum((2, 3), keepdim=True)
     partly = ((shares > 0) & (shares < 1)).sum((2, 3), keepdim=True)
     large = constant.float().mean((2, 3), keepdim=True) > _MIN_CONSTANT
-    areas = constant & (whole | (large & (free >= partly)))
+    areas = whole | (constant & large & (free >= _MIN_FREE * partly))
     areas |= _rims(planes, areas)
     # Where few photons were counted, the zeros have single pixels among them.
     neighbors = F.pad(areas.float(), (1, 1, 1, 1), mode="replicate")
