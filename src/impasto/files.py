@@ -6,12 +6,16 @@ import contextlib
 import hashlib
 import os
 import secrets
+import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImageError
+
+# Called with another place that a file was written to, and why its own could not be.
+OnRescue = Callable[[Path, Exception], None]
 
 _MAX_NAME = 255  # characters, as provenance takes them
 
@@ -146,6 +150,70 @@ def atomic_path(
             temporary.unlink()
 
 
+def write_or_rescue(
+    write: Callable[[Path, bool], object],
+    target: Path,
+    on_rescue: OnRescue,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write a finished work to its place, or to another before it is lost.
+
+    Args:
+        write: writes the file to a path, replacing one that exists if its second argument says so.
+        target: the place.
+        on_rescue: called if another place had to be taken.
+        overwrite: replace a file that exists at the target; none is ever replaced elsewhere.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        ImageError, OSError: neither the target nor any other place could be written.
+    """
+    try:
+        write(target, overwrite)
+    except (ImageError, OSError) as error:
+        return rescue(write, target, error, on_rescue)
+    return target
+
+
+def rescue(
+    write: Callable[[Path, bool], object], target: Path, error: Exception, on_rescue: OnRescue
+) -> Path:
+    """Write a finished work to the first other place that takes it, and return where it is.
+
+    Args:
+        write: as for `write_or_rescue`.
+        target: the place that does not take it.
+        error: why; raised if no place does.
+        on_rescue: called with the place.
+    """
+    for path in rescue_paths(target):
+        with contextlib.suppress(ImageError, OSError):
+            write(path, False)
+            on_rescue(path, error)
+            return path
+    raise error
+
+
+def rescue_paths(target: Path) -> Iterator[Path]:
+    """Yield free paths where a file may go whose own place cannot be written any more.
+
+    They are in the same folder, its parent, the current folder, the home folder and the folder
+    for temporary files, and named like the file, with a number if such a file exists.
+    """
+    folders = [target.parent, target.parent.parent]
+    for place in (Path.cwd, Path.home, tempfile.gettempdir):
+        # There may be no current folder any more, no home, no place for temporary files.
+        with contextlib.suppress(OSError, RuntimeError):
+            folders.append(Path(place()))
+    for folder in dict.fromkeys(folders):
+        with contextlib.suppress(OSError):
+            if folder.is_dir():
+                yield _free_path(folder / target.name)
+
+
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal digits; OSError if it is unreadable."""
     with open(path, "rb") as file:
@@ -174,6 +242,15 @@ def recorded_name(name: str) -> str | None:
 def stale_temporary_files(folder: Path, mark: str) -> Iterator[Path]:
     """List the temporary files with a mark that killed processes left in a folder."""
     return folder.glob(f".impasto-{mark}*.tmp")
+
+
+def _free_path(path: Path) -> Path:
+    """Return a path that does not exist: this one, or with the first free number."""
+    number, free = 0, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

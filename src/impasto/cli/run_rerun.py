@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from impasto.cli.files import check_places, is_tiff, save_options, write_result
+from impasto.cli.delivery import Delivery
+from impasto.cli.files import check_places, is_tiff, save_options
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, execute
 from impasto.cli.run_denoise import stream_stack
@@ -43,22 +44,26 @@ def rerun_file(file: str, output: str | None, options: Mapping[str, Any]) -> int
             f"`output` must end in .tif or .tiff for a stack, got {output}; choose another name"
         )
 
+    delivery = Delivery(saving)
+
     def run(stop_requested: threading.Event) -> CommandOutcome:
         start = time.monotonic()
         with show_progress(options["progress"], part="plane" if streamed else "scale") as draw:
             on_step = combine_watchers(stop_requested, draw)
             if streamed:
-                stream_stack(data, plan.provenance.recipe, saving, on_step)
+                _, written = stream_stack(data, plan.provenance.recipe, delivery, on_step)
             else:
                 result = run_again(plan, on_step)
-        written = output if streamed else write_result(saving, result)
+        if not streamed:
+            written = delivery.write_result(result)
         facts = {
             "output": written,
             "method": plan.provenance.method,
             "seconds": round(time.monotonic() - start, 3),
             "changes": list(plan.changes),
         }
-        return CommandOutcome(written, facts, f"stopped; what was made by then is in {written}")
+        sentence = f"stopped; what was made by then is in {written}"
+        return CommandOutcome(written, facts, sentence, delivery.problems)
 
     return execute(run, options["as_json"])
 
