@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -51,7 +52,7 @@ def check_writable(
                 f"`{name}` must be a file, got the folder {path}; add a name such as out.png"
             )
         for other in inputs:
-            if isinstance(other, str | Path) and _is_same_file(target, Path(other)):
+            if isinstance(other, str | Path) and _is_input(target, Path(other)):
                 raise ImageError(
                     f"`{name}` must not be one of the inputs, got {path}; choose another name"
                 )
@@ -63,6 +64,8 @@ def check_writable(
             if not overwrite:
                 raise ImageError(_file_exists(target, name))
         real = Path(os.path.realpath(target))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            real.lstat()  # fails if the name is too long
         if not real.parent.is_dir():
             raise ImageError(
                 f"`{name}` must be in a folder that exists, got {path}; create {real.parent} first"
@@ -71,6 +74,26 @@ def check_writable(
     except OSError as error:
         raise ImageError(_unwritable(target, error, name)) from error
     return target
+
+
+def check_space(path: str | Path, least: int, name: str = "output") -> None:
+    """Refuse a file for which the disk has no room, before any work is done.
+
+    Args:
+        path: where to write, in a folder that exists.
+        least: bytes that the file takes at least.
+        name: the argument's name in errors.
+
+    Raises:
+        ImageError: fewer bytes are free.
+    """
+    with contextlib.suppress(OSError):  # a file system that does not say
+        usage = shutil.disk_usage(Path(os.path.realpath(path)).parent)
+        if usage.total and usage.free < least:
+            raise ImageError(
+                f"`{name}` must be where at least {least:,} bytes are free, got {path} with "
+                f"{usage.free:,}; make room, or choose another disk"
+            )
 
 
 def ensure_directory(folder: str | Path, name: str = "folder") -> Path:
@@ -251,6 +274,15 @@ def _free_path(path: Path) -> Path:
         number += 1
         free = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return free
+
+
+def _is_input(path: Path, other: Path) -> bool:
+    """Return True if a path leads to an input, or to a file in a folder that is one."""
+    if _is_same_file(path, other):
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return path.exists() and other.is_dir() and _is_same_file(path.parent, other)
+    return False
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

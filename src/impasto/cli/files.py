@@ -20,7 +20,7 @@ from impasto.images.image import Image, ImageMetadata
 from impasto.images.open_input import open_input
 from impasto.images.read import open_image
 from impasto.images.stack import Stack
-from impasto.images.write import check_output, encode, save
+from impasto.images.write import check_output, check_output_size, encode, save
 from impasto.provenance import SIDECAR
 
 if TYPE_CHECKING:
@@ -103,6 +103,14 @@ def read_image_or_stack(source: str, name: str, axes: str = "auto") -> Image | S
     return open_input(path_or_bytes(source), axes, name)
 
 
+def picture_size(data: Image | Stack) -> tuple[int, int]:
+    """Return (width, height) in pixels, of a stack those of its planes."""
+    if isinstance(data, Image):
+        return data.size
+    _, height, width = data.plane_shape
+    return width, height
+
+
 def is_tiff(path: str) -> bool:
     """Say whether a file name ends in .tif or .tiff."""
     return Path(path).suffix.lower() in TIFF_ENDINGS
@@ -162,6 +170,12 @@ def check_places(
             recipe="{}",
             **saving.writer_options,
         )
+
+
+def check_result_size(saving: SaveOptions, size: tuple[int, int]) -> None:
+    """Refuse a result, of (width, height) pixels, that its format or the disk cannot hold."""
+    if saving.output != PIPE:
+        check_output_size(saving.output, size)
 
 
 def check_figures(

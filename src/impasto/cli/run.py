@@ -19,6 +19,7 @@ from impasto.cli.delivery import Delivery
 from impasto.cli.files import (
     SaveOptions,
     check_places,
+    check_result_size,
     json_number,
     print_result,
     read_image,
@@ -31,6 +32,7 @@ from impasto.cli.style_args import StyleArgument, style_sources
 from impasto.cli.terminal import echo, echo_json
 from impasto.errors import MAX_SENTENCE, shorten
 from impasto.figures import (
+    check_sheet,
     contact_sheet,
     loss_curve,
     reconstruction_row,
@@ -40,7 +42,7 @@ from impasto.figures import (
 from impasto.images.animation import write_animation
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.read import image_files
-from impasto.images.resize import thumbnail
+from impasto.images.resize import result_size, thumbnail
 from impasto.images.write import save
 from impasto.memory import GIB
 from impasto.methods import METHODS
@@ -177,6 +179,8 @@ def paint(
         steps=recipe.steps,
     )
     images = open_inputs(inputs)
+    if writes_image:
+        check_result_size(saving, result_size(recipe, _content_size(images)))
     if run_options.dry_run:
         plans = {label: _plan(METHODS[method], recipe, images) for label, recipe in recipes.items()}
         print_plans(plans, run_options.as_json)
@@ -251,6 +255,8 @@ def paint_sheet(
     saving = save_options(output, sources.values(), options)
     check_places(saving, {"output": output}, writes_image=False)
     images = open_inputs(inputs)
+    width, height = result_size(cells[0].recipe, _content_size(images))
+    check_sheet(len(cells), columns, width / height, output)
     method = METHODS["style"]
     method.plan(images, recipe=cells[0].recipe)  # refused before anything is said
     delivery = Delivery(saving)
@@ -294,6 +300,10 @@ def open_inputs(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[str
         else [_open_style(style) for style in source]
         for name, source in inputs.items()
     }
+
+
+def _content_size(images: Mapping[str, Any]) -> tuple[int, int] | None:
+    return images["content"].size if "content" in images else None
 
 
 def _open_style(style: StyleArgument) -> Style:

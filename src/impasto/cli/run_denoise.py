@@ -17,8 +17,10 @@ from impasto.cli.files import (
     SaveOptions,
     check_figures,
     check_places,
+    check_result_size,
     is_tiff,
     noise_facts,
+    picture_size,
     print_result,
     read_image,
     read_image_or_stack,
@@ -77,6 +79,8 @@ def clean(
     data = read_image_or_stack(source, "picture", recipe.axes)
     if measured and not streamed:
         _check_single_plane(data, output)
+    if not streamed:
+        check_result_size(saving, picture_size(data))
     truth = _open_truth(options["truth"], data, recipe.axes)
     recipe = _normalize_sigma(recipe, data)
     if options["dry_run"]:
@@ -256,7 +260,7 @@ def _facts(
     """Return what `--json` prints of cleaning, in plain JSON values."""
     return {
         **noise_facts(diagnosis),
-        "size": list(_size(data)),
+        "size": list(picture_size(data)),
         "planes": planes or (1 if isinstance(data, Image) else data.count),
         "strength": recipe.strength,
         "chroma": recipe.chroma,
@@ -353,21 +357,13 @@ def _open_truth(path: str | None, data: Source, axes: str) -> Source | None:
     if not path:
         return None
     truth = read_image_or_stack(path, "truth", axes)
-    (width, height), other = _size(data), _size(truth)
+    (width, height), other = picture_size(data), picture_size(truth)
     if (width, height) != other:
         raise ValueError(
             f"`truth` must have the size of IN, {width} × {height}, got {other[0]} × {other[1]}; "
             "give the same picture without noise"
         )
     return truth
-
-
-def _size(data: Source) -> tuple[int, int]:
-    """Return (width, height) in pixels, of a stack those of its planes."""
-    if isinstance(data, Image):
-        return data.size
-    _, height, width = data.plane_shape
-    return width, height
 
 
 def _draw(

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from impasto.cli.delivery import Delivery
-from impasto.cli.files import check_places, is_tiff, save_options
+from impasto.cli.files import check_places, check_result_size, is_tiff, picture_size, save_options
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, execute
 from impasto.cli.run_denoise import stream_stack
 from impasto.cli.terminal import echo
+from impasto.images.resize import result_size
 from impasto.images.stack import Stack
 from impasto.provenance import SIDECAR
 from impasto.replay import prepare_rerun, run_again
@@ -45,6 +46,10 @@ def rerun_file(file: str, output: str | None, options: Mapping[str, Any]) -> int
         )
 
     delivery = Delivery(saving)
+
+    if not streamed:
+        content = None if data is None else picture_size(data)
+        check_result_size(saving, result_size(plan.provenance.recipe, content))
 
     def run(stop_requested: threading.Event) -> CommandOutcome:
         start = time.monotonic()
