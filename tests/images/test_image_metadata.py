@@ -295,6 +295,7 @@ def test_the_facts_of_a_file():
         "bits": 8,
         "alpha": True,
         "icc": facts["icc"],
+        "color_space": None,
         "exif": {
             "make": "Maker",
             "model": "Model X",

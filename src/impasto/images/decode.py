@@ -106,6 +106,7 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
             orientation=late.orientation,
             dpi=header.dpi or late.dpi,
             xmp=header.xmp or late.xmp,
+            color_space=header.color_space or late.color_space,
         )
     mode = _PLAIN.get(image.mode, image.mode)
     if image.mode == "P" or (image.mode in ("1", "L", "RGB") and header.alpha):

@@ -11,9 +11,17 @@ from typing import Any
 
 from PIL import Image, TiffTags
 
+from impasto.images.color_space import (
+    ColorSpace,
+    adobe_rgb,
+    color_space_of_numbers,
+    joined_chromaticities,
+)
+
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 _EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
-_COLOR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003
+_COLOR_SPACE, _WIDTH, _HEIGHT, _GAMMA = 0xA001, 0xA002, 0xA003, 0xA500
+_WHITE_POINT, _PRIMARIES, _INTEROP_INDEX = 318, 319, 1
 # Tags about the photograph: names, description, make, model, software, dates, artist, host,
 # rating, copyright, Windows' fields. The rest of a first directory describes how this file stores
 # its pixels (in a TIFF it is the file's own directory) and would be false in another file.
@@ -76,14 +84,16 @@ def repair_exif(block: bytes) -> bytes:
     if order is None or block[2:4] not in (b"\0*", b"*\0") or len(block) < 8:
         return b""
     (start,) = struct.unpack_from(order + "I", block, 4)
-    used = _PHOTOGRAPH | _RESOLUTION | {ORIENTATION, _EXIF, _GPS}
+    used = _PHOTOGRAPH | _RESOLUTION | {ORIENTATION, _EXIF, _GPS, _WHITE_POINT, _PRIMARIES}
     entries = read_directory(block, order, start)
     main = {tag: entry for tag, entry in entries.items() if tag in used}
     body = b""
     for tag in (_EXIF, _GPS):
-        kind, _, value = main.pop(tag, (0, 0, b""))
-        offset = int.from_bytes(value, "little" if order == "<" else "big")
-        if kind in _OFFSETS and (inner := read_directory(block, order, offset, tag)):
+        inner = _read_pointed(block, order, main.pop(tag, None), tag)
+        if interoperability := _read_pointed(block, order, inner.pop(_INTEROP, None), _INTEROP):
+            inner[_INTEROP] = (_LONG, 1, struct.pack(order + "I", 8 + len(body)))
+            body += write_directory(interoperability, order, 8 + len(body))
+        if inner:
             main[tag] = (_LONG, 1, struct.pack(order + "I", 8 + len(body)))
             body += write_directory(inner, order, 8 + len(body))
     if not main:
@@ -125,6 +135,15 @@ def read_directory(data: bytes, order: str, start: int, group: int | None = None
     return entries
 
 
+def _read_pointed(
+    data: bytes, order: str, pointer: tuple[int, int, bytes] | None, tag: int
+) -> Entries:
+    """Read the directory that an entry of another points to; empty without a valid pointer."""
+    kind, _, value = pointer or (0, 0, b"")
+    offset = int.from_bytes(value, "little" if order == "<" else "big")
+    return read_directory(data, order, offset, tag) if kind in _OFFSETS else {}
+
+
 def write_directory(entries: Entries, order: str, start: int) -> bytes:
     """Return the bytes of a classic TIFF directory, the last of its chain, and of its values.
 
@@ -150,8 +169,9 @@ def strip_for_storage(exif: Image.Exif) -> bytes | None:
         clean = Image.Exif()
         for tag in sorted(_PHOTOGRAPH & set(exif)):
             clean[tag] = exif[tag]
-        # Interoperability names the color space and file rules of the source: no longer true.
-        photo = {tag: value for tag, value in _inner(exif, _EXIF).items() if tag != _INTEROP}
+        # Interoperability and gamma describe the color space of the source: no longer true.
+        photo = _inner(exif, _EXIF)
+        photo = {tag: value for tag, value in photo.items() if tag not in (_INTEROP, _GAMMA)}
         if photo:
             clean[_EXIF] = photo
         if gps := _inner(exif, _GPS):
@@ -220,6 +240,32 @@ def exif_facts(exif: Image.Exif, orientation: int) -> dict[str, Any]:
         if facts or gps or ORIENTATION in exif:
             facts |= {"orientation": orientation, "has_gps": gps}
     return facts
+
+
+def color_space_of_exif(exif: Image.Exif) -> ColorSpace | None:
+    """Return the color space that EXIF states: sRGB, Adobe RGB, or a gamma and primaries."""
+    with contextlib.suppress(*_BROKEN):
+        photo = _inner(exif, _EXIF)
+        index = ""
+        if _INTEROP in photo:
+            pointed = photo[_INTEROP]
+            pointed = pointed if isinstance(pointed, dict) else exif.get_ifd(_INTEROP)
+            index = pointed.get(_INTEROP_INDEX, "")
+            index = index.decode("latin-1") if isinstance(index, bytes) else str(index)
+        stated = photo.get(_COLOR_SPACE)
+        # Cameras write 1, or 65535 and the index; some programs 2 for Adobe RGB.
+        if stated == 1 or index.startswith("R98"):
+            return ColorSpace("sRGB", "EXIF")
+        if stated == 2 or index.startswith("R03"):
+            return adobe_rgb("EXIF")
+        gamma = photo.get(_GAMMA)
+        return color_space_of_numbers(
+            None if gamma is None else float(gamma),
+            joined_chromaticities(exif.get(_WHITE_POINT), exif.get(_PRIMARIES)),
+            "EXIF gamma",
+            "EXIF primaries",
+        )
+    return None
 
 
 def orientation_of(exif: Mapping[int, Any]) -> int:

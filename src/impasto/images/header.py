@@ -17,6 +17,13 @@ from PIL import AvifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPIma
 
 from impasto.errors import ImageFileError
 from impasto.images import exif as exif_block
+from impasto.images.color_space import (
+    ColorSpace,
+    color_space_of_avif,
+    color_space_of_info,
+    color_space_of_png,
+    color_space_of_tiff,
+)
 from impasto.images.formats import (
     CHOICES,
     MAX_PIXELS,
@@ -37,6 +44,8 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _MAX_SAMPLES = 8
 _MAX_PAGES = 5000
 _AVIF_SPARE = 4  # times its pixels that the tiles and the opacity of an AVIF may have together
+# Of a TIFF: orientation, resolution, XMP, and what it states of its colors.
+_TIFF_TAGS = (274, 282, 283, 296, 700, 301, 318, 319)
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
@@ -106,6 +115,7 @@ class Header:
         dpi: dots per inch; None if the file does not say.
         icc: the color profile; None without one.
         xmp: the XMP packet; None without one.
+        color_space: what the file states of its colors besides a profile; None for nothing.
     """
 
     format: str | None
@@ -121,6 +131,7 @@ class Header:
     dpi: tuple[float, float] | None
     icc: bytes | None
     xmp: bytes | str | None
+    color_space: ColorSpace | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -177,6 +188,11 @@ def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     with decoding(f"its {name} header is broken or cut short"):
         header = _READERS[format](data)
     check_pixels(header.stored_size, max_pixels)
+    if header.color_space is not None and header.color_space.hdr:
+        raise Unreadable(
+            f"its colors are HDR ({header.color_space.hdr}), which impasto does not read",
+            "convert it to SDR",
+        )
     return header
 
 
@@ -228,6 +244,7 @@ def image_header(image: Image.Image) -> Header:
         dpi=dpi or exif_block.resolution(directory),
         icc=image.info.get("icc_profile") or None,
         xmp=image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
+        color_space=color_space_of_info(image.info) or exif_block.color_space_of_exif(directory),
     )
 
 
@@ -287,7 +304,12 @@ def _png_header(data: bytes) -> Header:
     header = image_header(image)
     # Pillow names the channels differently at 16 bits.
     names = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"} if data[24] == 16 else {}
-    return replace(header, bits=data[24], mode=names.get(data[25], header.mode))
+    return replace(
+        header,
+        bits=data[24],
+        mode=names.get(data[25], header.mode),
+        color_space=color_space_of_png(data) or header.color_space,
+    )
 
 
 def repair_png_exif(image: Image.Image) -> None:
@@ -325,7 +347,8 @@ def _avif_header(data: bytes) -> Header:
         if stated != exif.get(exif_block.ORIENTATION, 1):
             exif[exif_block.ORIENTATION] = stated
             image.info["exif"] = exif.tobytes()
-    return replace(image_header(image), bits=bits, frames=count_frames(data))
+    header = replace(image_header(image), bits=bits, frames=count_frames(data))
+    return replace(header, color_space=color_space_of_avif(data) or header.color_space)
 
 
 def _check_avif(data: bytes) -> int:
@@ -359,25 +382,28 @@ def _tiff_header(data: bytes) -> Header:
     kind, photometric = page.sampleformat, int(page.photometric)
     alpha = any(int(extra) in (1, 2) for extra in page.extrasamples)
     bits = page.bitspersample
-    tags = {tag.code: tag.value for tag in page.tags if tag.code in (274, 282, 283, 296, 700)}
+    tags = {tag.code: tag.value for tag in page.tags if tag.code in _TIFF_TAGS}
     for code in (282, 283):
         if _is_pair(ratio := tags.get(code)) and ratio[1]:
             tags[code] = ratio[0] / ratio[1]
-    xmp = tags.get(700)
+    xmp, exif = tags.get(700), exif_block.load_exif(data)
+    bits = 32 if kind == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
     return Header(
         format="TIFF",
         stored_size=(int(page.imagewidth), int(page.imagelength)),
         mode=_NAMED_SAMPLES.get(photometric, "?") + ("A" if alpha else ""),
-        bits=32 if kind == 3 else int(max(bits) if isinstance(bits, tuple) else bits),
+        bits=bits,
         alpha=alpha,
         frames=None,
         image=None,
         page=page,
-        exif=exif_block.load_exif(data),
+        exif=exif,
         orientation=exif_block.orientation_of(tags),
         dpi=exif_block.resolution(tags),
         icc=bytes(page.iccprofile) if page.iccprofile else None,
         xmp=xmp if isinstance(xmp, bytes | str) and len(xmp) <= MAX_BYTES else None,
+        color_space=color_space_of_tiff(tags, bits, inverted=photometric == 0)
+        or exif_block.color_space_of_exif(exif),
     )
 
 

@@ -10,6 +10,8 @@ import imagecodecs
 import numpy as np
 from PIL import ImageCms
 
+from impasto.images.color_space import ColorSpace, convert_to_srgb
+
 # Profile's color space -> its name in lcms, channels.
 _SPACES = {b"GRAY": ("gray", 1), b"RGB ": ("rgb", 3), b"CMYK": ("cmyk", 4)}
 _FULL = {"cmyk": np.float32(100)}  # lcms counts floating point ink in percent
@@ -20,18 +22,28 @@ _BLACK_POINT = 0x2000  # black point compensation, so that ink black becomes bla
 _MAX_SRGB_ERROR = 0.5 / 255
 
 
-def to_srgb(colors: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Convert colors to sRGB.
+def to_srgb(
+    colors: np.ndarray,
+    profile: bytes | None,
+    stated: ColorSpace | None = None,
+    bits: int = 8,
+) -> np.ndarray:
+    """Convert colors to sRGB, by their profile or by what their file states otherwise.
 
     Args:
         colors: (H, W, C) float32 in [0, 1]; C is 1 for gray, 3 for RGB, 4 for CMYK (1 is full ink).
-        profile: their ICC profile; None, an unreadable one, or one for other channels means sRGB
-            (for CMYK: plain complements of the inks).
+        profile: their ICC profile; None, an unreadable one, or one for other channels means what
+            is stated otherwise.
+        stated: their color space where there is no profile; that of cICP outranks a profile. None
+            means sRGB (for CMYK: plain complements of the inks).
+        bits: per channel, as stored.
 
     Returns:
         (H, W, 1) or (H, W, 3) float32 in [0, 1]; gray stays gray.
     """
     channels = colors.shape[-1]
+    if stated is not None and stated.stated_by == "cICP":
+        profile = None
     space, profile_channels = _SPACES.get((profile or b"")[16:20], ("", 0))
     # A gray image may carry an RGB profile: its grays are that profile's grays.
     if profile and (profile_channels == channels or (channels == 1 and profile_channels == 3)):
@@ -44,7 +56,7 @@ def to_srgb(colors: np.ndarray, profile: bytes | None) -> np.ndarray:
             pass  # unreadable
     if channels == 4:
         return (1 - colors[..., :3]) * (1 - colors[..., 3:])
-    return colors
+    return colors if stated is None else convert_to_srgb(colors, stated, bits)
 
 
 @functools.lru_cache(maxsize=16)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError
+from impasto.files import recorded_name
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
 from impasto.images.formats import ENDINGS, MAX_PIXELS
@@ -85,7 +86,7 @@ def open_image(
     data, label = read_bytes(source, name)
     header = check_header(data, name, label, max_pixels)
     path = source if isinstance(source, str | Path) else getattr(source, "name", None)
-    file_name = Path(path).name or None if isinstance(path, str | Path) else None
+    file_name = recorded_name(Path(path).name) if isinstance(path, str | Path) else None
     with refusing(name, label):
         samples = decode_file(data, header)
         return _from_samples(samples, SourceFile(file_name, sha256(data).hexdigest()))
@@ -101,8 +102,10 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
     Returns:
         A mapping that JSON can hold: `format`; `size` [width, height] in pixels, upright; `mode`,
         the channels in Pillow's words; `bits` per channel; `alpha`; `icc`, the color profile's
-        name or None; `exif`, a few facts by name; `dpi` [horizontal, vertical] or None; `frames`;
-        `recipe`, the impasto recipe inside or None; `bytes`, the length of the file.
+        name or None; `color_space`, what the file states of its colors besides, such as
+        `Display P3 (cICP)`, or None; `exif`, a few facts by name; `dpi` [horizontal, vertical] or
+        None; `frames`; `recipe`, the impasto recipe inside or None; `bytes`, the length of the
+        file.
 
     Raises:
         ImageError: the file is missing, or not an image that impasto reads.
@@ -123,6 +126,7 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
         "bits": int(header.bits),
         "alpha": bool(header.alpha),
         "icc": profile_name(header.icc),
+        "color_space": str(header.color_space) if header.color_space else None,
         "exif": exif_block.exif_facts(header.exif, header.orientation),
         "dpi": [round(value, 2) for value in header.dpi] if header.dpi else None,
         "frames": _count_frames(header),
@@ -238,7 +242,8 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
     alpha = samples.alpha
     if alpha is not None:
         alpha = _tensor(_upright(alpha, header.orientation))
-    colors = _upright(to_srgb(samples.colors, header.icc), header.orientation)
+    colors = to_srgb(samples.colors, header.icc, header.color_space, header.bits)
+    colors = _upright(colors, header.orientation)
     metadata = ImageMetadata(
         alpha=alpha,
         bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
