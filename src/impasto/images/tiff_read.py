@@ -21,6 +21,7 @@ from impasto.images.formats import MAX_PIXELS, describe_unknown_format, detect_f
 from impasto.images.header import Unreadable, check_pixels, decoding, refusing, unreadable_file
 from impasto.images.read import read_with
 from impasto.images.stack import CHANNELS, TYPES, Stack, check_axes, library_unit, scan_range
+from impasto.images.tiff_page import check_page, decode_page
 
 _SENTENCE = {"kind": "TIFF", "way_out": "give a TIFF file"}  # of `unreadable_file`
 _OPACITY = (1, 2)  # of TIFF's extra samples
@@ -176,7 +177,7 @@ class TiffPages:
         ):
             if self.offsets is None:
                 with self._open():
-                    page = self.pages[number].asarray(maxworkers=1)
+                    page = decode_page(self.pages[number])
             else:
                 offset = self.offsets[number]
                 page = np.fromfile(self.path, self.dtype, math.prod(shape), offset=offset)
@@ -254,15 +255,9 @@ def _open_pages(path: Path, name: str) -> tuple[TiffPages, str]:
                 f"its {len(pages):,} pages of shape {keyframe.shape} do not make up {series.shape}"
             )
         dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
-        if offsets is None:
-            end = max(
-                start + length
-                for page in pages
-                for start, length in zip(page.dataoffsets, page.databytecounts, strict=False)
-            )
-        else:
-            end = max(offsets) + size * dtype.itemsize
-        if end > file.filehandle.size:
+        for page in pages:
+            check_page(page, file.filehandle.size)
+        if offsets is not None and max(offsets) + size * dtype.itemsize > file.filehandle.size:
             raise Unreadable("the file is cut short")
         shape = tuple(series.shape)
         data = TiffPages(path, name, series, pages, shape, dtype, outer, offsets, _version(path))
@@ -295,9 +290,6 @@ def _check_page(page: tifffile.TiffPage) -> None:
     if page.bitspersample == 1 and page.samplesperpixel > 1:  # which tifffile misreads
         raise Unreadable(f"it has {page.samplesperpixel} channels of one bit", "save one at a time")
     check_pixels((int(page.imagewidth), int(page.imagelength)), MAX_PIXELS)
-    size = page.imagewidth * page.imagelength
-    if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, size):
-        raise Unreadable("its tiles are far larger than its pages")
 
 
 def _page_offsets(series: tifffile.TiffPageSeries, pages: list[Any]) -> Sequence[int] | None:
