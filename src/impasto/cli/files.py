@@ -21,7 +21,7 @@ from impasto.images.image import Image, ImageMetadata
 from impasto.images.open_input import open_input
 from impasto.images.read import open_image
 from impasto.images.stack import Stack
-from impasto.images.write import check_output, encode, save
+from impasto.images.write import check_output, encode, metadata_left_out, save
 from impasto.provenance import SIDECAR, Output
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class SaveOptions:
         bits: bits a channel, 8 or 16; None for the writer's own choice.
         quality: quality of the lossy formats, 1 to 100; None for the writer's own choice.
         strip_gps: leave out where a photograph was taken.
+        strip: leave out all metadata of the input.
         sidecar: write the provenance into a file of its own, too.
     """
 
@@ -52,6 +53,7 @@ class SaveOptions:
     bits: int | None = None
     quality: int | None = None
     strip_gps: bool = False
+    strip: bool = False
     sidecar: bool = False
 
     @property
@@ -68,6 +70,7 @@ class SaveOptions:
         return {
             **{name: value for name, value in options.items() if value is not None},
             "strip_gps": self.strip_gps,
+            "strip": self.strip,
         }
 
     @property
@@ -96,12 +99,22 @@ def save_options(
 
 def read_image(source: str, name: str) -> Image:
     """Open an image from a file, or from stdin where the source is `-`."""
-    return open_image(path_or_bytes(source), name=name)
+    image = open_image(path_or_bytes(source), name=name)
+    print_notes(source, image)
+    return image
 
 
 def read_image_or_stack(source: str, name: str, axes: str = "auto") -> Image | Stack:
     """Open an image, or measured data where the source is a TIFF of such."""
-    return open_input(path_or_bytes(source), axes, name)
+    data = open_input(path_or_bytes(source), axes, name)
+    print_notes(source, data)
+    return data
+
+
+def print_notes(source: str, data: Image | Stack) -> None:
+    """Say on stderr what of a file was left out, or taken for what."""
+    for note in data.notes if isinstance(data, Stack) else data.metadata.notes:
+        echo(f"impasto: {source}: {note}", err=True)
 
 
 def is_tiff(path: str) -> bool:
@@ -211,8 +224,13 @@ def write_sidecar(saving: SaveOptions, provenance: str) -> None:
 def write_pixels(
     saving: SaveOptions, pixels: Tensor, metadata: ImageMetadata, recipe: str | None
 ) -> str:
-    """Write an image; return its path, or `-`."""
+    """Write an image, say what its format could not hold, and return its path, or `-`."""
     contents = {"metadata": metadata, "recipe": recipe, **saving.writer_options}
+    ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
+    size = (pixels.shape[-1], pixels.shape[-2])
+    options = {"recipe": recipe, "strip_gps": saving.strip_gps, "strip": saving.strip}
+    for part in metadata_left_out(metadata, ending, size, **options):
+        echo(f"impasto: {saving.output}: left out, as {ending} does not hold it: {part}", err=True)
     if saving.output == PIPE:
         sys.stdout.buffer.write(encode(pixels, "png", **contents))
         sys.stdout.buffer.flush()

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from impasto.errors import ImageError
-from impasto.images.header import check_header, unreadable_file
+from impasto.images.header import check_header
+from impasto.images.unreadable import unreadable_file
 
 _PROGRAM = "from impasto.images.decode_worker import main; main()"
 _ONE_CORE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -22,8 +22,9 @@ import tifffile
 
 from impasto.errors import ImageError
 from impasto.images.decode import decode_file
-from impasto.images.header import Unreadable, check_header, decoding, refusing
+from impasto.images.header import check_header
 from impasto.images.tiff_page import check_page, decode_page
+from impasto.images.unreadable import Unreadable, decoding, refusing
 
 # What a child may take: so much for any file, and so much for each sample of a page.
 _MEMORY, _MEMORY_PER_SAMPLE = 384 << 20, 24  # bytes

@@ -136,20 +136,6 @@ def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
             start = end
 
 
-def iso_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the boxes of an ISO media file, or of the content of one, as (type, content)."""
-    start = 0
-    while start + 8 <= len(data):
-        length, head = int.from_bytes(data[start : start + 4], "big"), 8
-        if length == 1:  # the length follows in 64 bits
-            length, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
-        end = start + length if length else len(data)
-        if length and length < head:
-            return
-        yield data[start + 4 : start + 8], data[start + head : end]
-        start = end
-
-
 def split_avif_exif(avif: bytes) -> tuple[bytes, bytes]:
     """Separate the EXIF block of an AVIF from the rest.
 

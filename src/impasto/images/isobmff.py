@@ -36,11 +36,13 @@ class AvifImage:
         bits: bits per channel that the codec's configuration claims; None where there is none.
         streams: of each coded image it is made from, with its opacity: the size claimed for it,
             and what its own stream says.
+        color: content of the box `colr` that states its colors by codes; empty without one.
     """
 
     size: tuple[int, int] | None
     bits: int | None
     streams: tuple[tuple[tuple[int, int] | None, SequenceHeader], ...]
+    color: bytes
 
 
 class _BoxCount:
@@ -139,12 +141,13 @@ class _Items:
             elif box.kind == b"ipma":
                 self.associations |= _associations(data, box)
 
-    def property(self, item: int, kind: bytes) -> bytes:
-        """Return the content of an item's property; empty if it has none of the kind."""
+    def property(self, item: int, kind: bytes, start: bytes = b"") -> bytes:
+        """Return the content of an item's property that starts so; empty if there is none."""
         for index in self.associations.get(item, ()):
             if 0 < index <= len(self.properties) and self.properties[index - 1].kind == kind:
                 box = self.properties[index - 1]
-                return self.data[box.start : box.end]
+                if self.data.startswith(start, box.start, box.end):
+                    return self.data[box.start : box.end]
         return b""
 
     def size(self, item: int) -> tuple[int, int] | None:
@@ -180,7 +183,8 @@ class _Items:
             if header := sequence_header(self.content(item)):
                 streams.append((self.size(item), header))
         bits = next((depth for item in (primary, *coded) if (depth := self.bits(item))), None)
-        return AvifImage(self.size(primary), bits, tuple(streams))
+        color = self.property(primary, b"colr", b"nclx")
+        return AvifImage(self.size(primary), bits, tuple(streams), color)
 
     def parts(self, item: int) -> list[int]:
         """Return the coded images that an item is put together from; itself if it is coded."""

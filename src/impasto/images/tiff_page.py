@@ -10,7 +10,7 @@ import numpy as np
 
 from impasto.images.coded_size import TIFF_COMPRESSIONS, CodedSize, coded_sizes
 from impasto.images.formats import MAX_PIXELS, PNG_PIXEL_CHUNKS, only_chunks
-from impasto.images.header import Unreadable, decoding
+from impasto.images.unreadable import Unreadable, decoding
 
 _PNG = 34933  # TIFF's number of a compression
 _BROKEN = "its pixels are cut short or broken"
