@@ -37,6 +37,7 @@ from impasto.images.tiff_layout import (
     tiff_channels,
     whole_pages,
 )
+from impasto.images.tiff_page import check_page, decode_page
 from impasto.images.unreadable import Unreadable, decoding, refusing, unreadable_file
 
 _SENTENCE = {"kind": "TIFF", "way_out": "give a TIFF file"}  # of `unreadable_file`
@@ -212,7 +213,7 @@ class TiffPages:
         ):
             if self.offsets is None:
                 with self._open():
-                    page = self.pages[number].asarray(maxworkers=1)
+                    page = decode_page(self.pages[number])
                     if self.palette:
                         page = palette_colors(self.pages[number].aspage(), page)
             else:
@@ -324,15 +325,9 @@ def _open_pages(
                 f"its {len(pages):,} pages of shape {keyframe.shape} do not make up {series.shape}"
             )
         dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
-        if offsets is None:
-            end = max(
-                start + length
-                for page in pages
-                for start, length in zip(page.dataoffsets, page.databytecounts, strict=False)
-            )
-        else:
-            end = max(offsets) + size * dtype.itemsize
-        if end > tiff.filehandle.size:
+        for page in pages:
+            check_page(page, tiff.filehandle.size)
+        if offsets is not None and max(offsets) + size * dtype.itemsize > tiff.filehandle.size:
             raise Unreadable("the file is cut short")
         shape, axes = tuple(series.shape), series.axes
         notes = describe_data_channels(keyframe)
@@ -406,9 +401,6 @@ def _check_page(page: tifffile.TiffPage) -> None:
         raise Unreadable(f"it has {page.samplesperpixel} channels of one bit", "save one at a time")
     check_compression(page)
     check_pixels((int(page.imagewidth), int(page.imagelength)), MAX_PIXELS)
-    size = page.imagewidth * page.imagelength
-    if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, size):
-        raise Unreadable("its tiles are far larger than its pages")
 
 
 def _page_offsets(series: tifffile.TiffPageSeries, pages: list[Any]) -> Sequence[int] | None:
