@@ -336,6 +336,19 @@ def test_a_stack_is_cleaned_within_the_workers_part_of_the_memory(folder, monkey
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shape", [(32, 40, 4), (2, 32, 40)])
+def test_data_that_a_picture_cannot_hold_is_refused_before_the_work(shape, folder, monkeypatch):
+    from impasto.batch import outputs
+
+    monkeypatch.setattr(outputs, "run_job", None)
+    values = np.zeros(shape, np.uint8)
+    options = {"planarconfig": "contig"} if shape[-1] == 4 else {}
+    tifffile.imwrite("cells.tif", values, photometric="minisblack", metadata=None, **options)
+    (job,) = plan_jobs(cleaning(contents=("cells.tif",), output="out", format=".png"))
+    outcome = outputs.make_output(job, "", 1.0)
+    assert "`output` must end in .tif or .tiff for measured data" in outcome.reason
+
+
 def test_a_worker_that_dies_costs_that_picture_an_attempt(folder, monkeypatch):
     # Whoever opens b.png dies, as if the system had killed it.
     (folder / "sitecustomize.py").write_text(

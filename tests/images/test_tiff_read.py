@@ -333,6 +333,8 @@ def test_a_preview_is_not_taken_for_the_image(options, big, tmp_path):
     if marked:
         assert open_input(tmp_path / "a.tif").size == (112, 80)
     else:  # denoised would be either or both
+        (note,) = open_image(tmp_path / "a.tif").metadata.notes
+        assert note == "its first page taken for a preview of the larger one, and left out"
         assert "2 pictures of different sizes" in refused(tmp_path / "a.tif")
 
 

@@ -14,7 +14,8 @@ from impasto.errors import ImpastoError
 from impasto.files import file_sha256
 from impasto.images.open_input import open_input
 from impasto.images.read import read_recipe
-from impasto.images.stack import Stack
+from impasto.images.stack import Stack, check_single_picture
+from impasto.images.tiff_read import is_scientific_tiff
 from impasto.images.write import save
 from impasto.jobs.job import Job, Outcome
 from impasto.jobs.run_job import attempt, limit_memory, run_job
@@ -53,9 +54,13 @@ def _make(job: Job, folder: str, share: float) -> str:
 
 def _make_file(job: Job, path: Path, share: float) -> str:
     recipe = job.options
-    if METHODS[job.method].keeps_data and path.suffix.lower() in storage.TIFF_ENDINGS:
-        source = open_input(job.inputs["content"], recipe.axes)
-        if isinstance(source, Stack):  # plane by plane, since it may not fit in memory
+    is_tiff = path.suffix.lower() in storage.TIFF_ENDINGS
+    content = job.inputs["content"]
+    if METHODS[job.method].keeps_data and (is_tiff or is_scientific_tiff(content)):
+        source = open_input(content, recipe.axes)
+        if isinstance(source, Stack) and not is_tiff:
+            check_single_picture(source, path.name)
+        elif isinstance(source, Stack):  # plane by plane, since it may not fit in memory
             mark = _fingerprint(job, denoising_provenance(source, recipe).inputs)
             denoise_stack(
                 source,

@@ -371,7 +371,6 @@ def _tiff_header(data: bytes) -> Header:
             tags[code] = ratio[0] / ratio[1]
     xmp, exif = tags.get(700), exif_block.load_exif(data)
     iptc, resources = (page.tags.get(code) for code in (IPTC, PHOTOSHOP))
-    several = len(list(islice(whole_pages(file), 2))) > 1
     icc = page.iccprofile or file.pages[0].iccprofile
     bits = 32 if page.sampleformat == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
     mode = _NAMED_SAMPLES.get(photometric, "?") + ("A" if alpha else "")
@@ -394,8 +393,16 @@ def _tiff_header(data: bytes) -> Header:
         iptc=(iptc and read_tag(file, iptc))
         or (resources and iptc_of_resources(read_tag(file, resources))),
         tags=portable_tags(file, page),
-        notes=(f"1 of its {len(file.pages)} pages taken, the others left out",) if several else (),
+        notes=_tiff_notes(file, page),
     )
+
+
+def _tiff_notes(file: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[str, ...]:
+    """Say which pages are left out of the picture besides those that call themselves smaller."""
+    if page is not (first := file.pages.first) and not first.is_reduced:
+        return ("its first page taken for a preview of the larger one, and left out",)
+    several = len(list(islice(whole_pages(file), 2))) > 1
+    return (f"1 of its {len(file.pages)} pages taken, the others left out",) if several else ()
 
 
 def _is_pair(value: Any) -> bool:
