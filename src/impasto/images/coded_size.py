@@ -16,9 +16,17 @@ from impasto.images.isobmff import walk_boxes
 
 _JPEG_SIZES = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments with a size
 _LOSSLESS_JPEG = 0xC3
+# Tags of JPEG XR's container that its decoder knows; about others it writes to the terminal.
+_JPEG_XR_TAGS = frozenset(
+    (
+        *(*range(0xBC01, 0xBC09), *range(0xBC80, 0xBC84), *range(0xBCC0, 0xBCC6)),
+        *(269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 700, 18246, 18249),
+        *(33432, 33723, 34377, 34665, 34675, 34853, *range(0x9C9B, 0x9CA0)),
+    )
+)
 _LERC_BLOBS = 1024  # bands at most
 _LERC_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
-# What JPEG XL and JPEG XR may state a number of bits with.
+# JPEG XL's ways to write a side: the least, and how many bits are added to it.
 _JXL_SIDES = ((1, 9), (1, 13), (1, 18), (1, 30))
 # JPEG XL's ratios of width to height, from 1.
 _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -106,6 +114,8 @@ def _jpeg_xr(data: bytes) -> list[CodedSize]:
     tags = {}
     for index in range(count):
         code, kind, _, value = struct.unpack_from("<HHII", data, directory + 2 + 12 * index)
+        if code not in _JPEG_XR_TAGS:
+            raise ValueError("an unknown tag in a JPEG XR")
         tags[code] = value & (0xFF if kind == 1 else 0xFFFF if kind == 3 else 0xFFFFFFFF)
     sizes = [CodedSize(tags.get(0xBC80, 0), tags.get(0xBC81, 0))]
     for stream in (tags.get(0xBCC0, 0), tags.get(0xBCC2)):  # the image, its opacity

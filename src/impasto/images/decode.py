@@ -36,7 +36,7 @@ _PLAIN = {
 }
 _TIFF_COLORS = (0, 1, 2, PALETTE, 5, 6)  # photometric interpretations that are read
 _MAX_SAMPLES = 8
-_LIBTIFF_ONLY = (2, 3, 4, 6)  # compressions of fax machines, and JPEG as it first was
+_FAX, _OLD_JPEG = (2, 3, 4), 6  # compressions of fax machines, and JPEG as it first was
 _FLOAT, _UNSIGNED = 3, 1
 # The seven passes of an interlaced PNG: first column, first row, column step, row step.
 _PASSES = (
@@ -213,7 +213,9 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
     check_page(page, len(data))
     photometric, compression = int(page.photometric), int(page.compression)
     plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG, the decoder converts it
-    if header.bits <= 8 and (plain_ycbcr or compression in _LIBTIFF_ONLY):
+    if compression in _FAX and (header.bits, page.samplesperpixel) != (1, 1):
+        raise Unreadable(f"its fax compression has {header.bits} bits and not one")
+    if header.bits <= 8 and (plain_ycbcr or compression in (*_FAX, _OLD_JPEG)):
         for _ in checked_segments(page):
             pass
         return _decode_tiff_by_pillow(data, header)
