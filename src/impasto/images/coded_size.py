@@ -13,9 +13,11 @@ from typing import NamedTuple
 from impasto.images.av1 import BitReader
 from impasto.images.formats import jpeg_segments, webp_size
 from impasto.images.isobmff import walk_boxes
+from impasto.images.unreadable import Unreadable
 
 _JPEG_SIZES = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments with a size
-_LOSSLESS_JPEG = 0xC3
+_LOSSLESS_JPEG, _ARITHMETIC_JPEG = 0xC3, 0xC9
+_MAX_SCANS = 64  # of a progressive JPEG; programs write 10
 # Tags of JPEG XR's container that its decoder knows; about others it writes to the terminal.
 _JPEG_XR_TAGS = frozenset(
     (
@@ -81,12 +83,36 @@ def coded_sizes(compression: int, data: bytes) -> list[CodedSize] | None:
     return sizes
 
 
-def _jpeg(data: bytes) -> list[CodedSize]:
+def check_jpeg(data: bytes) -> list[CodedSize]:
+    """Refuse a JPEG that is far too short for its size, or that draws it over and over.
+
+    Where its data ends too early, libjpeg goes on in gray, which may take a minute.
+
+    Args:
+        data: the file, strip or tile.
+
+    Returns:
+        The size that it claims; several where it is broken, none where it claims none.
+
+    Raises:
+        Unreadable: what is wrong with it.
+    """
     sizes = []
-    for marker, start, _ in jpeg_segments(data):
-        if marker in _JPEG_SIZES:
-            _, height, width, channels = struct.unpack_from(">BHHB", data, start + 4)
-            sizes.append(CodedSize(width, height, channels, marker == _LOSSLESS_JPEG))
+    segments = list(jpeg_segments(data))
+    for marker, start, _ in segments:
+        if marker not in _JPEG_SIZES:
+            continue
+        _, height, width, channels = struct.unpack_from(">BHHB", data, start + 4)
+        sizes.append(CodedSize(width, height, channels, marker == _LOSSLESS_JPEG))
+        # Huffman codes take a bit for each 8 × 8 block at least; arithmetic ones can do with less.
+        if marker < _ARITHMETIC_JPEG and width * height > 512 * len(data):
+            raise Unreadable(
+                f"it is cut short: {len(data):,} bytes cannot hold {width:,} × {height:,} pixels"
+            )
+    first = segments[-1][2] if segments else 0
+    last = data.find(b"\xff\xd9", first)
+    if (scans := data.count(b"\xff\xda", first, last if last >= 0 else len(data))) > _MAX_SCANS:
+        raise Unreadable(f"it has {scans:,} scans, more than {_MAX_SCANS}")
     return sizes
 
 
@@ -208,7 +234,7 @@ def _jpeg_xl_size(reader: BitReader) -> tuple[int, int]:
 # TIFF's number of a compression -> how to read its sizes; None for plain streams and fax.
 _READERS: dict[int, Callable[[bytes], list[CodedSize]] | None] = {
     **dict.fromkeys((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013)),
-    **dict.fromkeys((6, 7, 33007, 34892), _jpeg),
+    **dict.fromkeys((6, 7, 33007, 34892), check_jpeg),
     **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg_2000),
     **dict.fromkeys((22610, 34934), _jpeg_xr),
     34887: _lerc,

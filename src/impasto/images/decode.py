@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from impasto.images.coded_size import check_jpeg
 from impasto.images.exif import read_directory, write_directory
 from impasto.images.formats import PNG_PIXEL_CHUNKS, only_chunks, png_chunk, png_chunks
 from impasto.images.header import Header, image_header, repair_png_exif
@@ -78,6 +79,8 @@ def decode_file(data: bytes, header: Header) -> Samples:
     with decoding("its pixels are cut short or broken"):
         if header.format == "TIFF":
             return _decode_tiff(data, header)
+        if header.format == "JPEG":
+            check_jpeg(data)
         # Pillow decodes all other files, so that broken ones are detected and what stands behind
         # the pixels is read. If it cuts the depth, the pixels are decoded again.
         samples = samples_of(header.image, header)
