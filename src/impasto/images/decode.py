@@ -18,6 +18,7 @@ from impasto.images.header import Header, image_header, repair_png_exif
 from impasto.images.isobmff import still_avif
 from impasto.images.tiff_layout import (
     PALETTE,
+    check_compression,
     check_picture_channels,
     palette_colors,
     tiff_channels,
@@ -222,6 +223,7 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
         for _ in checked_segments(page):
             pass
         return _decode_tiff_by_pillow(data, header)
+    check_compression(page)
     if photometric not in _TIFF_COLORS:
         name = getattr(page.photometric, "name", photometric)
         raise Unreadable(f"its colors are {name}, which impasto does not read")

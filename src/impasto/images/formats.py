@@ -37,6 +37,8 @@ _OTHER_FORMATS = (
     (b"\xc5\xd0\xd3\xc6", "an EPS"),
     (b"8BPS", "a Photoshop document"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"II\xbc", "a JPEG XR"),
     (b"\xff\x0a", "a JPEG XL"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\0\0\x01\0", "an ICO"),

@@ -7,6 +7,7 @@ import io
 import itertools
 import math
 import os
+import re
 import shutil
 import struct
 import threading
@@ -28,6 +29,7 @@ from impasto.images.read import ImageSource, read_bytes, read_with, source_name
 from impasto.images.stack import CHANNELS, TYPES, Stack, check_axes, library_unit, scan_range
 from impasto.images.tiff_layout import (
     PALETTE,
+    check_compression,
     check_developed,
     describe_data_channels,
     palette_colors,
@@ -295,9 +297,13 @@ def _open_pages(
         keyframe, pages = series.keyframe, list(series)
         check_developed(tiff, keyframe)
         if missing := sum(page is None or page.parent is not tiff for page in pages):
+            if _names_other_files(tiff):
+                raise Unreadable(
+                    f"{missing:,} of its planes are not in it but in other files",
+                    "save them in one file",
+                )
             raise Unreadable(
-                f"{missing:,} of its planes are not in it but in other files",
-                "save them in one file",
+                f"{missing:,} of its {len(pages):,} planes were never written", "save it again"
             )
         _check_page(keyframe)
         size = math.prod(keyframe.shape)
@@ -308,6 +314,8 @@ def _open_pages(
         offsets = None if outer is None or palette else _page_offsets(series, pages)
         count = len(pages if offsets is None else offsets)
         if outer is None or count != math.prod(series.shape[:outer]):
+            if tiff.is_imagej:
+                raise _false_imagej_description(tiff)
             raise Unreadable(
                 f"its {len(pages):,} pages of shape {keyframe.shape} do not make up {series.shape}"
             )
@@ -328,6 +336,14 @@ def _open_pages(
         return data, axes
 
 
+def _names_other_files(file: tifffile.TiffFile) -> bool:
+    """Return whether an OME description places planes in files besides this one."""
+    text = file.ome_metadata or ""
+    own = re.search(r"<(?:\w+:)?OME\b[^>]*\sUUID=[\"']([^\"']*)", text)
+    files = set(re.findall(r"<(?:\w+:)?UUID\b[^>]*>([^<]*)<", text))
+    return bool(files - {own[1]} if own else files)
+
+
 def _is_palette(file: tifffile.TiffFile, page: tifffile.TiffPage) -> bool:
     """Return whether a page's numbers stand for colors rather than amounts.
 
@@ -345,15 +361,29 @@ def _only_series(file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
         raise Unreadable("it has no pages")
     series, *others = [s for s in file.series if not s.keyframe.is_reduced] or file.series
     if others:
+        alike = all((s.shape, s.dtype) == (series.shape, series.dtype) for s in others)
+        kind = "images, such as scenes, of one size" if alike else "pictures of different sizes or"
         raise Unreadable(
-            f"it holds {len(others) + 1} pictures of different sizes or kinds",
+            f"it holds {len(others) + 1} {kind}" + " kinds" * (not alike),
             "save each in a file of its own",
         )
     if file.is_imagej and series.kind in ("generic", "uniform"):
-        raise Unreadable("it holds fewer planes than its ImageJ description claims")
+        raise _false_imagej_description(file)
     if series.transform is not None:
         raise Unreadable("its numbers are not stored in proportion")
     return series
+
+
+def _false_imagej_description(file: tifffile.TiffFile) -> Unreadable:
+    """Word that an ImageJ description claims other planes than there are."""
+    page, count = file.pages.first, len(file.pages)
+    claimed = (file.imagej_metadata or {}).get("images", "other")
+    return Unreadable(
+        f"its ImageJ description claims {claimed} planes, and it holds {count} page"
+        + "s" * (count != 1)
+        + f" of {page.imagewidth} × {page.imagelength} pixels",
+        "save it again, with a plane a page",
+    )
 
 
 def _check_page(page: tifffile.TiffPage) -> None:
@@ -364,6 +394,7 @@ def _check_page(page: tifffile.TiffPage) -> None:
         )
     if page.bitspersample == 1 and page.samplesperpixel > 1:  # which tifffile misreads
         raise Unreadable(f"it has {page.samplesperpixel} channels of one bit", "save one at a time")
+    check_compression(page)
     check_pixels((int(page.imagewidth), int(page.imagelength)), MAX_PIXELS)
 
 
