@@ -705,3 +705,37 @@ def test_a_source_that_is_deleted_when_all_is_read_is_not_needed_any_more(compre
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
         assert from_xmp(file.pages[0].tags[700].value) == RECIPE
+
+
+def test_an_extra_sample_that_is_not_there_is_not_written(tmp_path):
+    samples = np.arange(480, dtype=np.uint8).reshape(20, 24)
+    tags = [(338, 3, 1, 1, True)]
+    options = {"compression": "deflate", "photometric": "minisblack", "extratags": tags}
+    tifffile.imwrite(tmp_path / "a.tif", samples, **options)
+    stack = open_stack(tmp_path / "a.tif")
+    write_stack(tmp_path / "b.tif", stack, [stack.read_plane(())])
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), samples)
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, IndexError, struct.error])
+@pytest.mark.parametrize("failing", [1, 3])
+def test_pages_that_cannot_be_written_are_refused_in_a_sentence(
+    tmp_path, monkeypatch, error, failing
+):
+    stacked = np.zeros((2, 20, 24), np.uint8)
+    options = {"compression": "deflate", "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", stacked, **options)
+    stack = open_stack(tmp_path / "a.tif")
+    write, calls = tifffile.TiffWriter.write, []
+
+    def break_down(*arguments, **options):
+        calls.append(1)
+        if len(calls) == failing:
+            raise error("odd")
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(tifffile.TiffWriter, "write", break_down)
+    planes = [stack.read_plane(index) for index in stack.plane_indices()]
+    with pytest.raises(ImageError, match="cannot write its MINISBLACK pages again"):
+        write_stack(tmp_path / "b.tif", stack, planes)
+    assert not (tmp_path / "b.tif").exists()

@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from impasto.images.coded_size import check_jpeg
 from impasto.images.exif import read_directory, write_directory
 from impasto.images.formats import PNG_PIXEL_CHUNKS, only_chunks, png_chunk, png_chunks
 from impasto.images.header import Header, image_header, repair_png_exif
@@ -37,7 +38,7 @@ _PLAIN = {
 }
 _TIFF_COLORS = (0, 1, 2, PALETTE, 5, 6)  # photometric interpretations that are read
 _MAX_SAMPLES = 8
-_LIBTIFF_ONLY = (2, 3, 4, 6)  # compressions of fax machines, and JPEG as it first was
+_FAX, _OLD_JPEG = (2, 3, 4), 6  # compressions of fax machines, and JPEG as it first was
 _FLOAT, _UNSIGNED = 3, 1
 # The seven passes of an interlaced PNG: first column, first row, column step, row step.
 _PASSES = (
@@ -79,6 +80,8 @@ def decode_file(data: bytes, header: Header) -> Samples:
     with decoding("its pixels are cut short or broken"):
         if header.format == "TIFF":
             return _decode_tiff(data, header)
+        if header.format == "JPEG":
+            check_jpeg(data)
         # Pillow decodes all other files, so that broken ones are detected and what stands behind
         # the pixels is read. If it cuts the depth, the pixels are decoded again.
         samples = samples_of(header.image, header)
@@ -214,7 +217,9 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
     check_page(page, len(data))
     photometric, compression = int(page.photometric), int(page.compression)
     plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG, the decoder converts it
-    if header.bits <= 8 and (plain_ycbcr or compression in _LIBTIFF_ONLY):
+    if compression in _FAX and (header.bits, page.samplesperpixel) != (1, 1):
+        raise Unreadable(f"its fax compression has {header.bits} bits and not one")
+    if header.bits <= 8 and (plain_ycbcr or compression in (*_FAX, _OLD_JPEG)):
         for _ in checked_segments(page):
             pass
         return _decode_tiff_by_pillow(data, header)

@@ -195,3 +195,15 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         width, height = struct.unpack("<HH", data[26:30])
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def webp_frame_size(data: bytes) -> tuple[int, int] | None:
+    """Return the (width, height) of the first frame of an animated WebP; None for other files."""
+    start = 12
+    while start + 24 <= len(data):
+        (length,) = struct.unpack_from("<I", data, start + 4)
+        if data[start : start + 4] == b"ANMF":
+            width, height = data[start + 14 : start + 17], data[start + 17 : start + 20]
+            return int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
+        start += 8 + length + length % 2
+    return None

@@ -31,6 +31,8 @@ from impasto.images.formats import (
     png_chunks,
     size_from_header,
     split_avif_exif,
+    webp_frame_size,
+    webp_size,
     without_chunks,
 )
 from impasto.images.iptc import iptc_of_info, iptc_of_resources
@@ -39,13 +41,16 @@ from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
 from impasto.images.tiff_tags import IPTC, PHOTOSHOP, PortableTag, portable_tags, read_tag
 from impasto.images.unreadable import Unreadable, decoding, refusing
 
-# Without a handler of its own, what tifffile logs would reach the user's terminal.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+# Without a handler of their own, what tifffile and Pillow log would reach the user's terminal.
+for _library in ("tifffile", "PIL"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 _MAX_PAGES = 5000
 # Of a TIFF: orientation, resolution, XMP, and what it states of its colors.
 _TIFF_TAGS = (274, 282, 283, 296, 700, 301, 318, 319)
-_AVIF_SPARE = 4  # times its pixels that the tiles and the opacity of an AVIF may have together
+# Times the pixels of a picture, if it is not small, that its parts may have together, or it those
+# of its first frame.
+_SPARE, _SMALL = 4, 1 << 22
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
@@ -308,6 +313,12 @@ def repair_png_exif(image: Image.Image) -> None:
 
 def _webp_header(data: bytes) -> Header:
     """Read the header of a WebP."""
+    canvas, frame = webp_size(data), webp_frame_size(data)
+    if canvas and frame and math.prod(canvas) > _SPARE * max(_SMALL, math.prod(frame)):
+        raise Unreadable(
+            f"its first frame is {frame[0]:,} × {frame[1]:,}, far smaller than the "
+            f"{canvas[0]:,} × {canvas[1]:,} it claims"
+        )
     image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
     if block := image.info.get("exif"):
         image.info["exif"] = exif_block.repair_exif(block)
@@ -351,7 +362,7 @@ def _check_avif(data: bytes) -> AvifImage:
         if stream.bits != still.bits:
             raise Unreadable(f"its pixels have {stream.bits} bits, not the {still.bits} it claims")
     total = sum(math.prod(stream.size) for _, stream in still.streams)
-    if total > _AVIF_SPARE * max(1 << 20, math.prod(still.size)):
+    if total > _SPARE * max(_SMALL, math.prod(still.size)):
         raise Unreadable("its tiles are far larger than its picture")
     return still
 

@@ -315,20 +315,30 @@ def _write_pages(
         for number in order:
             page = _page(source, open_array, number)
             record = recipe if number == order[0] else None
-            _write_page(writer, source, tags[number], page, record)
+            with _refusing_pages(source):
+                _write_page(writer, source, tags[number], page, record)
 
 
 def _check_encoder(source: TiffPages, tags: Tags, recipe: str | None) -> None:
     """Refuse pages that tifffile reads but cannot write."""
     blank = np.zeros(source.shape[source.outer :], source.dtype)
+    with (
+        _refusing_pages(source),
+        tifffile.TiffWriter(io.BytesIO(), **_writer_options(source, blank.nbytes)) as writer,
+    ):
+        _write_page(writer, source, tags[source.file_order[0]], blank, recipe)
+
+
+@contextlib.contextmanager
+def _refusing_pages(source: TiffPages) -> Iterator[None]:
+    """Turn whatever a page's tags make tifffile raise into the error that refuses the file."""
     try:
-        with tifffile.TiffWriter(io.BytesIO(), **_writer_options(source, blank.nbytes)) as writer:
-            _write_page(writer, source, tags[source.file_order[0]], blank, recipe)
-    except (ImageError, MemoryError):
+        yield
+    except (ImageError, MemoryError, OSError):
         raise
     except Exception as error:
-        photometric = source.series.keyframe.photometric.name
-        why = f"impasto cannot write its {photometric} pages again"
+        photometric = source.series.keyframe.photometric
+        why = f"impasto cannot write its {getattr(photometric, 'name', 'odd')} pages again"
         raise source.error(why, way_out="save it without compression") from error
 
 
@@ -383,7 +393,7 @@ def _page_layout(page: tifffile.TiffPage, dtype: np.dtype, *, uncompressed: bool
         layout["bitspersample"] = page.bitspersample
     if page.samplesperpixel > 1:
         layout["planarconfig"] = int(page.planarconfig)
-    if page.extrasamples:
+    if 0 < len(page.extrasamples) < page.samplesperpixel:
         layout["extrasamples"] = tuple(map(int, page.extrasamples))
     if page.imagedepth > 1:
         layout["volumetric"] = True
