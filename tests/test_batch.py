@@ -185,6 +185,17 @@ def test_bad_pictures_cost_only_themselves(folder, capsys):
     assert main(["batch", "denoise", "in/bad.png", "-o", "no", "--executor", "inline"]) == 1
 
 
+def test_pictures_that_are_not_used_are_counted(folder, capsys):
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "lime", "blue")]
+    frames[0].save(folder / "in" / "film.webp", save_all=True, append_images=frames[1:])
+    words = ["batch", "denoise", "in/film.webp", "in/a.png", "--executor", "inline"]
+    assert main([*words, "-o", "out", "--format", "png"]) == 0
+    err = capsys.readouterr().err
+    assert "impasto: only the first picture is used: in/film.webp of 3\n" in err
+    assert main([*words, "-o", "again", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == {"in/film.webp": 3}
+
+
 def png(width, height, data=b""):
     """A PNG's signature, a header that says a size, and what follows."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)

@@ -38,6 +38,7 @@ class BatchProgress:
         made: images made in this run.
         skipped: images left alone because another file is there.
         failed: output -> reason, of images that failed.
+        frames: input -> pictures in its file, where only the first of several was used.
         seconds: since the run began.
         each: seconds an image took, of those made now, in the order they were done.
         running: outputs being made.
@@ -50,6 +51,7 @@ class BatchProgress:
     made: int = 0
     skipped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    frames: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     each: list[float] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
@@ -292,6 +294,7 @@ class _Run:
             self._retry(job, f"its worker was lost: {error or type(error).__name__}")
             return True
         outcome = future.result()
+        self.progress.frames |= outcome.frames
         row = self._rows[job.output]._replace(seconds=round(outcome.seconds, 3))
         if outcome.status == DONE:
             stamp = str(tuple(storage.file_stamp(job.output) or ()))

@@ -23,6 +23,7 @@ from impasto.cli.options import (
     recipe_texts,
 )
 from impasto.cli.progress import format_duration, interruptible, show_batch
+from impasto.errors import join_some
 from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.validation import validate
@@ -211,6 +212,9 @@ def _report(progress: BatchProgress, output: str) -> None:
     """Print what became of a batch: failures on stderr, the folder on stdout."""
     for place, reason in progress.failed.items():
         click.echo(f"impasto: {place}: {reason}", err=True)
+    if progress.frames:
+        named = [f"{path} of {count:,}" for path, count in progress.frames.items()]
+        click.echo(f"impasto: only the first picture is used: {join_some(named)}", err=True)
     words = [f"{progress.done} of {progress.total} done"]
     words += [f"{progress.made} of them now"] if progress.made != progress.done else []
     words += [f"{progress.skipped} left alone"] if progress.skipped else []
@@ -232,6 +236,7 @@ def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
         "made": progress.made,
         "skipped": progress.skipped,
         "failed": progress.failed,
+        "frames": progress.frames,
         "left": progress.left,
         "stopped": progress.stopped,
         "seconds": round(progress.seconds, 3),

@@ -95,13 +95,27 @@ def save_options(
 
 
 def read_image(source: str, name: str) -> Image:
-    """Open an image from a file, or from stdin where the source is `-`."""
-    return open_image(path_or_bytes(source), name=name)
+    """Open an image from a file, or from stdin where the source is `-`; say which of several."""
+    image = open_image(path_or_bytes(source), name=name)
+    _say_which_frame(image, source, name)
+    return image
 
 
 def read_image_or_stack(source: str, name: str, axes: str = "auto") -> Image | Stack:
     """Open an image, or measured data where the source is a TIFF of such."""
-    return open_input(path_or_bytes(source), axes, name)
+    image = open_input(path_or_bytes(source), axes, name)
+    if isinstance(image, Image):
+        _say_which_frame(image, source, name)
+    return image
+
+
+def _say_which_frame(image: Image, source: str, name: str) -> None:
+    """Say on stderr that a file holds more pictures than the one that is used."""
+    if (count := image.metadata.frames) > 1:
+        label = "stdin" if source == PIPE else source
+        click.echo(
+            f"impasto: `{name}` {label} holds {count:,} pictures; only the first is used", err=True
+        )
 
 
 def is_tiff(path: str) -> bool:

@@ -174,6 +174,23 @@ def color_space_of_avif(avif: bytes) -> ColorSpace | None:
     return None
 
 
+def color_space_of_bmp(numbers: bytes) -> ColorSpace | None:
+    """Return the color space in a BMP's header: XYZ of red, green and blue, and three gammas.
+
+    Args:
+        numbers: the 48 bytes that hold them.
+    """
+    if len(numbers) < 48:
+        return None
+    *ends, gamma, _, _ = struct.unpack("<12I", numbers)
+    xyz = np.reshape(ends, (3, 3)) / 2**30
+    sums = np.vstack([xyz.sum(0), xyz])  # white is all three together
+    if not (sums.sum(1) > 0).all():
+        return None
+    chromaticities = tuple((sums[:, :2] / sums.sum(1)[:, None]).ravel().tolist())
+    return color_space_of_numbers(gamma / 65536, chromaticities, "BMP gamma", "BMP primaries")
+
+
 def color_space_of_numbers(
     exponent: float | None, chromaticities: Chromaticities | None, *stated_by: str
 ) -> ColorSpace | None:

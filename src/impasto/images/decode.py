@@ -15,6 +15,7 @@ from PIL import Image, TiffImagePlugin
 from impasto.images.exif import read_directory, write_directory
 from impasto.images.formats import only_chunks, png_chunk, png_chunks
 from impasto.images.header import Header, Unreadable, decoding, image_header, repair_png_exif
+from impasto.images.pnm import decode_pnm, pnm_header
 
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # Pillow's modes -> the mode with the same content that NumPy understands.
@@ -70,6 +71,8 @@ def decode_file(data: bytes, header: Header) -> Samples:
     with decoding("its pixels are cut short or broken"):
         if header.format == "TIFF":
             return _decode_tiff(data, header)
+        if header.format == "PPM":
+            return Samples(decode_pnm(data, pnm_header(data)), None, header)
         # Pillow decodes all other files, so that broken ones are detected and what stands behind
         # the pixels is read. If it cuts the depth, the pixels are decoded again.
         samples = samples_of(header.image, header)

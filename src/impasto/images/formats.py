@@ -1,4 +1,4 @@
-"""The five file formats that impasto knows: how to detect them, and their outer structure."""
+"""The file formats that impasto reads: how to detect them, and their outer structure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 
-# Ending -> format, as Pillow names it.
+from impasto.images.pnm import pnm_header
+
+# Ending of a file that impasto writes -> format, as Pillow names it.
 ENDINGS = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -19,14 +21,19 @@ ENDINGS = {
     ".avif": "AVIF",
 }
 FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
-CHOICES = "give a JPEG, PNG, WebP, TIFF or AVIF file"
+# Other endings of files that it reads. Formats are told by content; the endings only say which
+# files of a folder are meant to be pictures, whatever they hold.
+OTHER_ENDINGS = (
+    *(".jfif", ".jpe", ".jif", ".apng", ".gif", ".bmp", ".dib"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, GIF, BMP or PPM file"
 MAX_PIXELS = 500_000_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BMP_HEADS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes of a BMP's second header
 _OTHER_FORMATS = (
-    (b"GIF8", "a GIF"),
-    (b"BM", "a BMP"),
     (b"%PDF", "a PDF"),
     (b"%!PS", "an EPS"),
     (b"\xc5\xd0\xd3\xc6", "an EPS"),
@@ -42,7 +49,7 @@ _OTHER_FORMATS = (
 
 
 def detect_format(data: bytes) -> str | None:
-    """Return the format of a file's bytes, one of `FORMATS`; None for anything else."""
+    """Return the format of a file's bytes: of `FORMATS`, or GIF, BMP or PPM; None for others."""
     if data.startswith(_PNG):
         return "PNG"
     if data.startswith(b"\xff\xd8\xff"):
@@ -51,6 +58,12 @@ def detect_format(data: bytes) -> str | None:
         return "WEBP"
     if data.startswith(_TIFF):
         return "TIFF"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADS:
+        return "BMP"
+    if pnm_header(data) is not None:
+        return "PPM"
     return "AVIF" if {b"avif", b"avis"} & set(_brands(data)) else None
 
 
@@ -70,12 +83,20 @@ def describe_unknown_format(data: bytes) -> str:
 
 
 def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
-    """Return the (width, height) that a PNG, WebP or AVIF claims, without a decoder; else None."""
+    """Return the (width, height) that a file claims, without a decoder; None for JPEG and TIFF."""
     try:
         if format == "PNG":
             return struct.unpack(">II", data[16:24])
         if format == "WEBP":
             return _webp_size(data)
+        if format == "GIF":
+            return _gif_size(data)
+        if format == "BMP":
+            form = "<HH" if data[14] == 12 else "<Ii"
+            width, height = struct.unpack_from(form, data, 18)
+            return width, abs(height)  # below 0 where the first row is the top one
+        if format == "PPM":
+            return pnm_header(data)[1:3]
         if format == "AVIF":
             place = data.index(b"ispe") + 8
             return struct.unpack(">II", data[place : place + 8])
@@ -188,6 +209,21 @@ def _brands(data: bytes) -> list[bytes]:
         return []
     end = min(int.from_bytes(data[:4], "big"), 1024)
     return [data[8:12], *(data[place : place + 4] for place in range(16, end, 4))]
+
+
+def _gif_size(data: bytes) -> tuple[int, int]:
+    """Return the size of a GIF's screen, or that of its first picture where it reaches beyond."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    place = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while data[place] == 0x21:  # blocks of extensions, each in parts
+        place += 2
+        while data[place]:
+            place += 1 + data[place]
+        place += 1
+    if data[place] == 0x2C:
+        left, top, wide, high = struct.unpack_from("<HHHH", data, place + 1)
+        width, height = max(width, left + wide), max(height, top + high)
+    return width, height
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:

@@ -11,13 +11,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import tifffile
-from PIL import AvifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 from impasto.errors import ImageFileError
 from impasto.images import exif as exif_block
 from impasto.images.color_space import (
     ColorSpace,
     color_space_of_avif,
+    color_space_of_bmp,
     color_space_of_info,
     color_space_of_png,
     color_space_of_tiff,
@@ -33,6 +42,7 @@ from impasto.images.formats import (
     split_avif_exif,
     without_chunks,
 )
+from impasto.images.pnm import pnm_header
 from impasto.images.xmp import MAX_BYTES
 
 # Without a handler of its own, what tifffile logs would reach the user's terminal.
@@ -43,6 +53,7 @@ _MAX_PAGES = 5000
 # Of a TIFF: orientation, resolution, XMP, and what it states of its colors.
 _TIFF_TAGS = (274, 282, 283, 296, 700, 301, 318, 319)
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_BMP_WITH_COLORS = 108  # bytes of the first second header of a BMP that states colors
 _APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 # Of the index of a JPEG with more pictures behind the first: how many, and 16 bytes for each.
@@ -98,13 +109,14 @@ class Header:
     """Everything that stands in front of the pixels of a file.
 
     Attributes:
-        format: JPEG, PNG, WEBP, TIFF or AVIF; whatever Pillow says for an image already open.
+        format: JPEG, PNG, WEBP, TIFF, AVIF, GIF, BMP or PPM; whatever Pillow says for an image
+            already open.
         stored_size: (width, height) as stored, before the orientation is applied.
         mode: the channels in Pillow's words, such as `RGBA` or `CMYK`.
         bits: bits per channel: 1 to 16, or 32 for floating point.
         alpha: True if there is an opacity channel or a transparent color.
         frames: number of frames or pages; None if they are not counted yet.
-        image: Pillow's image, not yet decoded; None for TIFF.
+        image: Pillow's image, not yet decoded; None for TIFF and PPM.
         page: tifffile's first page; None for the others.
         exif: the EXIF directory; a TIFF's own.
         orientation: EXIF orientation of the stored pixels, 1 to 8.
@@ -385,6 +397,45 @@ def _tiff_header(data: bytes) -> Header:
     )
 
 
+def _gif_header(data: bytes) -> Header:
+    """Read the header of a GIF."""
+    return image_header(GifImagePlugin.GifImageFile(io.BytesIO(data)))
+
+
+def _bmp_header(data: bytes) -> Header:
+    """Read the header of a BMP, with the profile or the primaries of its fifth version."""
+    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    header = image_header(image)
+    if int.from_bytes(data[14:18], "little") < _BMP_WITH_COLORS:
+        return header
+    kind, profile = data[70:74], None
+    if kind == b"DEBM" and len(data) >= 138:  # MBED: a profile is embedded
+        start, length = struct.unpack_from("<II", data, 126)
+        profile = data[14 + start : 14 + start + length]
+    space = color_space_of_bmp(data[74:122]) if kind == bytes(4) else None
+    return replace(header, icc=profile or None, color_space=space)
+
+
+def _pnm_header(data: bytes) -> Header:
+    """Read the header of a PNM."""
+    pnm = pnm_header(data)
+    return Header(
+        format="PPM",
+        stored_size=(pnm.width, pnm.height),
+        mode="L" if pnm.channels == 1 else "RGB",
+        bits=max(1, pnm.maximum.bit_length()),
+        alpha=False,
+        frames=1,
+        image=None,
+        page=None,
+        exif=Image.Exif(),
+        orientation=1,
+        dpi=None,
+        icc=None,
+        xmp=None,
+    )
+
+
 def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2
 
@@ -395,4 +446,7 @@ _READERS = {
     "WEBP": _webp_header,
     "AVIF": _avif_header,
     "TIFF": _tiff_header,
+    "GIF": _gif_header,
+    "BMP": _bmp_header,
+    "PPM": _pnm_header,
 }

@@ -36,6 +36,7 @@ class ImageMetadata:
         format: the source's format, such as `PNG` or `JPEG`; None for arrays and tensors.
         recipe: JSON of the impasto recipe stored in the file; None without one.
         origin: the file the image is from; None for arrays and tensors.
+        frames: frames or pages in the file, of which this is the first; 1 for a single picture.
     """
 
     alpha: Tensor | None = None
@@ -45,6 +46,7 @@ class ImageMetadata:
     format: str | None = None
     recipe: str | None = None
     origin: SourceFile | None = None
+    frames: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ def open_mask(source: ImageSource, name: str) -> Image:
         pixels = torch.einsum("c,chw->hw", torch.tensor(_LUMA), pixels)[None].clamp(0, 1)
     mask = Image(
         pixels[:1] if alpha is None else pixels[:1] * alpha,
-        ImageMetadata(origin=image.metadata.origin),
+        ImageMetadata(origin=image.metadata.origin, frames=image.metadata.frames),
     )
     if not mask.pixels.any():
         width, height = mask.size

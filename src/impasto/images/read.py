@@ -135,14 +135,27 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
 
 
 def _count_frames(header: Header) -> int:
-    """Count the frames or pages of a file; 1 if its later pages are broken."""
+    """Count the frames or pages of a file; 1 if its later pages are broken.
+
+    Pages of a TIFF that are smaller copies or masks of another do not count.
+    """
     if header.page is None:
         return header.frames or 1
     try:
         with decoding("its pages are broken"):
-            return len(header.page.parent.pages)
+            return max(1, sum(not page.subfiletype & 5 for page in header.page.parent.pages))
     except Unreadable:
         return 1
+
+
+def count_frames(path: str | Path) -> int:
+    """Count the frames or pages of an image file of which `open_image` reads the first.
+
+    Raises:
+        ImageError: the file is missing, or not an image that impasto reads.
+    """
+    data, label = read_bytes(path, "picture")
+    return _count_frames(check_header(data, "picture", label))
 
 
 def _split_provenance(stored: dict[str, Any] | None) -> dict[str, Any]:
@@ -251,6 +264,7 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
         format=header.format,
         recipe=from_xmp(header.xmp),
         origin=origin,
+        frames=_count_frames(header),
     )
     return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
 
