@@ -81,8 +81,8 @@ def test_every_content_is_paired_with_every_style_and_the_tree_is_kept(folder):
     ],
 )
 def test_files_folders_and_patterns(folder, source, below):
-    assert [found.relative for found in storage.list_images(source, "contents")] == below
-    absolute = storage.list_images(f"file://{folder}/{source}", "contents")
+    assert [found.relative for found in storage.list_images(source, "contents").images] == below
+    absolute = storage.list_images(f"file://{folder}/{source}", "contents").images
     assert [found.relative for found in absolute] == below
 
 
@@ -486,3 +486,40 @@ def test_a_dry_run_of_cleaning_tells_how_long_it_takes(folder, capsys, method):
     one = json.loads(capsys.readouterr().out)["seconds"]
     assert one > 0
     assert not (folder / "out").exists()
+
+
+def test_pictures_are_told_by_content_and_the_rest_is_named(folder, capsys):
+    inside = folder / "in"
+    with Image.open(inside / "a.png") as image:
+        for name, format in (
+            ("x.jfif", "JPEG"),
+            ("no-ending", "WEBP"),
+            ("y.gif", "GIF"),
+            ("z.BMP", "BMP"),
+        ):
+            image.convert("RGB").save(inside / name, format)
+    (inside / "c.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (inside / "a.NEF").write_bytes(b"II*\0")  # would take the name of a.png's result
+    (inside / "deep" / "notes.txt").write_text("no picture")
+    (inside / ".hidden").write_text("not mentioned")
+    (inside / "a.png.impasto.json").write_text("{}")
+    names = [os.path.basename(job.inputs["content"]) for job in plan_jobs(cleaning())]
+    assert names == ["a.png", "b.png", "a.png", "no-ending", "x.jfif", "y.gif", "z.BMP"]
+    words = ["batch", "denoise", "in", "-o", "out", "--executor", "inline"]
+    sentence = (
+        "impasto: left out 3 files that are no picture to read: in/a.NEF (a raw photograph), "
+        "in/c.heic (a HEIC), in/deep/notes.txt\n"
+    )
+    assert main([*words, "--dry-run"]) == 0
+    dry = capsys.readouterr()
+    assert sentence in dry.err
+    assert "pictures      7" in dry.out
+    assert main([*words, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["done"], len(facts["left_out"])) == (7, 3)
+    assert main(words) == 0
+    assert sentence in capsys.readouterr().err
+    (folder / "phone").mkdir()
+    (inside / "c.heic").rename(folder / "phone" / "c.heic")
+    with pytest.raises(ImageError, match=r"none was found but phone/c\.heic \(a HEIC\); choose"):
+        plan_jobs(cleaning(contents=("phone",)))

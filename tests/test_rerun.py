@@ -79,6 +79,25 @@ def test_a_stack_comes_again(folder, capsys):
     assert main(["rerun", "cells-clean.tif", "-o", "again.tif"]) == 1
 
 
+ODD_NAMES = ("a\\b.png", "a\nb.png", "a\x1b]0;x\x07.png", "\udcff.png", "a\u2028b.png")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_an_input_whose_name_cannot_be_recorded_is_found_again(folder, name):
+    (folder / "photo.png").rename(name)
+    recipe = {"method": "nl-wiener", "sigma": 0.02, "device": "cpu"}
+    result = impasto.denoise(name, **recipe)
+    recorded = result.inputs.content.name
+    assert "\ufffd" in recorded
+    path = result.save("out.png")
+    assert (
+        json.loads(impasto.open_image(path).metadata.recipe)["inputs"]["content"]["name"]
+        == recorded
+    )
+    again = impasto.rerun(path)
+    assert torch.equal(again.pixels, result.pixels)
+
+
 def test_no_folder_is_told(folder):
     assert str(folder) not in made().read_bytes().decode("latin-1")
     result = impasto.stylize(folder / "photo.png", str(folder / "paint.png"), **QUICK)

@@ -18,7 +18,58 @@ word a sentence of their own from them.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+
+MAX_QUOTED = 200  # characters of a value in a sentence
+MAX_SENTENCE = 2000  # characters of a sentence
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey or hide instead of showing it.
+
+    Control characters, line breaks, marks that turn the direction of writing, characters of no
+    width and bytes that are not UTF-8 become escapes as in Python's strings. Spaces of all widths
+    and every script stay.
+
+    Example:
+        >>> printable("a\x1b[31m b\nc \u202e é 中")
+        'a\\x1b[31m b\\nc \\u202e é 中'
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_printable_character, text))
+
+
+def shorten(text: str, limit: int = MAX_QUOTED) -> str:
+    """Leave out the middle of a text that is too long.
+
+    Example:
+        >>> shorten("a" * 20 + "b" * 20, 9)
+        'aaaaa…bbb'
+    """
+    if len(text) <= limit:
+        return text
+    end = (limit - 1) * 2 // 5
+    return f"{text[: limit - 1 - end]}…{text[-end:]}"
+
+
+def quote(value: object) -> str:
+    r"""Return a value as sentences quote it: like `repr`, but never longer than `MAX_QUOTED`.
+
+    Example:
+        >>> quote("a\x1b"), len(quote("a" * 5000))
+        ("'a\\x1b'", 200)
+    """
+    return shorten(printable(repr(value)))
+
+
+def _printable_character(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 class ImpastoError(Exception):
@@ -56,7 +107,9 @@ class ImageFileError(ImageError):
 
     def sentence(self, file: str) -> str:
         """Return the message with another name of the file."""
-        return f"`{self.argument}` must {self.constraint}, got {file}{self.problem}"
+        name = shorten(file)
+        sentence = f"`{self.argument}` must {self.constraint}, got {name}{self.problem}"
+        return shorten(printable(sentence), MAX_SENTENCE)
 
     def __str__(self) -> str:
         return self.sentence(self.file)
@@ -115,7 +168,10 @@ class OptionError(ValueError):
         part = f": {self.part}" if self.part else ""
         place = f", in {self.place}" if self.place else ""
         hint = self.hint or all_options
-        return f"`{self.option}`{part} must {self.constraint}, got {self.value!r}; {hint}{place}"
+        name = shorten(self.option)
+        value = quote(self.value)
+        sentence = f"`{name}`{part} must {self.constraint}, got {value}; {hint}{place}"
+        return shorten(printable(sentence), MAX_SENTENCE)
 
     def at(self, place: str) -> OptionError:
         """Return the same error with the place where the option stands."""

@@ -6,11 +6,14 @@ import contextlib
 import hashlib
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImageError
+
+_MAX_NAME = 255  # characters, as provenance takes them
 
 
 def check_writable(
@@ -147,6 +150,25 @@ def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal digits; OSError if it is unreadable."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def recorded_name(name: str) -> str | None:
+    r"""Return a file's name as provenance can hold it; None where nothing is left of it.
+
+    Slashes, control characters, line breaks and bytes that are not UTF-8 become U+FFFD, the
+    replacement character.
+
+    Example:
+        >>> recorded_name("a\\b\n.png")
+        'a�b�.png'
+    """
+    cleaned = "".join(
+        "\ufffd"
+        if character in "/\\" or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        else character
+        for character in name
+    )
+    return cleaned[:_MAX_NAME] or None
 
 
 def stale_temporary_files(folder: Path, mark: str) -> Iterator[Path]:

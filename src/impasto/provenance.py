@@ -72,6 +72,21 @@ class Output(BaseModel):
     strip_gps: bool = Field(False, description="whether GPS coordinates were left out")
 
 
+class Treatment(BaseModel):
+    """The noise of some planes of what was denoised, and the method that removed it."""
+
+    model_config = _STRICT
+
+    planes: str | None = Field(
+        description="their numbers from 1, such as `1-3, 7`; null for all there are"
+    )
+    kind: str = Field(description="kind of noise, or `clean`")
+    sigma: tuple[float, float] = Field(
+        description="least and largest standard deviation of it in their channels"
+    )
+    method: str | None = Field(description="the method that ran; null where nothing was changed")
+
+
 class Maker(BaseModel):
     """The program and machine that made it; others may give other bytes."""
 
@@ -95,6 +110,9 @@ class Provenance(BaseModel):
     inputs: Inputs = Inputs()
     output: Output = Output()
     maker: Maker | None = None
+    treatments: tuple[Treatment, ...] = Field(
+        (), description="what was done to the planes that were denoised; empty for other methods"
+    )
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
         None, description="SHA-256 of everything the bytes depend on; only in images of a batch"
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from impasto.files import file_sha256
+from impasto.files import file_sha256, recorded_name
 from impasto.images.open_input import open_input
 from impasto.images.read import ImageSource, open_image, read_with
 from impasto.methods import METHODS
@@ -185,7 +185,15 @@ class _InputSearch(NamedTuple):
             raise ValueError(
                 f"`{role}` must be given, since the recipe names no file for it; give {option}"
             )
-        paths = [folder / name for folder in dict.fromkeys(self.folders)]
+        folders = dict.fromkeys(self.folders)
+        paths = [folder / name for folder in folders]
+        if "\ufffd" in name:  # the file's own name could not be recorded
+            paths += [
+                path
+                for folder in folders
+                for path in sorted(folder.iterdir())
+                if recorded_name(path.name) == name
+            ]
         paths = [path for path in paths if path.is_file()]
         for path in paths:
             if _hash(path) == expected.sha256:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +12,7 @@ from impasto.images.stack import Stack, array_stack, to_source_array
 from impasto.images.tiff_write import write_stack
 from impasto.images.write import encode, save
 from impasto.methods import method_of
-from impasto.provenance import Inputs, Output, Provenance, current_maker
+from impasto.provenance import Inputs, Output, Provenance, Treatment, current_maker
 from impasto.validation import validate
 
 if TYPE_CHECKING:
@@ -151,6 +151,8 @@ class Result:
 
 
 Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse"]
+NOT_REMOVED = ("clean", "impulse")  # kinds that no method is chosen for
+_MAX_RANGES = 12  # of plane numbers that are written out
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,13 +164,16 @@ class Diagnosis:
             the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
             which no method here removes; or `clean`.
         sigma: typical standard deviation in each channel: 1 being white for pictures, in
-            `Stack.read_plane`'s numbers for measured data.
+            `Stack.read_plane`'s numbers for measured data. Of several planes, as of all other
+            fields, that of most of the planes that are changed.
         gain: variance for each unit of light, of Poisson-Gaussian noise; None of other kinds.
         correlation: of a pixel's noise with its direct neighbors', −1 to 1.
         clipped: whether noisy values were cut off at the dark end, and at the light end.
         method: the method that removes it; None if nothing is to be done.
-        words: the diagnosis as a sentence.
+        words: the diagnosis as a sentence, and what is done about it.
         noise: the noise model that the methods use, on a scale of [0, 1].
+        planes: the diagnosis of each plane, in order, of a stack whose planes are denoised one by
+            one; empty for one plane, and for planes that were examined together.
     """
 
     kind: Kind
@@ -179,6 +184,58 @@ class Diagnosis:
     method: str | None
     words: str
     noise: Any
+    planes: tuple[Diagnosis, ...] = ()
+
+    @property
+    def treatments(self) -> tuple[Treatment, ...]:
+        """Return the noise and the method of the planes, those that are alike together."""
+        planes = self.planes or (self,)
+        treatments = []
+        for members in group_planes(planes):
+            sigmas = [sigma for index in members for sigma in planes[index].sigma]
+            first = planes[members[0]]
+            treatments.append(
+                Treatment(
+                    planes=format_numbers(members) if self.planes else None,
+                    kind=first.kind,
+                    sigma=(min(sigmas), max(sigmas)),
+                    method=first.method,
+                )
+            )
+        return tuple(treatments)
+
+
+def group_planes(planes: Sequence[Diagnosis]) -> list[list[int]]:
+    """Return the indices of planes of the same kind and method, each group rising, by their first.
+
+    Args:
+        planes: the diagnosis of each.
+    """
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for index, plane in enumerate(planes):
+        groups.setdefault((plane.kind, plane.method), []).append(index)
+    return list(groups.values())
+
+
+def format_numbers(indices: Sequence[int], most: int = _MAX_RANGES) -> str:
+    """Write indices from 0, which rise, as numbers from 1: runs of them by their ends.
+
+    Args:
+        indices: of planes.
+        most: runs that are written; the rest is an ellipsis.
+
+    Example:
+        >>> format_numbers([0, 1, 2, 6])
+        '1-3, 7'
+    """
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and runs[-1][1] == index - 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    texts = [f"{a + 1}-{b + 1}" if b > a else f"{a + 1}" for a, b in runs[:most]]
+    return ", ".join(texts + ["…"] * (len(runs) > most))
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,12 +250,14 @@ class DenoiseResult:
         clean: the same without any of the estimated noise.
         source: metadata of the picture's file, or the stack of the planes.
         recipe: every option the run used; its `strength` and `chroma` make `pixels`.
-        method: the method that ran, never `auto`.
-        diagnosis: the noise of all planes if they were denoised jointly, otherwise of the first.
+        method: the method that ran, never `auto`; `none` if no plane was changed.
+        diagnosis: the noise and what was done about it, plane by plane if they were not denoised
+            jointly.
         seconds: wall time of the run.
         device: where it ran, such as `cpu` or `cuda:0`.
         stopped: whether `on_step` ended the run early.
         inputs: name and hash of the input file.
+        treatments: the same as the diagnosis in short, as it is stored in files.
     """
 
     noisy: Tensor
@@ -211,6 +270,7 @@ class DenoiseResult:
     device: str
     stopped: bool = False
     inputs: Inputs = field(default_factory=Inputs)
+    treatments: tuple[Treatment, ...] = ()
 
     @property
     def pixels(self) -> Tensor:
@@ -335,6 +395,7 @@ class DenoiseResult:
             inputs=self.inputs,
             output=output or Output(),
             maker=current_maker(self.device),
+            treatments=self.treatments,
         )
 
 

@@ -94,6 +94,25 @@ def test_json_is_one_object_of_plain_values(clean):
     assert 0.05 < facts["sigma"][0] < 0.15
 
 
+def test_what_is_said_of_a_stack_is_what_was_done(clean, here):
+    flat = np.full((24, 20), 2000)
+    stack = np.stack([noisy(24, 20) * 4000, flat, noisy(24, 20, seed=1) * 4000]).astype("<u2")
+    tifffile.imwrite("mixed.tif", stack, imagej=True, metadata={"axes": "TYX"})
+    code, _, err = clean("mixed.tif", "-o", "a.tif")
+    assert code == 0
+    facts = json.loads(clean("mixed.tif", "-o", "b.tif", "--json", "--sidecar")[1])
+    planned = json.loads(clean("mixed.tif", "--json", "--dry-run")[1])
+    changed = (tifffile.imread("a.tif") != stack).any((1, 2)).tolist()
+    assert changed == [True, False, True]
+    for told in (facts, planned):
+        assert err == f"impasto: {told['words']}\n"
+        assert told["method"] == "nl-wiener"
+        methods = {t["planes"]: t["method"] for t in told["treatments"]}
+        assert methods == {"1, 3": "nl-wiener", "2": None}
+    sidecar = read_provenance((here / "b.tif.impasto.json").read_text())
+    assert [t.planes for t in sidecar.treatments] == ["1, 3", "2"]
+
+
 def test_opacity_stays(clean):
     alpha = np.random.default_rng(1).integers(0, 256, (24, 24), np.uint8)
     Image.fromarray(np.dstack([(noisy(24, 24) * 255).astype(np.uint8), alpha])).save("la.png")

@@ -100,6 +100,16 @@ def test_info_says_what_noise_there_is(impasto, gray, folder):
     assert [row.split(None, 1) for row in rows][-1] == ["noise", wanted.words]
 
 
+def test_info_says_what_was_removed_from_which_planes(impasto, folder):
+    noise = np.random.default_rng(0).normal(1000, 50, (3, 24, 20))
+    noise[1] = 1000
+    tifffile.imwrite("data.tif", noise.astype("<u2"), imagej=True, metadata={"axes": "TYX"})
+    assert impasto("denoise", "data.tif", "-o", "clean.tif")[0] == 0
+    rows = [row.split(None, 1) for row in impasto("info", "clean.tif")[1].splitlines()]
+    removed = "gaussian noise by nl-wiener in planes 1, 3; nothing in planes 2"
+    assert ["removed", removed] in rows
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "float64", "int32"])
 def test_info_shows_axes_and_type_of_data(impasto, folder, dtype):
     values = np.random.default_rng(0).normal(1000, 50, (3, 24, 20)).astype(dtype)

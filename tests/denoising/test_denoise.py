@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch.nn import functional as F
 
 import impasto
 from impasto.images.image import Image, ImageMetadata
+from impasto.images.xmp import from_xmp
 from impasto.metrics import psnr
 from impasto.provenance import read_provenance
 from impasto.recipes import DenoiseRecipe
@@ -148,6 +150,75 @@ def test_a_stack_is_cleaned_plane_by_plane(tmp_path):
     path = impasto.denoise_stack(stack, tmp_path / "clean.tif", axes="TCYX", sigma=0.05)
     again = impasto.denoise(path, axes="TCYX", strength=0).array()
     assert np.allclose(again, result.array(), atol=1e-6)
+
+
+def mixed_stack():
+    """Three planes, of which the middle one has no noise."""
+    planes = [gaussian(drawing(1, 48), sigma)[0].numpy() for sigma in (0.1, 0.0, 0.05)]
+    return np.stack(planes).astype("f4")
+
+
+def test_a_stack_is_told_plane_by_plane_and_as_it_is_done(tmp_path):
+    stack, told = mixed_stack(), []
+    result = impasto.denoise(stack, axes="ZYX")
+    path = tmp_path / "clean.tif"
+    impasto.denoise_stack(stack, path, axes="ZYX", on_diagnosis=told.append)
+    changed = [bool((result.pixels[i] != result.noisy[i]).any()) for i in range(3)]
+    assert changed == [True, False, True]
+    asked = impasto.diagnose(stack, axes="ZYX")
+    assert told[0].words == asked.words == result.diagnosis.words
+    assert [plane.method for plane in result.diagnosis.planes] == ["nl-wiener", None, "nl-wiener"]
+    assert result.method == result.diagnosis.method == "nl-wiener"
+    assert "2 of 3 planes (1, 3): Gaussian noise" in asked.words
+    assert "1 of 3 planes (2): no noise" in asked.words
+    assert "nothing is to be done" not in asked.words
+    with tifffile.TiffFile(path) as file:
+        stored = read_provenance(from_xmp(file.pages[0].tags[700].value))
+    for record in (result.provenance(), stored):
+        treatments = [(t.planes, t.kind, t.method) for t in record.treatments]
+        assert treatments == [("1, 3", "gaussian", "nl-wiener"), ("2", "clean", None)]
+
+
+def test_planes_that_are_alike_are_told_together():
+    stack = np.stack([gaussian(drawing(1, 48), sigma)[0].numpy() for sigma in (0.05, 0.1)])
+    words = impasto.diagnose(stack, axes="ZYX").words
+    assert words.startswith("all 2 planes: Gaussian noise")
+    assert " to " in words
+    joint = impasto.diagnose(stack, axes="ZYX", joint=True)
+    assert joint.planes == ()
+    many = np.stack([drawing(1, 24)[0].numpy()] * 9)
+    assert impasto.diagnose(many, axes="ZYX").words.startswith(
+        "of 9 planes 8 were examined; of these all 8 planes: no noise"
+    )
+
+
+@pytest.mark.parametrize(
+    ("noise", "options", "end"),
+    [
+        (0, {}, "; nothing is to be done"),
+        (0, {"method": "nl-wiener"}, "; nl-wiener is applied as asked"),
+        (0.1, {"method": "nl-wiener"}, "; nl-wiener takes it away"),
+        (0.1, {"strength": 0.5}, "; nl-wiener takes 50 % of it away"),
+        (0.1, {"strength": 0}, "; at strength 0 nothing is taken away"),
+        (0, {"sigma": 0.1}, ", as given; nl-wiener takes it away"),
+        (
+            0.1,
+            {"strength": 0, "chroma": 1},
+            "; nl-wiener takes 0 % in the light and 100 % in the colors of it away",
+        ),
+    ],
+)
+def test_words_end_with_what_is_done(noise, options, end):
+    picture = Image(gaussian(drawing(3, 48), noise))
+    assert impasto.diagnose(picture, **options).words.endswith(end)
+
+
+def test_a_stopped_stack_tells_of_the_planes_it_reached():
+    def end(step):
+        raise StopIteration
+
+    result = impasto.denoise(mixed_stack(), axes="ZYX", on_step=end)
+    assert result.diagnosis.words.startswith("of 3 planes 1 was examined; of these 1 plane: Gauss")
 
 
 def test_nothing_is_written_where_the_run_is_ended(tmp_path):

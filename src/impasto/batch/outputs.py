@@ -15,7 +15,7 @@ from impasto.denoising.denoise import denoise_stack, denoising_provenance
 from impasto.errors import ImageError, ImpastoError
 from impasto.files import file_sha256
 from impasto.images.open_input import open_input
-from impasto.images.read import count_frames, open_image
+from impasto.images.read import count_pictures, open_image
 from impasto.images.stack import Stack
 from impasto.images.tiff_read import is_scientific_tiff
 from impasto.images.write import save
@@ -64,7 +64,7 @@ def _unused_frames(job: Job, inputs: Mapping[str, str]) -> dict[str, int]:
         if METHODS[job.method].keeps_data and is_scientific_tiff(path):
             continue
         with suppress(ImageError):  # opening it will say why
-            if (count := count_frames(path)) > 1:
+            if (count := count_pictures(path)) > 1:
                 counts[job.inputs[role]] = count
     return counts
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +22,8 @@ from impasto.cli.options import (
     recipe_texts,
 )
 from impasto.cli.progress import format_duration, interruptible, show_batch
-from impasto.errors import join_some
+from impasto.cli.terminal import echo, echo_json, say_left_out
+from impasto.errors import MAX_SENTENCE, join_some, shorten
 from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.validation import validate
@@ -188,17 +188,18 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
     if options["dry_run"]:
         facts = estimate_batch(plan, **chosen)
         if options["as_json"]:
-            click.echo(json.dumps(facts, ensure_ascii=False))
+            echo_json(facts)
             return 0
+        say_left_out(facts.pop("left_out"))
         for name, value in facts.items():
-            click.echo(f"{name.replace('_', ' '):14}{'unknown' if value is None else value}")
-        click.echo("nothing was written")
+            echo(f"{name.replace('_', ' '):14}{'unknown' if value is None else value}")
+        echo("nothing was written")
         return 0
     message = "finishing the pictures at hand; once more to abandon them"
     with interruptible(message) as stop_requested, show_batch(options["progress"]) as draw:
         progress = run_batch(plan, **chosen, on_progress=draw, stop=stop_requested)
     if options["as_json"]:
-        click.echo(json.dumps(_facts(progress, plan.output), ensure_ascii=False))
+        echo_json(_facts(progress, plan.output))
     else:
         _report(progress, plan.output)
     if progress.stopped:
@@ -211,10 +212,11 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
 def _report(progress: BatchProgress, output: str) -> None:
     """Print what became of a batch: failures on stderr, the folder on stdout."""
     for place, reason in progress.failed.items():
-        click.echo(f"impasto: {place}: {reason}", err=True)
+        echo(f"impasto: {place}: {shorten(reason, MAX_SENTENCE)}", err=True)
+    say_left_out(progress.left_out)
     if progress.frames:
         named = [f"{path} of {count:,}" for path, count in progress.frames.items()]
-        click.echo(f"impasto: only the first picture is used: {join_some(named)}", err=True)
+        echo(f"impasto: only the first picture is used: {join_some(named)}", err=True)
     words = [f"{progress.done} of {progress.total} done"]
     words += [f"{progress.made} of them now"] if progress.made != progress.done else []
     words += [f"{progress.skipped} left alone"] if progress.skipped else []
@@ -222,8 +224,8 @@ def _report(progress: BatchProgress, output: str) -> None:
     words += [f"{progress.left} to do"] if progress.left else []
     words += [format_duration(progress.seconds)]
     words += [f"{progress.an_hour:.0f} an hour"] if progress.made else []
-    click.echo(f"impasto: {', '.join(words)}", err=True)
-    click.echo(output)
+    echo(f"impasto: {', '.join(words)}", err=True)
+    echo(output)
 
 
 def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
@@ -236,6 +238,7 @@ def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
         "made": progress.made,
         "skipped": progress.skipped,
         "failed": progress.failed,
+        "left_out": progress.left_out,
         "frames": progress.frames,
         "left": progress.left,
         "stopped": progress.stopped,

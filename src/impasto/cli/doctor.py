@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import click
 
 from impasto._version import __version__
 from impasto.cli.options import Command, debug_option, json_option
+from impasto.cli.terminal import echo, echo_json
 
 LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "matplotlib")
 
@@ -28,16 +28,12 @@ def doctor_command(as_json: bool) -> int:
     checks = [_run_check(name, check) for name, check in _checks()]
     ok = all(check["ok"] for check in checks)
     if as_json:
-        click.echo(json.dumps({"ok": ok, "checks": checks}, ensure_ascii=False))
+        echo_json({"ok": ok, "checks": checks})
     else:
         for check in checks:
-            word = (
-                click.style("ok    ", fg="green")
-                if check["ok"]
-                else click.style("not ok", fg="red")
-            )
-            click.echo(f"{word}  {check['name']:<10}  {check['detail']}")
-        click.echo("a run would work here" if ok else "a run would not work here")
+            word, color = ("ok    ", "green") if check["ok"] else ("not ok", "red")
+            echo(f"  {check['name']:<10}  {check['detail']}", lead=word, fg=color)
+        echo("a run would work here" if ok else "a run would not work here")
     return 0 if ok else 1
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import torch
 
 from impasto.cli.options import PIPE, path_or_bytes
+from impasto.cli.terminal import echo, echo_json, is_null
 from impasto.files import check_writable, write_atomically
 from impasto.images.animation import check_animation
 from impasto.images.formats import ENDINGS
@@ -113,7 +113,7 @@ def _say_which_frame(image: Image, source: str, name: str) -> None:
     """Say on stderr that a file holds more pictures than the one that is used."""
     if (count := image.metadata.frames) > 1:
         label = "stdin" if source == PIPE else source
-        click.echo(
+        echo(
             f"impasto: `{name}` {label} holds {count:,} pictures; only the first is used", err=True
         )
 
@@ -154,6 +154,8 @@ def check_places(
     if writes_image and saving.output == PIPE:
         if sys.stdout.isatty():
             raise ValueError("`output` is `-`, but stdout is a terminal; name a file, or pipe it")
+        if is_null(sys.stdout):
+            raise ValueError("`output` is `-`, but stdout is closed; name a file, or pipe it")
         if save_every:
             raise ValueError("`save_every` needs a file to write beside, got `-o -`; name a file")
     elif writes_image:
@@ -235,13 +237,17 @@ def write_pixels(
 def print_result(output: str, facts: Mapping[str, Any] | None) -> None:
     """Print a result's path, or its facts as JSON; on stderr where stdout carries the image."""
     if facts is not None:
-        click.echo(json.dumps(facts, ensure_ascii=False), err=output == PIPE)
+        echo_json(facts, err=output == PIPE)
     elif output != PIPE:
-        click.echo(output)
+        echo(output)
 
 
 def noise_facts(diagnosis: Diagnosis) -> dict[str, Any]:
-    """Return what `--json` prints of noise, in plain JSON values."""
+    """Return what `--json` prints of noise, in plain JSON values; of several planes apart, too."""
+    treatments = [
+        {**treatment.model_dump(), "sigma": [json_number(sigma) for sigma in treatment.sigma]}
+        for treatment in diagnosis.treatments
+    ]
     return {
         "kind": diagnosis.kind,
         "sigma": [json_number(sigma) for sigma in diagnosis.sigma],
@@ -250,7 +256,7 @@ def noise_facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "clipped": list(diagnosis.clipped),
         "method": diagnosis.method,
         "words": diagnosis.words,
-    }
+    } | ({"treatments": treatments} if diagnosis.planes else {})
 
 
 def json_number(number: float) -> float | None:

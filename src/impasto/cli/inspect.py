@@ -5,7 +5,6 @@ The callbacks import the library, and with it torch, only where they need it.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +22,7 @@ from impasto.cli.options import (
     presets_option,
     progress_option,
 )
+from impasto.cli.terminal import echo, echo_json
 from impasto.presets import PRESETS, read_presets, thumbnail_path
 
 if TYPE_CHECKING:
@@ -109,16 +109,16 @@ def presets_command(presets: str | None, as_json: bool) -> None:
                     "thumbnail": path and str(path),
                 }
             )
-        click.echo(json.dumps(rows, ensure_ascii=False))
+        echo_json(rows)
         return
     width = max(map(len, known))
     for name, preset in known.items():
-        click.echo(f"{name:{width}}  {preset.words}")
+        echo(f"{name:{width}}  {preset.words}")
         changed = "  ".join(
             f"{flag_name(key)} {format_value(value)}" for key, value in preset.options.items()
         )
         if changed:
-            click.echo(f"{'':{width}}  {click.style(changed, dim=True)}")
+            echo(lead=f"{'':{width}}  {changed}", dim=True)
 
 
 @click.command("demo", cls=Command)

@@ -7,7 +7,6 @@ once.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import sys
 import traceback
@@ -16,7 +15,8 @@ from collections.abc import Sequence
 import click
 
 from impasto._version import __version__
-from impasto.errors import ImpastoError
+from impasto.cli.terminal import echo, standard_streams
+from impasto.errors import MAX_SENTENCE, ImpastoError, shorten
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -98,11 +98,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with standard_streams():
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
+    """Run the command that some words name, and return its exit code."""
     try:
         code = impasto.main(words, prog_name="impasto", standalone_mode=False)
         return code if isinstance(code, int) else DONE
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help(), err=True)
+        click.echo(error.ctx.get_help(), file=sys.stderr)
         return MISUSED
     except (click.Abort, KeyboardInterrupt):
         return _complain("interrupted; nothing more was written", INTERRUPTED)
@@ -143,6 +149,5 @@ def _message_and_code(error: Exception, words: Sequence[str]) -> tuple[str, int]
 
 def _complain(sentence: str, code: int) -> int:
     """Print one line on stderr and return the exit code."""
-    with contextlib.suppress(BrokenPipeError):
-        click.echo(f"impasto: {' '.join(sentence.split())}", err=True)
+    echo(f"impasto: {shorten(' '.join(sentence.split()), MAX_SENTENCE)}", err=True)
     return code

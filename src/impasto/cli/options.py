@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from impasto.cli.terminal import is_null
 from impasto.errors import OptionError
 from impasto.methods import METHODS
 from impasto.presets import PRESETS
@@ -211,7 +212,7 @@ def check_single_stdin(sources: Mapping[str, str]) -> None:
         raise ValueError(
             f"only one input must be `-`, got {' and '.join(piped)}; name a file for the others"
         )
-    if piped and sys.stdin.isatty():
+    if piped and (sys.stdin.isatty() or is_null(sys.stdin)):
         raise ValueError(f"`{piped[0]}` is `-`, but nothing is piped in; name a file")
 
 

@@ -8,12 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -21,6 +20,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from impasto.cli.terminal import echo
+from impasto.errors import printable
 from impasto.jobs.progress import throughput
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def interruptible(
             raise KeyboardInterrupt
         stop_requested.set()
         # Not through sys.stderr: the signal may have come in the middle of a write to it.
-        os.write(2, f"\nimpasto: {message}\n".encode())
+        with suppress(OSError):
+            os.write(2, f"\nimpasto: {message}\n".encode())
 
     if threading.current_thread() is not threading.main_thread():
         yield stop_requested  # only the main thread may set handlers
@@ -168,7 +170,7 @@ def format_batch(progress: BatchProgress) -> str:
 
 
 def _print_line(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)
 
 
 def _announce_resume(draw: OnStep, label: str, announce: Callable[[str], None]) -> OnStep:
@@ -284,7 +286,9 @@ def _batch_table(progress: BatchProgress) -> Table:
     table.add_row(ProgressBar(total=max(progress.total, 1), completed=ended, width=40))
     table.add_row(Text(format_batch(progress)))
     for place in progress.running[:_RUNNING_SHOWN]:
-        table.add_row(Text(f"making {place}", style="dim", overflow="ellipsis", no_wrap=True))
+        line = printable(f"making {place}")
+        table.add_row(Text(line, style="dim", overflow="ellipsis", no_wrap=True))
     for place, reason in list(progress.failed.items())[-3:]:
-        table.add_row(Text(f"{place}: {reason}", style="red", overflow="ellipsis", no_wrap=True))
+        line = printable(f"{place}: {reason}")
+        table.add_row(Text(line, style="red", overflow="ellipsis", no_wrap=True))
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -16,6 +15,7 @@ from impasto.cli.options import (
     progress_option,
     sidecar_option,
 )
+from impasto.cli.terminal import echo_json
 from impasto.provenance import schema
 
 EPILOG = (
@@ -27,7 +27,7 @@ EPILOG = (
 def _print_schema(context: click.Context, parameter: click.Parameter, enabled: bool) -> None:
     """Print the recipes' JSON Schema and end."""
     if enabled:
-        click.echo(json.dumps(schema(), indent=2))
+        echo_json(schema(), indent=2)
         context.exit()
 
 

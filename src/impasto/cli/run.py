@@ -6,7 +6,6 @@ with the commands that clean. The commands give only what differs.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
 import torch
 
 from impasto.cli.files import (
@@ -30,6 +28,7 @@ from impasto.cli.files import (
 from impasto.cli.options import PIPE, check_single_stdin
 from impasto.cli.progress import combine_watchers, format_duration, interruptible, show_progress
 from impasto.cli.style_args import StyleArgument, style_sources
+from impasto.cli.terminal import echo, echo_json, say_left_out
 from impasto.figures import (
     contact_sheet,
     loss_curve,
@@ -120,12 +119,12 @@ def execute(run: Callable[[threading.Event], CommandOutcome], as_json: bool) -> 
         try:
             outcome = run(stop_requested)
         except Stopped as error:
-            click.echo(f"impasto: {error}", err=True)
+            echo(f"impasto: {error}", err=True)
             return INTERRUPTED
         print_result(outcome.output, outcome.facts if as_json else None)
     if not stop_requested.is_set():
         return 0
-    click.echo(f"impasto: {outcome.stopped}", err=True)
+    echo(f"impasto: {outcome.stopped}", err=True)
     return INTERRUPTED
 
 
@@ -241,7 +240,7 @@ def paint_sheet(
             if stop_requested.is_set():
                 break
             if options["progress"] is not False:
-                click.echo(f"{cell.number} of {len(cells)}: {cell.label}", err=True)
+                echo(f"{cell.number} of {len(cells)}: {cell.label}", err=True)
             pixels.append(method.run(images, recipe=cell.recipe).pixels)
         painted = cells[: len(pixels)]
         if painted:
@@ -277,7 +276,9 @@ def open_inputs(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[str
 
 def _open_style(style: StyleArgument) -> Style:
     folder = style.source != PIPE and Path(style.source).is_dir()
-    paths = image_files(style.source, "style") if folder else [style.source]
+    left_out: list[str] = []
+    paths = image_files(style.source, "style", left_out) if folder else [style.source]
+    say_left_out(left_out)
     images = [read_image(str(path), "style") for path in paths]
     region = style.region and read_image(style.region, "region")
     mask = style.mask and read_image(style.mask, "style-mask")
@@ -319,14 +320,14 @@ def print_plans(plans: Mapping[str, Plan], as_json: bool) -> None:
     if as_json:
         facts = {label: _plan_facts(plan) for label, plan in plans.items()}
         first = next(iter(facts.values()))
-        click.echo(json.dumps(first if len(facts) == 1 else {"layers": facts}))
+        echo_json(first if len(facts) == 1 else {"layers": facts})
         return
     for label, plan in plans.items():
         if len(plans) > 1:
-            click.echo(label)
+            echo(label)
         for line in _plan_lines(plan):
-            click.echo(line)
-    click.echo("nothing was written")
+            echo(line)
+    echo("nothing was written")
 
 
 def _plan(method: Method, recipe: Recipe, images: Mapping[str, Any]) -> Plan:

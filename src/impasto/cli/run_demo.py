@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-
-import click
 
 from impasto.cli.files import read_image
 from impasto.cli.options import PIPE
 from impasto.cli.progress import combine_watchers, interruptible, show_progress
+from impasto.cli.terminal import echo, echo_json
 from impasto.demo import demo
 from impasto.figures import check_figure, save_figure, triptych
 
@@ -19,7 +17,7 @@ def draw_figure(output: str, sources: Mapping[str, str], overwrite: bool) -> Non
     inputs = tuple(source for source in sources.values() if source != PIPE)
     check_figure(output, overwrite=overwrite, inputs=inputs, name="output")
     row = triptych(*(read_image(source, name) for name, source in sources.items()))
-    click.echo(str(save_figure(row, output, overwrite)))
+    echo(str(save_figure(row, output, overwrite)))
 
 
 def paint_demo(output: str, overwrite: bool, as_json: bool, progress: bool | None) -> int:
@@ -27,8 +25,8 @@ def paint_demo(output: str, overwrite: bool, as_json: bool, progress: bool | Non
     with interruptible() as stop_requested, show_progress(progress) as draw:
         paths = demo(output, on_step=combine_watchers(stop_requested, draw), overwrite=overwrite)
     if as_json:
-        click.echo(json.dumps({name: str(path) for name, path in paths.items()}))
+        echo_json({name: str(path) for name, path in paths.items()})
     else:
         for path in paths.values():
-            click.echo(str(path))
+            echo(str(path))
     return 130 if stop_requested.is_set() else 0

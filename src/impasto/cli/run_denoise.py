@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
 from impasto.cli.files import (
@@ -30,8 +28,14 @@ from impasto.cli.files import (
 from impasto.cli.options import PIPE, check_single_stdin, stem
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, Stopped, execute
+from impasto.cli.terminal import echo, echo_json
 from impasto.denoise_figures import denoise_figure, pair_figure
-from impasto.denoising.denoise import denoise, denoise_stack, denoising_provenance
+from impasto.denoising.denoise import (
+    denoise,
+    denoise_stack,
+    denoising_provenance,
+    with_treatments,
+)
 from impasto.denoising.diagnose import diagnose
 from impasto.device import select_device
 from impasto.errors import ImpastoError
@@ -123,13 +127,16 @@ def add_noise_to_file(source: str, output: str, options: Mapping[str, Any]) -> N
     print_result(written, facts if options["as_json"] else None)
 
 
-def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_step: OnStep) -> None:
-    """Clean measured data into a TIFF, a plane at a time, with the sidecar.
+def stream_stack(
+    stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_step: OnStep
+) -> Diagnosis:
+    """Clean measured data into a TIFF, a plane at a time, with the sidecar; return what was done.
 
     Raises:
         Stopped: `on_step` ended the run; nothing was written.
     """
     stopped: list[int] = []
+    diagnoses: list[Diagnosis] = []
 
     def watch(step: Step) -> None:
         try:
@@ -140,7 +147,12 @@ def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_st
 
     try:
         denoise_stack(
-            stack, saving.output, recipe=recipe, on_step=watch, overwrite=saving.overwrite
+            stack,
+            saving.output,
+            recipe=recipe,
+            on_step=watch,
+            overwrite=saving.overwrite,
+            on_diagnosis=diagnoses.append,
         )
     except ImpastoError as error:
         # Its subclasses are about other things than a run that was ended.
@@ -149,7 +161,9 @@ def stream_stack(stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_st
         raise Stopped(
             f"stopped in plane {stopped[0]} of {stack.count}; nothing was written"
         ) from None
-    write_sidecar(saving, denoising_provenance(stack, recipe).model_dump_json())
+    provenance = with_treatments(denoising_provenance(stack, recipe), diagnoses[0])
+    write_sidecar(saving, provenance.model_dump_json())
+    return diagnoses[0]
 
 
 def _clean_image(
@@ -188,10 +202,9 @@ def _clean_stack(
 ) -> CommandOutcome:
     """Clean measured data into a TIFF, a plane at a time, and write everything."""
     start = time.monotonic()
-    diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
-    _announce(diagnosis, options)
     with show_progress(options["progress"], part="plane") as bar:
-        stream_stack(data, recipe, saving, combine_watchers(stop_requested, bar))
+        diagnosis = stream_stack(data, recipe, saving, combine_watchers(stop_requested, bar))
+    _announce(diagnosis, options)
     output = saving.output
     if options["residual"]:
         axes = None if recipe.axes == "auto" else recipe.axes
@@ -211,13 +224,13 @@ def _print_noise(data: Source, recipe: DenoiseRecipe, as_json: bool) -> None:
     diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
     facts = _facts(diagnosis, data, recipe, str(select_device(recipe.device)))
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        echo_json(facts)
         return
     (width, height), planes = facts["size"], facts["planes"]
-    click.echo(f"size       {width} × {height}" + f", {planes} planes" * (planes > 1))
-    click.echo(f"noise      {diagnosis.words}")
-    click.echo(f"device     {facts['device']}")
-    click.echo("nothing was written")
+    echo(f"size       {width} × {height}" + f", {planes} planes" * (planes > 1))
+    echo(f"noise      {diagnosis.words}")
+    echo(f"device     {facts['device']}")
+    echo("nothing was written")
 
 
 def _facts(
@@ -252,7 +265,7 @@ def _outcome(
 def _announce(diagnosis: Diagnosis, options: Mapping[str, Any]) -> None:
     """Print on stderr what noise there is, where JSON does not."""
     if options["progress"] is not False and not options["as_json"]:
-        click.echo(f"impasto: {diagnosis.words}", err=True)
+        echo(f"impasto: {diagnosis.words}", err=True)
 
 
 def _normalize_sigma(recipe: DenoiseRecipe, data: Source) -> DenoiseRecipe:

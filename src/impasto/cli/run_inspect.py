@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 from torch import Tensor
 
 from impasto.cli.files import json_number, noise_facts, read_image_or_stack
 from impasto.cli.options import format_value
+from impasto.cli.terminal import echo, echo_json
 from impasto.denoising.diagnose import diagnose
-from impasto.errors import ImageError
+from impasto.errors import ImageError, shorten
 from impasto.images.image import Image
 from impasto.images.open_input import open_input
 from impasto.images.read import describe_image
 from impasto.images.stack import Stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.metrics import psnr, ssim
+
+_MAX_VALUE = 500  # characters of a row
 
 
 def show_info(source: str | bytes, as_json: bool) -> None:
@@ -29,13 +30,13 @@ def show_info(source: str | bytes, as_json: bool) -> None:
 
     diagnosis = diagnose(open_input(source, name="file"))
     if as_json:
-        click.echo(json.dumps(facts | {"noise": noise_facts(diagnosis)}, ensure_ascii=False))
+        echo_json(facts | {"noise": noise_facts(diagnosis)})
         return
     facts |= _maker_facts(facts.pop("made", {})) | {"noise": diagnosis.words}
     rows = list(_rows(facts))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        click.echo(f"{click.style(name.ljust(width), bold=True)}  {value}".rstrip())
+        echo(f"  {shorten(value, _MAX_VALUE)}".rstrip(), lead=name.ljust(width), bold=True)
 
 
 def show_closeness(a: str, b: str, as_json: bool) -> None:
@@ -58,10 +59,10 @@ def show_closeness(a: str, b: str, as_json: bool) -> None:
     similarity = sum(similarities) / len(similarities)
     if as_json:
         facts = {"psnr": json_number(decibels), "ssim": json_number(similarity)}
-        click.echo(json.dumps(facts))
+        echo_json(facts)
         return
-    click.echo("PSNR  " + (f"{decibels:.2f} dB" if math.isfinite(decibels) else "infinite"))
-    click.echo(f"SSIM  {similarity:.4f}")
+    echo("PSNR  " + (f"{decibels:.2f} dB" if math.isfinite(decibels) else "infinite"))
+    echo(f"SSIM  {similarity:.4f}")
 
 
 def _planes(source: Image | Stack) -> Iterator[Tensor]:
@@ -106,8 +107,19 @@ def _maker_facts(made: Mapping[str, Any]) -> dict[str, Any]:
     names = {key: value["name"] for key, value in inputs.items() if isinstance(value, Mapping)}
     maker = made.get("maker") or {}
     versions = [f"{name} {maker[name]}" for name in ("impasto", "torch", "device") if name in maker]
-    facts = {"method": made.get("method"), **names, "style": ", ".join(styles) or None}
+    treatments = made.get("treatments")
+    treatments = treatments if isinstance(treatments, list) else []
+    removed = "; ".join(_format_treatment(t) for t in treatments if isinstance(t, Mapping)) or None
+    facts = {"method": made.get("method"), "removed": removed}
+    facts |= {**names, "style": ", ".join(styles) or None}
     return {key: value for key, value in facts.items() if value} | {"made by": ", ".join(versions)}
+
+
+def _format_treatment(treatment: Mapping[str, Any]) -> str:
+    """Write what was done to planes: `gaussian noise by nl-wiener in planes 1-3`."""
+    method, planes = treatment.get("method"), treatment.get("planes")
+    done = f"{treatment.get('kind')} noise by {method}" if method else "nothing"
+    return done if planes is None else f"{done} in planes {planes}"
 
 
 def _rows(facts: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:

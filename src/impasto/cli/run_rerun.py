@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from impasto.cli.files import check_places, is_tiff, save_options, write_result
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, execute
 from impasto.cli.run_denoise import stream_stack
+from impasto.cli.terminal import echo
 from impasto.images.stack import Stack
 from impasto.provenance import SIDECAR
 from impasto.replay import prepare_rerun, run_again
@@ -32,7 +31,7 @@ def rerun_file(file: str, output: str | None, options: Mapping[str, Any]) -> int
         weights=options["weights"],
     )
     for change in plan.changes:
-        click.echo(f"impasto: {change}", err=True)
+        echo(f"impasto: {change}", err=True)
     # As the first one was written, but for what this command says of its files.
     writing = plan.provenance.output.model_dump(include={"bits", "quality", "strip_gps"})
     saving = save_options(output, [*sources, *map(str, plan.files)], writing | options)

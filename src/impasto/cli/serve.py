@@ -8,6 +8,7 @@ import webbrowser
 import click
 
 from impasto.cli.options import Command, debug_option, parse_options, recipe_options
+from impasto.cli.terminal import echo
 from impasto.errors import ImpastoError
 from impasto.serve.limits import ServeOptions
 from impasto.validation import validate
@@ -41,8 +42,8 @@ def serve_command(allow_host: tuple[str, ...], no_browser: bool, **texts: str | 
             "`pip install 'impasto[serve]'`"
         ) from None
     server = open_server(options, allow_host)
-    click.echo(server.address)
-    click.echo(f"impasto: jobs are kept in {options.jobs_folder}; Ctrl-C ends", err=True)
+    echo(server.address)
+    echo(f"impasto: jobs are kept in {options.jobs_folder}; Ctrl-C ends", err=True)
     if not no_browser:
         threading.Timer(0.5, webbrowser.open, (server.address,)).start()
     server.run()

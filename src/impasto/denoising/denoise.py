@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, value_range, white_level
 from impasto.denoising.nl_wiener import nl_wiener
+from impasto.denoising.wording import summarize_planes
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
@@ -94,6 +95,7 @@ def denoise(
         str(run.device),
         run.reporter.stopped,
         Inputs(content=identify_input(source)),
+        run.diagnosis.treatments,
     )
 
 
@@ -107,6 +109,7 @@ def denoise_stack(
     overwrite: bool = False,
     fingerprint: str | None = None,
     stored_recipe: DenoiseRecipe | None = None,
+    on_diagnosis: Callable[[Diagnosis], None] | None = None,
     **options: Any,
 ) -> Path:
     """Denoise measured data of any size into a TIFF like its source, a plane at a time.
@@ -119,6 +122,7 @@ def denoise_stack(
         overwrite: replace a file that is already there.
         fingerprint: of a batch, stored in the file.
         stored_recipe: stored in the file in place of `recipe`, whose memory may be limited.
+        on_diagnosis: called at the end with the noise and what was done about it.
         options: any field of `DenoiseRecipe`.
 
     Returns:
@@ -158,9 +162,14 @@ def denoise_stack(
             yield blend_strength(noisy, clean, recipe)
 
     provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
-    return write_stack(
-        output, source, denoised_planes(), recipe=provenance.model_dump_json(), overwrite=overwrite
-    )
+
+    def record() -> str:
+        return with_treatments(provenance, run.diagnosis).model_dump_json()
+
+    path = write_stack(output, source, denoised_planes(), recipe=record, overwrite=overwrite)
+    if on_diagnosis is not None:
+        on_diagnosis(run.diagnosis)
+    return path
 
 
 def denoising_provenance(
@@ -176,28 +185,46 @@ def denoising_provenance(
     )
 
 
+def with_treatments(provenance: Provenance, diagnosis: Diagnosis | None) -> Provenance:
+    """Return a provenance that says what was done; None if nothing has been done yet."""
+    treatments = diagnosis.treatments if diagnosis else ()
+    return provenance.model_copy(update={"treatments": treatments})
+
+
 class _Run:
     """One run over the planes of an image or a stack.
 
     Attributes:
         reporter: hands the steps to `on_step`.
         device: where it computes.
-        method: the method that ran last; before that the recipe's.
-        diagnosis: of the planes that were fitted first.
     """
 
     def __init__(
         self, source: Image | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
     ) -> None:
         self.device = select_device(recipe.device)
-        self.method = recipe.method
-        self.diagnosis: Diagnosis | None = None
+        self._diagnoses: list[Diagnosis] = []
         self._recipe = recipe
         self._source = source
         size = source.size if isinstance(source, Image) else source.plane_shape[:0:-1]
-        count = 1 if isinstance(source, Image) else source.count
-        self.reporter = StepReporter(on_step, size, count)
-        self._joint = self._fit(input_planes(source, SAMPLE_PLANES)) if recipe.joint else None
+        self._count = 1 if isinstance(source, Image) else source.count
+        self.reporter = StepReporter(on_step, size, self._count)
+        self._joint: FittedDenoiser | None = None
+        if recipe.joint:
+            self._joint = self._fit(input_planes(source, SAMPLE_PLANES))
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """The noise of the planes so far and what was done about it; None before the first."""
+        if not self._diagnoses or self._count == 1 or self._joint:
+            return self._diagnoses[0] if self._diagnoses else None
+        white = white_level(self._source)
+        return summarize_planes(self._diagnoses, self._recipe, white, count=self._count)
+
+    @property
+    def method(self) -> str:
+        """The method that ran, or `none`."""
+        return (self.diagnosis and self.diagnosis.method) or "none"
 
     def denoise_planes(self, planes: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each plane (C, H, W), and the same without its noise."""
@@ -208,8 +235,7 @@ class _Run:
 
     def _fit(self, planes: Tensor) -> FittedDenoiser:
         denoiser = fit_denoiser(planes, self._recipe, self.reporter, self._source)
-        self.method = denoiser.method
-        self.diagnosis = self.diagnosis or denoiser.diagnosis
+        self._diagnoses.append(denoiser.diagnosis)
         return denoiser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -10,8 +11,9 @@ from torch.nn import functional as F
 from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
+from impasto.denoising.wording import describe, summarize_planes
 from impasto.images.image import Image
-from impasto.images.open_input import input_planes, open_input
+from impasto.images.open_input import input_planes, open_input, plane_numbers
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
 from impasto.recipes import DenoiseRecipe
@@ -33,22 +35,19 @@ _METHOD: dict[Kind, str | None] = {
     "correlated": "nl-wiener",
     "impulse": None,
 }
-_NAMES = {
-    "gaussian": "Gaussian noise, as strong in the dark as in the light",
-    "poisson-gaussian": "Poisson-Gaussian noise, stronger in the light",
-    "correlated": "noise that neighbors share, as in pictures a camera has developed",
-}
 
 
 def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
     """Describe the noise of a picture, and what `denoise` would do about it.
 
     Args:
-        picture: as for `denoise`. Of a stack, planes spread over it are examined together.
+        picture: as for `denoise`. Of a stack, at most eight planes spread over it are examined,
+            each by itself, as they are denoised; together if `joint`.
         options: any field of `DenoiseRecipe`.
 
     Returns:
-        The kind of noise, its strength in each channel, and the method that would run.
+        The kind of noise, its strength in each channel, and the method that would run; of several
+        planes the most frequent ones, and each plane's own in `planes`.
 
     Raises:
         ValueError: an option or the picture is out of range, or values are not finite.
@@ -64,8 +63,15 @@ def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
     recipe = validate(DenoiseRecipe, options)
     source = open_input(picture, recipe.axes)
     planes = input_planes(source, SAMPLE_PLANES)
-    low, span = value_range(planes, isinstance(source, Stack))
-    return diagnose_planes(planes, recipe, low, span, white_level(source))
+    measured, white = isinstance(source, Stack), white_level(source)
+    samples = [planes] if recipe.joint else planes.split(1)
+    diagnoses = [
+        diagnose_planes(sample, recipe, *value_range(sample, measured), white) for sample in samples
+    ]
+    if len(diagnoses) == 1:
+        return diagnoses[0]
+    numbers = plane_numbers(source.count, SAMPLE_PLANES)
+    return summarize_planes(diagnoses, recipe, white, numbers, source.count)
 
 
 def diagnose_planes(
@@ -95,8 +101,8 @@ def diagnose_planes(
     if noise.autocorrelation is not None:
         correlation = _neighbor_correlation(noise.autocorrelation[0])
     gain = None if kind != "poisson-gaussian" else noise.gain * span
-    words = _describe(kind, _format_sigma(sigma, white), correlation, noise.clipped, method)
-    return Diagnosis(kind, sigma, gain, correlation, noise.clipped, method, words, noise)
+    diagnosis = Diagnosis(kind, sigma, gain, correlation, noise.clipped, method, "", noise)
+    return replace(diagnosis, words=describe(diagnosis, recipe, white))
 
 
 def value_range(planes: Tensor, measured: bool) -> tuple[float, float]:
@@ -147,32 +153,3 @@ def _neighbor_correlation(table: Tensor) -> float:
     """Return the mean correlation with the direct neighbors from an autocorrelation table."""
     center = len(table) // 2
     return float((table[center, center + 1] + table[center + 1, center]) / 2)
-
-
-def _format_sigma(sigma: tuple[float, ...], white: float) -> str:
-    """Write standard deviations in the numbers that white has."""
-    numbers = [deviation * white for deviation in sigma]
-    text = ", ".join(f"{number:.1f}" if number >= 1 else f"{number:.2g}" for number in numbers)
-    return text + (f" of {white:.0f}" if white > 1 else "")
-
-
-def _describe(
-    kind: Kind,
-    sigma: str,
-    correlation: float,
-    clipped: tuple[bool, bool],
-    method: str | None,
-) -> str:
-    """Write a diagnosis in words."""
-    if kind == "clean":
-        words = "no noise that can be told from the picture's own detail"
-    elif kind == "impulse":
-        words = "single black and white pixels, which are not this tool's kind of noise"
-    else:
-        words = f"{_NAMES[kind]}, sigma {sigma}"
-    if kind == "correlated":
-        words += f", correlation {correlation:.2f} with the next pixel"
-    ends = [end for end, is_clipped in zip(("dark", "light"), clipped, strict=True) if is_clipped]
-    if ends and kind not in ("clean", "impulse"):
-        words += f", cut off at the {' and the '.join(ends)} end"
-    return f"{words}; {'nothing is to be done' if method is None else f'{method} takes it away'}"

@@ -15,6 +15,7 @@ from PIL import Image, TiffImagePlugin
 from impasto.images.exif import read_directory, write_directory
 from impasto.images.formats import only_chunks, png_chunk, png_chunks
 from impasto.images.header import Header, Unreadable, decoding, image_header, repair_png_exif
+from impasto.images.isobmff import still_avif
 from impasto.images.pnm import decode_pnm, pnm_header
 
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
@@ -79,7 +80,10 @@ def decode_file(data: bytes, header: Header) -> Samples:
         if header.format == "PNG" and header.bits == 16:
             return _split_alpha(_scaled(_decode_deep_png(data), 65535), samples.header)
         if header.format == "AVIF" and header.bits > 8:
-            deep = imagecodecs.avif_decode(data, 0)
+            # Of an animation of this depth, imagecodecs writes all frames into the room for one.
+            deep = imagecodecs.avif_decode(still_avif(data), 0)
+            if deep.shape[:2] != samples.colors.shape[:2]:
+                raise Unreadable("its pixels are cut short or broken")
             return _split_alpha(_scaled(deep, 2**header.bits - 1), samples.header)
         return samples
 

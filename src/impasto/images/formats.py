@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import re
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
+from impasto.images.isobmff import read_avif
 from impasto.images.pnm import pnm_header
 
 # Ending of a file that impasto writes -> format, as Pillow names it.
@@ -27,6 +29,18 @@ OTHER_ENDINGS = (
     *(".jfif", ".jpe", ".jif", ".apng", ".gif", ".bmp", ".dib"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
+# Files of raw photographs are TIFFs inside, but of one made for a program, beside its picture.
+_RAW_ENDINGS = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef"),
+    *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2"),
+    *(".srf", ".srw", ".x3f"),
+)
+# What impasto writes beside results, and what systems write into folders.
+_PASSED_OVER = (
+    *(".impasto.json", "impasto-batch.sqlite", "impasto-batch.sqlite-wal"),
+    *("impasto-batch.sqlite-shm", "Thumbs.db", "desktop.ini"),
+)
+HEAD_BYTES = 4096  # of a file, that tell its format
 CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, GIF, BMP or PPM file"
 MAX_PIXELS = 500_000_000
 
@@ -82,6 +96,49 @@ def describe_unknown_format(data: bytes) -> str:
     return "not in a format that impasto knows"
 
 
+def is_passed_over(name: str) -> bool:
+    """Return whether a file of a folder is hidden, or written by a program beside pictures."""
+    return name.startswith(".") or name.endswith(_PASSED_OVER)
+
+
+def is_picture(name: str, read_head: Callable[[], bytes]) -> bool:
+    """Return whether a file of a folder counts as a picture: by its ending, or by its content.
+
+    Args:
+        name: its name.
+        read_head: returns its first `HEAD_BYTES` bytes; called only if the name does not tell.
+
+    Example:
+        >>> is_picture("a.JPG", bytes), is_picture("a.nef", bytes), is_picture("a", bytes)
+        (True, False, False)
+    """
+    ending = posixpath.splitext(name)[1].lower()
+    if ending in ENDINGS or ending in OTHER_ENDINGS:
+        return True
+    if ending in _RAW_ENDINGS:
+        return False
+    try:
+        return detect_format(read_head()) is not None
+    except OSError:
+        return False
+
+
+def describe_left_out(name: str, read_head: Callable[[], bytes]) -> str:
+    """Name a file of a folder that is no picture, with what it is if that is known.
+
+    Example:
+        >>> describe_left_out("a.nef", bytes), describe_left_out("a", lambda: b"%PDF-1.7")
+        ('a.nef (a raw photograph)', 'a (a PDF)')
+    """
+    if name.lower().endswith(_RAW_ENDINGS):
+        return f"{name} (a raw photograph)"
+    try:
+        words = describe_unknown_format(read_head())
+    except OSError:
+        return name
+    return f"{name} ({words})" if words.startswith("a") else name
+
+
 def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
     """Return the (width, height) that a file claims, without a decoder; None for JPEG and TIFF."""
     try:
@@ -98,8 +155,7 @@ def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
         if format == "PPM":
             return pnm_header(data)[1:3]
         if format == "AVIF":
-            place = data.index(b"ispe") + 8
-            return struct.unpack(">II", data[place : place + 8])
+            return (still := read_avif(data)) and still.size
     except (struct.error, ValueError, IndexError):
         pass
     return None
@@ -151,20 +207,6 @@ def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
             end = min(start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big"), len(jpeg))
             yield marker, start, end
             start = end
-
-
-def iso_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the boxes of an ISO media file, or of the content of one, as (type, content)."""
-    start = 0
-    while start + 8 <= len(data):
-        length, head = int.from_bytes(data[start : start + 4], "big"), 8
-        if length == 1:  # the length follows in 64 bits
-            length, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
-        end = start + length if length else len(data)
-        if length and length < head:
-            return
-        yield data[start + 4 : start + 8], data[start + head : end]
-        start = end
 
 
 def split_avif_exif(avif: bytes) -> tuple[bytes, bytes]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import gt
 from typing import Any
 
 import tifffile
@@ -42,6 +44,7 @@ from impasto.images.formats import (
     split_avif_exif,
     without_chunks,
 )
+from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avif
 from impasto.images.pnm import pnm_header
 from impasto.images.xmp import MAX_BYTES
 
@@ -52,6 +55,7 @@ _MAX_SAMPLES = 8
 _MAX_PAGES = 5000
 # Of a TIFF: orientation, resolution, XMP, and what it states of its colors.
 _TIFF_TAGS = (274, 282, 283, 296, 700, 301, 318, 319)
+_AVIF_SPARE = 4  # times its pixels that the tiles and the opacity of an AVIF may have together
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _BMP_WITH_COLORS = 108  # bytes of the first second header of a BMP that states colors
 _APNG = (b"acTL", b"fcTL", b"fdAT")
@@ -341,8 +345,9 @@ def _webp_header(data: bytes) -> Header:
 
 
 def _avif_header(data: bytes) -> Header:
-    """Read the header of an AVIF."""
-    pixels, block = split_avif_exif(data)
+    """Read the header of an AVIF; of an animation, that of the still picture inside."""
+    still = _check_avif(data)
+    pixels, block = split_avif_exif(still_avif(data))
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
     if block:
         # Pillow still turns the rotation that AVIF itself states into an EXIF block; that rotation
@@ -354,12 +359,31 @@ def _avif_header(data: bytes) -> Header:
         if stated != exif.get(exif_block.ORIENTATION, 1):
             exif[exif_block.ORIENTATION] = stated
             image.info["exif"] = exif.tobytes()
-    # The first configuration of the codec tells the depth.
-    place = data.find(b"av1C")
-    flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
-    bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
-    header = replace(image_header(image), bits=bits)
-    return replace(header, color_space=color_space_of_avif(data) or header.color_space)
+    header = replace(image_header(image), bits=still.bits, frames=count_frames(data))
+    return replace(header, color_space=color_space_of_avif(still.color) or header.color_space)
+
+
+def _check_avif(data: bytes) -> AvifImage:
+    """Return what an AVIF says of its image; refuse it if its coded stream contradicts that."""
+    still = read_avif(data)
+    if still is None and count_frames(data) > 1:
+        raise Unreadable("it is an AVIF without a still picture", "save its first frame as one")
+    if still is None or still.size is None:
+        raise ValueError("an AVIF without a picture")
+    if not still.streams or still.bits is None:
+        raise Unreadable("its pixels are cut short or broken")
+    for claimed, stream in still.streams:
+        if claimed is None or any(map(gt, stream.size, claimed)):
+            raise Unreadable(
+                f"its pixels are {stream.size[0]:,} × {stream.size[1]:,}, not the "
+                f"{' × '.join(f'{side:,}' for side in claimed or still.size)} it claims"
+            )
+        if stream.bits != still.bits:
+            raise Unreadable(f"its pixels have {stream.bits} bits, not the {still.bits} it claims")
+    total = sum(math.prod(stream.size) for _, stream in still.streams)
+    if total > _AVIF_SPARE * max(1 << 20, math.prod(still.size)):
+        raise Unreadable("its tiles are far larger than its picture")
+    return still
 
 
 def _tiff_header(data: bytes) -> Header:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.files import file_sha256
+from impasto.files import file_sha256, recorded_name
 from impasto.images.image import Image, ImageMetadata, SourceFile, pixel_hash, source_of
 from impasto.images.read import ImageSource, open_image
 from impasto.images.stack import Stack, array_stack
@@ -73,11 +73,20 @@ def input_planes(source: Image | Stack, max_planes: int | None = None) -> Tensor
     """
     if isinstance(source, Image):
         return source.pixels[None]
-    count = min(source.count, max_planes or source.count)
-    last = source.count - 1
-    numbers = {round(step * last / max(1, count - 1)) for step in range(count)}
+    numbers = plane_numbers(source.count, max_planes)
     indices = enumerate(source.plane_indices())
     return torch.stack([source.read_plane(index) for at, index in indices if at in numbers])
+
+
+def plane_numbers(count: int, max_planes: int | None = None) -> list[int]:
+    """Return the numbers, from 0, of at most so many planes evenly spread over `count`.
+
+    Example:
+        >>> plane_numbers(9, 3)
+        [0, 4, 8]
+    """
+    most = min(count, max_planes or count)
+    return sorted({round(step * (count - 1) / max(1, most - 1)) for step in range(most)})
 
 
 def input_source_file(source: Image | Stack) -> ImageMetadata | Stack:
@@ -91,6 +100,6 @@ def identify_input(source: Image | Stack) -> SourceFile:
         return source_of(source)
     if isinstance(source.data, TiffPages):
         path = source.data.path
-        return SourceFile(path.name, file_sha256(path))
+        return SourceFile(recorded_name(path.name), file_sha256(path))
     planes = (source.read_plane(index) for index in source.plane_indices())
     return SourceFile(None, pixel_hash(planes, f"{source.axes} {source.shape} {source.dtype}"))

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,10 +16,17 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from impasto.errors import ImageError
+from impasto.errors import ImageError, join_some
+from impasto.files import recorded_name
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
-from impasto.images.formats import ENDINGS, MAX_PIXELS
+from impasto.images.formats import (
+    HEAD_BYTES,
+    MAX_PIXELS,
+    describe_left_out,
+    is_passed_over,
+    is_picture,
+)
 from impasto.images.header import (
     Header,
     Unreadable,
@@ -85,7 +93,7 @@ def open_image(
     data, label = read_bytes(source, name)
     header = check_header(data, name, label, max_pixels)
     path = source if isinstance(source, str | Path) else getattr(source, "name", None)
-    file_name = Path(path).name or None if isinstance(path, str | Path) else None
+    file_name = recorded_name(Path(path).name) if isinstance(path, str | Path) else None
     with refusing(name, label):
         samples = decode_file(data, header)
         return _from_samples(samples, SourceFile(file_name, sha256(data).hexdigest()))
@@ -148,7 +156,7 @@ def _count_frames(header: Header) -> int:
         return 1
 
 
-def count_frames(path: str | Path) -> int:
+def count_pictures(path: str | Path) -> int:
     """Count the frames or pages of an image file of which `open_image` reads the first.
 
     Raises:
@@ -225,27 +233,40 @@ def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **word
     raise unreadable_file(name, label, reason, **words)
 
 
-def image_files(folder: str | Path, name: str) -> list[Path]:
-    """List the image files of a folder, recognized by their endings, sorted by name.
+def image_files(folder: str | Path, name: str, left_out: list[str] | None = None) -> list[Path]:
+    """List the image files of a folder, recognized by ending or content, sorted by name.
 
     Args:
         folder: the folder; folders inside it are not searched.
         name: the argument's name in errors.
+        left_out: the names of other files are added to it.
 
     Raises:
         ImageError: there is none.
     """
-    paths = [
-        path
-        for path in sorted(Path(folder).iterdir())
-        if path.suffix.lower() in ENDINGS and path.is_file() and not path.name.startswith(".")
-    ]
+    paths, others = [], []
+    for path in sorted(Path(folder).iterdir()):
+        if is_passed_over(path.name) or not path.is_file():
+            continue
+        read_head = partial(read_start, path)
+        if is_picture(path.name, read_head):
+            paths.append(path)
+        else:
+            others.append(describe_left_out(path.name, read_head))
     if not paths:
         raise ImageError(
-            f"`{name}` must be a picture or a folder of pictures, got {folder}, which holds none; "
-            "choose another"
+            f"`{name}` must be a picture or a folder of pictures, got {folder}, which holds none"
+            f"{f' but {join_some(others)}' if others else ''}; choose another"
         )
+    if left_out is not None:
+        left_out += others
     return paths
+
+
+def read_start(path: str | Path) -> bytes:
+    """Read the bytes of a file that tell its format."""
+    with open(path, "rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:

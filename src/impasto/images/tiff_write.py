@@ -45,7 +45,7 @@ def write_stack(
     stack: Stack,
     planes: Iterable[Tensor],
     *,
-    recipe: str | None = None,
+    recipe: str | Callable[[], str] | None = None,
     overwrite: bool = False,
     inputs: Iterable[Any] = (),
 ) -> Path:
@@ -67,7 +67,8 @@ def write_stack(
         planes: the results, (C, H, W) each, in the order of `Stack.plane_indices`. They are taken
             one at a time, as each is written.
         recipe: JSON of the recipe to store inside, as XMP; left out if the file has XMP of
-            another program, or ends where a classic TIFF must.
+            another program, or ends where a classic TIFF must. A function that returns it is
+            called again when all planes are taken, so that it may tell what was done to them.
         overwrite: replace a file that is already there.
         inputs: files that must not be written to, besides the stack's own.
 
@@ -107,9 +108,10 @@ def write_stack(
             if copied:
                 shutil.copyfile(source.path, temporary)
             else:
-                _check_encoder(source, recipe)
+                _check_encoder(source, recipe() if callable(recipe) else recipe)
         with _array_on_disk(temporary.parent, stack.shape, stack.dtype) as open_array:
             _collect(stack, open_array, planes)
+            recipe = recipe() if callable(recipe) else recipe
             if source is None:
                 _write_array(temporary, stack, open_array, recipe)
             elif copied:

@@ -65,12 +65,15 @@ class NoiseInfo(BaseModel):
     method: str | None = Field(description="the method that removes it; null if there is none")
     words: str
     stack: bool = Field(description="true for scientific data")
+    planes: int = Field(1, description="planes that were examined one by one")
+    changed: int = Field(0, description="those of them that a method runs on")
     width: int
     height: int
 
     @classmethod
     def of(cls, diagnosis: Diagnosis, size: tuple[int, int], *, stack: bool) -> NoiseInfo:
         """Return a diagnosis as the API shows it."""
+        planes = diagnosis.planes or (diagnosis,)
         return cls(
             kind=diagnosis.kind,
             sigma=list(diagnosis.sigma),
@@ -79,6 +82,8 @@ class NoiseInfo(BaseModel):
             method=diagnosis.method,
             words=diagnosis.words,
             stack=stack,
+            planes=len(planes),
+            changed=sum(plane.method is not None for plane in planes),
             width=size[0],
             height=size[1],
         )

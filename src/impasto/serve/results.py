@@ -137,4 +137,5 @@ def load_denoise_result(record: JobRecord, folder: Path) -> DenoiseResult:
         seconds=record.result.seconds,
         device=provenance.maker.device,
         inputs=provenance.inputs,
+        treatments=provenance.treatments,
     )

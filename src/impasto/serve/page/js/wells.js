@@ -164,11 +164,14 @@ export async function diagnose() {
 export function diagnosis(found) {
   const peak = Math.max(...found.sigma);
   const parts = [t(`diagnosis.${found.kind}`)];
-  if (!["clean", "impulse"].includes(found.kind)) {
+  const none = ["clean", "impulse"].includes(found.kind);
+  if (!none) {
     parts.push(t("diagnosis.strength", { sigma: found.stack ? peak.toPrecision(2) : (255 * peak).toFixed(1), of: found.stack ? "" : t("diagnosis.of255") }));
     if (found.clipped.some(Boolean)) parts.push(t("diagnosis.clipped"));
   }
-  parts.push(found.method ? t("diagnosis.method", { method: found.method }) : t("diagnosis.nothing"));
+  if (!found.method) parts.push(t("diagnosis.nothing"));
+  else parts.push(t(none ? "diagnosis.asked" : "diagnosis.method", { method: found.method }));
+  if (found.method && found.changed < found.planes) parts.push(t("diagnosis.planes", { changed: found.changed, planes: found.planes }));
   return parts.join(" ");
 }
 
