@@ -179,7 +179,7 @@ def test_doctor_says_when_memory_is_short(impasto, monkeypatch):
 def test_pictures_behind_the_first_are_not_dropped_in_silence(impasto, folder, name, format):
     frames = [Image.new("RGB", (16, 16), color) for color in ("red", "lime", "blue")]
     frames[0].save(folder / name, format, save_all=True, append_images=frames[1:])
-    sentence = f"{name} holds 3 pictures; only the first is used\n"
+    sentence = f"impasto: {name}: 1 of its 3 pictures taken, the others left out\n"
     for words in (
         ("style", name, "paint.png", "-o", "out.png", "--overwrite"),
         ("style", "photo.png", f"{name}:0.5", "-o", "out.png", "--overwrite"),

@@ -141,6 +141,7 @@ def test_the_first_frame_of_an_animation_is_read():
         red, green, blue = image.pixels.mean(dim=(1, 2)).tolist()
         assert (red > 0.95, green < 0.05, blue < 0.05) == (True, True, True), format
         assert image.metadata.frames == describe_image(data)["frames"] == 3, format
+        assert "1 of its 3" in image.metadata.notes[0], format
     mpo = file_of(frames[0], "MPO", save_all=True, append_images=frames[1:])
     assert open_image(mpo).metadata.frames == 3
     assert open_image(file_of(frames[0], "PNG")).metadata.frames == 1

@@ -95,27 +95,23 @@ def save_options(
 
 
 def read_image(source: str, name: str) -> Image:
-    """Open an image from a file, or from stdin where the source is `-`; say which of several."""
+    """Open an image from a file, or from stdin where the source is `-`."""
     image = open_image(path_or_bytes(source), name=name)
-    _say_which_frame(image, source, name)
+    print_notes(source, image)
     return image
 
 
 def read_image_or_stack(source: str, name: str, axes: str = "auto") -> Image | Stack:
     """Open an image, or measured data where the source is a TIFF of such."""
-    image = open_input(path_or_bytes(source), axes, name)
-    if isinstance(image, Image):
-        _say_which_frame(image, source, name)
-    return image
+    data = open_input(path_or_bytes(source), axes, name)
+    print_notes(source, data)
+    return data
 
 
-def _say_which_frame(image: Image, source: str, name: str) -> None:
-    """Say on stderr that a file holds more pictures than the one that is used."""
-    if (count := image.metadata.frames) > 1:
-        label = "stdin" if source == PIPE else source
-        echo(
-            f"impasto: `{name}` {label} holds {count:,} pictures; only the first is used", err=True
-        )
+def print_notes(source: str, data: Image | Stack) -> None:
+    """Say on stderr what of a file was left out, or taken for what."""
+    for note in data.notes if isinstance(data, Stack) else data.metadata.notes:
+        echo(f"impasto: {source}: {note}", err=True)
 
 
 def is_tiff(path: str) -> bool:

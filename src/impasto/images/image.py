@@ -37,6 +37,8 @@ class ImageMetadata:
         recipe: JSON of the impasto recipe stored in the file; None without one.
         origin: the file the image is from; None for arrays and tensors.
         frames: frames or pages in the file, of which this is the first; 1 for a single picture.
+        notes: what was left out when the file was read, or taken for what without its word; each
+            the end of a sentence that begins with the file's name.
     """
 
     alpha: Tensor | None = None
@@ -47,6 +49,7 @@ class ImageMetadata:
     recipe: str | None = None
     origin: SourceFile | None = None
     frames: int = 1
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
