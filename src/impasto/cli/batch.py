@@ -217,6 +217,8 @@ def _report(progress: BatchProgress, output: str) -> None:
     if progress.frames:
         named = [f"{path} of {count:,}" for path, count in progress.frames.items()]
         echo(f"impasto: only the first picture is used: {join_some(named)}", err=True)
+    if progress.unrecorded:
+        echo(f"impasto: {progress.unrecorded}", err=True)
     words = [f"{progress.done} of {progress.total} done"]
     words += [f"{progress.made} of them now"] if progress.made != progress.done else []
     words += [f"{progress.skipped} left alone"] if progress.skipped else []
@@ -242,6 +244,7 @@ def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
         "frames": progress.frames,
         "left": progress.left,
         "stopped": progress.stopped,
+        "unrecorded": progress.unrecorded or None,
         "seconds": round(progress.seconds, 3),
         "median_seconds": round(seconds[len(seconds) // 2], 3) if seconds else None,
         "an_hour": round(progress.an_hour, 1),

@@ -117,6 +117,7 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
             orientation=late.orientation,
             dpi=header.dpi or late.dpi,
             xmp=header.xmp or late.xmp,
+            iptc=header.iptc or late.iptc,
             color_space=header.color_space or late.color_space,
         )
     mode = _PLAIN.get(image.mode, image.mode)

@@ -42,11 +42,12 @@ from impasto.images.formats import (
     split_avif_exif,
     without_chunks,
 )
+from impasto.images.iptc import iptc_of_info, iptc_of_resources
 from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avif
 from impasto.images.pnm import pnm_header
 from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
+from impasto.images.tiff_tags import IPTC, PHOTOSHOP, PortableTag, portable_tags, read_tag
 from impasto.images.unreadable import Unreadable, decoding, refusing
-from impasto.images.xmp import MAX_BYTES
 
 # Without a handler of its own, what tifffile logs would reach the user's terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -82,6 +83,8 @@ class Header:
         dpi: dots per inch; None if the file does not say.
         icc: the color profile; None without one.
         xmp: the XMP packet; None without one.
+        iptc: the IPTC records; None without any.
+        tags: of a TIFF, those that another TIFF may have too.
         color_space: what the file states of its colors besides a profile; None for nothing.
         notes: what is left out of the picture, or taken for what without its file's word; each the
             end of a sentence that begins with the file's name.
@@ -100,6 +103,8 @@ class Header:
     dpi: tuple[float, float] | None
     icc: bytes | None
     xmp: bytes | str | None
+    iptc: bytes | None = None
+    tags: tuple[PortableTag, ...] = ()
     color_space: ColorSpace | None = None
     notes: tuple[str, ...] = ()
 
@@ -214,6 +219,7 @@ def image_header(image: Image.Image) -> Header:
         dpi=dpi or exif_block.resolution(directory),
         icc=image.info.get("icc_profile") or None,
         xmp=image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
+        iptc=iptc_of_info(image.info),
         color_space=color_space_of_info(image.info) or exif_block.color_space_of_exif(directory),
     )
 
@@ -358,6 +364,7 @@ def _tiff_header(data: bytes) -> Header:
         if _is_pair(ratio := tags.get(code)) and ratio[1]:
             tags[code] = ratio[0] / ratio[1]
     xmp, exif = tags.get(700), exif_block.load_exif(data)
+    iptc, resources = (page.tags.get(code) for code in (IPTC, PHOTOSHOP))
     several = len(list(islice(whole_pages(file), 2))) > 1
     icc = page.iccprofile or file.pages[0].iccprofile
     bits = 32 if page.sampleformat == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
@@ -375,9 +382,12 @@ def _tiff_header(data: bytes) -> Header:
         orientation=exif_block.orientation_of(tags),
         dpi=exif_block.resolution(tags),
         icc=bytes(icc) if icc else None,
-        xmp=xmp if isinstance(xmp, bytes | str) and len(xmp) <= MAX_BYTES else None,
+        xmp=xmp if isinstance(xmp, bytes | str) else None,
         color_space=color_space_of_tiff(tags, bits, inverted=photometric == 0)
         or exif_block.color_space_of_exif(exif),
+        iptc=(iptc and read_tag(file, iptc))
+        or (resources and iptc_of_resources(read_tag(file, resources))),
+        tags=portable_tags(file, page),
         notes=(f"1 of its {len(file.pages)} pages taken, the others left out",) if several else (),
     )
 

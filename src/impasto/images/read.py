@@ -30,8 +30,9 @@ from impasto.images.header import Header, check_header
 from impasto.images.icc import profile_name, to_srgb
 from impasto.images.image import Image, ImageMetadata, SourceFile
 from impasto.images.tiff_layout import whole_pages
+from impasto.images.tiff_tags import is_georeferenced, without_georeference
 from impasto.images.unreadable import Unreadable, decoding, refusing, unreadable_file
-from impasto.images.xmp import from_xmp
+from impasto.images.xmp import foreign_xmp, from_xmp, without_pixel_facts
 from impasto.validation import parse_json
 
 ImageSource = str | Path | bytes | BinaryIO | PIL.Image.Image | np.ndarray | Tensor | Image
@@ -306,15 +307,26 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
         recipe=from_xmp(header.xmp),
         origin=origin,
         frames=frames,
-        notes=header.notes + _frames_note(header, frames),
+        **_portable_metadata(header, frames),
     )
     return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
 
 
-def _frames_note(header: Header, frames: int) -> tuple[str, ...]:
-    if frames == 1 or header.page is not None:  # the header of a TIFF has a note of its own
-        return ()
-    return (f"1 of its {frames:,} pictures taken, the others left out",)
+def _portable_metadata(header: Header, frames: int) -> dict[str, Any]:
+    """Return the metadata that is not EXIF, true of the picture turned upright, and the notes."""
+    notes, tags = list(header.notes), header.tags
+    if frames > 1 and header.page is None:  # the header of a TIFF has a note of its own
+        notes.append(f"1 of its {frames:,} pictures taken, the others left out")
+    try:
+        xmp = without_pixel_facts(foreign_xmp(header.xmp))
+    except ValueError as error:
+        xmp = None
+        notes.append(f"{error} and left out")
+    if header.orientation != 1 and is_georeferenced(tags):
+        tags = without_georeference(tags)
+        notes.append("its georeference is left out, as the picture is turned")
+    fields = {"xmp": xmp, "iptc": header.iptc, "tags": tags, "size": header.size}
+    return {**fields, "notes": tuple(notes)}
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe_of
 from impasto.provenance import read_provenance
 from impasto.recipes import MAX_SHARE
-from impasto.serve.limits import RequestError, check_work
+from impasto.serve.limits import RequestError, check_work, storing
 from impasto.serve.records import JobRecord, NoiseInfo, Upload, inputs_by_role
 from impasto.serve.service import Service
 from impasto.validation import parse_json, validate
@@ -170,10 +170,11 @@ def create_job(
     headers = {file.role: _check_image(file, service.options.most_pixels, method) for file in files}
     name, folder = service.store.create_draft()
     try:
-        uploads = [
-            _store_file(file, folder, headers[file.role], style_weights.get(file.role))
-            for file in files
-        ]
+        with storing():
+            uploads = [
+                _store_file(file, folder, headers[file.role], style_weights.get(file.role))
+                for file in files
+            ]
         content = next(upload for upload in uploads if upload.role == "content")
         check_work(recipe, (content.width, content.height), service.options.most_work)
         _check_roles(recipe, {upload.role for upload in uploads})
@@ -240,7 +241,8 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> NoiseInfo:
     # Scientific data is read from a file, a plane at a time.
     path = folder / f"content{'.tif' if header.format == 'TIFF' else ''}"
     try:
-        path.write_bytes(file.data)
+        with storing():
+            path.write_bytes(file.data)
         with service.diagnosis_lock:
             return diagnose_file(path, header.size)
     except (ImageError, ValueError) as error:
