@@ -61,6 +61,11 @@ _BMP_WITH_COLORS = 108  # bytes of the first second header of a BMP that states 
 _APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 # Of the index of a JPEG with more pictures behind the first: how many, and 16 bytes for each.
+_READ_JPEGS = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # baseline, extended, progressive; arithmetic
+_UNREAD_JPEGS = {0xC3: "a lossless JPEG", 0xCB: "a lossless JPEG", 0xF7: "a JPEG-LS"}
+_UNREAD_JPEGS |= dict.fromkeys(
+    (*range(0xC5, 0xC8), *range(0xCD, 0xD0), 0xDE), "a hierarchical JPEG"
+)
 _MPF_COUNT, _MPF_ENTRIES = 0xB001, 0xB002
 
 
@@ -235,6 +240,7 @@ def _jpeg_header(data: bytes) -> Header:
     pixels, blocks, index, ultra_hdr, end = [data[:2]], [], b"", False, 2
     for kind, start, end in jpeg_segments(data):
         segment = data[start:end]
+        _check_jpeg_process(kind, segment)
         if kind == 0xE1 and segment[4:10] == b"Exif\0\0":
             blocks.append(segment[10:])
         elif kind == 0xE2 and segment[4:8] == b"MPF\0":
@@ -248,6 +254,18 @@ def _jpeg_header(data: bytes) -> Header:
         image.info["exif"] = exif
     # The second picture of an Ultra HDR file is a map of brightness, not a frame.
     return replace(image_header(image), frames=1 if ultra_hdr else _frames_in_index(index))
+
+
+def _check_jpeg_process(marker: int, segment: bytes) -> None:
+    """Refuse a JPEG that is coded as no decoder here reads it, by its name."""
+    name = _UNREAD_JPEGS.get(marker)
+    if marker in _READ_JPEGS and len(segment) > 9:
+        if segment[4] != 8:
+            name = f"a JPEG with {segment[4]} bits a channel"
+        elif segment[9] not in (1, 3, 4):
+            name = f"a JPEG with {segment[9]} channels"
+    if name:
+        raise Unreadable(f"it is {name}", "save it as PNG, or as JPEG with 8 bits a channel")
 
 
 def _frames_in_index(index: bytes) -> int:
