@@ -19,7 +19,7 @@ from PIL import Image
 from impasto import ImageError
 from impasto.images.read import describe_image, open_image
 
-WAY_OUT = "give a JPEG, PNG, WebP, TIFF, AVIF, GIF, BMP or PPM file"
+WAY_OUT = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"
 
 
 def refused(source, **options) -> str:

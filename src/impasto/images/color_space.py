@@ -171,6 +171,20 @@ def color_space_of_avif(codes: bytes) -> ColorSpace | None:
     return color_space_of_codes(*struct.unpack(">HH", codes[4:8]), "nclx")
 
 
+def color_space_of_jxl(primaries: int, transfer: int | None, gamma: float) -> ColorSpace | None:
+    """Return the color space that a JPEG XL states by codes, or by primaries and a gamma.
+
+    Args:
+        primaries: code of ITU-T H.273.
+        transfer: code of ITU-T H.273; None for a gamma.
+        gamma: exponent from light to stored values.
+    """
+    if transfer is not None:
+        return color_space_of_codes(primaries, transfer, "JPEG XL")
+    chromaticities = _PRIMARIES[primaries][1]
+    return color_space_of_numbers(1 / gamma if gamma else None, chromaticities, *2 * ["JPEG XL"])
+
+
 def color_space_of_bmp(numbers: bytes) -> ColorSpace | None:
     """Return the color space in a BMP's header: XYZ of red, green and blue, and three gammas.
 

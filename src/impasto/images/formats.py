@@ -27,7 +27,7 @@ FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 # files of a folder are meant to be pictures, whatever they hold.
 OTHER_ENDINGS = (
     *(".jfif", ".jpe", ".jif", ".apng", ".gif", ".bmp", ".dib"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jxl"),
 )
 # Files of raw photographs are TIFFs inside, but of one made for a program, beside its picture.
 _RAW_ENDINGS = (
@@ -41,7 +41,7 @@ _PASSED_OVER = (
     *("impasto-batch.sqlite-shm", "Thumbs.db", "desktop.ini"),
 )
 HEAD_BYTES = 4096  # of a file, that tell its format
-CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, GIF, BMP or PPM file"
+CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"
 MAX_PIXELS = 500_000_000
 
 # Chunks of a PNG that matter for its pixels.
@@ -58,8 +58,6 @@ _OTHER_FORMATS = (
     (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
     (b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (b"II\xbc", "a JPEG XR"),
-    (b"\xff\x0a", "a JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\0\0\x01\0", "an ICO"),
     (b"v/1\x01", "an OpenEXR"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -68,7 +66,7 @@ _OTHER_FORMATS = (
 
 
 def detect_format(data: bytes) -> str | None:
-    """Return the format of a file's bytes: of `FORMATS`, or GIF, BMP or PPM; None for others."""
+    """Return the format of a file's bytes: of `FORMATS`, JXL, GIF, BMP or PPM; None for others."""
     if data.startswith(_PNG):
         return "PNG"
     if data.startswith(b"\xff\xd8\xff"):
@@ -77,6 +75,8 @@ def detect_format(data: bytes) -> str | None:
         return "WEBP"
     if data.startswith(_TIFF):
         return "TIFF"
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
+        return "JXL"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADS:

@@ -29,6 +29,7 @@ from impasto.images.color_space import (
     color_space_of_avif,
     color_space_of_bmp,
     color_space_of_info,
+    color_space_of_jxl,
     color_space_of_png,
     color_space_of_tiff,
 )
@@ -44,6 +45,7 @@ from impasto.images.formats import (
 )
 from impasto.images.iptc import iptc_of_info, iptc_of_resources
 from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avif
+from impasto.images.jxl import read_jxl
 from impasto.images.pnm import pnm_header
 from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
 from impasto.images.tiff_tags import IPTC, PHOTOSHOP, PortableTag, portable_tags, read_tag
@@ -74,14 +76,14 @@ class Header:
     """Everything that stands in front of the pixels of a file.
 
     Attributes:
-        format: JPEG, PNG, WEBP, TIFF, AVIF, GIF, BMP or PPM; whatever Pillow says for an image
+        format: JPEG, PNG, WEBP, TIFF, AVIF, JXL, GIF, BMP or PPM; whatever Pillow says for an image
             already open.
         stored_size: (width, height) as stored, before the orientation is applied.
         mode: the channels in Pillow's words, such as `RGBA` or `CMYK`.
         bits: bits per channel: 1 to 16, or 32 for floating point.
         alpha: True if there is an opacity channel or a transparent color.
         frames: number of frames or pages; None if they are not counted yet.
-        image: Pillow's image, not yet decoded; None for TIFF and PPM.
+        image: Pillow's image, not yet decoded; None for TIFF, JXL and PPM.
         page: tifffile's page of the image; None for the others.
         exif: the EXIF directory; a TIFF's own.
         orientation: EXIF orientation of the stored pixels, 1 to 8.
@@ -449,6 +451,29 @@ def _pnm_header(data: bytes) -> Header:
     )
 
 
+def _jxl_header(data: bytes) -> Header:
+    """Read the header of a JPEG XL."""
+    jxl = read_jxl(data)
+    mode = {1: "L", 3: "RGB"}[jxl.channels] + ("A" if jxl.alpha else "")
+    exif = exif_block.load_exif(jxl.exif)
+    return Header(
+        format="JXL",
+        stored_size=jxl.size,
+        mode=mode,
+        bits=jxl.bits,
+        alpha=jxl.alpha,
+        frames=1,
+        image=None,
+        page=None,
+        exif=exif,
+        orientation=1,  # the decoder turns the picture
+        dpi=exif_block.resolution(exif),
+        icc=None,
+        xmp=jxl.xmp,
+        color_space=color_space_of_jxl(jxl.primaries, jxl.transfer, jxl.gamma or 0),
+    )
+
+
 def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2
 
@@ -462,4 +487,5 @@ _READERS = {
     "GIF": _gif_header,
     "BMP": _bmp_header,
     "PPM": _pnm_header,
+    "JXL": _jxl_header,
 }
