@@ -83,8 +83,8 @@ def test_every_content_is_paired_with_every_style_and_the_tree_is_kept(folder):
     ],
 )
 def test_files_folders_and_patterns(folder, source, below):
-    assert [found.relative for found in storage.list_images(source, "contents")] == below
-    absolute = storage.list_images(f"file://{folder}/{source}", "contents")
+    assert [found.relative for found in storage.list_images(source, "contents").images] == below
+    absolute = storage.list_images(f"file://{folder}/{source}", "contents").images
     assert [found.relative for found in absolute] == below
 
 
@@ -185,6 +185,17 @@ def test_bad_pictures_cost_only_themselves(folder, capsys):
     assert set(told["failed"]) == {"out/bad.png", "out/empty.png"}
     assert "must be a readable picture" in told["failed"]["out/bad.png"]
     assert main(["batch", "denoise", "in/bad.png", "-o", "no", "--executor", "inline"]) == 1
+
+
+def test_pictures_that_are_not_used_are_counted(folder, capsys):
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "lime", "blue")]
+    frames[0].save(folder / "in" / "film.webp", save_all=True, append_images=frames[1:])
+    words = ["batch", "denoise", "in/film.webp", "in/a.png", "--executor", "inline"]
+    assert main([*words, "-o", "out", "--format", "png"]) == 0
+    err = capsys.readouterr().err
+    assert "impasto: only the first picture is used: in/film.webp of 3\n" in err
+    assert main([*words, "-o", "again", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == {"in/film.webp": 3}
 
 
 def png(width, height, data=b""):
@@ -590,3 +601,40 @@ def test_a_dry_run_of_cleaning_tells_how_long_it_takes(folder, capsys, method):
     one = json.loads(capsys.readouterr().out)["seconds"]
     assert one > 0
     assert not (folder / "out").exists()
+
+
+def test_pictures_are_told_by_content_and_the_rest_is_named(folder, capsys):
+    inside = folder / "in"
+    with Image.open(inside / "a.png") as image:
+        for name, format in (
+            ("x.jfif", "JPEG"),
+            ("no-ending", "WEBP"),
+            ("y.gif", "GIF"),
+            ("z.BMP", "BMP"),
+        ):
+            image.convert("RGB").save(inside / name, format)
+    (inside / "c.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (inside / "a.NEF").write_bytes(b"II*\0")  # would take the name of a.png's result
+    (inside / "deep" / "notes.txt").write_text("no picture")
+    (inside / ".hidden").write_text("not mentioned")
+    (inside / "a.png.impasto.json").write_text("{}")
+    names = [os.path.basename(job.inputs["content"]) for job in plan_jobs(cleaning())]
+    assert names == ["a.png", "b.png", "a.png", "no-ending", "x.jfif", "y.gif", "z.BMP"]
+    words = ["batch", "denoise", "in", "-o", "out", "--executor", "inline"]
+    sentence = (
+        "impasto: left out 3 files that are no picture to read: in/a.NEF (a raw photograph), "
+        "in/c.heic (a HEIC), in/deep/notes.txt\n"
+    )
+    assert main([*words, "--dry-run"]) == 0
+    dry = capsys.readouterr()
+    assert sentence in dry.err
+    assert "pictures      7" in dry.out
+    assert main([*words, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["done"], len(facts["left_out"])) == (7, 3)
+    assert main(words) == 0
+    assert sentence in capsys.readouterr().err
+    (folder / "phone").mkdir()
+    (inside / "c.heic").rename(folder / "phone" / "c.heic")
+    with pytest.raises(ImageError, match=r"none was found but phone/c\.heic \(a HEIC\); choose"):
+        plan_jobs(cleaning(contents=("phone",)))

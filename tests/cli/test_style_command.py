@@ -407,3 +407,12 @@ def test_a_painting_coming_into_being_is_filmed(impasto, folder):
     with Image.open(folder / "film.gif") as film:
         assert film.n_frames >= 1
         assert film.size == (24, 16)
+
+
+def test_files_left_out_of_a_folder_of_styles_are_named(impasto, folder):
+    (folder / "styles").mkdir()
+    (folder / "paint.png").rename(folder / "styles" / "paint")
+    (folder / "styles" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    code, _, err = impasto("style", "photo.png", "styles", "-o", "out.png")
+    assert code == 0
+    assert "impasto: left out a file that is no picture to read: phone.heic (a HEIC)\n" in err

@@ -57,9 +57,9 @@ def estimate_batch(
         manifest: file of the manifest, which is not opened.
 
     Returns:
-        Number of images, of existing outputs, workers and threads; seconds of the whole batch;
-        and for painting the memory of all workers. None if it cannot be known. Denoising is
-        tried on a part of the first image.
+        Number of images, of existing outputs, workers and threads; the files left out; seconds of
+        the whole batch; and for painting the memory of all workers. None if it cannot be known.
+        Denoising is tried on a part of the first image.
 
     Raises:
         ValueError: as `run_batch`.
@@ -67,10 +67,12 @@ def estimate_batch(
     """
     del manifest
     count, each = check_workers(executor, workers, threads, existing, tries, address, gpus)
-    jobs = plan_jobs(plan)
+    left_out: list[str] = []
+    jobs = plan_jobs(plan, left_out)
     there = sum(storage.file_stamp(job.output) is not None for job in jobs)
     estimate: dict[str, Any] = {
         "pictures": len(jobs),
+        "left_out": left_out,
         "there_already": there,
         "workers": count,
         "threads": each,

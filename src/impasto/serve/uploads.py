@@ -25,6 +25,7 @@ from impasto.serve.service import Service
 from impasto.validation import parse_json, validate
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
+_SUFFIXES |= {"GIF": ".gif", "BMP": ".bmp", "PPM": ".ppm", "JXL": ".jxl"}
 _MASK_ROLES = ("region", "mask", "protect", "keep")
 _MIN_SIDE = 16  # pixels; of anything smaller the network has no features
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]+")
