@@ -7,10 +7,11 @@ import math
 import pytest
 
 import impasto
-from impasto.presets import PRESETS, read_presets, style_recipe
+from impasto.errors import OptionError
+from impasto.presets import PRESETS, read_presets, style_recipe, style_recipe_of
 from impasto.provenance import read_provenance
 from impasto.recipes import LAYERS, DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
-from impasto.validation import validate
+from impasto.validation import describe_constraint, validate
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -150,3 +151,75 @@ def test_signatures_show_every_option_with_its_default():
 def test_checked_names_the_model_for_a_hopeless_typo():
     with pytest.raises(ValueError, match="option of ReconstructRecipe"):
         validate(ReconstructRecipe, {"qqqqqq": 1})
+
+
+def numbers_of(model):
+    """Every option of a recipe that a number can be given for, with one number of it."""
+    for name, field in model.model_fields.items():
+        words = describe_constraint(field)
+        if name != "version" and ("number" in words or "weights" in words):
+            yield (
+                name,
+                lambda value, words=words: (
+                    {"relu4_1": value}
+                    if "weights" in words
+                    else [value]
+                    if "more numbers" in words
+                    else value
+                ),
+            )
+
+
+@pytest.mark.parametrize("model", [StyleRecipe, TextureRecipe, ReconstructRecipe, DenoiseRecipe])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(1e300, -1e300, 10**400, math.inf, -math.inf, math.nan, True, False),
+        pytest.param(10**5000, id="too long for a text"),
+    ],
+)
+def test_every_number_has_bounds_on_both_sides(model, number):
+    for name, shape in numbers_of(model):
+        with pytest.raises(OptionError, match=f"`{name}`.* must be ") as caught:
+            validate(model, {name: shape(number)})
+        assert len(str(caught.value)) < 600
+
+
+def test_the_bounds_are_wide():
+    recipe = StyleRecipe(style_weight=1e9, style_layers={"relu1_1": 1e6}, memory=1e6)
+    assert recipe.style_weight == 1e9
+    assert DenoiseRecipe(sigma=1e12).sigma == 1e12
+
+
+@pytest.mark.parametrize("value", [[], {}, [[]], {"a": []}, None, 1.5, True, "x", 10**400])
+@pytest.mark.parametrize(
+    "name", ["preset", "presets", "style_loss", "statistic", "normalization", "method", "init"]
+)
+def test_a_value_that_cannot_be_looked_up_is_one_sentence(name, value):
+    for options in ({name: value}, {"statistic": "gram", name: value}):
+        if name == "style_loss" and "statistic" in options and not isinstance(value, (list, dict)):
+            continue  # replaced by what the older option says
+        with pytest.raises(ValueError, match=r"^`[a-z_]+` must be ") as caught:
+            style_recipe_of(options)
+        assert "unhashable" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"steps": 3, "steps": 4}', "the key steps stands twice in it"),
+        ('{"preset": "\\ud800"}', "half a character stands in it"),
+        ('{"steps": ' + "9" * 5000 + "}", "a number in it has 5,000 digits"),
+        ('{"a": ' * 60 + "1" + "}" * 60, "lists or objects are nested too deeply in it"),
+        ("[" * 100_000, "lists or objects are nested too deeply in it"),
+        ("[1]", "it is not an object"),
+    ],
+)
+def test_json_that_no_sentence_could_show_is_refused_with_the_reason(tmp_path, text, reason):
+    with pytest.raises(ValueError, match="must be a JSON object, got") as caught:
+        read_provenance(text)
+    assert reason in str(caught.value)
+    file = tmp_path / "mine.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match="`presets` must be a readable TOML or JSON file"):
+        read_presets(file)

@@ -11,6 +11,7 @@ from PIL import Image
 
 import impasto
 from impasto.cli.main import main
+from impasto.images.write import encode
 from impasto.provenance import MAX_BYTES, Provenance, read_provenance
 
 QUICK = {"size": 48, "steps": 2, "device": "cpu"}
@@ -165,6 +166,58 @@ def test_what_is_no_recipe_is_one_sentence(folder, text, said):
     assert said in str(caught.value)
     assert len(str(caught.value)) < 1500
     assert "\n" not in str(caught.value)
+
+
+WRONG_ACCOUNTS = {
+    "a list for the method": '{"method": [], "recipe": {}}',
+    "a text for the inputs": '{"method": "style", "recipe": {}, "inputs": "x"}',
+    "a text for an input": '{"method": "style", "recipe": {}, "inputs": {"content": "x"}}',
+    "a list for the maker": '{"method": "style", "recipe": {}, "maker": [1]}',
+    "a list for the recipe": '{"method": "style", "recipe": [1]}',
+    "half a character": '{"method": "style", "recipe": {"preset": "\\ud800"}}',
+    "NaN": '{"strength": NaN}',
+    "infinity": '{"strength": 1e400}',
+    "six thousand digits": '{"steps": ' + "9" * 6000 + "}",
+    "a key that stands twice": '{"steps": 3, "steps": 4}',
+    "nesting": '{"recipe": ' * 900 + "1" + "}" * 900,
+    "a long text": '{"a": "' + "x" * 900_000 + '"}',
+    "a large weight": json.dumps(
+        {
+            "method": "style",
+            "recipe": {},
+            "inputs": {"styles": [{"pictures": [{"sha256": "0" * 64}], "weight": 1e300}]},
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("text", WRONG_ACCOUNTS.values(), ids=WRONG_ACCOUNTS)
+def test_of_a_picture_with_a_wrong_account_the_rest_is_told(folder, capsys, text):
+    picture = encode(torch.rand(3, 16, 20), "png", recipe=text)
+    (folder / "wrong.png").write_bytes(picture)
+    assert main(["info", "wrong.png"]) == 0
+    told = capsys.readouterr().out
+    assert "recipe       unreadable: " in told
+    assert "20 × 16" in told
+    assert main(["info", "--json", "wrong.png"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["recipe"], facts["size"]) == (None, [20, 16])
+    assert facts["recipe_problem"]
+    (folder / "wrong.json").write_text(text)
+    for file in ("wrong.png", "wrong.json"):
+        assert main(["rerun", file, "-o", "again.png"]) == 2
+        said = capsys.readouterr().err
+        assert " must be " in said
+        assert len(said) < 2500
+    assert not (folder / "again.png").exists()
+
+
+def test_a_recipe_with_a_byte_order_mark_and_a_name_too_long_for_a_disk(folder, capsys):
+    name = {"name": "é" * 255, "sha256": "0" * 64}
+    text = json.dumps({"method": "denoise", "recipe": {}, "inputs": {"content": name}})
+    (folder / "a.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert main(["rerun", "a.json"]) == 2
+    assert "`content` must be a file that exists, got no ééé" in capsys.readouterr().err
 
 
 def test_a_picture_without_a_recipe_is_refused(folder):

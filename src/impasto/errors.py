@@ -21,6 +21,7 @@ from __future__ import annotations
 import unicodedata
 
 MAX_QUOTED = 200  # characters of a value in a sentence
+MAX_NAME = 40  # of a name that a file or a request brings
 MAX_SENTENCE = 2000  # characters of a sentence
 
 
@@ -60,7 +61,20 @@ def quote(value: object) -> str:
         >>> quote("a\x1b"), len(quote("a" * 5000))
         ("'a\\x1b'", 200)
     """
-    return shorten(printable(repr(value)))
+    try:
+        return shorten(printable(repr(value)))
+    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists
+        return f"<{type(value).__name__}>"
+
+
+def quoted_name(name: object) -> str:
+    r"""Return a name from outside, such as a key of a file, as sentences show it.
+
+    Example:
+        >>> quoted_name("steps"), quoted_name("a\nb")
+        ('steps', 'a\\nb')
+    """
+    return shorten(printable(str(name)), MAX_NAME)
 
 
 def _printable_character(character: str) -> str:

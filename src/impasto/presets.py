@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from impasto.errors import OptionError
+from impasto.errors import OptionError, quote
 from impasto.recipes import StyleRecipe, upgrade_loss_options
-from impasto.validation import did_you_mean, validate
+from impasto.validation import did_you_mean, parse_json, validate
 
 _MAX_BYTES = 1_000_000  # bytes of a file of options
 THUMBNAILS = Path(__file__).parent / "thumbnails"  # made by docs/make_thumbnails.py
@@ -138,9 +137,22 @@ def style_recipe(
         Traceback (most recent call last):
         impasto.errors.OptionError: `strength` must be at most 1, got 2; see StyleRecipe ...
     """
-    if preset not in presets:
+    return style_recipe_of({**options, "preset": preset}, presets)
+
+
+def style_recipe_of(
+    options: Mapping[str, Any], presets: Mapping[str, Preset] = PRESETS
+) -> StyleRecipe:
+    """Return the recipe that a file or a request describes: as `style_recipe`, from one mapping.
+
+    Example:
+        >>> style_recipe_of({"preset": "gatys", "steps": 100}).style_loss
+        'gram-paper'
+    """
+    preset = options.get("preset", "default")
+    if not isinstance(preset, str) or preset not in presets:
         raise ValueError(
-            f"`preset` must be one of {', '.join(presets)}, got {preset!r}"
+            f"`preset` must be one of {', '.join(presets)}, got {quote(preset)}"
             f"{did_you_mean(preset, presets)}"
         )
     return validate(StyleRecipe, {**presets[preset].options, **options, "preset": preset})
@@ -171,8 +183,13 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
     for name, table in _read_tables(Path(path)).items():
         if not isinstance(table, dict):
             raise ValueError(
-                f"`presets` must hold a table for each preset, got {table!r} for {name} in {path}; "
-                f"write [{name}] and its options below"
+                f"`presets` must hold a table for each preset, got {quote(table)} for {name} "
+                f"in {path}; write [{name}] and its options below"
+            )
+        words = table.get("words", "")
+        if not isinstance(words, str):
+            raise ValueError(
+                f"`words` must be a text, got {quote(words)} for {name} in {path}; put it in quotes"
             )
         options = {key: value for key, value in table.items() if key != "words"}
         try:
@@ -180,7 +197,7 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
         except OptionError as error:
             raise error.at(f"preset {name} of {path}") from None
         # Upgraded, so that an option given on top of the preset replaces it.
-        presets[name] = Preset(str(table.get("words", "")), upgrade_loss_options(options))
+        presets[name] = Preset(words, upgrade_loss_options(options))
     return types.MappingProxyType({**PRESETS, **presets})
 
 
@@ -197,7 +214,7 @@ def thumbnail_path(name: str, presets: Mapping[str, Preset] = PRESETS) -> Path |
 
 def _read_tables(path: Path) -> dict[str, Any]:
     """Read a TOML or JSON file."""
-    readers = {".toml": tomllib.loads, ".json": json.loads}
+    readers = {".toml": tomllib.loads, ".json": parse_json}
     if path.suffix.lower() not in readers:
         raise ValueError(f"`presets` must end in .toml or .json, got {str(path)!r}; rename it")
     words = {"kind": "TOML or JSON", "see": "impasto presets --help"}
@@ -220,14 +237,27 @@ def read_options_file(
         ValueError: it cannot be read, is too large, or holds something else.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        with open(path, "rb") as file:
+            data = file.read(_MAX_BYTES + 1)  # what has no size of its own, too, such as a pipe
+        if len(data) > _MAX_BYTES:
             raise ValueError(f"it is larger than {_MAX_BYTES:,} bytes")
-        options = parse(path.read_text(encoding="utf-8"))
+        options = parse(data.decode("utf-8-sig"))
         if not isinstance(options, dict):
             raise ValueError("it is not a table")
     except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
+        why = _reason(error)
         raise ValueError(
             f"`{name}` must be a readable {kind} file, got {path}: {why}; see `{see}`"
         ) from None
     return options
+
+
+def _reason(error: Exception) -> str:
+    """Say why a file of options cannot be read."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "lists or tables are nested too deeply in it"
+    return str(error)

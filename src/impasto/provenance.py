@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import platform
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from impasto._version import __version__
+from impasto.errors import quote, quoted_name
 from impasto.methods import METHODS, MethodName, Recipe, guess_method
-from impasto.validation import did_you_mean, validate
+from impasto.recipes import MAX_SHARE
+from impasto.validation import did_you_mean, parse_json, validate
 
 MAX_BYTES = 1_000_000
 SIDECAR = ".impasto.json"  # ending of the file beside an image that holds its provenance
@@ -39,7 +41,9 @@ class StyleInput(BaseModel):
     model_config = _STRICT
 
     pictures: tuple[Input, ...] = Field(min_length=1, description="the image, or those of a folder")
-    weight: float = Field(1.0, ge=0, description="weight, relative to the other styles")
+    weight: float = Field(
+        1.0, ge=0, le=MAX_SHARE, description="weight, relative to the other styles"
+    )
     region: Input | None = Field(
         None, description="mask of the part of the content image it is applied to"
     )
@@ -96,7 +100,7 @@ class Maker(BaseModel):
     torch: str = Field(description="version of PyTorch")
     device: str = Field(description="device it ran on, such as `cpu` or `cuda:0`")
     machine: str = Field(description="the processor's architecture")
-    threads: int = Field(ge=1, description="number of threads")
+    threads: int = Field(ge=1, le=2**20, description="number of threads")
 
 
 class Provenance(BaseModel):
@@ -167,12 +171,23 @@ def read_provenance(text: str, name: str = "recipe") -> Provenance:
             "recipe that impasto wrote"
         )
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        start = " ".join(text[:40].split())
-        raise ValueError(f"`{name}` must be a JSON object, got {start!r}; give an impasto recipe")
+        data = parse_json(text)
+        if not isinstance(data, dict):
+            raise ValueError("it is not an object")
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be a JSON object, got {quote(text)}: {error}; give an impasto recipe"
+        ) from None
+    return provenance_of(data)
+
+
+def provenance_of(data: Mapping[str, Any]) -> Provenance:
+    """Check provenance that was read from JSON, and return it.
+
+    Raises:
+        ValueError: as `read_provenance`.
+    """
+    data = dict(data)
     _check_version(data)
     if "recipe" not in data and "inputs" not in data:
         method = guess_method(data)
@@ -180,30 +195,31 @@ def read_provenance(text: str, name: str = "recipe") -> Provenance:
     method = data.get("method")
     if method not in tuple(METHODS):
         raise ValueError(
-            f"`method` must be one of {', '.join(METHODS)}, got {method!r}"
+            f"`method` must be one of {', '.join(METHODS)}, got {quote(method)}"
             f"{did_you_mean(method, METHODS)}"
         )
     options = data.pop("recipe", None)
     if not isinstance(options, dict):
-        options = {"recipe": options}  # refused by its name
+        raise ValueError(
+            f"`recipe` must be an object of options, got {quote(options)}; give an impasto recipe"
+        )
     _check_version(options)
     recipe = validate(METHODS[method].recipe, options)
     for key, value in data.items():
         if key not in Provenance.model_fields:
             fields = ", ".join(Provenance.model_fields)
             raise ValueError(
-                f"`{key}` must be one of {fields}, got {str(value)[:40]!r}; leave it out"
+                f"`{quoted_name(key)}` must be one of {fields}, got {quote(value)}; leave it out"
             )
     try:
         return Provenance.model_validate({**data, "recipe": recipe})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"])
-        value = str(first["input"])[:60]
         reason = first["msg"][:1].lower() + first["msg"][1:]
         raise ValueError(
-            f"`{path}` must be as impasto writes it, got {value!r}: {reason}; leave it out or "
-            "correct it"
+            f"`{path[:80]}` must be as impasto writes it, got {quote(first['input'])}: "
+            f"{reason}; leave it out or correct it"
         ) from None
 
 
@@ -212,6 +228,6 @@ def _check_version(data: dict[str, Any]) -> None:
     version = data.get("version", 1)
     if isinstance(version, int) and version > 1:
         raise ValueError(
-            f"`version` must be 1, got {version}: this recipe was written by a later impasto; "
-            "update impasto"
+            f"`version` must be 1, got {quote(version)}: this recipe was written by a later "
+            "impasto; update impasto"
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from impasto.errors import quote
+from impasto.validation import Options
 
 # VGG-19: how many convolutions each of its five blocks has (Simonyan, Zisserman 2014, column E).
 BLOCKS = (2, 2, 4, 4, 4)
@@ -50,8 +53,14 @@ def parse_layer(name: str) -> VGGLayer:
     return VGGLayer(name[:4], int(name[4]), int(name[6]))
 
 
+# Larger numbers mean nothing, and their products would leave float32's range.
+MAX_WEIGHT = 1e9  # of a loss
+MAX_SHARE = 1e6  # of a layer, or of a style beside others
+MAX_SIGMA = 1e12  # of noise, in the numbers of the data
+MAX_GIB = 2.0**20  # of memory
+
 Layer = Literal[LAYERS]  # type: ignore[valid-type]
-LayerWeights = dict[Layer, Annotated[float, Field(ge=0)]]
+LayerWeights = dict[Layer, Annotated[float, Field(ge=0, le=MAX_SHARE)]]
 
 Size = Annotated[
     Annotated[int, Field(ge=16, le=65_536)] | Literal["original"],
@@ -98,6 +107,7 @@ TVWeight = Annotated[
     float,
     Field(
         ge=0,
+        le=MAX_WEIGHT,
         description="weight of the total variation, the mean squared difference of neighbors; "
         "larger gives a smoother surface",
     ),
@@ -179,7 +189,7 @@ Precision = Annotated[
     ),
 ]
 Memory = Annotated[
-    Annotated[float, Field(gt=0)] | Literal["auto"],
+    Annotated[float, Field(gt=0, le=MAX_GIB)] | Literal["auto"],
     Field(
         description="most memory the whole process may take, in GiB (2^30 bytes), on a GPU the "
         "GPU's; `auto` is what is free, less a reserve; smaller paints in smaller tiles, which "
@@ -226,6 +236,8 @@ def upgrade_loss_options(options: Any) -> Any:
     upgraded = {name: value for name, value in options.items() if name not in OLD_LOSS_OPTIONS}
     style_loss = options.get("style_loss", "wasserstein")
     pairs = {losses[0]: pair for pair, losses in _OLD_LOSSES.items()}
+    if not isinstance(style_loss, str):  # such as a list, which nothing can look up
+        return upgraded
     statistic, normalization = pairs.get(style_loss, pairs["wasserstein"])
     statistic = options.get("statistic", statistic)
     normalization = options.get("normalization", normalization)
@@ -235,8 +247,9 @@ def upgrade_loss_options(options: Any) -> Any:
     if losses is None:
         names = ", ".join(name for name, _ in _OLD_LOSSES.values())
         raise ValueError(
-            f"`style_loss` must be one of {names}, got statistic {statistic!r} with normalization "
-            f"{normalization!r}, the options of earlier versions; choose a style_loss"
+            f"`style_loss` must be one of {names}, got statistic {quote(statistic)} with "
+            f"normalization {quote(normalization)}, the options of earlier versions; choose a "
+            "style_loss"
         )
     upgraded["style_loss"] = losses[0]
     if "normalization" in options:
@@ -244,15 +257,11 @@ def upgrade_loss_options(options: Any) -> Any:
     return upgraded
 
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
 Side = Annotated[int, Field(ge=64, le=65_536)]
 
 
-class StyleRecipe(BaseModel):
+class StyleRecipe(Options):
     """How `stylize` paints: every option, its default, its range and what more of it does."""
-
-    model_config = _FROZEN
 
     version: Literal[1] = Field(1, description="version of this recipe's format")
     preset: str = Field("default", description="the named preset these options started from")
@@ -300,10 +309,16 @@ class StyleRecipe(BaseModel):
     )
     style_layers: StyleLayers = STYLE_LAYERS
     content_weight: float = Field(
-        0.2, ge=0, description="weight of the content loss; larger keeps more of the subject"
+        0.2,
+        ge=0,
+        le=MAX_WEIGHT,
+        description="weight of the content loss; larger keeps more of the subject",
     )
     style_weight: float = Field(
-        1.0, ge=0, description="weight of the style loss; larger takes more of the style"
+        1.0,
+        ge=0,
+        le=MAX_WEIGHT,
+        description="weight of the style loss; larger takes more of the style",
     )
     tv_weight: TVWeight = 0.0
     style_loss: StyleLoss = "wasserstein"
@@ -340,10 +355,8 @@ class StyleRecipe(BaseModel):
         return self.strength == 0 and self.init in ("content", "recolored")
 
 
-class ReconstructRecipe(BaseModel):
+class ReconstructRecipe(Options):
     """How `reconstruct` rebuilds a picture from what one layer of the network saw of it."""
-
-    model_config = _FROZEN
 
     version: Literal[1] = Field(1, description="version of this recipe's format")
     layer: Layer = Field(
@@ -370,10 +383,8 @@ class ReconstructRecipe(BaseModel):
     tiles: Tiles = "auto"
 
 
-class TextureRecipe(BaseModel):
+class TextureRecipe(Options):
     """How `texture` makes a picture out of a style alone."""
-
-    model_config = _FROZEN
 
     version: Literal[1] = Field(1, description="version of this recipe's format")
     width: Side = Field(512, description="width of the texture in pixels")
@@ -406,10 +417,8 @@ class TextureRecipe(BaseModel):
     _upgrade = model_validator(mode="before")(upgrade_loss_options)
 
 
-class DenoiseRecipe(BaseModel):
+class DenoiseRecipe(Options):
     """How `denoise` cleans a picture: every option, its default, its range and effect."""
-
-    model_config = _FROZEN
 
     version: Literal[1] = Field(1, description="version of this recipe's format")
     method: Literal["auto", "nl-wiener", "zs-n2n", "zs-n2n-fast"] = Field(
@@ -429,7 +438,7 @@ class DenoiseRecipe(BaseModel):
         description="the same for the noise in the colors alone; `same` is the strength; larger "
         "leaves fewer colored specks",
     )
-    sigma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+    sigma: Annotated[float, Field(gt=0, le=MAX_SIGMA)] | Literal["auto"] = Field(
         "auto",
         description="standard deviation of the noise where it is known, 1 being white (in float "
         "data, the data's own numbers); larger smooths more; `auto` measures it, as it is in the "
@@ -448,7 +457,7 @@ class DenoiseRecipe(BaseModel):
     )
     seed: Seed = 0
     device: Device = "auto"
-    memory: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+    memory: Annotated[float, Field(gt=0, le=MAX_GIB)] | Literal["auto"] = Field(
         "auto",
         description="most memory the whole process may take, in GiB (2^30 bytes); a method that "
         "needs more is refused before it starts; `auto` is what is free",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import codecs
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from impasto.files import file_sha256, recorded_name
 from impasto.images.open_input import open_input
-from impasto.images.read import ImageSource, open_image, read_with
+from impasto.images.read import ImageSource, open_image, read_recipe, read_with
 from impasto.methods import METHODS
 from impasto.provenance import (
     MAX_BYTES,
@@ -130,9 +133,10 @@ def _read_source(source: str | Path) -> Provenance:
         way_out = "give a picture that impasto made, or its recipe"
         return read_with(path, "file", read, kind="recipe", way_out=way_out)
 
-    if read_start(64).lstrip()[:1] == b"{":
-        return read_provenance(read_start(MAX_BYTES + 1).decode("utf-8", "replace"), "file")
-    recipe = open_image(path, name="file").metadata.recipe
+    start = read_start(64).removeprefix(codecs.BOM_UTF8).lstrip()
+    if start[:1] == b"{":
+        return read_provenance(read_start(MAX_BYTES + 1).decode("utf-8-sig", "replace"), "file")
+    recipe = read_recipe(path, name="file")
     if recipe is None:
         raise ValueError(
             f"`file` must be a picture with a recipe inside, got {path}, which has none; give a "
@@ -188,13 +192,8 @@ class _InputSearch(NamedTuple):
         folders = dict.fromkeys(self.folders)
         paths = [folder / name for folder in folders]
         if "\ufffd" in name:  # the file's own name could not be recorded
-            paths += [
-                path
-                for folder in folders
-                for path in sorted(folder.iterdir())
-                if recorded_name(path.name) == name
-            ]
-        paths = [path for path in paths if path.is_file()]
+            paths += [path for path in _list_files(folders) if recorded_name(path.name) == name]
+        paths = [path for path in paths if os.path.isfile(path)]  # False where a name is too long
         for path in paths:
             if _hash(path) == expected.sha256:
                 self.files.append(path)
@@ -235,6 +234,15 @@ class _InputSearch(NamedTuple):
             image = images[0] if len(images) == 1 else images
             styles.append(Style(image, style.weight, region, mask))
         return styles
+
+
+def _list_files(folders: Iterable[Path]) -> list[Path]:
+    """List what is in some folders, but for those that may not be read."""
+    paths: list[Path] = []
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            paths += sorted(folder.iterdir())
+    return paths
 
 
 def _hash(path: str | Path) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from impasto.errors import ImpastoError
 from impasto.images.image import ImageMetadata
 from impasto.images.stack import Stack, array_stack, to_source_array
 from impasto.images.tiff_write import write_stack
@@ -409,3 +410,19 @@ def blend_strength(noisy: Tensor, clean: Tensor, recipe: DenoiseRecipe) -> Tenso
         return noisy - chroma * residual
     light = residual.mean(-3, keepdim=True)
     return noisy - recipe.strength * light - chroma * (residual - light)
+
+
+def check_finite(pixels: Tensor, what: str, way_out: str) -> Tensor:
+    """Return what was computed, of any shape; refuse it if it holds NaN or infinity.
+
+    Args:
+        pixels: the values.
+        what: names them in the error.
+        way_out: how to get others.
+
+    Raises:
+        ImpastoError: a value is not finite.
+    """
+    if not pixels.isfinite().all():
+        raise ImpastoError(f"{what} must hold finite numbers alone, got NaN or infinity; {way_out}")
+    return pixels

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from impasto.errors import OptionError
+from impasto.errors import OptionError, quoted_name
 
 R = TypeVar("R", bound=BaseModel)
+
+_MAX_DIGITS = 1000  # of a whole number in JSON
+_MAX_NESTING = 50  # lists and objects in each other in JSON; a recipe has five
 
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
 # pydantic's type of error -> the bound in its context, and the words before it.
@@ -23,6 +27,25 @@ _LIMITS = {
     "greater_than": ("gt", "above"),
     "less_than": ("lt", "below"),
 }
+
+
+class Options(BaseModel):
+    """Options of a method or the server: frozen, and none but these.
+
+    True and false are no numbers here; Python would count them as 1 and 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_booleans(cls, options: Any) -> Any:
+        for name, value in options.items() if isinstance(options, dict) else ():
+            field = cls.model_fields.get(name)
+            if field is not None and field.annotation is not bool and _holds_boolean(value):
+                constraint = f"be {describe_constraint(field)}"
+                raise OptionError(name, value, constraint, recipe=cls.__name__)
+        return options
 
 
 def validate(model: type[R], options: Mapping[str, Any]) -> R:
@@ -40,7 +63,7 @@ def validate(model: type[R], options: Mapping[str, Any]) -> R:
             near = did_you_mean(name, model.model_fields).removeprefix("; ")
             hint = near or f"choose from {', '.join(model.model_fields)}"
             constraint = f"be an option of {model.__name__}"
-            raise OptionError(name, value, constraint, hint, model.__name__)
+            raise OptionError(quoted_name(name), value, constraint, hint, model.__name__)
     try:
         return model.model_validate(dict(options), strict=False)
     except ValidationError as error:
@@ -72,7 +95,8 @@ def option_error(model: type[BaseModel], error: ValidationError) -> ValueError:
     name, *path = (str(part) for part in first["loc"])
     recipe = model.__name__
     if kind == "extra_forbidden":
-        return OptionError(name, value, f"be an option of {recipe}", recipe=recipe)
+        constraint = f"be an option of {recipe}"
+        return OptionError(quoted_name(name), value, constraint, recipe=recipe)
     field = model.model_fields[name]
     part = hint = None
     # In a dictionary, pydantic's path is the key, followed by "[key]" if the key itself is wrong.
@@ -82,7 +106,7 @@ def option_error(model: type[BaseModel], error: ValidationError) -> ValueError:
             hint = did_you_mean(path[0], layers).removeprefix("; ") or "for example relu4_2"
             constraint = f"name layers of VGG-19, {layers[0]} to {layers[-1]}"
             return OptionError(name, path[0], constraint, hint, recipe)
-        part = f"the weight of {path[0]}"
+        part = f"the weight of {quoted_name(path[0])}"
     if kind in _LIMITS:
         bound, words = _LIMITS[kind]
         constraint = f"be {words} {_number(context[bound])}"
@@ -166,6 +190,71 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text from outside, with nothing in it that a sentence cannot say.
+
+    NaN and infinity are let through, as Python's own parser does: the recipe refuses them by name.
+
+    Raises:
+        ValueError: the text is not JSON, has a key twice in one object, lists in lists without
+            end, a number of thousands of digits, or half a character.
+
+    Example:
+        >>> parse_json('{"steps": 3}')
+        {'steps': 3}
+        >>> parse_json('{"steps": 3, "steps": 4}')
+        Traceback (most recent call last):
+        ValueError: the key steps stands twice in it
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_parse_integer)
+    except RecursionError:
+        raise ValueError("lists or objects are nested too deeply in it") from None
+    _check_parts(value)
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's keys and values; Python's own parser would keep the last of equal keys."""
+    parsed: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in parsed:
+            raise ValueError(f"the key {quoted_name(key)} stands twice in it")
+        parsed[key] = value
+    return parsed
+
+
+def _holds_boolean(value: Any) -> bool:
+    """Return True for true and false, alone or among the numbers of a list or of layers."""
+    parts = value.values() if isinstance(value, dict) else value
+    parts = parts if isinstance(value, (dict, list, tuple)) else (value,)
+    return any(isinstance(part, bool) for part in parts)
+
+
+def _parse_integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"a number in it has {len(text):,} digits")
+    return int(text)
+
+
+def _check_parts(value: Any) -> None:
+    """Refuse nesting that later code could not walk through, and text that is not Unicode."""
+    parts = [(value, 0)]
+    while parts:
+        part, depth = parts.pop()
+        if depth > _MAX_NESTING:
+            raise ValueError("lists or objects are nested too deeply in it")
+        if isinstance(part, str):
+            try:
+                part.encode()
+            except UnicodeEncodeError:  # \ud800 alone
+                raise ValueError("half a character stands in it") from None
+        elif isinstance(part, dict):
+            parts += [(inner, depth + 1) for pair in part.items() for inner in pair]
+        elif isinstance(part, list):
+            parts += [(inner, depth + 1) for inner in part]
+
+
 def _type_words(annotation: Any) -> str:
     """Return an annotation in plain words, with the ranges inside unions."""
     if get_origin(annotation) is Annotated:
@@ -198,5 +287,5 @@ def _range_words(field: FieldInfo) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a bound as people write it: 1 for 1.0, and whole numbers in full."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """Return a bound as people write it: 1 for 1.0, 1e9 for 1e+09, whole numbers in full."""
+    return f"{value:g}".replace("e+0", "e") if isinstance(value, float) else str(value)

@@ -7,6 +7,8 @@ import torch
 from torch.nn import functional as F
 
 import impasto
+from impasto.denoising.denoise import METHODS
+from impasto.errors import ImpastoError
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.xmp import from_xmp
 from impasto.metrics import psnr
@@ -305,3 +307,17 @@ def test_a_constant_picture_stays_constant(options):
 def test_bad_input_is_one_sentence(picture, options, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         impasto.denoise(picture, **options)
+
+
+def test_a_known_sigma_beyond_all_range_smooths_and_never_gives_nan():
+    stack = np.random.default_rng(0).normal(0, 1, (32, 32)).astype(np.float32)
+    assert np.isfinite(impasto.denoise(stack, sigma=1e12, method="nl-wiener").array()).all()
+    with pytest.raises(ValueError, match="`sigma` must be at most 1 for a picture, where 1 is"):
+        impasto.denoise(Image(drawing()), sigma=25)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_was_computed_is_finite_or_an_error(monkeypatch, value):
+    monkeypatch.setitem(METHODS, "nl-wiener", lambda *_: lambda plane: plane * value)
+    with pytest.raises(ImpastoError, match="the denoised picture must hold finite numbers alone"):
+        impasto.denoise(np.ones((9, 9), np.float32) * np.arange(9), sigma=1, method="nl-wiener")

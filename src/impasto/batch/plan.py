@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from impasto.batch import storage
-from impasto.errors import ImageError
+from impasto.errors import ImageError, quote, quoted_name
 from impasto.images.formats import ENDINGS
 from impasto.jobs.job import Job
 from impasto.methods import METHODS, MethodName, Recipe
-from impasto.presets import read_options_file, style_recipe
+from impasto.presets import read_options_file, style_recipe_of
 from impasto.validation import did_you_mean, validate
 
 BATCH_METHODS = tuple(name for name, method in METHODS.items() if method.in_batches)
@@ -112,24 +112,28 @@ def read_plan(path: str | Path) -> BatchPlan:
     for key in values:
         if key not in known:
             hint = did_you_mean(key, known) or f"; choose from {', '.join(known)}"
-            raise ValueError(f"`{key}` must be a key of a plan, got {key} in {path}{hint}")
+            raise ValueError(
+                f"`{quoted_name(key)}` must be a key of a plan, got it in {path}{hint}"
+            )
     method = values.get("method", "style" if "styles" in values else "denoise")
     if method not in BATCH_METHODS:
         choices = " or ".join(BATCH_METHODS)
-        raise ValueError(f"`method` must be {choices}, got {method!r} in {path}")
+        raise ValueError(f"`method` must be {choices}, got {quote(method)} in {path}")
     options = values.get("recipe", {})
     if not isinstance(options, dict):
-        raise ValueError(f"`recipe` must be a table, got {options!r} in {path}")
+        raise ValueError(f"`recipe` must be a table, got {quote(options)} in {path}")
     if method == "style":  # options of a style start from a preset
-        recipe = style_recipe(**options)
+        recipe = style_recipe_of(options)
     else:
         recipe = validate(METHODS[method].recipe, options)
     output = values.get("output")
     if not isinstance(output, str) or not output:
-        raise ValueError(f"`output` must be a folder, got {output!r} in {path}; name one")
+        raise ValueError(f"`output` must be a folder, got {quote(output)} in {path}; name one")
     format_name = values.get("format", "")
     if not isinstance(format_name, str):
-        raise ValueError(f"`format` must be a text, got {format_name!r} in {path}; such as .png")
+        raise ValueError(
+            f"`format` must be a text, got {quote(format_name)} in {path}; such as .png"
+        )
     return BatchPlan(
         method,
         _read_paths(values, "contents", path),
@@ -155,7 +159,7 @@ def _read_paths(values: dict[str, Any], key: str, path: str | Path) -> tuple[str
     paths = values.get(key, [])
     paths = [paths] if isinstance(paths, str) else paths
     if not isinstance(paths, list) or not all(isinstance(item, str) for item in paths):
-        raise ValueError(f"`{key}` must be a list of places, got {paths!r} in {path}")
+        raise ValueError(f"`{key}` must be a list of places, got {quote(paths)} in {path}")
     return tuple(paths)
 
 

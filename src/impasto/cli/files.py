@@ -95,12 +95,22 @@ def save_options(
 
 def read_image(source: str, name: str) -> Image:
     """Open an image from a file, or from stdin where the source is `-`."""
-    return open_image(path_or_bytes(source), name=name)
+    image = open_image(path_or_bytes(source), name=name)
+    print_notes(source, image)
+    return image
 
 
 def read_image_or_stack(source: str, name: str, axes: str = "auto") -> Image | Stack:
     """Open an image, or measured data where the source is a TIFF of such."""
-    return open_input(path_or_bytes(source), axes, name)
+    data = open_input(path_or_bytes(source), axes, name)
+    print_notes(source, data)
+    return data
+
+
+def print_notes(source: str, data: Image | Stack) -> None:
+    """Say on stderr what of a file was left out, or taken for what."""
+    for note in data.notes if isinstance(data, Stack) else data.metadata.notes:
+        echo(f"impasto: {source}: {note}", err=True)
 
 
 def picture_size(data: Image | Stack) -> tuple[int, int]:

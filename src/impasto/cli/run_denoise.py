@@ -21,13 +21,14 @@ from impasto.cli.files import (
     is_tiff,
     noise_facts,
     picture_size,
+    print_notes,
     print_result,
     read_image,
     read_image_or_stack,
     save_options,
     write_pixels,
 )
-from impasto.cli.options import PIPE, check_single_stdin, stem
+from impasto.cli.options import PIPE, check_single_stdin, path_or_bytes, stem
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, Stopped, execute
 from impasto.cli.terminal import echo, echo_json
@@ -44,6 +45,7 @@ from impasto.errors import ImpastoError
 from impasto.figures import save_figure
 from impasto.files import check_writable
 from impasto.images.image import Image
+from impasto.images.open_input import open_input
 from impasto.images.stack import Stack, array_stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
@@ -71,12 +73,14 @@ def clean(
         options: the command's other options.
     """
     check_single_stdin({"picture": source})
-    measured = source != PIPE and (recipe.axes != "auto" or is_scientific_tiff(source))
+    content = path_or_bytes(source)
+    measured = recipe.axes != "auto" or is_scientific_tiff(content)
     output = output or f"{stem(source)}-clean{'.tif' if measured else '.png'}"
     saving = save_options(output, [source, options["truth"]], options)
     streamed = measured and is_tiff(output)
     _check_places(saving, options, streamed)
-    data = read_image_or_stack(source, "picture", recipe.axes)
+    data = open_input(content, recipe.axes, "picture")
+    print_notes(source, data)
     if measured and not streamed:
         _check_single_plane(data, output)
     if not streamed:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from impasto.cli.files import json_number, noise_facts, read_image_or_stack
+from impasto.cli.files import json_number, noise_facts, print_notes, read_image_or_stack
 from impasto.cli.options import format_value
 from impasto.cli.terminal import echo, echo_json
 from impasto.denoising.diagnose import diagnose
@@ -20,18 +20,22 @@ from impasto.images.read import describe_image
 from impasto.images.stack import Stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.metrics import psnr, ssim
+from impasto.provenance import provenance_of
 
 _MAX_VALUE = 500  # characters of a row
 
 
 def show_info(source: str | bytes, as_json: bool) -> None:
     """Print what a file is, how it was made, and its noise."""
-    facts = _file_facts(source)
-
-    diagnosis = diagnose(open_input(source, name="file"))
+    facts = _checked_recipe(_file_facts(source))
+    data = open_input(source, name="file")
+    print_notes(facts["format"] if isinstance(source, bytes) else source, data)
+    diagnosis = diagnose(data)
     if as_json:
         echo_json(facts | {"noise": noise_facts(diagnosis)})
         return
+    if problem := facts.pop("recipe_problem", None):
+        facts["recipe"] = f"unreadable: {problem}"
     facts |= _maker_facts(facts.pop("made", {})) | {"noise": diagnosis.words}
     rows = list(_rows(facts))
     width = max(len(name) for name, _ in rows)
@@ -79,19 +83,30 @@ def _file_facts(source: str | bytes) -> dict[str, Any]:
     try:
         facts = dict(describe_image(source, name="file"))
     except ImageError as error:
-        if isinstance(source, bytes):
-            raise
-        facts, failure = {"format": "TIFF"}, error
-    if facts["format"] != "TIFF" or isinstance(source, bytes):
+        facts, failure = {"format": "TIFF", "recipe": None}, error
+    if facts["format"] != "TIFF":
         return facts
     if not is_scientific_tiff(source):
         if failure:
             raise failure
         return facts
     if failure:  # data may be of a type that no image has
-        facts["bytes"] = Path(source).stat().st_size
+        facts["bytes"] = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     stack = open_stack(source, name="file")
     return facts | {"axes": stack.axes, "shape": list(stack.shape), "dtype": stack.dtype.name}
+
+
+def _checked_recipe(facts: dict[str, Any]) -> dict[str, Any]:
+    """Replace a recipe that impasto cannot have written by the reason; the other facts stay."""
+    recipe = facts["recipe"]
+    if recipe is None:
+        return facts
+    try:
+        provenance_of({**facts["made"], "recipe": recipe} if "made" in facts else recipe)
+    except ValueError as error:
+        facts = {name: value for name, value in facts.items() if name != "made"}
+        return facts | {"recipe": None, "recipe_problem": str(error)}
+    return facts
 
 
 def _maker_facts(made: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,11 +115,11 @@ def _maker_facts(made: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     inputs = made.get("inputs") or {}
     styles = [
-        image["name"] or "unnamed"
+        image.get("name") or "unnamed"
         for style in inputs.get("styles", ())
         for image in style["pictures"]
     ]
-    names = {key: value["name"] for key, value in inputs.items() if isinstance(value, Mapping)}
+    names = {key: value.get("name") for key, value in inputs.items() if isinstance(value, Mapping)}
     maker = made.get("maker") or {}
     versions = [f"{name} {maker[name]}" for name in ("impasto", "torch", "device") if name in maker]
     treatments = made.get("treatments")

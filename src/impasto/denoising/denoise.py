@@ -24,7 +24,7 @@ from impasto.images.stack import Stack
 from impasto.images.tiff_write import write_stack
 from impasto.provenance import Inputs, Provenance, current_maker
 from impasto.recipes import DenoiseRecipe
-from impasto.result import DenoiseResult, Diagnosis, OnStep, Step, blend_strength
+from impasto.result import DenoiseResult, Diagnosis, OnStep, Step, blend_strength, check_finite
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
 # Each is fitted to planes (P, C, H, W) in [0, 1] with the noise given, and returns a function that
@@ -77,6 +77,11 @@ def denoise(
     source = open_input(picture, recipe.axes)
     noisy = input_planes(source)
     _check_channels(noisy.shape[1], recipe)
+    if isinstance(source, Image) and recipe.sigma != "auto" and recipe.sigma > 1:
+        raise ValueError(
+            f"`sigma` must be at most 1 for a picture, where 1 is white, got {recipe.sigma:g}; "
+            "divide what counts to 255 by 255"
+        )
     run = _Run(source, recipe, on_step)
     clean = noisy.clone()
     for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy))):
@@ -274,7 +279,10 @@ class FittedDenoiser:
             return plane
         clean = self.denoise_plane((plane - self.low) / self.span)
         # Noise spreads values, so that without it none lies beyond.
-        return (clean.cpu() * self.span + self.low).clamp(plane.min(), plane.max())
+        clean = (clean.cpu() * self.span + self.low).clamp(plane.min(), plane.max())
+        return check_finite(
+            clean, "the denoised picture", "scale the data to about 1, or give sigma"
+        )
 
 
 def fit_denoiser(

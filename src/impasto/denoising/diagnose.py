@@ -22,6 +22,7 @@ from impasto.validation import validate
 
 SAMPLE_PLANES = 8  # that stand for a stack
 _INVISIBLE_SIGMA = 0.5 / 255  # of the range
+_MAX_SIGMA = 10.0  # of the range; more leaves nothing but the mean either way
 
 # Impulses stand out from the median of their neighbors by so much, and by so many times its usual
 # deviation. That deviation is small: in strong noise nothing stands out. Fewer are single defects.
@@ -89,7 +90,7 @@ def diagnose_planes(
     image = ((planes - low) / span).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
     noise = estimate_noise(image, working_basis(len(image)))
     if recipe.sigma != "auto":
-        noise = rescale_noise(noise, recipe.sigma / span)
+        noise = rescale_noise(noise, min(recipe.sigma / span, _MAX_SIGMA))
     sigma = tuple((noise.typical_sigma(image) * span).tolist())
     kind = _kind_of_noise(noise, max(sigma) / span, image)
     if recipe.sigma != "auto" and kind == "clean":

@@ -8,6 +8,8 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 
+from impasto.images.isobmff import read_avif
+
 # Ending -> format, as Pillow names it.
 ENDINGS = {
     ".png": "PNG",
@@ -77,8 +79,7 @@ def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
         if format == "WEBP":
             return _webp_size(data)
         if format == "AVIF":
-            place = data.index(b"ispe") + 8
-            return struct.unpack(">II", data[place : place + 8])
+            return (still := read_avif(data)) and still.size
     except (struct.error, ValueError, IndexError):
         pass
     return None
@@ -130,20 +131,6 @@ def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
             end = min(start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big"), len(jpeg))
             yield marker, start, end
             start = end
-
-
-def iso_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the boxes of an ISO media file, or of the content of one, as (type, content)."""
-    start = 0
-    while start + 8 <= len(data):
-        length, head = int.from_bytes(data[start : start + 4], "big"), 8
-        if length == 1:  # the length follows in 64 bits
-            length, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
-        end = start + length if length else len(data)
-        if length and length < head:
-            return
-        yield data[start + 4 : start + 8], data[start + head : end]
-        start = end
 
 
 def split_avif_exif(avif: bytes) -> tuple[bytes, bytes]:

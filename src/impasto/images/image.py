@@ -36,6 +36,8 @@ class ImageMetadata:
         format: the source's format, such as `PNG` or `JPEG`; None for arrays and tensors.
         recipe: JSON of the impasto recipe stored in the file; None without one.
         origin: the file the image is from; None for arrays and tensors.
+        notes: what was left out when the file was read, or taken for what without its word; each
+            the end of a sentence that begins with the file's name.
     """
 
     alpha: Tensor | None = None
@@ -45,6 +47,7 @@ class ImageMetadata:
     format: str | None = None
     recipe: str | None = None
     origin: SourceFile | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ import functools
 import io
 import math
 import os
-import shutil
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +23,7 @@ from impasto.images.stack import CHANNELS, Stack
 from impasto.images.tiff_read import TiffPages
 from impasto.images.xmp import from_xmp, to_xmp
 
-_XMP, _BYTES = 700, 1  # TIFF's number of a tag, and type of its value
+_XMP, _BYTES, _COLOR_MAP = 700, 1, 320  # TIFF's number of a tag, and type of its value
 _DEFLATE = 8
 _LOSSLESS = (5, _DEFLATE, 32946, 32773, 34925, 50000)  # LZW, deflate, PackBits, LZMA, Zstandard
 _JPEG, _YCBCR, _RGB, _BLACK_IS_ZERO = (6, 7), 6, 2, 1
@@ -99,12 +98,12 @@ def write_stack(
             f"`output` must end in .tif or .tiff, got {path}; measured data is kept in TIFF"
         )
     source = stack.data if isinstance(stack.data, TiffPages) else None
-    sources = () if source is None else (source.path,)
+    sources = () if source is None else (source.file,)
     check_writable(target, overwrite=overwrite, inputs=(*inputs, *sources))
     # An uncompressed file is copied and its pixels replaced, because tifffile cannot write every
     # file as it was: it adds tags that other programs leave out, gives each page of an ImageJ stack
     # a directory, and drops what tags point to, such as EXIF.
-    copied = source is not None and source.offsets is not None and not source.series.is_pyramidal
+    copied = source is not None and source.offsets is not None and not source.has_copies
     build: Callable[[Path], None] | None = None
     with contextlib.ExitStack() as disk:
         try:
@@ -113,7 +112,7 @@ def write_stack(
                 if source is not None:
                     source.check_unchanged()
                     if copied:
-                        shutil.copyfile(source.path, temporary)
+                        source.copy_to(temporary)
                     else:
                         _check_encoder(source, recipe() if callable(recipe) else recipe)
                 array = _array_on_disk(temporary.parent, stack.shape, stack.dtype)
@@ -130,7 +129,7 @@ def write_stack(
                 with contextlib.suppress(ImageError):
                     with atomic_path(place, overwrite=False) as other:
                         if copied:
-                            shutil.copyfile(source.path, other)
+                            source.copy_to(other)
                         build(other)
                     on_rescue(place, error)
                     return place
@@ -332,16 +331,21 @@ def _write_page(
     """Write one page with the tags of the source's, and a recipe besides."""
     keyframe = source.series.keyframe
     tags = source.read_tags(number)
+    dropped = {*_LAYOUT_TAGS, _COLOR_MAP} if source.palette else _LAYOUT_TAGS
     extratags = [
         (code, kind, count, value, True)
         for code, kind, count, value in tags
-        if code not in _LAYOUT_TAGS and kind in _PORTABLE
+        if code not in dropped and kind in _PORTABLE
     ]
     if recipe and _has_room_for_xmp(tags):
         extratags = [tag for tag in extratags if tag[0] != _XMP]
         extratags.append((_XMP, _BYTES, None, to_xmp(recipe), True))
     layout = _page_layout(keyframe, source.dtype, uncompressed=source.offsets is not None)
-    page = page.reshape(keyframe.shape)
+    if source.palette:
+        layout = {**layout, "photometric": _RGB, "planarconfig": 1}
+        layout.pop("bitspersample", None)
+    else:
+        page = page.reshape(keyframe.shape)
     writer.write(page, **layout, **_resolution(tags), extratags=extratags, maxworkers=1)
 
 

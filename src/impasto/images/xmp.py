@@ -67,6 +67,7 @@ def from_xmp(xmp: bytes | str | None) -> str | None:
         return None
     text = unescape(next(filter(None, match.groups()), b"").decode("utf-8", "replace"), _NAMES)
     try:
-        return text if isinstance(json.loads(text), dict) else None
+        # As a float, no number has too many digits; who reads the recipe says what is wrong.
+        return text if isinstance(json.loads(text, parse_int=float), dict) else None
     except (ValueError, RecursionError):
         return None

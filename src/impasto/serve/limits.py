@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from impasto.errors import ImpastoError
 from impasto.methods import Recipe
 from impasto.recipes import DenoiseRecipe
+from impasto.validation import Options
 
 MAX_STYLES = 4  # of one job
 MAX_PARTS = 24  # files, and as many fields, of one form; more than any form has
 
 
-class ServeOptions(BaseModel):
+class ServeOptions(Options):
     """Options of `impasto serve`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     host: str = Field(
         "127.0.0.1",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -12,17 +10,19 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from impasto.errors import ImageError, ImageFileError, OptionError
+from impasto.errors import ImageError, ImageFileError, OptionError, quote
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header import Header, check_header, unreadable_file
+from impasto.images.header import Header, check_header
+from impasto.images.unreadable import unreadable_file
 from impasto.images.xmp import from_xmp
 from impasto.methods import METHODS, MethodName, Recipe
-from impasto.presets import style_recipe
+from impasto.presets import style_recipe_of
 from impasto.provenance import read_provenance
+from impasto.recipes import MAX_SHARE
 from impasto.serve.limits import RequestError, check_work
 from impasto.serve.records import JobRecord, NoiseInfo, Upload, inputs_by_role
 from impasto.serve.service import Service
-from impasto.validation import validate
+from impasto.validation import parse_json, validate
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
 _MASK_ROLES = ("region", "mask", "protect", "keep")
@@ -98,15 +98,19 @@ def parse_recipe(method: str, text: str) -> Recipe:
     Raises:
         RequestError: the text is not a JSON object, or an option is wrong or not for a server.
     """
-    options = _parse_json(text or "{}")
-    if not isinstance(options, dict):
+    try:
+        options = parse_json(text or "{}")
+        if not isinstance(options, dict):
+            raise ValueError("it is not an object")
+    except ValueError as error:
         raise RequestError(
-            422, f"`options` must be a JSON object, got {text[:40]!r}; for example {{}}"
-        )
+            422,
+            f"`options` must be a JSON object, got {quote(text)}: {error}; for example {{}}",
+        ) from None
     options.pop("version", None)
     try:
         if method == "style":
-            recipe = style_recipe(str(options.pop("preset", "default")), **options)
+            recipe = style_recipe_of(options)
         else:
             recipe = validate(METHODS[method].recipe, options)
     except (ValueError, TypeError) as error:
@@ -115,8 +119,8 @@ def parse_recipe(method: str, text: str) -> Recipe:
     if getattr(recipe, "weights", "oxford") != "oxford":
         raise RequestError(
             422,
-            f"`weights` must be oxford here, got {recipe.weights!r}; use the command line for "
-            "others",
+            f"`weights` must be oxford here, got {quote(recipe.weights)}; use the command "
+            "line for others",
         )
     return recipe
 
@@ -129,12 +133,15 @@ def parse_style_weights(text: str | None, count: int) -> list[float]:
     """
     if not text:
         return [1.0] * count
-    weights = _parse_json(text)
+    try:
+        weights = parse_json(text)
+    except ValueError:
+        weights = None
     if not (isinstance(weights, list) and len(weights) == count and all(map(_is_weight, weights))):
         raise RequestError(
             422,
-            f"`weights` must be a JSON list of {count} numbers of at least 0, got {text[:40]!r}; "
-            "one for each style",
+            f"`weights` must be a JSON list of {count} numbers from 0 to {MAX_SHARE:,.0f}, got "
+            f"{quote(text)}; one for each style",
         )
     return [float(weight) for weight in weights]
 
@@ -250,21 +257,13 @@ def _error_sentence(error: Exception, file: str = "") -> str:
     return str(error)
 
 
-def _parse_json(text: str) -> Any:
-    """Return the value of a JSON text; None if it is not JSON."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _is_json(file: ReceivedFile) -> bool:
     return file.data.lstrip()[:1] == b"{"
 
 
 def _is_weight(value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and 0 <= value < math.inf
+    return number and 0 <= value <= MAX_SHARE
 
 
 def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> Header:

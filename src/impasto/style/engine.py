@@ -20,7 +20,7 @@ from impasto.images.image import Image, ImageMetadata
 from impasto.images.resize import resize
 from impasto.memory import release_caches
 from impasto.provenance import Inputs
-from impasto.result import Losses, OnStep, Result, Step, Stop
+from impasto.result import Losses, OnStep, Result, Step, Stop, check_finite
 from impasto.style.checkpoint import (
     Checkpoint,
     Checkpoints,
@@ -234,8 +234,9 @@ class Run:
         size = self.sizes[-1]
         alpha = None if metadata.alpha is None else resize(metadata.alpha, size)
         pixels = resize(self.best.cpu(), size)
+        pixels = pixels if finish is None else finish(pixels)
         return Result(
-            pixels=pixels if finish is None else finish(pixels),
+            pixels=check_finite(pixels, "the picture", "lower the weights, or use float32"),
             metadata=replace(metadata, recipe=None, alpha=alpha),
             recipe=recipe,
             history=tuple(self.history),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from impasto.errors import quote
 from impasto.images.read import ImageSource
+from impasto.recipes import MAX_SHARE
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +17,7 @@ class Style:
     Attributes:
         picture: the image to learn from, as `stylize` takes it; or a folder or a list, whose
             images then count alike.
-        weight: how much it counts beside the other styles, at least 0. Only the proportions
+        weight: how much it counts beside the other styles, from 0 to 1e6. Only the proportions
             matter: twice the weight counts twice as much.
         region: a mask of where on the content image this style goes: white is all of it, gray a
             part, black nothing. Of any size in the content image's shape. A style without one goes
@@ -25,7 +26,7 @@ class Style:
             all of it.
 
     Raises:
-        ValueError: a weight below 0, or one that is not a number.
+        ValueError: a weight out of range, or one that is not a number.
 
     Example:
         >>> import torch
@@ -39,8 +40,9 @@ class Style:
     mask: ImageSource | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.weight, (int, float)) and 0 <= self.weight < math.inf):
+        number = isinstance(self.weight, (int, float)) and not isinstance(self.weight, bool)
+        if not (number and 0 <= self.weight <= MAX_SHARE):
             raise ValueError(
-                f"`weight` of a style must be a number of at least 0, got {self.weight!r}; 1 is "
-                "usual"
+                f"`weight` of a style must be a number from 0 to {MAX_SHARE:,.0f}, got "
+                f"{quote(self.weight)}; 1 is usual"
             )

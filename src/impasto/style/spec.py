@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from pydantic import BaseModel
 
+from impasto.errors import OptionError
 from impasto.recipes import ReconstructRecipe, StyleRecipe, TextureRecipe, parse_layer
 
 R = TypeVar("R", bound=BaseModel)
@@ -87,6 +88,9 @@ def style_spec(recipe: StyleRecipe) -> RunSpec:
         >>> style_spec(StyleRecipe()).warmup, style_spec(StyleRecipe(style_loss="gram")).warmup
         (0.0, 0.75)
     """
+    if not (recipe.content_layers or recipe.style_layers):
+        constraint, hint = "name at least one layer if `content_layers` names none", "leave it out"
+        raise OptionError("style_layers", {}, constraint, hint, "StyleRecipe")
     content_weight, style_weight = apply_strength(recipe)
     style_layers = _layer_weights(recipe.style_layers, style_weight, recipe.style_loss)
     return RunSpec(
@@ -109,6 +113,9 @@ def style_spec(recipe: StyleRecipe) -> RunSpec:
 
 def texture_spec(recipe: TextureRecipe) -> RunSpec:
     """Return the specification of a texture: a style loss alone, from faint noise."""
+    if not recipe.style_layers:
+        hint = "leave it out"
+        raise OptionError("style_layers", {}, "name at least one layer", hint, "TextureRecipe")
     style_layers = _layer_weights(recipe.style_layers, 1.0, recipe.style_loss)
     return RunSpec(
         layers=tuple(recipe.style_layers),
