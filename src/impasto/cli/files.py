@@ -20,7 +20,13 @@ from impasto.images.image import Image, ImageMetadata
 from impasto.images.open_input import open_input
 from impasto.images.read import open_image
 from impasto.images.stack import Stack
-from impasto.images.write import check_output, check_output_size, encode, save
+from impasto.images.write import (
+    check_output,
+    check_output_size,
+    encode,
+    metadata_left_out,
+    save,
+)
 from impasto.provenance import SIDECAR
 
 if TYPE_CHECKING:
@@ -42,6 +48,7 @@ class SaveOptions:
         bits: bits a channel, 8 or 16; None for the writer's own choice.
         quality: quality of the lossy formats, 1 to 100; None for the writer's own choice.
         strip_gps: leave out where a photograph was taken.
+        strip: leave out all metadata of the input.
         sidecar: write the provenance into a file of its own, too.
     """
 
@@ -51,6 +58,7 @@ class SaveOptions:
     bits: int | None = None
     quality: int | None = None
     strip_gps: bool = False
+    strip: bool = False
     sidecar: bool = False
 
     @property
@@ -67,6 +75,7 @@ class SaveOptions:
         return {
             **{name: value for name, value in options.items() if value is not None},
             "strip_gps": self.strip_gps,
+            "strip": self.strip,
         }
 
     @property
@@ -219,8 +228,13 @@ def check_figures(
 def write_pixels(
     saving: SaveOptions, pixels: Tensor, metadata: ImageMetadata, recipe: str | None
 ) -> str:
-    """Write an image; return its path, or `-`."""
+    """Write an image, say what its format could not hold, and return its path, or `-`."""
     contents = {"metadata": metadata, "recipe": recipe, **saving.writer_options}
+    ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
+    size = (pixels.shape[-1], pixels.shape[-2])
+    options = {"recipe": recipe, "strip_gps": saving.strip_gps, "strip": saving.strip}
+    for part in metadata_left_out(metadata, ending, size, **options):
+        echo(f"impasto: {saving.output}: left out, as {ending} does not hold it: {part}", err=True)
     if saving.output == PIPE:
         sys.stdout.buffer.write(encode(pixels, "png", **contents))
         sys.stdout.buffer.flush()

@@ -336,7 +336,7 @@ def _check_places(saving: SaveOptions, options: Mapping[str, Any], streamed: boo
 
 def _check_writer_options(saving: SaveOptions) -> None:
     """Refuse what a TIFF of measured data has no use for."""
-    for name in ("bits", "quality", "strip_gps"):
+    for name in ("bits", "quality", "strip_gps", "strip"):
         if value := getattr(saving, name):
             raise ValueError(
                 f"`{name}` must be left out for a TIFF of measured data, which stays as it is, "

@@ -35,7 +35,7 @@ def rerun_file(file: str, output: str | None, options: Mapping[str, Any]) -> int
     for change in plan.changes:
         echo(f"impasto: {change}", err=True)
     # As the first one was written, but for what this command says of its files.
-    writing = plan.provenance.output.model_dump(include={"bits", "quality", "strip_gps"})
+    writing = plan.provenance.output.model_dump(include={"bits", "quality", "strip_gps", "strip"})
     saving = save_options(output, [*sources, *map(str, plan.files)], writing | options)
     check_places(saving)
     data = plan.images.get("content")
