@@ -593,6 +593,22 @@ def test_a_dry_run_counts_and_writes_nothing(folder, capsys):
     assert not (folder / "out").exists()
 
 
+def test_a_picture_too_large_for_its_format_is_refused_before_the_work(folder, capsys):
+    Image.fromarray(np.zeros((16, 16_400, 3), np.uint8)).save("in/long.png")
+    words = ["batch", "denoise", "in/long.png", "in/a.png", "-o", "out", "--format", "webp"]
+    words += ["--executor", "inline", "--device", "cpu"]
+    reason = "`output` must have sides of at most 16,383 pixels as WEBP, got 16,400 × 16"
+    assert main([*words, "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "too large     1" in out
+    assert reason in err
+    assert main([*words, "--dry-run", "--json"]) == 0
+    (place,) = json.loads(capsys.readouterr().out)["too_large"]
+    assert "long" in place
+    assert main(words) == 3
+    assert reason in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "zs-n2n", "zs-n2n-fast"])
 def test_a_dry_run_of_cleaning_tells_how_long_it_takes(folder, capsys, method):

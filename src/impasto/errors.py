@@ -87,7 +87,10 @@ def _printable_character(character: str) -> str:
 
 
 class ImpastoError(Exception):
-    """Base class of all errors that do not come from an argument."""
+    """Base class of all errors that do not come from an argument; each is one printable line."""
+
+    def __str__(self) -> str:
+        return shorten(printable(super().__str__()), MAX_SENTENCE)
 
 
 class ImageError(ImpastoError):

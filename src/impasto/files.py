@@ -233,8 +233,9 @@ def rescue_paths(target: Path) -> Iterator[Path]:
     They are in the same folder, its parent, the current folder, the home folder and the folder
     for temporary files, and named like the file, with a number if such a file exists.
     """
-    folders = [target.parent, target.parent.parent]
-    for place in (Path.cwd, Path.home, tempfile.gettempdir):
+    folders = [target.parent]
+    places = (lambda: target.absolute().parent.parent, Path.cwd, Path.home, tempfile.gettempdir)
+    for place in places:
         # There may be no current folder any more, no home, no place for temporary files.
         with contextlib.suppress(OSError, RuntimeError):
             folders.append(Path(place()))

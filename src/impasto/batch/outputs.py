@@ -15,10 +15,11 @@ from impasto.denoising.denoise import denoise_stack, denoising_provenance
 from impasto.errors import ImageError, ImpastoError
 from impasto.files import file_sha256
 from impasto.images.open_input import open_input
-from impasto.images.read import count_pictures, read_recipe
+from impasto.images.read import count_pictures, describe_image, read_recipe
+from impasto.images.resize import result_size
 from impasto.images.stack import Stack, check_single_picture
 from impasto.images.tiff_read import is_scientific_tiff
-from impasto.images.write import save
+from impasto.images.write import check_output_size, save
 from impasto.jobs.job import Job, Outcome
 from impasto.jobs.run_job import attempt, limit_memory, run_job
 from impasto.methods import METHODS
@@ -87,12 +88,30 @@ def _make_file(job: Job, path: Path, share: float) -> str:
                 fingerprint=mark,
             )
             return mark
+    check_job_size(job, path)
     result = run_job(job, share=share)
     provenance = result.provenance()
     mark = _fingerprint(job, provenance.inputs)
     record = provenance.model_copy(update={"fingerprint": mark}).model_dump_json()
     save(result.pixels, path, metadata=result.metadata, recipe=record)
     return mark
+
+
+def check_job_size(job: Job, path: str | Path) -> None:
+    """Refuse a job whose result its format or the disk cannot hold, before the work.
+
+    Args:
+        job: with inputs on this machine.
+        path: of the file that is written.
+
+    Raises:
+        ImageError: the result does not fit.
+    """
+    try:
+        content = tuple(describe_image(job.inputs["content"])["size"])
+    except ImageError:
+        return  # measured data, or running the job will say why
+    check_output_size(path, result_size(job.options, content))
 
 
 def _fingerprint(job: Job, inputs: Inputs) -> str:

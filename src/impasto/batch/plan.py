@@ -47,7 +47,8 @@ class BatchPlan:
             raise ValueError("`contents` must be at least one picture, got none; give one")
         if self.format and self.format not in ENDINGS:
             raise ValueError(
-                f"`format` must be one of {', '.join(ENDINGS)}, got {self.format!r}; choose one"
+                f"`format` must be one of {', '.join(ENDINGS)}, got {quote(self.format)}; "
+                "choose one"
             )
 
 

@@ -191,7 +191,10 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
             echo_json(facts)
             return 0
         say_left_out(facts.pop("left_out"))
-        for name, value in facts.items():
+        too_large = facts.pop("too_large")
+        for place, reason in too_large.items():
+            echo(f"impasto: {place}: {reason}", err=True)
+        for name, value in {**facts, "too_large": len(too_large)}.items():
             echo(f"{name.replace('_', ' '):14}{'unknown' if value is None else value}")
         echo("nothing was written")
         return 0

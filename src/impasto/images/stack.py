@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.errors import quote
 from impasto.images.image import ImageMetadata
 
 CHANNELS = "CS"  # axes that hold channels; S is TIFF's word for samples
@@ -256,7 +257,7 @@ def check_axes(axes: str, shape: tuple[int, ...]) -> None:
     if not fits:
         raise ValueError(
             f"`axes` must be {len(shape)} different capital letters with Y and X among them, got "
-            f"{axes!r}; name each axis of shape {shape}, {_EXAMPLE[-len(shape) :]} for example"
+            f"{quote(axes)}; name each axis of shape {shape}, {_EXAMPLE[-len(shape) :]} for example"
         )
 
 

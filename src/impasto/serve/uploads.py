@@ -330,8 +330,8 @@ def _check_roles(recipe: Recipe, roles: set[str]) -> None:
     if (init == "picture") != ("init" in roles):
         raise RequestError(
             422,
-            f"`init` must be `picture` if an init picture is given, and only then, got {init!r}; "
-            "give both or neither",
+            f"`init` must be `picture` if an init picture is given, and only then, got "
+            f"{quote(init)}; give both or neither",
         )
 
 

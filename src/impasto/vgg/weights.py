@@ -26,7 +26,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from impasto.errors import WeightsError
+from impasto.errors import WeightsError, quote
 from impasto.files import file_sha256
 from impasto.recipes import BLOCKS, parse_layer
 
@@ -87,7 +87,7 @@ def load_weights(weights: str = "oxford") -> VGGWeights:
     except OSError:
         raise WeightsError(
             "`weights` must be oxford, torchvision or an existing .safetensors or .pth file, "
-            f"got {weights!r}; oxford needs no download"
+            f"got {quote(weights)}; oxford needs no download"
         ) from None
     return _load_file(path, modified)
 
