@@ -88,6 +88,33 @@ def test_files_folders_and_patterns(folder, source, below):
     assert [found.relative for found in absolute] == below
 
 
+@pytest.mark.parametrize("name", ["[2024] trip", "what?", "a*b", "[x"])
+def test_folders_whose_names_have_wildcards_are_found(folder, name):
+    for number, file in enumerate(("a.png", "[no].png", "deep/c.png")):
+        draw(folder / name / file, number)
+    for source, below in (
+        (name, ["[no].png", "a.png", "deep/c.png"]),
+        (f"{name}/[no].png", ["[no].png"]),
+        (f"{name}/*.png", ["[no].png", "a.png"]),
+        (f"{name}/**/c.png", ["deep/c.png"]),
+    ):
+        for start in ("", f"{folder}/"):
+            listed = storage.list_images(start + source, "contents")
+            assert [file.relative for file in listed] == below
+    assert [file.path for file in storage.list_images("*/[no].png", "contents")] == [
+        f"{name}/[no].png"
+    ]
+    with pytest.raises(ImageError, match="where none was found"):
+        storage.list_images(f"*/{name}/*.png", "contents")
+
+
+def test_a_style_of_one_color_fails_alone(folder):
+    Image.new("RGB", (40, 32), (9, 99, 9)).save(folder / "green.png")
+    progress = run_batch(painting(styles=("one.png", "green.png")), executor="inline")
+    assert (progress.done, len(progress.failed)) == (3, 3)
+    assert all("nothing to learn from it" in reason for reason in progress.failed.values())
+
+
 def test_one_picture_named_twice_is_made_once(folder):
     assert len(plan_jobs(cleaning(contents=("in", "in/a.png", str(folder / "in" / "b.png"))))) == 3
 
