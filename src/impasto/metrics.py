@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from impasto.images.open_input import open_input
 from impasto.images.read import open_image
+from impasto.images.stack import Stack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,6 +125,15 @@ def channels_first(source: Any, name: str) -> NDArray[np.float64]:
         channels_last = source.shape[-1] in (1, 3, 4) and source.shape[0] not in (1, 3, 4)
         if not channels_last:  # `open_image` transposes floats of (H, W, C)
             return source.astype(np.float64)
+    if isinstance(source, str | Path | bytes):  # of which measured data has more than colors
+        data = open_input(source, name=name)
+        if isinstance(data, Stack) and not data.single:
+            raise ValueError(
+                f"`{name}` must be a single picture, got {source} with {data.count} planes; "
+                "give one of them"
+            )
+        plane = data.read_plane(()) if isinstance(data, Stack) else data.pixels
+        return plane.double().numpy()
     return open_image(source, name=name).pixels.double().numpy()
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from impasto.files import file_sha256, recorded_name
 from impasto.images.open_input import open_input
-from impasto.images.read import ImageSource, open_image, read_with
+from impasto.images.read import ImageSource, open_image, read_recipe, read_with
 from impasto.methods import METHODS
 from impasto.provenance import (
     MAX_BYTES,
@@ -136,7 +136,7 @@ def _read_source(source: str | Path) -> Provenance:
     start = read_start(64).removeprefix(codecs.BOM_UTF8).lstrip()
     if start[:1] == b"{":
         return read_provenance(read_start(MAX_BYTES + 1).decode("utf-8-sig", "replace"), "file")
-    recipe = open_image(path, name="file").metadata.recipe
+    recipe = read_recipe(path, name="file")
     if recipe is None:
         raise ValueError(
             f"`file` must be a picture with a recipe inside, got {path}, which has none; give a "

@@ -260,7 +260,7 @@ def test_codes_of_an_avif():
     assert np.abs(open_image(data).pixels[:, 8, 8].numpy() - expected).max() < 0.01
     assert describe_image(avif(1, 13))["color_space"] == "sRGB (nclx)"
     # A box outside the main image's properties states nothing of it.
-    other = b"nclx" + struct.pack(">HH", 9, 16)
+    other = struct.pack(">I4s4sHH", 16, b"free", b"nclx", 9, 16)
     assert describe_image(avif(1, 13) + other)["color_space"] == "sRGB (nclx)"
 
 

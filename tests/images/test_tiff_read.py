@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -11,8 +13,11 @@ from PIL import Image
 from stack_makers import KINDS, TAIL, copy_planes, random_data, read_tags, write_pages, write_tiff
 
 from impasto import ImageError
-from impasto.images.stack import TYPES
+from impasto.images.open_input import identify_input, open_input
+from impasto.images.read import describe_image, open_image, read_recipe
+from impasto.images.stack import TYPES, Stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
+from impasto.images.tiff_write import write_stack
 
 
 def refused(path, **options) -> str:
@@ -64,7 +69,8 @@ def test_what_is_no_tiff_is_refused(tmp_path):
         "": "it is a folder",
     }.items():
         path = f"{tmp_path}/{name}" if name else str(tmp_path)
-        assert refused(path) == f"`noisy` must be a readable TIFF, got {path}: {why}; {TAIL}"
+        shown = path.replace("\0", "\\x00")
+        assert refused(path) == f"`noisy` must be a readable TIFF, got {shown}: {why}; {TAIL}"
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -222,3 +228,249 @@ def test_other_files_and_broken_ones_are_no_data(tmp_path):
         writer.write(random_data((40, 40, 3), "uint8"), metadata=None, photometric="rgb")
         writer.write(random_data((8, 8, 3), "uint8"), subfiletype=1, photometric="rgb")
     assert is_scientific_tiff(tmp_path / "a.tif") is False
+
+
+UNNAMED = {
+    "gray": ((12, 9, 4), {"photometric": "minisblack", "planarconfig": "contig"}),
+    "gray, three": ((12, 9, 3), {"photometric": "minisblack", "planarconfig": "contig"}),
+    "gray, planar": ((4, 12, 9), {"photometric": "minisblack", "planarconfig": "separate"}),
+    "gray, white is 0": ((12, 9, 3), {"photometric": "miniswhite", "planarconfig": "contig"}),
+    "named by axes": ((12, 9, 4), {"planarconfig": "contig", "metadata": {"axes": "YXC"}}),
+    "many": ((12, 9, 11), {"photometric": "minisblack", "planarconfig": "contig"}),
+    "RGB + 1": ((12, 9, 4), {"photometric": "rgb", "extrasamples": [0]}),
+    "RGB + 1, deflated": (
+        (12, 9, 4),
+        {"photometric": "rgb", "extrasamples": [0], "compression": "zlib"},
+    ),
+    "RGB + 1, planar": (
+        (4, 12, 9),
+        {"photometric": "rgb", "planarconfig": "separate", "extrasamples": [0]},
+    ),
+    "RGB + 1, profile": (
+        (12, 9, 4),
+        {"photometric": "rgb", "extrasamples": [0], "iccprofile": b"profile!"},
+    ),
+    "RGBA + 1": ((12, 9, 5), {"photometric": "rgb", "extrasamples": [2, 0]}),
+    "CMYK + 1": ((12, 9, 5), {"photometric": "separated", "extrasamples": [0]}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("kind", UNNAMED)
+def test_no_channel_of_a_page_is_lost(kind, dtype, tmp_path):
+    shape, options = UNNAMED[kind]
+    values = random_data(shape, dtype)
+    path = write_tiff(tmp_path / "a.tif", values, **({"metadata": None} | options))
+    count = max(set(shape) - {12, 9})
+    for source in (path, path.read_bytes(), io.BytesIO(path.read_bytes())):
+        stack = open_input(source)
+        assert isinstance(stack, Stack)
+        assert stack.plane_shape == (count, 12, 9)
+        assert np.array_equal(copy_planes(stack), values)
+    assert bool(stack.notes) is not kind.startswith(("gray", "named", "many"))
+    write_stack(tmp_path / "b.tif", stack, [stack.read_plane(())])
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
+    assert is_scientific_tiff(tmp_path / "b.tif")
+
+
+def test_a_picture_says_which_channels_it_leaves_out(tmp_path):
+    values = random_data((12, 9, 5), "uint8")
+    options = {"photometric": "rgb", "extrasamples": [2, 0], "metadata": None}
+    image = open_image(write_tiff(tmp_path / "a.tif", values, **options))
+    assert np.array_equal((image.pixels * 255).round().permute(1, 2, 0), values[..., :3])
+    assert image.metadata.notes == (
+        "1 of its 5 channels left out, as it calls only 4 color or opacity",
+    )
+    assert describe_image(tmp_path / "a.tif")["mode"] == "RGBA+1"
+    path = write_tiff(tmp_path / "b.tif", values[..., :4], planarconfig="contig", metadata=None)
+    with pytest.raises(ImageError, match="4 channels, and all it says of them is that one is gray"):
+        open_image(path)
+
+
+def test_a_stack_may_come_as_bytes(tmp_path):
+    for options in ({}, {"compression": "zlib"}, {"imagej": True}):
+        values = random_data((3, 12, 9), "uint16")
+        path = write_tiff(tmp_path / "a.tif", values, **options)
+        stack = open_input(path.read_bytes())
+        assert stack.axes == open_stack(path).axes
+        assert np.array_equal(copy_planes(stack), values)
+        assert identify_input(stack).sha256 == identify_input(open_stack(path)).sha256
+        with open(path, "rb") as file:
+            assert identify_input(open_input(file)).name == "a.tif"
+        planes = (stack.read_plane(index) for index in stack.plane_indices())
+        write_stack(tmp_path / "b.tif", stack, planes, overwrite=True)
+        assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
+
+
+SMALL, LARGE = {"subfiletype": 1}, {"subfiletype": 0}
+OLD = [{"extratags": [(255, 3, 1, kind, True)]} for kind in (2, 1)]
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [SMALL | {"subifds": 1}, LARGE],
+        [SMALL | {"subifds": 2}, SMALL, LARGE | {"compression": "zlib"}],
+        [SMALL | {"subifds": 1}, {"compression": "jpeg"}],
+        [SMALL, LARGE],
+        OLD,
+        [{}, {}],
+        [{"subifds": 1}, {}],
+    ],
+)
+def test_a_preview_is_not_taken_for_the_image(options, big, tmp_path):
+    image = np.kron(random_data((5, 7, 3), "uint8"), np.ones((16, 16, 1), np.uint8))
+    preview = 255 - image[::4, ::4]
+    with tifffile.TiffWriter(tmp_path / "a.tif", bigtiff=big) as writer:
+        for number, page_options in enumerate(options, 1):
+            values = image if number == len(options) else preview
+            writer.write(values, **({"photometric": "rgb", "metadata": None} | page_options))
+    pixels = open_image(tmp_path / "a.tif").pixels
+    assert np.abs((pixels * 255).permute(1, 2, 0).numpy() - image).mean() < 10
+    assert describe_image(tmp_path / "a.tif")["size"] == [112, 80]
+    marked = options[0] not in ({}, {"subifds": 1})
+    if marked:
+        assert open_input(tmp_path / "a.tif").size == (112, 80)
+    else:  # denoised would be either or both
+        assert "2 pictures of different sizes" in refused(tmp_path / "a.tif")
+
+
+def test_data_behind_a_preview_is_denoised_and_the_preview_left_out(tmp_path):
+    values, preview = random_data((40, 60), "uint16"), random_data((10, 15, 3), "uint8")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        options = {"photometric": "rgb", "metadata": None, "subifds": 1, "subfiletype": 1}
+        writer.write(preview, **options)
+        writer.write(values, photometric="minisblack", metadata=None)
+    stack = open_input(tmp_path / "a.tif")
+    assert np.array_equal(copy_planes(stack), values)
+    write_stack(tmp_path / "b.tif", stack, [stack.read_plane(())])
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert [page.shape for page in file.pages] == [(40, 60)]
+        assert not file.pages[0].subifds
+        assert np.array_equal(file.asarray(), values)
+
+
+@pytest.mark.parametrize("photometric", [32803, 34892])
+@pytest.mark.parametrize("first", [False, True])
+def test_raw_data_of_a_camera_is_refused_by_name(photometric, first, tmp_path):
+    pattern = [(33421, 3, 2, (2, 2), True), (33422, 1, 4, b"\0\1\1\2", True)]
+    shape = (40, 60) if photometric == 32803 else (40, 60, 3)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        if not first:
+            preview = random_data((10, 15, 3), "uint8")
+            options = {"photometric": "rgb", "metadata": None, "subifds": 1, "subfiletype": 1}
+            writer.write(preview, **options)
+        raw = {"photometric": photometric, "metadata": None, "extratags": pattern}
+        writer.write(random_data(shape, "uint16"), **raw)
+    for read in (open_image, open_input, open_stack, describe_image):
+        with pytest.raises(ImageError, match="it is a camera's raw data; develop it first"):
+            read(tmp_path / "a.tif")
+
+
+def palette_tiff(bits: int, pages: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """A TIFF of index numbers (H, W), each page with colors of its own, (3, 2**bits) uint8."""
+    data = bytearray(b"II*\0\x08\0\0\0")
+    for number, (indices, colors) in enumerate(pages, 1):
+        height, width = indices.shape
+        digits = np.unpackbits(indices.astype(">u2")[..., None].view("u1"), axis=-1)
+        rows = np.packbits(digits[..., 16 - bits :].reshape(height, -1), axis=1)
+        pixels = indices.astype("<u2").tobytes() if bits == 16 else rows.tobytes()
+        start = len(data) + 2 + 10 * 12 + 4
+        tags = {256: width, 257: height, 258: bits, 259: 1, 262: 3, 273: start, 277: 1, 278: height}
+        data += struct.pack("<H", 10)
+        for tag, value in {**tags, 279: len(pixels)}.items():
+            data += struct.pack("<HHII", tag, 4, 1, value)
+        data += struct.pack("<HHII", 320, 3, colors.size, start + len(pixels))
+        end = start + len(pixels) + 2 * colors.size
+        data += struct.pack("<I", end if number < len(pages) else 0)
+        data += pixels + (colors.astype("<u2") * 257).tobytes()
+    return bytes(data)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_the_numbers_of_a_palette_are_read_as_its_colors(bits, tmp_path):
+    rng = np.random.default_rng(bits)
+    pages = [
+        (rng.integers(0, 2**bits, (12, 16)), rng.integers(0, 256, (3, 2**bits))) for _ in range(2)
+    ]
+    colors = np.stack([table[:, indices].transpose(1, 2, 0) for indices, table in pages])
+    one, two = tmp_path / "one.tif", tmp_path / "two.tif"
+    one.write_bytes(palette_tiff(bits, pages[:1]))
+    two.write_bytes(palette_tiff(bits, pages))
+    pixels = open_input(one).pixels
+    assert np.array_equal((pixels * 255).round().permute(1, 2, 0), colors[0])
+    stack = open_input(two)
+    assert stack.axes == "IYXS"
+    assert np.array_equal(copy_planes(stack), colors)
+    assert stack.notes == ("the colors of its palette are worked on, and written as RGB",)
+    planes = (stack.read_plane(index) for index in stack.plane_indices())
+    write_stack(tmp_path / "b.tif", stack, planes, recipe="{}")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert np.array_equal(file.asarray(), colors)
+        assert [page.photometric for page in file.pages] == [2, 2]
+        assert not any(320 in page.tags for page in file.pages)
+    assert read_recipe(tmp_path / "b.tif") == "{}"
+    assert open_image(two).metadata.notes == ("1 of its 2 pages taken, the others left out",)
+
+
+OME = (
+    '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+    'UUID="urn:uuid:1"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+    'Type="uint8" SizeX="9" SizeY="8" SizeZ="3" SizeC="1" SizeT="1">{}</Pixels></Image></OME>'
+)
+
+
+@pytest.mark.parametrize(
+    ("places", "why"),
+    [
+        ('<TiffData FirstZ="0" IFD="0" PlaneCount="1"/>', "2 of its 3 planes were never written"),
+        ("<TiffData/>", "1 of its 3 planes were never written"),
+        (
+            '<TiffData PlaneCount="2"><UUID FileName="moved.tif">urn:uuid:1</UUID></TiffData>',
+            "1 of its 3 planes were never written",
+        ),
+        (
+            '<TiffData PlaneCount="2"/><TiffData FirstZ="2" PlaneCount="1">'
+            '<UUID FileName="b.ome.tif">urn:uuid:2</UUID></TiffData>',
+            "1 of its planes are not in it but in other files",
+        ),
+    ],
+)
+def test_planes_that_are_missing_are_told_by_the_true_reason(places, why, tmp_path):
+    values = random_data((2, 8, 9), "uint8")
+    options = {"metadata": None, "description": OME.format(places)}
+    assert why in refused(write_tiff(tmp_path / "a.ome.tif", values, **options))
+
+
+def test_scenes_of_one_size_are_not_told_as_different(tmp_path):
+    for shapes, why in (
+        ([(2, 8, 9)] * 2, "it holds 2 images, such as scenes, of one size;"),
+        ([(2, 8, 9), (2, 8, 8)], "it holds 2 pictures of different sizes or kinds;"),
+    ):
+        with tifffile.TiffWriter(tmp_path / "a.tif", ome=True) as writer:
+            for shape in shapes:
+                writer.write(random_data(shape, "uint8"), photometric="minisblack")
+        assert why in refused(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("shape", "page"), [((5, 1, 1), "1 × 5"), ((2, 3, 1, 1), "1 × 3")])
+def test_an_imagej_description_of_other_planes_is_named(shape, page, tmp_path):
+    # As tifffile writes planes that are one pixel wide: those of a page side by side.
+    options = {"imagej": True, "metadata": {"axes": "TCYX" if len(shape) == 4 else "TYX"}}
+    path = write_tiff(tmp_path / "a.tif", random_data(shape, "uint8"), **options)
+    assert f"claims {np.prod(shape)} planes, and it holds" in refused(path)
+    assert f"of {page} pixels" in refused(path)
+    values = random_data((5, 1, 1), "uint8")
+    assert open_stack(write_tiff(tmp_path / "b.tif", values, metadata=None)).count == 5
+
+
+@pytest.mark.parametrize("number", [0, 9, 99, 34676, 40000])
+def test_a_compression_that_is_not_read_is_named(number, tmp_path):
+    path = tmp_path / "a.tif"
+    for dtype, read in (("uint8", open_image), ("uint16", open_input)):
+        write_tiff(path, random_data((8, 9), dtype), metadata=None, compression="zlib")
+        with tifffile.TiffFile(path, mode="r+") as file:
+            file.pages[0].tags[259].overwrite(number)
+        with pytest.raises(ImageError, match=r"its compression is .*, which impasto does not read"):
+            read(path)

@@ -219,10 +219,16 @@ def test_the_resolution_color_profile_and_other_tags_of_a_picture_are_kept(tmp_p
 
 def test_colors_of_a_palette_stay_with_their_numbers(tmp_path):
     colors = np.random.default_rng(1).integers(0, 65535, (3, 256)).astype(np.uint16)
-    for compression in (None, "zlib"):
+    imagej = {"metadata": None, "description": "ImageJ=1.54f\nimages=1\n"}
+    for compression, colormap, kind in (
+        (None, colors, imagej),
+        ("zlib", colors, imagej),
+        (None, np.sort(colors), {}),  # which only gets brighter
+    ):
         path = tmp_path / f"{compression}.tif"
         values = random_data((20, 30), "uint8")
-        write_tiff(path, values, photometric="palette", colormap=colors, compression=compression)
+        options = {"colormap": colormap, "compression": compression, **kind}
+        write_tiff(path, values, photometric="palette", **options)
         stack = rewrite(path, tmp_path / "b.tif", overwrite=True)
         assert stack.plane_shape == (1, 20, 30)
         assert read_tags(tmp_path / "b.tif") == read_tags(path)

@@ -13,7 +13,7 @@ from impasto.denoising.denoise import denoise_stack, denoising_provenance
 from impasto.errors import ImpastoError
 from impasto.files import file_sha256
 from impasto.images.open_input import open_input
-from impasto.images.read import open_image
+from impasto.images.read import read_recipe
 from impasto.images.stack import Stack
 from impasto.images.write import save
 from impasto.jobs.job import Job, Outcome
@@ -87,7 +87,7 @@ def read_fingerprint(job: Job) -> str | None:
     """Return the fingerprint stored in a job's output, or None if the job would make another."""
     try:
         with storage.download(job.output) as path:
-            recipe = open_image(path).metadata.recipe
+            recipe = read_recipe(path)
         stored = read_provenance(recipe).fingerprint if recipe else None
         if stored is None:
             return None

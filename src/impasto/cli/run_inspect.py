@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from impasto.cli.files import json_number, noise_facts, read_image_or_stack
+from impasto.cli.files import json_number, noise_facts, print_notes, read_image_or_stack
 from impasto.cli.options import format_value
 from impasto.cli.terminal import echo, echo_json
 from impasto.denoising.diagnose import diagnose
@@ -28,7 +28,9 @@ _MAX_VALUE = 500  # characters of a row
 def show_info(source: str | bytes, as_json: bool) -> None:
     """Print what a file is, how it was made, and its noise."""
     facts = _checked_recipe(_file_facts(source))
-    diagnosis = diagnose(open_input(source, name="file"))
+    data = open_input(source, name="file")
+    print_notes(facts["format"] if isinstance(source, bytes) else source, data)
+    diagnosis = diagnose(data)
     if as_json:
         echo_json(facts | {"noise": noise_facts(diagnosis)})
         return
@@ -81,17 +83,15 @@ def _file_facts(source: str | bytes) -> dict[str, Any]:
     try:
         facts = dict(describe_image(source, name="file"))
     except ImageError as error:
-        if isinstance(source, bytes):
-            raise
         facts, failure = {"format": "TIFF", "recipe": None}, error
-    if facts["format"] != "TIFF" or isinstance(source, bytes):
+    if facts["format"] != "TIFF":
         return facts
     if not is_scientific_tiff(source):
         if failure:
             raise failure
         return facts
     if failure:  # data may be of a type that no image has
-        facts["bytes"] = Path(source).stat().st_size
+        facts["bytes"] = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     stack = open_stack(source, name="file")
     return facts | {"axes": stack.axes, "shape": list(stack.shape), "dtype": stack.dtype.name}
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from impasto.images.formats import iso_boxes, png_chunks
+from impasto.images.formats import png_chunks
 
 Curve = Callable[[np.ndarray], np.ndarray]
 Chromaticities = tuple[float, ...]  # x and y of white, red, green and blue
@@ -42,7 +42,6 @@ _BRADFORD = np.array(
 _CHUNK_VALUES = 1 << 20  # converted at a time, so that float64 takes little memory
 # A PNG that states sRGB may state these two besides, for programs that do not know its own chunk.
 _SRGB_GAMMA, _SRGB_CHROMATICITIES = 0.45455, _REC709
-_SAMPLE_ENTRY = 78  # bytes of a track's description of a picture, in front of its boxes
 _GAMMAS = (0.1, 10.0)  # exponents that a picture can have been stored with
 _TRANSFER_FUNCTION, _WHITE_POINT, _PRIMARY_CHROMATICITIES = 301, 318, 319
 
@@ -165,13 +164,11 @@ def color_space_of_info(info: Mapping[str, Any]) -> ColorSpace | None:
     return _color_space_of_gamma(gamma, chromaticities)
 
 
-def color_space_of_avif(avif: bytes) -> ColorSpace | None:
-    """Return the color space that an AVIF's main image states by codes, in its `nclx` box."""
-    for kind, content in _main_properties(avif):
-        if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 8:
-            primaries, transfer = struct.unpack(">HH", content[4:8])
-            return color_space_of_codes(primaries, transfer, "nclx")
-    return None
+def color_space_of_avif(codes: bytes) -> ColorSpace | None:
+    """Return the color space that the content of an AVIF's box `colr` states by codes."""
+    if codes[:4] != b"nclx" or len(codes) < 8:
+        return None
+    return color_space_of_codes(*struct.unpack(">HH", codes[4:8]), "nclx")
 
 
 def color_space_of_numbers(
@@ -237,41 +234,6 @@ def _ratios(value: Any) -> tuple[float, ...] | None:
     if not isinstance(value, tuple) or len(value) % 2 or 0 in value[1::2]:
         return None
     return tuple(top / bottom for top, bottom in zip(value[::2], value[1::2], strict=True))
-
-
-def _main_properties(avif: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the properties of an AVIF's main image, then of its first track, as (type, content)."""
-    boxes = {kind: content for kind, content in reversed(list(iso_boxes(avif)))}
-    meta = dict(iso_boxes(boxes.get(b"meta", b"")[4:]))
-    item = meta.get(b"pitm", b"")
-    item_id = int.from_bytes(item[4 : 6 if item[:1] == b"\0" else 8], "big")
-    properties = dict(iso_boxes(meta.get(b"iprp", b"")))
-    stored = list(iso_boxes(properties.get(b"ipco", b"")))
-    for index in _property_indexes(properties.get(b"ipma", b""), item_id):
-        if 0 < index <= len(stored):
-            yield stored[index - 1]
-    track = boxes.get(b"moov", b"")
-    for kind in (b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
-        track = next((content for name, content in iso_boxes(track) if name == kind), b"")
-    for _, entry in iso_boxes(track[8:]):
-        yield from iso_boxes(entry[_SAMPLE_ENTRY:])
-
-
-def _property_indexes(table: bytes, item_id: int) -> list[int]:
-    """Return the indexes, from 1, of the properties that an `ipma` table gives to an item."""
-    version, wide = table[:1] != b"\0", table[3:4] > b"\0" and bool(table[3] & 1)
-    place = 8
-    for _ in range(min(int.from_bytes(table[4:8], "big"), len(table))):
-        number = int.from_bytes(table[place : place + 2 + 2 * version], "big")
-        place += 2 + 2 * version
-        count = int.from_bytes(table[place : place + 1], "big")
-        entries = table[place + 1 : place + 1 + count * (1 + wide)]
-        place += 1 + count * (1 + wide)
-        if number == item_id:  # the highest bit says that a property is essential
-            if wide:
-                return [code & 0x7FFF for (code,) in struct.iter_unpack(">H", entries)]
-            return [code & 0x7F for code in entries]
-    return []
 
 
 def _color_space_of_gamma(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import struct
 import zlib
 from dataclasses import dataclass, replace
@@ -13,10 +12,19 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from impasto.images.exif import read_directory, write_directory
-from impasto.images.formats import only_chunks, png_chunk, png_chunks
-from impasto.images.header import Header, Unreadable, decoding, image_header, repair_png_exif
+from impasto.images.formats import PNG_PIXEL_CHUNKS, only_chunks, png_chunk, png_chunks
+from impasto.images.header import Header, image_header, repair_png_exif
+from impasto.images.isobmff import still_avif
+from impasto.images.tiff_layout import (
+    PALETTE,
+    check_compression,
+    check_picture_channels,
+    palette_colors,
+    tiff_channels,
+)
+from impasto.images.tiff_page import check_page, checked_segments, decode_page
+from impasto.images.unreadable import Unreadable, decoding
 
-_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # Pillow's modes -> the mode with the same content that NumPy understands.
 _PLAIN = {
     "1": "L",
@@ -27,7 +35,8 @@ _PLAIN = {
     "YCbCr": "RGB",
     "HSV": "RGB",
 }
-_TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # photometric interpretation -> color channels
+_TIFF_COLORS = (0, 1, 2, PALETTE, 5, 6)  # photometric interpretations that are read
+_MAX_SAMPLES = 8
 _LIBTIFF_ONLY = (2, 3, 4, 6)  # compressions of fax machines, and JPEG as it first was
 _FLOAT, _UNSIGNED = 3, 1
 # The seven passes of an interlaced PNG: first column, first row, column step, row step.
@@ -76,7 +85,10 @@ def decode_file(data: bytes, header: Header) -> Samples:
         if header.format == "PNG" and header.bits == 16:
             return _split_alpha(_scaled(_decode_deep_png(data), 65535), samples.header)
         if header.format == "AVIF" and header.bits > 8:
-            deep = imagecodecs.avif_decode(data, 0)
+            # Of an animation of this depth, imagecodecs writes all frames into the room for one.
+            deep = imagecodecs.avif_decode(still_avif(data), 0)
+            if deep.shape[:2] != samples.colors.shape[:2]:
+                raise Unreadable("its pixels are cut short or broken")
             return _split_alpha(_scaled(deep, 2**header.bits - 1), samples.header)
         return samples
 
@@ -102,6 +114,7 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
             orientation=late.orientation,
             dpi=header.dpi or late.dpi,
             xmp=header.xmp or late.xmp,
+            iptc=header.iptc or late.iptc,
             color_space=header.color_space or late.color_space,
         )
     mode = _PLAIN.get(image.mode, image.mode)
@@ -150,7 +163,7 @@ def _unit_floats(array: np.ndarray) -> np.ndarray:
 def _decode_deep_png(data: bytes) -> np.ndarray:
     """Decode a 16-bit PNG; a transparent color becomes alpha."""
     # libpng writes warnings about other chunks to the terminal.
-    bare = only_chunks(data, _PIXEL_CHUNKS)
+    bare = only_chunks(data, PNG_PIXEL_CHUNKS)
     if bare[28] == 0:
         return imagecodecs.png_decode(bare)
     # libpng warns of interlacing as well: each pass is decoded as a small PNG of its own.
@@ -188,18 +201,24 @@ def _png_of_pass(
 
 
 def _decode_tiff(data: bytes, header: Header) -> Samples:
-    """Decode the first page of a TIFF."""
+    """Decode the page of a TIFF that is the image."""
     page = header.page
-    for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if start + length > len(data):
-            raise Unreadable("the file is cut short")
-    size = math.prod(header.stored_size)
-    if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, size):
-        raise Unreadable("its tiles are far larger than its picture")
+    if page.samplesperpixel > _MAX_SAMPLES:
+        raise Unreadable(
+            f"it has {page.samplesperpixel} channels, more than {_MAX_SAMPLES}",
+            "save those to be seen as RGB; `denoise` keeps all of them",
+        )
+    if page.imagedepth != 1:
+        raise Unreadable("it is a volume, not a picture")
+    header = replace(header, notes=(*header.notes, *check_picture_channels(page)))
+    check_page(page, len(data))
     photometric, compression = int(page.photometric), int(page.compression)
     plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG, the decoder converts it
     if header.bits <= 8 and (plain_ycbcr or compression in _LIBTIFF_ONLY):
+        for _ in checked_segments(page):
+            pass
         return _decode_tiff_by_pillow(data, header)
+    check_compression(page)
     if photometric not in _TIFF_COLORS:
         name = getattr(page.photometric, "name", photometric)
         raise Unreadable(f"its colors are {name}, which impasto does not read")
@@ -207,7 +226,7 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
         raise Unreadable(f"its samples are {page.dtype}; save them as 8 or 16 bits or as floats")
     if page.sampleformat == _UNSIGNED and header.bits > 16:
         raise Unreadable(f"its samples are {page.dtype}; save them as 8 or 16 bits or as floats")
-    return _tiff_channels(page.asarray(maxworkers=1), header)
+    return _tiff_channels(decode_page(page), header)
 
 
 def _tiff_channels(array: np.ndarray, header: Header) -> Samples:
@@ -216,36 +235,34 @@ def _tiff_channels(array: np.ndarray, header: Header) -> Samples:
     if page.axes.startswith("S"):
         array = np.moveaxis(array, 0, -1)
     array = array.reshape(header.stored_size[1], header.stored_size[0], -1)
-    count = _TIFF_COLORS[photometric]
+    channels = tiff_channels(page)
     stored = (
         _unit_floats(array) if page.sampleformat == _FLOAT else _scaled(array, 2**header.bits - 1)
     )
-    colors, alpha = stored[..., :count], None
-    if photometric == 3:
-        # (3, entries) 16-bit; files differ in the low byte, so only the high one means anything.
-        colors = _scaled(page.colormap[:, array[..., 0]] >> 8, 255).transpose(1, 2, 0)
+    colors = stored[..., : channels.colors]
+    alpha = None if channels.opacity is None else stored[..., channels.opacity]
+    if photometric == PALETTE:
+        colors = _scaled(palette_colors(page, array[..., 0]), 255)
     elif photometric == 0:
         colors = 1 - colors
-    for index, extra in enumerate(page.extrasamples):
-        if int(extra) in (1, 2) and count + index < stored.shape[-1]:
-            alpha = stored[..., count + index]
-            if int(extra) == 1 and photometric != 3:  # colors stored multiplied by their opacity
-                colors = np.minimum(colors / np.maximum(alpha, 1e-6)[..., None], 1)
-            break
+    if channels.premultiplied and photometric != PALETTE:
+        colors = np.minimum(colors / np.maximum(alpha, 1e-6)[..., None], 1)
     return Samples(np.ascontiguousarray(colors), alpha, header)
 
 
 def _decode_tiff_by_pillow(data: bytes, header: Header) -> Samples:
-    """Decode the first page of a TIFF with libtiff, which knows fax compressions and YCbCr."""
+    """Decode a page of a TIFF with libtiff, which knows fax compressions and YCbCr."""
     order = "<" if data[:2] == b"II" else ">"
+    start = header.page.offset
     if data[2:4] in (b"*\0", b"\0*"):
         # Pillow issues Python warnings on broken tags, so it gets a directory without them.
-        (start,) = struct.unpack_from(order + "I", data, 4)
         entries = read_directory(data, order, start)
         place = len(data) + len(data) % 2
         directory = write_directory(entries, order, place)
         head = data[:4] + struct.pack(order + "I", place)
         data = head + data[8:].ljust(place - 8, b"\0") + directory
+    else:
+        data = data[:8] + struct.pack(order + "Q", start) + data[16:]
     samples = samples_of(TiffImagePlugin.TiffImageFile(io.BytesIO(data)))
     # Pillow has turned it upright already.
     return replace(samples, header=replace(header, orientation=1, alpha=samples.alpha is not None))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
+from operator import gt
 from typing import Any
 
 import tifffile
 from PIL import AvifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from impasto.errors import ImageFileError
 from impasto.images import exif as exif_block
 from impasto.images.color_space import (
     ColorSpace,
@@ -23,7 +24,6 @@ from impasto.images.color_space import (
     color_space_of_tiff,
 )
 from impasto.images.formats import (
-    CHOICES,
     MAX_PIXELS,
     describe_unknown_format,
     detect_format,
@@ -33,64 +33,29 @@ from impasto.images.formats import (
     split_avif_exif,
     without_chunks,
 )
-from impasto.images.xmp import MAX_BYTES
+from impasto.images.iptc import iptc_of_info, iptc_of_resources
+from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avif
+from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
+from impasto.images.tiff_tags import IPTC, PHOTOSHOP, PortableTag, portable_tags, read_tag
+from impasto.images.unreadable import Unreadable, decoding, refusing
 
 # Without a handler of its own, what tifffile logs would reach the user's terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-_MAX_SAMPLES = 8
 _MAX_PAGES = 5000
 # Of a TIFF: orientation, resolution, XMP, and what it states of its colors.
 _TIFF_TAGS = (274, 282, 283, 296, 700, 301, 318, 319)
+_AVIF_SPARE = 4  # times its pixels that the tiles and the opacity of an AVIF may have together
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 # Of the index of a JPEG with more pictures behind the first: how many, and 16 bytes for each.
+_READ_JPEGS = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # baseline, extended, progressive; arithmetic
+_UNREAD_JPEGS = {0xC3: "a lossless JPEG", 0xCB: "a lossless JPEG", 0xF7: "a JPEG-LS"}
+_UNREAD_JPEGS |= dict.fromkeys(
+    (*range(0xC5, 0xC8), *range(0xCD, 0xD0), 0xDE), "a hierarchical JPEG"
+)
 _MPF_COUNT, _MPF_ENTRIES = 0xB001, 0xB002
-
-
-class Unreadable(Exception):
-    """The reason why a file cannot be read, worded to end a sentence, and perhaps a way out.
-
-    Only used inside this package: `refusing` turns it into an `ImageFileError`.
-    """
-
-
-@contextlib.contextmanager
-def decoding(reason: str) -> Iterator[None]:
-    """Turn whatever a decoder raises on a broken file into `Unreadable(reason)`."""
-    try:
-        yield
-    except (Unreadable, MemoryError):
-        raise
-    # A hostile file can make decoders raise anything.
-    except Exception as error:
-        raise Unreadable(reason) from error
-
-
-@contextlib.contextmanager
-def refusing(name: str, label: str, **words: str) -> Iterator[None]:
-    """Turn `Unreadable` into the `ImageFileError` that refuses a file.
-
-    Args:
-        name: the argument's name in the error.
-        label: the file's name in the error.
-        words: `kind` and `way_out` of `unreadable_file`; a way out inside the exception wins.
-    """
-    try:
-        yield
-    except Unreadable as error:
-        reason, *way_out = error.args
-        if way_out:
-            words["way_out"] = way_out[0]
-        raise unreadable_file(name, label, reason, **words) from error
-
-
-def unreadable_file(
-    name: str, label: str, reason: str, *, kind: str = "picture", way_out: str = CHOICES
-) -> ImageFileError:
-    """Return the error that refuses a file."""
-    return ImageFileError(name, f"be a readable {kind}", label, f": {reason}; {way_out}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +70,17 @@ class Header:
         alpha: True if there is an opacity channel or a transparent color.
         frames: number of frames or pages; None if they are not counted yet.
         image: Pillow's image, not yet decoded; None for TIFF.
-        page: tifffile's first page; None for the others.
+        page: tifffile's page of the image; None for the others.
         exif: the EXIF directory; a TIFF's own.
         orientation: EXIF orientation of the stored pixels, 1 to 8.
         dpi: dots per inch; None if the file does not say.
         icc: the color profile; None without one.
         xmp: the XMP packet; None without one.
+        iptc: the IPTC records; None without any.
+        tags: of a TIFF, those that another TIFF may have too.
         color_space: what the file states of its colors besides a profile; None for nothing.
+        notes: what is left out of the picture, or taken for what without its file's word; each the
+            end of a sentence that begins with the file's name.
     """
 
     format: str | None
@@ -127,7 +96,10 @@ class Header:
     dpi: tuple[float, float] | None
     icc: bytes | None
     xmp: bytes | str | None
+    iptc: bytes | None = None
+    tags: tuple[PortableTag, ...] = ()
     color_space: ColorSpace | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -240,6 +212,7 @@ def image_header(image: Image.Image) -> Header:
         dpi=dpi or exif_block.resolution(directory),
         icc=image.info.get("icc_profile") or None,
         xmp=image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
+        iptc=iptc_of_info(image.info),
         color_space=color_space_of_info(image.info) or exif_block.color_space_of_exif(directory),
     )
 
@@ -255,6 +228,7 @@ def _jpeg_header(data: bytes) -> Header:
     pixels, blocks, index, ultra_hdr, end = [data[:2]], [], b"", False, 2
     for kind, start, end in jpeg_segments(data):
         segment = data[start:end]
+        _check_jpeg_process(kind, segment)
         if kind == 0xE1 and segment[4:10] == b"Exif\0\0":
             blocks.append(segment[10:])
         elif kind == 0xE2 and segment[4:8] == b"MPF\0":
@@ -268,6 +242,18 @@ def _jpeg_header(data: bytes) -> Header:
         image.info["exif"] = exif
     # The second picture of an Ultra HDR file is a map of brightness, not a frame.
     return replace(image_header(image), frames=1 if ultra_hdr else _frames_in_index(index))
+
+
+def _check_jpeg_process(marker: int, segment: bytes) -> None:
+    """Refuse a JPEG that is coded as no decoder here reads it, by its name."""
+    name = _UNREAD_JPEGS.get(marker)
+    if marker in _READ_JPEGS and len(segment) > 9:
+        if segment[4] != 8:
+            name = f"a JPEG with {segment[4]} bits a channel"
+        elif segment[9] not in (1, 3, 4):
+            name = f"a JPEG with {segment[9]} channels"
+    if name:
+        raise Unreadable(f"it is {name}", "save it as PNG, or as JPEG with 8 bits a channel")
 
 
 def _frames_in_index(index: bytes) -> int:
@@ -329,8 +315,9 @@ def _webp_header(data: bytes) -> Header:
 
 
 def _avif_header(data: bytes) -> Header:
-    """Read the header of an AVIF."""
-    pixels, block = split_avif_exif(data)
+    """Read the header of an AVIF; of an animation, that of the still picture inside."""
+    still = _check_avif(data)
+    pixels, block = split_avif_exif(still_avif(data))
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(pixels))
     if block:
         # Pillow still turns the rotation that AVIF itself states into an EXIF block; that rotation
@@ -342,34 +329,56 @@ def _avif_header(data: bytes) -> Header:
         if stated != exif.get(exif_block.ORIENTATION, 1):
             exif[exif_block.ORIENTATION] = stated
             image.info["exif"] = exif.tobytes()
-    # The first configuration of the codec tells the depth.
-    place = data.find(b"av1C")
-    flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
-    bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8
-    header = replace(image_header(image), bits=bits)
-    return replace(header, color_space=color_space_of_avif(data) or header.color_space)
+    header = replace(image_header(image), bits=still.bits, frames=count_frames(data))
+    return replace(header, color_space=color_space_of_avif(still.color) or header.color_space)
+
+
+def _check_avif(data: bytes) -> AvifImage:
+    """Return what an AVIF says of its image; refuse it if its coded stream contradicts that."""
+    still = read_avif(data)
+    if still is None and count_frames(data) > 1:
+        raise Unreadable("it is an AVIF without a still picture", "save its first frame as one")
+    if still is None or still.size is None:
+        raise ValueError("an AVIF without a picture")
+    if not still.streams or still.bits is None:
+        raise Unreadable("its pixels are cut short or broken")
+    for claimed, stream in still.streams:
+        if claimed is None or any(map(gt, stream.size, claimed)):
+            raise Unreadable(
+                f"its pixels are {stream.size[0]:,} × {stream.size[1]:,}, not the "
+                f"{' × '.join(f'{side:,}' for side in claimed or still.size)} it claims"
+            )
+        if stream.bits != still.bits:
+            raise Unreadable(f"its pixels have {stream.bits} bits, not the {still.bits} it claims")
+    total = sum(math.prod(stream.size) for _, stream in still.streams)
+    if total > _AVIF_SPARE * max(1 << 20, math.prod(still.size)):
+        raise Unreadable("its tiles are far larger than its picture")
+    return still
 
 
 def _tiff_header(data: bytes) -> Header:
-    """Read the header of a TIFF's first page."""
-    page = tifffile.TiffFile(io.BytesIO(data)).pages[0]
-    if page.samplesperpixel > _MAX_SAMPLES:
-        raise Unreadable(f"it has {page.samplesperpixel} channels, more than {_MAX_SAMPLES}")
-    if page.imagedepth != 1:
-        raise Unreadable("it is a volume, not a picture")
-    kind, photometric = page.sampleformat, int(page.photometric)
-    alpha = any(int(extra) in (1, 2) for extra in page.extrasamples)
+    """Read the header of a TIFF: of the page that is the image."""
+    file = tifffile.TiffFile(io.BytesIO(data))
+    page = picture_page(file)
+    channels, photometric = tiff_channels(page), int(page.photometric)
+    alpha = channels.opacity is not None
     bits = page.bitspersample
-    tags = {tag.code: tag.value for tag in page.tags if tag.code in _TIFF_TAGS}
+    # What holds for the whole file may be said in its first directory alone.
+    tags = {tag.code: tag.value for tag in file.pages[0].tags if tag.code in (274, 700)}
+    tags |= {tag.code: tag.value for tag in page.tags if tag.code in _TIFF_TAGS}
     for code in (282, 283):
         if _is_pair(ratio := tags.get(code)) and ratio[1]:
             tags[code] = ratio[0] / ratio[1]
     xmp, exif = tags.get(700), exif_block.load_exif(data)
-    bits = 32 if kind == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
+    iptc, resources = (page.tags.get(code) for code in (IPTC, PHOTOSHOP))
+    several = len(list(islice(whole_pages(file), 2))) > 1
+    icc = page.iccprofile or file.pages[0].iccprofile
+    bits = 32 if page.sampleformat == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
+    mode = _NAMED_SAMPLES.get(photometric, "?") + ("A" if alpha else "")
     return Header(
         format="TIFF",
         stored_size=(int(page.imagewidth), int(page.imagelength)),
-        mode=_NAMED_SAMPLES.get(photometric, "?") + ("A" if alpha else ""),
+        mode=mode + (f"+{channels.unnamed}" if channels.unnamed > 0 else ""),
         bits=bits,
         alpha=alpha,
         frames=None,
@@ -378,10 +387,14 @@ def _tiff_header(data: bytes) -> Header:
         exif=exif,
         orientation=exif_block.orientation_of(tags),
         dpi=exif_block.resolution(tags),
-        icc=bytes(page.iccprofile) if page.iccprofile else None,
-        xmp=xmp if isinstance(xmp, bytes | str) and len(xmp) <= MAX_BYTES else None,
+        icc=bytes(icc) if icc else None,
+        xmp=xmp if isinstance(xmp, bytes | str) else None,
         color_space=color_space_of_tiff(tags, bits, inverted=photometric == 0)
         or exif_block.color_space_of_exif(exif),
+        iptc=(iptc and read_tag(file, iptc))
+        or (resources and iptc_of_resources(read_tag(file, resources))),
+        tags=portable_tags(file, page),
+        notes=(f"1 of its {len(file.pages)} pages taken, the others left out",) if several else (),
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.files import file_sha256, recorded_name
 from impasto.images.image import Image, ImageMetadata, SourceFile, pixel_hash, source_of
-from impasto.images.read import ImageSource, open_image
+from impasto.images.read import ImageSource, open_image, read_bytes, source_name
 from impasto.images.stack import Stack, array_stack
 from impasto.images.tiff_read import TiffPages, is_scientific_tiff, open_stack
 
@@ -40,6 +41,10 @@ def open_input(
         return array_stack(source, named, name)
     if isinstance(source, str | Path) and (named or is_scientific_tiff(source)):
         return open_stack(source, named, name)
+    if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
+        source, data = _read_again(source, name)
+        if named or is_scientific_tiff(data):
+            return open_stack(source, named, name)
     if isinstance(source, Stack):
         if named in (None, source.axes):
             return source
@@ -54,6 +59,15 @@ def open_input(
             "out, or give a TIFF or an array"
         )
     return image
+
+
+def _read_again(source: Any, name: str) -> tuple[BytesIO, bytes]:
+    """Read bytes or an open file, and return the same as a file that can be read once more."""
+    data, _ = read_bytes(source, name)
+    stream = BytesIO(data)
+    if file := source_name(source):
+        stream.name = file
+    return stream, data
 
 
 def input_planes(source: Image | Stack, max_planes: int | None = None) -> Tensor:
@@ -99,7 +113,6 @@ def identify_input(source: Image | Stack) -> SourceFile:
     if isinstance(source, Image):
         return source_of(source)
     if isinstance(source.data, TiffPages):
-        path = source.data.path
-        return SourceFile(recorded_name(path.name), file_sha256(path))
+        return source.data.identify()
     planes = (source.read_plane(index) for index in source.plane_indices())
     return SourceFile(None, pixel_hash(planes, f"{source.axes} {source.shape} {source.dtype}"))

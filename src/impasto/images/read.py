@@ -19,17 +19,12 @@ from impasto.files import recorded_name
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
 from impasto.images.formats import ENDINGS, MAX_PIXELS
-from impasto.images.header import (
-    Header,
-    Unreadable,
-    check_header,
-    decoding,
-    refusing,
-    unreadable_file,
-)
+from impasto.images.header import Header, check_header
 from impasto.images.icc import profile_name, to_srgb
 from impasto.images.image import Image, ImageMetadata, SourceFile
-from impasto.images.xmp import from_xmp
+from impasto.images.tiff_tags import is_georeferenced, without_georeference
+from impasto.images.unreadable import Unreadable, decoding, refusing, unreadable_file
+from impasto.images.xmp import foreign_xmp, from_xmp, without_pixel_facts
 from impasto.validation import parse_json
 
 ImageSource = str | Path | bytes | BinaryIO | PIL.Image.Image | np.ndarray | Tensor | Image
@@ -85,11 +80,9 @@ def open_image(
         )
     data, label = read_bytes(source, name)
     header = check_header(data, name, label, max_pixels)
-    path = source if isinstance(source, str | Path) else getattr(source, "name", None)
-    file_name = recorded_name(Path(path).name) if isinstance(path, str | Path) else None
     with refusing(name, label):
         samples = decode_file(data, header)
-        return _from_samples(samples, SourceFile(file_name, sha256(data).hexdigest()))
+        return _from_samples(samples, SourceFile(source_name(source), sha256(data).hexdigest()))
 
 
 def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -> dict[str, Any]:
@@ -101,11 +94,12 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
 
     Returns:
         A mapping that JSON can hold: `format`; `size` [width, height] in pixels, upright; `mode`,
-        the channels in Pillow's words; `bits` per channel; `alpha`; `icc`, the color profile's
-        name or None; `color_space`, what the file states of its colors besides, such as
-        `Display P3 (cICP)`, or None; `exif`, a few facts by name; `dpi` [horizontal, vertical] or
-        None; `frames`; `recipe`, the impasto recipe inside or None; `recipe_problem`, why
-        what is there cannot be read, only where that is so; `bytes`, the length of the file.
+        the channels in Pillow's words, `RGBA+1` with one that has no name; `bits` per channel;
+        `alpha`; `icc`, the color profile's name or None; `color_space`, what the file states of
+        its colors besides, such as `Display P3 (cICP)`, or None; `exif`, a few facts by name;
+        `dpi` [horizontal, vertical] or None; `frames`; `recipe`, the impasto recipe inside or
+        None; `recipe_problem`, why what is there cannot be read, only where that is so; `bytes`,
+        the length of the file.
 
     Raises:
         ImageError: the file is missing, or not an image that impasto reads.
@@ -132,6 +126,20 @@ def describe_image(path: str | Path | bytes | BinaryIO, *, name: str = "file") -
         **_split_provenance(from_xmp(header.xmp)),
         "bytes": len(data),
     }
+
+
+def read_recipe(path: str | Path | bytes | BinaryIO, *, name: str = "file") -> str | None:
+    """Return the JSON of the recipe inside an image file; None without one.
+
+    Args:
+        path: as for `describe_image`; its pixels are not decoded.
+        name: the argument's name in errors.
+
+    Raises:
+        ImageError: the file is missing, or not an image that impasto reads.
+    """
+    data, label = read_bytes(path, name)
+    return from_xmp(check_header(data, name, label).xmp)
 
 
 def _count_frames(header: Header) -> int:
@@ -187,6 +195,12 @@ def read_bytes(source: Any, name: str) -> tuple[bytes, str]:
             f"`{name}` must be a file of bytes, got {label} open for text; use mode 'rb'"
         )
     return data, label
+
+
+def source_name(source: Any) -> str | None:
+    """Return the name to record of a path or an open file; None if it has none."""
+    path = source if isinstance(source, str | Path) else getattr(source, "name", None)
+    return recorded_name(Path(path).name) if isinstance(path, str | Path) else None
 
 
 def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **words: str) -> bytes:
@@ -257,8 +271,24 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
         format=header.format,
         recipe=from_xmp(header.xmp),
         origin=origin,
+        **_portable_metadata(header),
     )
     return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
+
+
+def _portable_metadata(header: Header) -> dict[str, Any]:
+    """Return the metadata that is not EXIF, true of the picture turned upright, and the notes."""
+    notes, tags = list(header.notes), header.tags
+    try:
+        xmp = without_pixel_facts(foreign_xmp(header.xmp))
+    except ValueError as error:
+        xmp = None
+        notes.append(f"{error} and left out")
+    if header.orientation != 1 and is_georeferenced(tags):
+        tags = without_georeference(tags)
+        notes.append("its georeference is left out, as the picture is turned")
+    fields = {"xmp": xmp, "iptc": header.iptc, "tags": tags, "size": header.size}
+    return {**fields, "notes": tuple(notes)}
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:

@@ -50,6 +50,8 @@ class Stack:
         unit: the library's number for 1 in the data: 1 / the type's largest number for integers, 1
             for floats and bool.
         ceiling: the largest number a result may have; None where the type alone decides.
+        notes: what was left out when the file was read, or taken for what without its word; each
+            the end of a sentence that begins with the file's name.
 
     Example:
         >>> stack = array_stack(np.array([[0, 128], [255, 64]], np.uint8))
@@ -64,6 +66,7 @@ class Stack:
     axes: str
     unit: float
     ceiling: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -42,12 +42,14 @@ def create_app(options: ServeOptions, token: str, hosts: Iterable[str] = ()) -> 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.decoder.start()
         service.workers.start()
         try:
             yield
         finally:
             service.closing = True
             service.workers.close()
+            service.decoder.close()
 
     app = FastAPI(
         title="impasto",

@@ -57,7 +57,8 @@ def encode_input(path: Path, max_side: int | None) -> bytes:
     """
     if is_scientific_tiff(path):
         stack = open_stack(path)
-        plane = next(stack.read_plane(index) for index in stack.plane_indices())[:1]  # (1, H, W)
+        plane = next(stack.read_plane(index) for index in stack.plane_indices())
+        plane = plane if len(plane) == 3 else plane[:1]  # (1 or 3, H, W)
         plane = (plane - plane.min()) / (plane.max() - plane.min()).clamp(min=1e-12)
         return encode(_shrink(plane, max_side), "png", bits=8)
     image = open_image(path)
