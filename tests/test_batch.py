@@ -557,6 +557,19 @@ def test_a_plan_from_a_file(folder, capsys):
         ('contents = "in"\noutput = "o"\nformat = "gif"', "`format` must be one of .png"),
         ('output = "o"', "`contents` must be at least one picture, got none"),
         ("contents = [", "`plan` must be a readable TOML file"),
+        ('contents = "in"\noutput = "o"\nmethod = ["x"]', "`method` must be style or denoise, got"),
+        ('contents = "in"\noutput = "o"\n[recipe]\neffort = {a = 1}', "`effort` must be one of"),
+        ('styles = "s"\noutput = "o"\nrecipe.preset = []', "`preset` must be one of default"),
+        (
+            'contents = "in"\nstyles = "s"\noutput = "o"\nrecipe.presets = {}',
+            "`presets` must be an",
+        ),
+        ('contents = "in"\noutput = "o"\n[recipe]\nseed = true', "`seed` must be a whole number"),
+        (
+            'contents = "in"\noutput = "o\\u0000"',
+            "`output` must be a place, got 'o\\x00' with a NUL",
+        ),
+        ('contents = "i\\u0000"\noutput = "o"', "`contents` must be a place"),
     ],
 )
 def test_what_cannot_be_a_plan_is_one_sentence(folder, capsys, text, said):
@@ -574,6 +587,7 @@ def test_what_cannot_be_a_plan_is_one_sentence(folder, capsys, text, said):
         (["--executor", "cloud"], "`executor` must be one of processes, inline, ray, got 'cloud'"),
         (["--address", "auto"], "`address` must go with executor ray, got 'auto' with processes"),
         (["--workers", "0"], "`workers` must be at least 1, got 0"),
+        (["--threads", "9" * 30], "`threads` must be at most 4096, got 999"),
         (["--existing", "ask"], "`existing` must be one of resume, skip, overwrite, fail"),
         (["--executor", "inline", "--workers", "2"], "`workers` must be 1 inline, got 2"),
         (["--format", "gif"], "`format` must be one of .png"),

@@ -205,9 +205,10 @@ def test_what_cannot_be_painted_is_one_sentence(style, options, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_weight_below_0_is_refused():
-    with pytest.raises(ValueError, match="number of at least 0, got -1"):
-        Style(STYLE, -1)
+@pytest.mark.parametrize("weight", [-1, 1e300, float("nan"), float("inf"), True, "1", None])
+def test_a_weight_out_of_range_is_refused(weight):
+    with pytest.raises(ValueError, match="must be a number from 0 to 1,000,000, got "):
+        Style(STYLE, weight)
 
 
 def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes(monkeypatch):
