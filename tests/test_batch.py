@@ -88,6 +88,33 @@ def test_files_folders_and_patterns(folder, source, below):
     assert [found.relative for found in absolute] == below
 
 
+@pytest.mark.parametrize("name", ["[2024] trip", "what?", "a*b", "[x"])
+def test_folders_whose_names_have_wildcards_are_found(folder, name):
+    for number, file in enumerate(("a.png", "[no].png", "deep/c.png")):
+        draw(folder / name / file, number)
+    for source, below in (
+        (name, ["[no].png", "a.png", "deep/c.png"]),
+        (f"{name}/[no].png", ["[no].png"]),
+        (f"{name}/*.png", ["[no].png", "a.png"]),
+        (f"{name}/**/c.png", ["deep/c.png"]),
+    ):
+        for start in ("", f"{folder}/"):
+            listed = storage.list_images(start + source, "contents")
+            assert [file.relative for file in listed] == below
+    assert [file.path for file in storage.list_images("*/[no].png", "contents")] == [
+        f"{name}/[no].png"
+    ]
+    with pytest.raises(ImageError, match="where none was found"):
+        storage.list_images(f"*/{name}/*.png", "contents")
+
+
+def test_a_style_of_one_color_fails_alone(folder):
+    Image.new("RGB", (40, 32), (9, 99, 9)).save(folder / "green.png")
+    progress = run_batch(painting(styles=("one.png", "green.png")), executor="inline")
+    assert (progress.done, len(progress.failed)) == (3, 3)
+    assert all("nothing to learn from it" in reason for reason in progress.failed.values())
+
+
 def test_one_picture_named_twice_is_made_once(folder):
     assert len(plan_jobs(cleaning(contents=("in", "in/a.png", str(folder / "in" / "b.png"))))) == 3
 
@@ -554,6 +581,19 @@ def test_a_plan_from_a_file(folder, capsys):
         ('contents = "in"\noutput = "o"\nformat = "gif"', "`format` must be one of .png"),
         ('output = "o"', "`contents` must be at least one picture, got none"),
         ("contents = [", "`plan` must be a readable TOML file"),
+        ('contents = "in"\noutput = "o"\nmethod = ["x"]', "`method` must be style or denoise, got"),
+        ('contents = "in"\noutput = "o"\n[recipe]\neffort = {a = 1}', "`effort` must be one of"),
+        ('styles = "s"\noutput = "o"\nrecipe.preset = []', "`preset` must be one of default"),
+        (
+            'contents = "in"\nstyles = "s"\noutput = "o"\nrecipe.presets = {}',
+            "`presets` must be an",
+        ),
+        ('contents = "in"\noutput = "o"\n[recipe]\nseed = true', "`seed` must be a whole number"),
+        (
+            'contents = "in"\noutput = "o\\u0000"',
+            "`output` must be a place, got 'o\\x00' with a NUL",
+        ),
+        ('contents = "i\\u0000"\noutput = "o"', "`contents` must be a place"),
     ],
 )
 def test_what_cannot_be_a_plan_is_one_sentence(folder, capsys, text, said):
@@ -571,6 +611,7 @@ def test_what_cannot_be_a_plan_is_one_sentence(folder, capsys, text, said):
         (["--executor", "cloud"], "`executor` must be one of processes, inline, ray, got 'cloud'"),
         (["--address", "auto"], "`address` must go with executor ray, got 'auto' with processes"),
         (["--workers", "0"], "`workers` must be at least 1, got 0"),
+        (["--threads", "9" * 30], "`threads` must be at most 4096, got 999"),
         (["--existing", "ask"], "`existing` must be one of resume, skip, overwrite, fail"),
         (["--executor", "inline", "--workers", "2"], "`workers` must be 1 inline, got 2"),
         (["--format", "gif"], "`format` must be one of .png"),

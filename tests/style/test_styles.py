@@ -83,12 +83,25 @@ def test_what_is_protected_is_the_content_and_the_rest_is_painted():
 
 def test_a_style_goes_where_its_region_is():
     red, blue = torch.zeros(3, 40, 32), torch.zeros(3, 40, 32)
-    red[0], blue[2] = 0.9, 0.9
+    red[0], blue[2] = STYLE[0, :40, :32] / 10 + 0.8, STYLE[2, :40, :32] / 10 + 0.8
     both = [Style(red, region=LEFT), Style(blue)]
     found = painted(both, strength=0.9, steps=12)
     left, right = found[:, :, 4:24].mean((1, 2)), found[:, :, 32:52].mean((1, 2))
     assert left[0] > 2 * left[2]
     assert right[2] > 2 * right[0]
+
+
+@pytest.mark.parametrize("color", [0.0, 0.5, 1.0])
+def test_a_style_of_one_color_is_refused_before_any_work(color):
+    flat = torch.full((3, 40, 32), color)
+    faint = flat.clone()
+    faint[:, 3, 3] = abs(color - 0.001)
+    for style in (flat, faint, [STYLE, flat], Style([flat, flat]), Style(flat, region=LEFT)):
+        with pytest.raises(ValueError, match="`style` must show more than one color, got a pic"):
+            painted(style)
+    with pytest.raises(ValueError, match="there is nothing to learn from it"):
+        impasto.texture(flat, width=64, height=64, steps=1)
+    painted(Style([flat, STYLE]), steps=1)
 
 
 def test_a_region_counts_by_its_area_and_its_gray():
@@ -192,9 +205,10 @@ def test_what_cannot_be_painted_is_one_sentence(style, options, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_weight_below_0_is_refused():
-    with pytest.raises(ValueError, match="number of at least 0, got -1"):
-        Style(STYLE, -1)
+@pytest.mark.parametrize("weight", [-1, 1e300, float("nan"), float("inf"), True, "1", None])
+def test_a_weight_out_of_range_is_refused(weight):
+    with pytest.raises(ValueError, match="must be a number from 0 to 1,000,000, got "):
+        Style(STYLE, weight)
 
 
 def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes(monkeypatch):

@@ -45,6 +45,12 @@ class BatchPlan:
             raise ValueError("`style` must be at least one picture, got none; give one")
         if not self.contents:
             raise ValueError("`contents` must be at least one picture, got none; give one")
+        places = {"contents": self.contents, "style": self.styles, "output": (self.output,)}
+        for name, paths in places.items():
+            if nul := next((path for path in paths if "\0" in path), None):
+                raise ValueError(
+                    f"`{name}` must be a place, got {quote(nul)} with a NUL in it; correct it"
+                )
         if self.format and self.format not in ENDINGS:
             raise ValueError(
                 f"`format` must be one of {', '.join(ENDINGS)}, got {quote(self.format)}; "

@@ -210,15 +210,30 @@ def _list_local(source: str) -> Listing:
         return _sort_out(files, _read_local_head)
     if path.exists() or not any(mark in source for mark in _WILDCARDS):
         return Listing([ListedFile(source, path.name)], [])  # a missing file fails later, alone
-    root = Path(path.anchor or ".")
-    pattern = str(path.relative_to(path.anchor)) if path.anchor else source
-    base = root / Path(*_fixed_parts(Path(pattern).parts))
-    files = [
-        ListedFile(str(file), file.relative_to(base).as_posix())
-        for file in sorted(root.glob(pattern))
-        if not is_passed_over(file.name) and file.is_file()
-    ]
+    base, parts = _split_pattern(path)
+    typed = "/".join(parts)
+    # Brackets are rarely meant as sets of characters: `*/[2024].png` may be names as they are.
+    for pattern in dict.fromkeys((typed, typed.replace("[", "[[]"))):
+        paths = [
+            file
+            for file in sorted(base.glob(pattern))
+            if not is_passed_over(file.name) and file.is_file()
+        ]
+        if paths:
+            break
+    files = [ListedFile(str(file), file.relative_to(base).as_posix()) for file in paths]
     return _sort_out(files, _read_local_head)
+
+
+def _split_pattern(path: Path) -> tuple[Path, list[str]]:
+    """Split a pattern before its first wildcard; a folder that has such a name is none."""
+    base, parts = Path(path.anchor), list(path.parts[1:] if path.anchor else path.parts)
+    while len(parts) > 1:
+        part = parts[0]
+        if any(mark in part for mark in _WILDCARDS) and not (base / part).exists():
+            break
+        base, parts = base / part, parts[1:]
+    return base, parts
 
 
 def _fixed_parts(parts: tuple[str, ...]) -> list[str]:
@@ -262,7 +277,7 @@ def _sort_out(files: list[ListedFile], read_head: Callable[[str], bytes]) -> Lis
 def _list_remote(source: str) -> Listing:
     system, path = _file_system(source)
     scheme, inner = source.split("://", 1)
-    if any(mark in source for mark in _WILDCARDS):
+    if any(mark in source for mark in _WILDCARDS) and not system.exists(path):
         base = posixpath.join(*_fixed_parts(tuple(inner.split("/"))), "")
         paths = system.glob(path)
     elif system.isdir(path):
