@@ -7,6 +7,7 @@ import os
 import sqlite3
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from impasto.batch.plan import BatchPlan, plan_jobs, read_plan
 from impasto.batch.run import run_batch
 from impasto.cli.main import main
 from impasto.errors import ImageError, ImpastoError
+from impasto.files import recorded_name
 from impasto.images.read import open_image
 from impasto.presets import style_recipe
 from impasto.provenance import read_provenance
@@ -375,6 +377,106 @@ def test_a_file_that_is_no_manifest_is_refused_and_kept(folder):
     with pytest.raises(ImageError, match="the manifest must be a file that can be written"):
         Manifest("x.sqlite")
     assert (folder / "x.sqlite").read_text().startswith("something else")
+
+
+def with_broken_manifest(break_it):
+    """The manifest of a finished batch, after some SQL."""
+    run_batch(cleaning(), executor="inline", threads=1)
+    with sqlite3.connect(f"out/{NAME}") as database:
+        database.executescript(break_it)
+    database.close()
+    return files(Path("out"))
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        "UPDATE facts SET value = 'not json'",
+        "UPDATE facts SET value = '[1]' WHERE name = 'threads'",
+        "UPDATE pictures SET attempts = 'x', seconds = 'y'",
+        "UPDATE pictures SET seen = x'ff', written = 7, status = x'00'",
+        "UPDATE pictures SET job = CAST(x'fffe' AS TEXT)",
+        "ALTER TABLE pictures DROP COLUMN written",
+        "ALTER TABLE pictures DROP COLUMN attempts",
+        "DROP TABLE facts",
+    ],
+)
+def test_a_manifest_with_wrong_rows_costs_no_finished_picture(folder, break_it):
+    before = with_broken_manifest(break_it)
+    progress = run_batch(cleaning(), executor="inline")
+    assert (progress.done, progress.made, progress.failed) == (3, 0, {})
+    assert files(folder / "out") == before
+
+
+@pytest.mark.parametrize("table", ["CREATE TABLE pictures (id)", None])
+def test_a_manifest_that_is_none_is_one_sentence(folder, capsys, table):
+    (folder / "out").mkdir()
+    if table:
+        with sqlite3.connect(f"out/{NAME}") as database:
+            database.execute(table)
+        database.close()
+    else:
+        with_broken_manifest("SELECT 1")
+        data = bytearray((folder / "out" / NAME).read_bytes())
+        data[4096:] = b"\xff" * len(data[4096:])
+        (folder / "out" / NAME).write_bytes(data)
+    before = files(folder / "out")
+    assert main(["batch", "denoise", "in", "-o", "out", "--executor", "inline"]) == 1
+    said = capsys.readouterr().err
+    assert "the manifest must be a file that can be written" in said
+    assert "finished pictures are recognized without it" in said
+    assert files(folder / "out") == before
+
+
+def test_a_manifest_that_cannot_be_written_stops_no_work(folder, capsys, monkeypatch):
+    broken = []
+
+    def executemany(self, sql, rows):
+        list(rows)
+        broken.append(sql)
+        self.execute("ROLLBACK")  # as SQLite does by itself
+        raise sqlite3.OperationalError("database or disk is full")
+
+    class Connection(sqlite3.Connection):
+        pass
+
+    connect = sqlite3.connect
+    words = ["batch", "denoise", "in", "-o", "out", "--executor", "inline"]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "impasto.batch.manifest.sqlite3.connect",
+            lambda *a, **k: connect(*a, factory=Connection, **k),
+        )
+        patch.setattr(Connection, "executemany", executemany, raising=False)
+        assert main(words) == 0
+    said = capsys.readouterr().err
+    assert "3 of 3 done" in said
+    assert "database or disk is full; make room for it" in said
+    assert len(broken) == 7
+    before = files(folder / "out")
+    assert main(words) == 0  # the pictures tell what is done
+    assert "0 of them now" in capsys.readouterr().err
+    assert files(folder / "out") == before
+
+
+ODD_NAMES = ("a\\b.png", "a\nb.png", "a\x1b[31m.png", os.fsdecode(b"\xff\xe9.png"), "a\u2028b.png")
+
+
+@pytest.mark.parametrize("method", ["denoise", "style"])
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_an_odd_file_name_ends_no_batch(folder, capsys, method, name):
+    (folder / "in" / "b.png").rename(folder / "in" / name)
+    (folder / "in" / "deep" / "a.png").write_bytes(b"broken")
+    style = ["--style", "one.png", "--size", "32", "--steps", "1"] if method == "style" else []
+    words = ["batch", method, "in", "-o", "out", "--executor", "inline", *style]
+    assert main(words) == 3
+    said = capsys.readouterr().err
+    assert "2 of 3 done" in said
+    assert "out/deep/a.png: " in said
+    recorded = read_provenance(open_image(folder / "out" / name).metadata.recipe)
+    assert recorded.inputs.content.name == recorded_name(name)
+    assert main(words) == 3
+    assert "2 of 3 done, 0 of them now" in capsys.readouterr().err
 
 
 def test_ending_a_run_keeps_what_is_done(folder):

@@ -6,12 +6,17 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
+import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImageError
+
+# Called with another place that a file was written to, and why its own could not be.
+OnRescue = Callable[[Path, Exception], None]
 
 _MAX_NAME = 255  # characters, as provenance takes them
 
@@ -47,7 +52,7 @@ def check_writable(
                 f"`{name}` must be a file, got the folder {path}; add a name such as out.png"
             )
         for other in inputs:
-            if isinstance(other, str | Path) and _is_same_file(target, Path(other)):
+            if isinstance(other, str | Path) and _is_input(target, Path(other)):
                 raise ImageError(
                     f"`{name}` must not be one of the inputs, got {path}; choose another name"
                 )
@@ -59,6 +64,8 @@ def check_writable(
             if not overwrite:
                 raise ImageError(_file_exists(target, name))
         real = Path(os.path.realpath(target))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            real.lstat()  # fails if the name is too long
         if not real.parent.is_dir():
             raise ImageError(
                 f"`{name}` must be in a folder that exists, got {path}; create {real.parent} first"
@@ -67,6 +74,26 @@ def check_writable(
     except OSError as error:
         raise ImageError(_unwritable(target, error, name)) from error
     return target
+
+
+def check_space(path: str | Path, least: int, name: str = "output") -> None:
+    """Refuse a file for which the disk has no room, before any work is done.
+
+    Args:
+        path: where to write, in a folder that exists.
+        least: bytes that the file takes at least.
+        name: the argument's name in errors.
+
+    Raises:
+        ImageError: fewer bytes are free.
+    """
+    with contextlib.suppress(OSError):  # a file system that does not say
+        usage = shutil.disk_usage(Path(os.path.realpath(path)).parent)
+        if usage.total and usage.free < least:
+            raise ImageError(
+                f"`{name}` must be where at least {least:,} bytes are free, got {path} with "
+                f"{usage.free:,}; make room, or choose another disk"
+            )
 
 
 def ensure_directory(folder: str | Path, name: str = "folder") -> Path:
@@ -146,6 +173,70 @@ def atomic_path(
             temporary.unlink()
 
 
+def write_or_rescue(
+    write: Callable[[Path, bool], object],
+    target: Path,
+    on_rescue: OnRescue,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write a finished work to its place, or to another before it is lost.
+
+    Args:
+        write: writes the file to a path, replacing one that exists if its second argument says so.
+        target: the place.
+        on_rescue: called if another place had to be taken.
+        overwrite: replace a file that exists at the target; none is ever replaced elsewhere.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        ImageError, OSError: neither the target nor any other place could be written.
+    """
+    try:
+        write(target, overwrite)
+    except (ImageError, OSError) as error:
+        return rescue(write, target, error, on_rescue)
+    return target
+
+
+def rescue(
+    write: Callable[[Path, bool], object], target: Path, error: Exception, on_rescue: OnRescue
+) -> Path:
+    """Write a finished work to the first other place that takes it, and return where it is.
+
+    Args:
+        write: as for `write_or_rescue`.
+        target: the place that does not take it.
+        error: why; raised if no place does.
+        on_rescue: called with the place.
+    """
+    for path in rescue_paths(target):
+        with contextlib.suppress(ImageError, OSError):
+            write(path, False)
+            on_rescue(path, error)
+            return path
+    raise error
+
+
+def rescue_paths(target: Path) -> Iterator[Path]:
+    """Yield free paths where a file may go whose own place cannot be written any more.
+
+    They are in the same folder, its parent, the current folder, the home folder and the folder
+    for temporary files, and named like the file, with a number if such a file exists.
+    """
+    folders = [target.parent, target.parent.parent]
+    for place in (Path.cwd, Path.home, tempfile.gettempdir):
+        # There may be no current folder any more, no home, no place for temporary files.
+        with contextlib.suppress(OSError, RuntimeError):
+            folders.append(Path(place()))
+    for folder in dict.fromkeys(folders):
+        with contextlib.suppress(OSError):
+            if folder.is_dir():
+                yield _free_path(folder / target.name)
+
+
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal digits; OSError if it is unreadable."""
     with open(path, "rb") as file:
@@ -174,6 +265,24 @@ def recorded_name(name: str) -> str | None:
 def stale_temporary_files(folder: Path, mark: str) -> Iterator[Path]:
     """List the temporary files with a mark that killed processes left in a folder."""
     return folder.glob(f".impasto-{mark}*.tmp")
+
+
+def _free_path(path: Path) -> Path:
+    """Return a path that does not exist: this one, or with the first free number."""
+    number, free = 0, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
+def _is_input(path: Path, other: Path) -> bool:
+    """Return True if a path leads to an input, or to a file in a folder that is one."""
+    if _is_same_file(path, other):
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return path.exists() and other.is_dir() and _is_same_file(path.parent, other)
+    return False
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

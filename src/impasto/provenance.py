@@ -74,6 +74,7 @@ class Output(BaseModel):
         None, description="of lossy formats; null: the default"
     )
     strip_gps: bool = Field(False, description="whether GPS coordinates were left out")
+    strip: bool = Field(False, description="whether all metadata of the source was left out")
 
 
 class Treatment(BaseModel):

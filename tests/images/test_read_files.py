@@ -8,6 +8,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -364,3 +365,36 @@ def test_errors_name_the_argument_and_the_stream():
     stream.name = "<stdin>"
     with pytest.raises(ImageError, match=r"^`style` must be .*, got <stdin>: it is not in a"):
         open_image(stream, name="style")
+
+
+@pytest.mark.parametrize(
+    ("marker", "bits", "channels", "name"),
+    [
+        (0xC1, 12, 3, "a JPEG with 12 bits a channel"),
+        (0xC0, 8, 2, "a JPEG with 2 channels"),
+        (0xC3, 8, 3, "a lossless JPEG"),
+        (0xC6, 8, 3, "a hierarchical JPEG"),
+        (0xCF, 8, 3, "a hierarchical JPEG"),
+        (0xF7, 8, 3, "a JPEG-LS"),
+        (0xF7, 16, 1, "a JPEG-LS"),
+    ],
+)
+def test_a_jpeg_that_is_not_read_is_called_by_its_name(marker, bits, channels, name):
+    data = bytearray(file_of(Image.fromarray(smooth()), "JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 1], data[frame + 4], data[frame + 9] = marker, bits, channels
+    with pytest.raises(ImageError, match=f"it is {name}; save it as PNG, or as JPEG with 8 bits"):
+        open_image(bytes(data))
+
+
+def test_other_files_of_the_jpeg_family_are_called_by_their_names():
+    samples = smooth()
+    for data, name in (
+        (imagecodecs.jpeg8_encode(samples[..., 0].astype(np.uint16), bitspersample=12), "12 bits"),
+        (imagecodecs.jpegls_encode(samples), "a JPEG-LS"),
+        (imagecodecs.ljpeg_encode(samples[..., 0].astype(np.uint16)), "a lossless JPEG"),
+        (imagecodecs.jpeg2k_encode(samples, codecformat="j2k"), "a JPEG 2000"),
+        (imagecodecs.jpegxr_encode(samples), "a JPEG XR"),
+    ):
+        with pytest.raises(ImageError, match=f"it is .*{name}"):
+            open_image(bytes(data))

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +44,13 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 """
 # Options that change where and in how many pieces an image is computed, not what was asked for.
 _NOT_IN_FINGERPRINT = frozenset({"device", "memory", "tiles"})
+
+
+# The output, then the fields of `Row`, in order.
+_COLUMNS = (
+    *("output", "status", "attempts", "reason", "seconds", "fingerprint"),
+    *("job", "algorithm", "seen", "written"),
+)
 
 
 class Row(NamedTuple):
@@ -92,19 +99,17 @@ class Manifest:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+        except (OSError, sqlite3.Error) as error:
+            raise self._unusable(error) from None
+        self._database.text_factory = lambda data: data.decode(errors="replace")
+        try:
             # The file is its own lock, released when the process that holds it ends.
             self._database.executescript(f"PRAGMA locking_mode=EXCLUSIVE; {_MODES} {_TABLES}")
+            self._add_missing_columns()
             version = self.setting("version", _VERSION)
-        except (OSError, sqlite3.Error) as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                raise ImpastoError(
-                    f"{self.path} must belong to one run at a time, got one that is still going; "
-                    "wait for it, or stop it"
-                ) from None
-            raise ImageError(
-                f"the manifest must be a file that can be written, got {self.path}: {error}; "
-                "choose another folder, or remove it"
-            ) from None
+        except sqlite3.Error as error:
+            self.close()
+            raise self._unusable(error) from None
         if version != _VERSION:
             self.close()
             raise ImageError(
@@ -112,45 +117,121 @@ class Manifest:
                 "update impasto"
             )
 
-    def setting(self, name: str, default: Any) -> Any:
+    def setting(self, name: str, default: int) -> int:
         """Return a setting of the whole batch; the first run stores its own as the default."""
-        self._database.execute(
-            "INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, json.dumps(default))
-        )
+        with suppress(sqlite3.OperationalError):  # a full disk: this run alone has it then
+            self._database.execute(
+                "INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, json.dumps(default))
+            )
         query = "SELECT value FROM facts WHERE name = ?"
-        (value,) = self._database.execute(query, (name,)).fetchone()
-        return json.loads(value)
+        row = self._database.execute(query, (name,)).fetchone()
+        try:
+            value = json.loads(row[0]) if row else default
+        except (ValueError, TypeError, RecursionError):  # what no version of impasto wrote
+            return default
+        return value if type(value) is int and value > 0 else default
 
     def load(self) -> dict[str, Row]:
-        """Return every row by its output."""
-        rows = self._database.execute(
-            "SELECT output, status, attempts, reason, seconds, fingerprint, job, algorithm, "
-            "seen, written FROM pictures"
-        )
-        return {output: Row(*values) for output, *values in rows}
+        """Return every row by its output, but for those that no version of impasto wrote.
+
+        Raises:
+            ImageError: the file is damaged.
+        """
+        columns = ", ".join(_COLUMNS)
+        try:
+            rows = self._database.execute(f"SELECT {columns} FROM pictures").fetchall()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        return {_from_key(key): row for key, *values in rows if (row := _read_row(values))}
 
     def save(self, rows: Iterable[tuple[str, Row]]) -> None:
-        """Write rows by their outputs, all or none."""
-        with self._transaction():
-            self._database.executemany(
-                "INSERT OR REPLACE INTO pictures (output, status, attempts, reason, seconds, "
-                "fingerprint, job, algorithm, seen, written) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                ((output, *row) for output, row in rows),
-            )
+        """Write rows by their outputs, all or none.
+
+        Raises:
+            ImpastoError: they cannot be written; what was written before is still there.
+        """
+        columns, marks = ", ".join(_COLUMNS), ",".join("?" * len(_COLUMNS))
+        values = [(_to_key(output), *map(_encodable, row)) for output, row in rows]
+        try:
+            with self._transaction():
+                self._database.executemany(
+                    f"INSERT OR REPLACE INTO pictures ({columns}) VALUES ({marks})", values
+                )
+        except sqlite3.Error as error:
+            raise ImpastoError(
+                f"the manifest must be a file that can be written, got {self.path}: {error}; make "
+                "room for it, and run the same batch again, which recognizes what is done"
+            ) from None
 
     def close(self) -> None:
         """Close the file and release it to another run."""
-        self._database.close()
+        with suppress(sqlite3.Error):
+            self._database.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # SQLite ends it itself where the disk is full
+                self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
+
+    def _add_missing_columns(self) -> None:
+        """Add the columns that a table of another version does not have; they are empty."""
+        known = {row[1] for row in self._database.execute("PRAGMA table_info(pictures)")}
+        if not known.issuperset(("output", "status")):
+            raise sqlite3.DatabaseError("its pictures are another program's")
+        for column in _COLUMNS:
+            if column not in known:
+                self._database.execute(f"ALTER TABLE pictures ADD COLUMN {column}")
+
+    def _unusable(self, error: Exception) -> ImpastoError:
+        """Word the error for a file that is no use as a manifest, or that another run has."""
+        # The lowest byte is the kind of error, the others tell its cause.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            return ImpastoError(
+                f"{self.path} must belong to one run at a time, got one that is still going; "
+                "wait for it, or stop it"
+            )
+        return ImageError(
+            f"the manifest must be a file that can be written, got {self.path}: {error}; "
+            "choose another folder, or remove it: finished pictures are recognized without it"
+        )
+
+
+def _read_row(values: Sequence[Any]) -> Row | None:
+    """Return the row with values in the order of its columns; None if a type is wrong."""
+    status, attempts, reason, seconds, mark, *texts = values
+    # None is in columns that were added.
+    attempts, texts = attempts or 0, ["" if text is None else text for text in texts]
+    if type(attempts) is not int or not isinstance(seconds, (int, float, type(None))):
+        return None
+    if not all(isinstance(text, str) for text in (status, *texts)):
+        return None
+    if not all(isinstance(text, (str, type(None))) for text in (reason, mark)):
+        return None
+    return Row(status, attempts, reason, seconds, mark, *texts)
+
+
+def _to_key(output: str) -> str | bytes:
+    """Return an output as SQLite can hold it: as bytes if its name is not Unicode."""
+    try:
+        output.encode()
+    except UnicodeEncodeError:
+        return output.encode("utf-8", "surrogatepass")
+    return output
+
+
+def _from_key(key: str | bytes) -> str:
+    return key.decode("utf-8", "surrogatepass") if isinstance(key, bytes) else str(key)
+
+
+def _encodable(value: Any) -> Any:
+    """Return a value of a row as SQLite can hold it."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def manifest_path(output: str, path: str | None = None) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
@@ -42,6 +42,7 @@ class BatchProgress:
         each: seconds an image took, of those made now, in the order they were done.
         running: outputs being made.
         stopped: True if the run was ended early.
+        unrecorded: why the manifest does not have all of this; empty where it has.
     """
 
     total: int
@@ -54,6 +55,7 @@ class BatchProgress:
     each: list[float] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
     stopped: bool = False
+    unrecorded: str = ""
 
     @property
     def left(self) -> int:
@@ -111,7 +113,8 @@ def run_batch(
         stop: set it to end the run after the images being made.
 
     Returns:
-        How many were made, kept, skipped, and why others failed.
+        How many were made, kept, skipped, and why others failed. If the manifest cannot be
+        written meanwhile, the work goes on, and `unrecorded` says so.
 
     Raises:
         ValueError: an argument is out of range, or two images would have one name.
@@ -181,6 +184,7 @@ class _Run:
         self.progress = BatchProgress(len(jobs), workers)
         self.queue: deque[Job] = deque()
         self._rows: dict[str, Row] = {}
+        self._unsaved: dict[str, Row] = {}
         self._failed_starts: dict[int, int] = {}
         self._started = time.monotonic()
 
@@ -219,9 +223,8 @@ class _Run:
             self._rows[job.output] = fresh._replace(attempts=attempts)
             self.queue.append(job)
         _refuse_existing(unknown, existing)
-        self.manifest.save(
-            (path, row) for path, row in self._rows.items() if row != before.get(path)
-        )
+        changed = {path: row for path, row in self._rows.items() if row != before.get(path)}
+        self._write(changed)
         self._report()
 
     def _done_row(
@@ -322,7 +325,18 @@ class _Run:
 
     def _save(self, job: Job, row: Row) -> None:
         self._rows[job.output] = row
-        self.manifest.save([(job.output, row)])
+        self._write({job.output: row})
+
+    def _write(self, rows: Mapping[str, Row]) -> None:
+        """Write rows; if that fails, the work goes on, and they are written with the next ones."""
+        self._unsaved |= rows
+        try:
+            self.manifest.save(self._unsaved.items())
+        except ImpastoError as error:
+            self.progress.unrecorded = str(error)
+        else:
+            self._unsaved.clear()
+            self.progress.unrecorded = ""
 
     def _report(self) -> None:
         self.progress.seconds = time.monotonic() - self._started

@@ -212,6 +212,8 @@ def _report(progress: BatchProgress, output: str) -> None:
     """Print what became of a batch: failures on stderr, the folder on stdout."""
     for place, reason in progress.failed.items():
         echo(f"impasto: {place}: {shorten(reason, MAX_SENTENCE)}", err=True)
+    if progress.unrecorded:
+        echo(f"impasto: {progress.unrecorded}", err=True)
     words = [f"{progress.done} of {progress.total} done"]
     words += [f"{progress.made} of them now"] if progress.made != progress.done else []
     words += [f"{progress.skipped} left alone"] if progress.skipped else []
@@ -235,6 +237,7 @@ def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
         "failed": progress.failed,
         "left": progress.left,
         "stopped": progress.stopped,
+        "unrecorded": progress.unrecorded or None,
         "seconds": round(progress.seconds, 3),
         "median_seconds": round(seconds[len(seconds) // 2], 3) if seconds else None,
         "an_hour": round(progress.an_hour, 1),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,20 +13,26 @@ import torch
 
 from impasto.cli.options import PIPE, path_or_bytes
 from impasto.cli.terminal import echo, echo_json, is_null
-from impasto.files import check_writable, write_atomically
+from impasto.files import check_writable
 from impasto.images.animation import check_animation
 from impasto.images.formats import ENDINGS
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.open_input import open_input
 from impasto.images.read import open_image
 from impasto.images.stack import Stack
-from impasto.images.write import check_output, encode, save
-from impasto.provenance import SIDECAR, Output
+from impasto.images.write import (
+    check_output,
+    check_output_size,
+    encode,
+    metadata_left_out,
+    save,
+)
+from impasto.provenance import SIDECAR
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from impasto.result import DenoiseResult, Diagnosis, Result
+    from impasto.result import Diagnosis
 
 TIFF_ENDINGS = tuple(ending for ending, name in ENDINGS.items() if name == "TIFF")
 
@@ -43,6 +48,7 @@ class SaveOptions:
         bits: bits a channel, 8 or 16; None for the writer's own choice.
         quality: quality of the lossy formats, 1 to 100; None for the writer's own choice.
         strip_gps: leave out where a photograph was taken.
+        strip: leave out all metadata of the input.
         sidecar: write the provenance into a file of its own, too.
     """
 
@@ -52,6 +58,7 @@ class SaveOptions:
     bits: int | None = None
     quality: int | None = None
     strip_gps: bool = False
+    strip: bool = False
     sidecar: bool = False
 
     @property
@@ -68,6 +75,7 @@ class SaveOptions:
         return {
             **{name: value for name, value in options.items() if value is not None},
             "strip_gps": self.strip_gps,
+            "strip": self.strip,
         }
 
     @property
@@ -112,6 +120,14 @@ def print_notes(source: str, data: Image | Stack) -> None:
     """Say on stderr what of a file was left out, or taken for what."""
     for note in data.notes if isinstance(data, Stack) else data.metadata.notes:
         echo(f"impasto: {source}: {note}", err=True)
+
+
+def picture_size(data: Image | Stack) -> tuple[int, int]:
+    """Return (width, height) in pixels, of a stack those of its planes."""
+    if isinstance(data, Image):
+        return data.size
+    _, height, width = data.plane_shape
+    return width, height
 
 
 def is_tiff(path: str) -> bool:
@@ -175,6 +191,12 @@ def check_places(
         )
 
 
+def check_result_size(saving: SaveOptions, size: tuple[int, int]) -> None:
+    """Refuse a result, of (width, height) pixels, that its format or the disk cannot hold."""
+    if saving.output != PIPE:
+        check_output_size(saving.output, size)
+
+
 def check_figures(
     saving: SaveOptions, figures: Mapping[str, str | None], taken: Mapping[Path, str]
 ) -> None:
@@ -203,26 +225,16 @@ def check_figures(
             )
 
 
-def write_result(saving: SaveOptions, result: Result | DenoiseResult) -> str:
-    """Write a result's image with its provenance; return its path, or `-`."""
-    provenance = result.provenance(Output(**saving.writer_options)).model_dump_json()
-    output = write_pixels(saving, result.pixels, result.metadata, provenance)
-    write_sidecar(saving, provenance)
-    return output
-
-
-def write_sidecar(saving: SaveOptions, provenance: str) -> None:
-    """Write the provenance into a file of its own, where one is asked for."""
-    if saving.sidecar_path:
-        text = json.dumps(json.loads(provenance), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(text.encode(), saving.sidecar_path, overwrite=saving.overwrite)
-
-
 def write_pixels(
     saving: SaveOptions, pixels: Tensor, metadata: ImageMetadata, recipe: str | None
 ) -> str:
-    """Write an image; return its path, or `-`."""
+    """Write an image, say what its format could not hold, and return its path, or `-`."""
     contents = {"metadata": metadata, "recipe": recipe, **saving.writer_options}
+    ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
+    size = (pixels.shape[-1], pixels.shape[-2])
+    options = {"recipe": recipe, "strip_gps": saving.strip_gps, "strip": saving.strip}
+    for part in metadata_left_out(metadata, ending, size, **options):
+        echo(f"impasto: {saving.output}: left out, as {ending} does not hold it: {part}", err=True)
     if saving.output == PIPE:
         sys.stdout.buffer.write(encode(pixels, "png", **contents))
         sys.stdout.buffer.flush()

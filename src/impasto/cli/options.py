@@ -44,7 +44,8 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "Optimizer": ("init", "scales", "warmup", "optimizer", "learning_rate", "history"),
     "Files": (
         "figure", "truth", "pairs", "residual", "loss_curve", "save_every", "timelapse",
-        "checkpoint", "presets", "manifest", "bits", "quality", "strip_gps", "sidecar",
+        "checkpoint", "presets", "manifest", "bits", "quality", "strip_gps", "strip",
+        "sidecar",
         "overwrite", "existing",
     ),
     "Address and limits": (
@@ -359,6 +360,12 @@ def file_options(depths: Sequence[str] = ("8", "16")) -> Callable[[F], F]:
             ),
             click.option(
                 "--strip-gps", is_flag=True, help="leave out where a photograph was taken"
+            ),
+            click.option(
+                "--strip",
+                is_flag=True,
+                help="leave out all that the input carries besides its picture: EXIF, XMP, IPTC, "
+                "tags and resolution; the recipe stays",
             ),
             overwrite_option,
         )

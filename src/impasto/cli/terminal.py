@@ -38,7 +38,7 @@ class QuietStream:
         try:
             return self._stream.write(text)
         except (OSError, ValueError):  # a ValueError where it is closed
-            _discard(self._stream)
+            drop_output(self._stream)
             return len(text)
 
     def flush(self) -> None:
@@ -46,7 +46,7 @@ class QuietStream:
         try:
             self._stream.flush()
         except (OSError, ValueError):
-            _discard(self._stream)
+            drop_output(self._stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -133,7 +133,7 @@ def _open_descriptors() -> None:
                 os.set_inheritable(number, True)
 
 
-def _discard(stream: TextIO) -> None:
+def drop_output(stream: TextIO) -> None:
     """Send what is printed to a stream from now on nowhere, also what it holds back."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)

@@ -18,6 +18,7 @@ from impasto.denoising.wording import summarize_planes
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
+from impasto.files import OnRescue
 from impasto.images.image import Image
 from impasto.images.open_input import identify_input, input_planes, input_source_file, open_input
 from impasto.images.read import ImageSource
@@ -117,6 +118,7 @@ def denoise_stack(
     fingerprint: str | None = None,
     stored_recipe: DenoiseRecipe | None = None,
     on_diagnosis: Callable[[Diagnosis], None] | None = None,
+    on_rescue: OnRescue | None = None,
     **options: Any,
 ) -> Path:
     """Denoise measured data of any size into a TIFF like its source, a plane at a time.
@@ -130,6 +132,8 @@ def denoise_stack(
         fingerprint: of a batch, stored in the file.
         stored_recipe: stored in the file in place of `recipe`, whose memory may be limited.
         on_diagnosis: called at the end with the noise and what was done about it.
+        on_rescue: called with another place and the reason if, when all is done, the output cannot
+            be written any more and the file went there; None raises instead.
         options: any field of `DenoiseRecipe`.
 
     Returns:
@@ -173,7 +177,14 @@ def denoise_stack(
     def record() -> str:
         return with_treatments(provenance, run.diagnosis).model_dump_json()
 
-    path = write_stack(output, source, denoised_planes(), recipe=record, overwrite=overwrite)
+    path = write_stack(
+        output,
+        source,
+        denoised_planes(),
+        recipe=record,
+        overwrite=overwrite,
+        on_rescue=on_rescue,
+    )
     if on_diagnosis is not None:
         on_diagnosis(run.diagnosis)
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import struct
 import zlib
 from dataclasses import dataclass, replace
@@ -13,18 +12,19 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from impasto.images.exif import read_directory, write_directory
-from impasto.images.formats import only_chunks, png_chunk, png_chunks
+from impasto.images.formats import PNG_PIXEL_CHUNKS, only_chunks, png_chunk, png_chunks
 from impasto.images.header import Header, image_header, repair_png_exif
 from impasto.images.isobmff import still_avif
 from impasto.images.tiff_layout import (
     PALETTE,
+    check_compression,
     check_picture_channels,
     palette_colors,
     tiff_channels,
 )
+from impasto.images.tiff_page import check_page, checked_segments, decode_page
 from impasto.images.unreadable import Unreadable, decoding
 
-_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # Pillow's modes -> the mode with the same content that NumPy understands.
 _PLAIN = {
     "1": "L",
@@ -114,6 +114,7 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
             orientation=late.orientation,
             dpi=header.dpi or late.dpi,
             xmp=header.xmp or late.xmp,
+            iptc=header.iptc or late.iptc,
             color_space=header.color_space or late.color_space,
         )
     mode = _PLAIN.get(image.mode, image.mode)
@@ -162,7 +163,7 @@ def _unit_floats(array: np.ndarray) -> np.ndarray:
 def _decode_deep_png(data: bytes) -> np.ndarray:
     """Decode a 16-bit PNG; a transparent color becomes alpha."""
     # libpng writes warnings about other chunks to the terminal.
-    bare = only_chunks(data, _PIXEL_CHUNKS)
+    bare = only_chunks(data, PNG_PIXEL_CHUNKS)
     if bare[28] == 0:
         return imagecodecs.png_decode(bare)
     # libpng warns of interlacing as well: each pass is decoded as a small PNG of its own.
@@ -210,16 +211,14 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
     if page.imagedepth != 1:
         raise Unreadable("it is a volume, not a picture")
     header = replace(header, notes=(*header.notes, *check_picture_channels(page)))
-    for start, length in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if start + length > len(data):
-            raise Unreadable("the file is cut short")
-    size = math.prod(header.stored_size)
-    if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, size):
-        raise Unreadable("its tiles are far larger than its picture")
+    check_page(page, len(data))
     photometric, compression = int(page.photometric), int(page.compression)
     plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG, the decoder converts it
     if header.bits <= 8 and (plain_ycbcr or compression in _LIBTIFF_ONLY):
+        for _ in checked_segments(page):
+            pass
         return _decode_tiff_by_pillow(data, header)
+    check_compression(page)
     if photometric not in _TIFF_COLORS:
         name = getattr(page.photometric, "name", photometric)
         raise Unreadable(f"its colors are {name}, which impasto does not read")
@@ -227,7 +226,7 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
         raise Unreadable(f"its samples are {page.dtype}; save them as 8 or 16 bits or as floats")
     if page.sampleformat == _UNSIGNED and header.bits > 16:
         raise Unreadable(f"its samples are {page.dtype}; save them as 8 or 16 bits or as floats")
-    return _tiff_channels(page.asarray(maxworkers=1), header)
+    return _tiff_channels(decode_page(page), header)
 
 
 def _tiff_channels(array: np.ndarray, header: Header) -> Samples:

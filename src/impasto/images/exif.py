@@ -25,7 +25,7 @@ _WHITE_POINT, _PRIMARIES, _INTEROP_INDEX = 318, 319, 1
 # Tags about the photograph: names, description, make, model, software, dates, artist, host,
 # rating, copyright, Windows' fields. The rest of a first directory describes how this file stores
 # its pixels (in a TIFF it is the file's own directory) and would be false in another file.
-_PHOTOGRAPH = frozenset(
+PHOTOGRAPH = frozenset(
     {11, 269, 270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096)}
 )
 _RESOLUTION = frozenset({X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT})
@@ -84,7 +84,7 @@ def repair_exif(block: bytes) -> bytes:
     if order is None or block[2:4] not in (b"\0*", b"*\0") or len(block) < 8:
         return b""
     (start,) = struct.unpack_from(order + "I", block, 4)
-    used = _PHOTOGRAPH | _RESOLUTION | {ORIENTATION, _EXIF, _GPS, _WHITE_POINT, _PRIMARIES}
+    used = PHOTOGRAPH | _RESOLUTION | {ORIENTATION, _EXIF, _GPS, _WHITE_POINT, _PRIMARIES}
     entries = read_directory(block, order, start)
     main = {tag: entry for tag, entry in entries.items() if tag in used}
     body = b""
@@ -167,7 +167,7 @@ def strip_for_storage(exif: Image.Exif) -> bytes | None:
     """Return an EXIF block without orientation, thumbnail and tags about how pixels are stored."""
     with contextlib.suppress(*_BROKEN):
         clean = Image.Exif()
-        for tag in sorted(_PHOTOGRAPH & set(exif)):
+        for tag in sorted(PHOTOGRAPH & set(exif)):
             clean[tag] = exif[tag]
         # Interoperability and gamma describe the color space of the source: no longer true.
         photo = _inner(exif, _EXIF)
@@ -201,7 +201,7 @@ def update_for_output(
     photo |= {tag: value for tag, value in corrections.items() if tag in photo}
     gps = _inner(exif, _GPS)
     result = Image.Exif()
-    for tag in _PHOTOGRAPH & set(exif):
+    for tag in PHOTOGRAPH & set(exif):
         result[tag] = exif[tag]
     if photo:
         result[_EXIF] = photo

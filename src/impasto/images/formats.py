@@ -24,6 +24,9 @@ FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 CHOICES = "give a JPEG, PNG, WebP, TIFF or AVIF file"
 MAX_PIXELS = 500_000_000
 
+# Chunks of a PNG that matter for its pixels.
+PNG_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHER_FORMATS = (
@@ -34,6 +37,8 @@ _OTHER_FORMATS = (
     (b"\xc5\xd0\xd3\xc6", "an EPS"),
     (b"8BPS", "a Photoshop document"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"II\xbc", "a JPEG XR"),
     (b"\xff\x0a", "a JPEG XL"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\0\0\x01\0", "an ICO"),
@@ -77,7 +82,7 @@ def size_from_header(data: bytes, format: str) -> tuple[int, int] | None:
         if format == "PNG":
             return struct.unpack(">II", data[16:24])
         if format == "WEBP":
-            return _webp_size(data)
+            return webp_size(data)
         if format == "AVIF":
             return (still := read_avif(data)) and still.size
     except (struct.error, ValueError, IndexError):
@@ -177,8 +182,8 @@ def _brands(data: bytes) -> list[bytes]:
     return [data[8:12], *(data[place : place + 4] for place in range(16, end, 4))]
 
 
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """Return the canvas size in the first chunk of a WebP."""
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Return the canvas size (width, height) in the first chunk of a WebP; None without one."""
     kind = data[12:16]
     if kind == b"VP8X":
         width, height = data[24:27], data[27:30]

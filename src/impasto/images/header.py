@@ -33,10 +33,11 @@ from impasto.images.formats import (
     split_avif_exif,
     without_chunks,
 )
+from impasto.images.iptc import iptc_of_info, iptc_of_resources
 from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avif
 from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
+from impasto.images.tiff_tags import IPTC, PHOTOSHOP, PortableTag, portable_tags, read_tag
 from impasto.images.unreadable import Unreadable, decoding, refusing
-from impasto.images.xmp import MAX_BYTES
 
 # Without a handler of its own, what tifffile logs would reach the user's terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -49,6 +50,11 @@ _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 # Of the index of a JPEG with more pictures behind the first: how many, and 16 bytes for each.
+_READ_JPEGS = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # baseline, extended, progressive; arithmetic
+_UNREAD_JPEGS = {0xC3: "a lossless JPEG", 0xCB: "a lossless JPEG", 0xF7: "a JPEG-LS"}
+_UNREAD_JPEGS |= dict.fromkeys(
+    (*range(0xC5, 0xC8), *range(0xCD, 0xD0), 0xDE), "a hierarchical JPEG"
+)
 _MPF_COUNT, _MPF_ENTRIES = 0xB001, 0xB002
 
 
@@ -70,6 +76,8 @@ class Header:
         dpi: dots per inch; None if the file does not say.
         icc: the color profile; None without one.
         xmp: the XMP packet; None without one.
+        iptc: the IPTC records; None without any.
+        tags: of a TIFF, those that another TIFF may have too.
         color_space: what the file states of its colors besides a profile; None for nothing.
         notes: what is left out of the picture, or taken for what without its file's word; each the
             end of a sentence that begins with the file's name.
@@ -88,6 +96,8 @@ class Header:
     dpi: tuple[float, float] | None
     icc: bytes | None
     xmp: bytes | str | None
+    iptc: bytes | None = None
+    tags: tuple[PortableTag, ...] = ()
     color_space: ColorSpace | None = None
     notes: tuple[str, ...] = ()
 
@@ -202,6 +212,7 @@ def image_header(image: Image.Image) -> Header:
         dpi=dpi or exif_block.resolution(directory),
         icc=image.info.get("icc_profile") or None,
         xmp=image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"),
+        iptc=iptc_of_info(image.info),
         color_space=color_space_of_info(image.info) or exif_block.color_space_of_exif(directory),
     )
 
@@ -217,6 +228,7 @@ def _jpeg_header(data: bytes) -> Header:
     pixels, blocks, index, ultra_hdr, end = [data[:2]], [], b"", False, 2
     for kind, start, end in jpeg_segments(data):
         segment = data[start:end]
+        _check_jpeg_process(kind, segment)
         if kind == 0xE1 and segment[4:10] == b"Exif\0\0":
             blocks.append(segment[10:])
         elif kind == 0xE2 and segment[4:8] == b"MPF\0":
@@ -230,6 +242,18 @@ def _jpeg_header(data: bytes) -> Header:
         image.info["exif"] = exif
     # The second picture of an Ultra HDR file is a map of brightness, not a frame.
     return replace(image_header(image), frames=1 if ultra_hdr else _frames_in_index(index))
+
+
+def _check_jpeg_process(marker: int, segment: bytes) -> None:
+    """Refuse a JPEG that is coded as no decoder here reads it, by its name."""
+    name = _UNREAD_JPEGS.get(marker)
+    if marker in _READ_JPEGS and len(segment) > 9:
+        if segment[4] != 8:
+            name = f"a JPEG with {segment[4]} bits a channel"
+        elif segment[9] not in (1, 3, 4):
+            name = f"a JPEG with {segment[9]} channels"
+    if name:
+        raise Unreadable(f"it is {name}", "save it as PNG, or as JPEG with 8 bits a channel")
 
 
 def _frames_in_index(index: bytes) -> int:
@@ -346,6 +370,7 @@ def _tiff_header(data: bytes) -> Header:
         if _is_pair(ratio := tags.get(code)) and ratio[1]:
             tags[code] = ratio[0] / ratio[1]
     xmp, exif = tags.get(700), exif_block.load_exif(data)
+    iptc, resources = (page.tags.get(code) for code in (IPTC, PHOTOSHOP))
     several = len(list(islice(whole_pages(file), 2))) > 1
     icc = page.iccprofile or file.pages[0].iccprofile
     bits = 32 if page.sampleformat == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
@@ -363,9 +388,12 @@ def _tiff_header(data: bytes) -> Header:
         orientation=exif_block.orientation_of(tags),
         dpi=exif_block.resolution(tags),
         icc=bytes(icc) if icc else None,
-        xmp=xmp if isinstance(xmp, bytes | str) and len(xmp) <= MAX_BYTES else None,
+        xmp=xmp if isinstance(xmp, bytes | str) else None,
         color_space=color_space_of_tiff(tags, bits, inverted=photometric == 0)
         or exif_block.color_space_of_exif(exif),
+        iptc=(iptc and read_tag(file, iptc))
+        or (resources and iptc_of_resources(read_tag(file, resources))),
+        tags=portable_tags(file, page),
         notes=(f"1 of its {len(file.pages)} pages taken, the others left out",) if several else (),
     )
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from impasto.images.tiff_tags import PortableTag
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -36,6 +38,11 @@ class ImageMetadata:
         format: the source's format, such as `PNG` or `JPEG`; None for arrays and tensors.
         recipe: JSON of the impasto recipe stored in the file; None without one.
         origin: the file the image is from; None for arrays and tensors.
+        xmp: the XMP packet of other programs than impasto, without what is true of the file's own
+            pixels alone; None without one.
+        iptc: the IPTC records; None without any.
+        tags: of a TIFF, the tags that another TIFF may have too, GeoTIFF's among them.
+        size: (width, height) of the source, upright, which georeferences in `tags` count by.
         notes: what was left out when the file was read, or taken for what without its word; each
             the end of a sentence that begins with the file's name.
     """
@@ -47,6 +54,10 @@ class ImageMetadata:
     format: str | None = None
     recipe: str | None = None
     origin: SourceFile | None = None
+    xmp: str | None = None
+    iptc: bytes | None = None
+    tags: tuple[PortableTag, ...] = ()
+    size: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
 
 

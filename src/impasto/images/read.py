@@ -22,8 +22,9 @@ from impasto.images.formats import ENDINGS, MAX_PIXELS
 from impasto.images.header import Header, check_header
 from impasto.images.icc import profile_name, to_srgb
 from impasto.images.image import Image, ImageMetadata, SourceFile
+from impasto.images.tiff_tags import is_georeferenced, without_georeference
 from impasto.images.unreadable import Unreadable, decoding, refusing, unreadable_file
-from impasto.images.xmp import from_xmp
+from impasto.images.xmp import foreign_xmp, from_xmp, without_pixel_facts
 from impasto.validation import parse_json
 
 ImageSource = str | Path | bytes | BinaryIO | PIL.Image.Image | np.ndarray | Tensor | Image
@@ -270,9 +271,24 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
         format=header.format,
         recipe=from_xmp(header.xmp),
         origin=origin,
-        notes=header.notes,
+        **_portable_metadata(header),
     )
     return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
+
+
+def _portable_metadata(header: Header) -> dict[str, Any]:
+    """Return the metadata that is not EXIF, true of the picture turned upright, and the notes."""
+    notes, tags = list(header.notes), header.tags
+    try:
+        xmp = without_pixel_facts(foreign_xmp(header.xmp))
+    except ValueError as error:
+        xmp = None
+        notes.append(f"{error} and left out")
+    if header.orientation != 1 and is_georeferenced(tags):
+        tags = without_georeference(tags)
+        notes.append("its georeference is left out, as the picture is turned")
+    fields = {"xmp": xmp, "iptc": header.iptc, "tags": tags, "size": header.size}
+    return {**fields, "notes": tuple(notes)}
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:

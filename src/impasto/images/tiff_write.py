@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import math
 import os
@@ -17,10 +18,10 @@ import tifffile
 from torch import Tensor
 
 from impasto.errors import ImageError
-from impasto.files import atomic_path, check_writable
+from impasto.files import OnRescue, atomic_path, check_writable, rescue_paths
 from impasto.images.stack import CHANNELS, Stack
 from impasto.images.tiff_read import TiffPages
-from impasto.images.xmp import from_xmp, to_xmp
+from impasto.images.xmp import foreign_xmp, to_xmp
 
 _XMP, _BYTES, _COLOR_MAP = 700, 1, 320  # TIFF's number of a tag, and type of its value
 _DEFLATE = 8
@@ -47,6 +48,7 @@ def write_stack(
     recipe: str | Callable[[], str] | None = None,
     overwrite: bool = False,
     inputs: Iterable[Any] = (),
+    on_rescue: OnRescue | None = None,
 ) -> Path:
     """Write results into a TIFF like the one the stack came from, whole or not at all.
 
@@ -65,11 +67,14 @@ def write_stack(
         stack: the stack that the planes are results of; its file is read again.
         planes: the results, (C, H, W) each, in the order of `Stack.plane_indices`. They are taken
             one at a time, as each is written.
-        recipe: JSON of the recipe to store inside, as XMP; left out if the file has XMP of
-            another program, or ends where a classic TIFF must. A function that returns it is
-            called again when all planes are taken, so that it may tell what was done to them.
+        recipe: JSON of the recipe to store inside, as XMP, beside the properties of other
+            programs; left out if the file has XMP that is broken, or ends where a classic TIFF
+            must. A function that returns it is called again when all planes are taken, so that it
+            may tell what was done to them.
         overwrite: replace a file that is already there.
         inputs: files that must not be written to, besides the stack's own.
+        on_rescue: called if the path cannot be written any more when all planes are taken, and the
+            file went to another place; None raises instead.
 
     Returns:
         The path written.
@@ -100,26 +105,55 @@ def write_stack(
     # file as it was: it adds tags that other programs leave out, gives each page of an ImageJ stack
     # a directory, and drops what tags point to, such as EXIF.
     copied = source is not None and source.offsets is not None and not source.has_copies
-    with atomic_path(target, overwrite=overwrite) as temporary:
-        # What cannot be written is refused before the work.
-        if source is not None:
-            source.check_unchanged()
-            if copied:
-                source.copy_to(temporary)
-            else:
-                _check_encoder(source, recipe() if callable(recipe) else recipe)
-        with _array_on_disk(temporary.parent, stack.shape, stack.dtype) as open_array:
-            _collect(stack, open_array, planes)
-            recipe = recipe() if callable(recipe) else recipe
-            if source is None:
-                _write_array(temporary, stack, open_array, recipe)
-            elif copied:
-                _replace_pixels(temporary, source, open_array)
-                if recipe and _has_room_for_xmp(source.read_tags(source.file_order[0])):
-                    _add_tag(temporary, _XMP, to_xmp(recipe))
-            else:
-                _write_pages(temporary, source, open_array, recipe)
-    return target
+    build: Callable[[Path], None] | None = None
+    with contextlib.ExitStack() as disk:
+        try:
+            with atomic_path(target, overwrite=overwrite) as temporary:
+                # What cannot be written is refused before the work.
+                if source is not None:
+                    source.check_unchanged()
+                    if copied:
+                        source.copy_to(temporary)
+                    else:
+                        _check_encoder(source, recipe() if callable(recipe) else recipe)
+                array = _array_on_disk(temporary.parent, stack.shape, stack.dtype)
+                open_array = disk.enter_context(array)
+                _collect(stack, open_array, planes)
+                record = recipe() if callable(recipe) else recipe
+                build = functools.partial(_build, stack, open_array, record, copied)
+                build(temporary)
+            return target
+        except ImageError as error:
+            if build is None or on_rescue is None:
+                raise
+            for place in rescue_paths(target):
+                with contextlib.suppress(ImageError):
+                    with atomic_path(place, overwrite=False) as other:
+                        if copied:
+                            source.copy_to(other)
+                        build(other)
+                    on_rescue(place, error)
+                    return place
+            raise
+
+
+def _build(
+    stack: Stack,
+    open_array: Callable[[], np.memmap],
+    recipe: str | None,
+    copied: bool,
+    path: Path,
+) -> None:
+    """Write the file of a stack; if it is `copied`, the path has a copy of the source."""
+    source = stack.data if isinstance(stack.data, TiffPages) else None
+    if source is None:
+        _write_array(path, stack, open_array, recipe)
+    elif copied:
+        _replace_pixels(path, source, open_array)
+        if xmp := _xmp_with_recipe(recipe, source.read_tags(source.file_order[0])):
+            _add_tag(path, _XMP, xmp)
+    else:
+        _write_pages(path, source, open_array, recipe)
 
 
 @contextlib.contextmanager
@@ -304,9 +338,9 @@ def _write_page(
         for code, kind, count, value in tags
         if code not in dropped and kind in _PORTABLE
     ]
-    if recipe and _has_room_for_xmp(tags):
+    if xmp := _xmp_with_recipe(recipe, tags):
         extratags = [tag for tag in extratags if tag[0] != _XMP]
-        extratags.append((_XMP, _BYTES, None, to_xmp(recipe), True))
+        extratags.append((_XMP, _BYTES, None, xmp, True))
     layout = _page_layout(keyframe, source.dtype, uncompressed=source.offsets is not None)
     if source.palette:
         layout = {**layout, "photometric": _RGB, "planarconfig": 1}
@@ -355,10 +389,13 @@ def _resolution(tags: list[tuple[int, int, int, Any]]) -> dict[str, Any]:
     return {"resolution": ratios, "resolutionunit": unit if 1 <= unit <= 5 else 1}
 
 
-def _has_room_for_xmp(tags: list[tuple[int, int, int, Any]]) -> bool:
-    """Return whether a page's own XMP, if there is any, is impasto's."""
+def _xmp_with_recipe(recipe: str | None, tags: list[tuple[int, int, int, Any]]) -> bytes | None:
+    """Return a page's XMP with a recipe in it; None without a recipe, or for XMP that is broken."""
     packets = [value for code, _, _, value in tags if code == _XMP]
-    return not packets or from_xmp(packets[0]) is not None
+    try:
+        return to_xmp(recipe, foreign_xmp(packets[0] if packets else None)) if recipe else None
+    except ValueError:
+        return None
 
 
 def _page(source: TiffPages, open_array: Callable[[], np.memmap], number: int) -> np.ndarray:

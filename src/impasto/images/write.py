@@ -7,7 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,30 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch import Tensor
 
 from impasto.errors import ImageError
-from impasto.files import check_writable, write_atomically
+from impasto.files import check_space, check_writable, write_atomically
 from impasto.images import exif as exif_block
-from impasto.images.formats import ENDINGS, png_chunk
+from impasto.images.formats import ENDINGS, jpeg_segments, png_chunk
 from impasto.images.icc import gray_profile, srgb_profile
 from impasto.images.image import ImageMetadata
-from impasto.images.xmp import to_xmp
+from impasto.images.iptc import RAW_PROFILE, iptc_without_location, jpeg_iptc, png_iptc
+from impasto.images.tiff_tags import (
+    IPTC,
+    PortableTag,
+    add_tags,
+    fit_georeference,
+    is_georeferenced,
+    without_georeference,
+)
+from impasto.images.xmp import to_xmp, without_location
 
 _DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32)}
-_MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}
+# Pixels of a side at most: of the format, or of the libraries that read it everywhere.
+MAX_SIDES = {"PNG": 1_000_000, "JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768}
+_MAX_PIXELS = {"AVIF": 16_384**2}
+_PIXELS_PER_BYTE = 100  # of a picture that compresses better than any painting
 # Formats with no place for the resolution but EXIF.
 _DPI_IN_EXIF = ("WEBP", "AVIF")
+_IPTC_FORMATS = ("JPEG", "PNG", "TIFF")
 _TYPES = {8: np.uint8, 16: np.uint16}
 # The bytes of a JPEG's marker segment, less its length and its longest signature.
 _SEGMENT = 65_533 - 32
@@ -64,6 +77,26 @@ def check_output(path: str | Path, *, overwrite: bool = False, inputs: Iterable[
     return check_writable(path, overwrite=overwrite, inputs=inputs)
 
 
+def check_output_size(path: str | Path, size: tuple[int, int]) -> None:
+    """Make sure that an image of a size can be written, before any work is done.
+
+    Args:
+        path: where to write; its ending chooses the format.
+        size: (width, height) of the image in pixels.
+
+    Raises:
+        ImageError: the image is larger than the format allows, or the disk is full.
+        ValueError: the ending is not that of a format that impasto writes.
+
+    Example:
+        >>> check_output_size("panorama.webp", (20_000, 512))
+        Traceback (most recent call last):
+        impasto.errors.ImageError: `output` must have sides of at most 16,383 pixels as WEBP, ...
+    """
+    _check_size(output_format(Path(path).suffix, "output", str(path)), size)
+    check_space(path, size[0] * size[1] // _PIXELS_PER_BYTE)
+
+
 def output_format(ending: str, name: str, value: str) -> str:
     """Return the format of an ending such as `.png`; errors quote the argument's name and value."""
     if ending.lower() not in ENDINGS:
@@ -85,6 +118,7 @@ def save(
     bits: int | None = None,
     quality: int = 95,
     strip_gps: bool = False,
+    strip: bool = False,
 ) -> Path:
     """Write an image to a file, whole or not at all.
 
@@ -92,7 +126,8 @@ def save(
         pixels: (3, H, W), or (1, H, W) for gray, sRGB; clamped to [0, 1].
         path: where to write; its ending chooses the format (.png .jpg .jpeg .webp .tif .tiff
             .avif).
-        metadata: opacity, EXIF, dpi and depth to write with the pixels.
+        metadata: opacity, EXIF, XMP, IPTC, tags, dpi and depth to write with the pixels, as far as
+            the format holds them; `metadata_left_out` says what it does not.
         recipe: JSON of the recipe to store inside.
         overwrite: replace a file that exists.
         inputs: images this one was made from; a file among them is never replaced.
@@ -101,6 +136,7 @@ def save(
         quality: 1 to 100, of JPEG, WebP and AVIF; larger keeps more and makes larger files. WebP
             is lossless at 100.
         strip_gps: leave out where the photograph was taken.
+        strip: write nothing of the metadata but opacity; the recipe stays.
 
     Returns:
         The path written.
@@ -117,7 +153,7 @@ def save(
         'new.png'
     """
     target = check_output(path, overwrite=overwrite, inputs=inputs)
-    options = {"bits": bits, "quality": quality, "strip_gps": strip_gps}
+    options = {"bits": bits, "quality": quality, "strip_gps": strip_gps, "strip": strip}
     data = encode(pixels, target.suffix, metadata=metadata, recipe=recipe, **options)
     return write_atomically(data, target, overwrite=overwrite)
 
@@ -131,6 +167,7 @@ def encode(
     bits: int | None = None,
     quality: int = 95,
     strip_gps: bool = False,
+    strip: bool = False,
 ) -> bytes:
     """Encode an image as the bytes of a file; the same image gives the same bytes each time.
 
@@ -142,6 +179,7 @@ def encode(
         bits: as for `save`.
         quality: as for `save`.
         strip_gps: as for `save`.
+        strip: as for `save`.
 
     Returns:
         The file's bytes. Samples are rounded to the nearest code.
@@ -158,21 +196,102 @@ def encode(
     metadata = metadata or ImageMetadata()
     _check_pixels(pixels, metadata.alpha, quality)
     size = (pixels.shape[-1], pixels.shape[-2])
-    if max(size) > _MAX_SIDES.get(kind, 2**31 - 1):
-        raise ImageError(
-            f"`output` must have sides of at most {_MAX_SIDES[kind]:,} pixels as {kind}, got "
-            f"{size[0]:,} × {size[1]:,}; save it as PNG or TIFF"
-        )
+    _check_size(kind, size)
     samples = _quantize(_channels(pixels, metadata.alpha, kind), _depth(bits, metadata.bits, kind))
-    dpi = metadata.dpi if kind in _DPI_IN_EXIF else None
-    contents = _FileMetadata(
-        icc=gray_profile() if samples.shape[-1] < 3 else srgb_profile(),
-        exif=exif_block.update_for_output(metadata.exif, size, dpi=dpi, strip_gps=strip_gps),
-        dpi=metadata.dpi,
-        xmp=to_xmp(recipe) if recipe else None,
-        quality=quality,
+    contents, _ = _file_metadata(
+        metadata, kind, size, recipe=recipe, strip_gps=strip_gps, strip=strip
     )
-    return _ENCODERS[kind](samples, contents)
+    icc = gray_profile() if samples.shape[-1] < 3 else srgb_profile()
+    return _ENCODERS[kind](samples, replace(contents, icc=icc, quality=quality))
+
+
+def metadata_left_out(
+    metadata: ImageMetadata,
+    format: str,
+    size: tuple[int, int],
+    *,
+    recipe: str | None = None,
+    strip_gps: bool = False,
+    strip: bool = False,
+) -> tuple[str, ...]:
+    """Return what `encode` leaves out of a source's metadata because the format cannot hold it.
+
+    Args:
+        metadata: as for `encode`.
+        format: as for `encode`.
+        size: (width, height) of the image.
+        recipe: as for `encode`.
+        strip_gps: as for `encode`.
+        strip: as for `encode`; with it, nothing else is left out.
+
+    Example:
+        >>> metadata_left_out(ImageMetadata(iptc=b"records"), ".webp", (8, 8))
+        ('its IPTC records',)
+    """
+    kind = output_format(format if format.startswith(".") else f".{format}", "format", format)
+    return _file_metadata(metadata, kind, size, recipe=recipe, strip_gps=strip_gps, strip=strip)[1]
+
+
+def _file_metadata(
+    metadata: ImageMetadata,
+    kind: str,
+    size: tuple[int, int],
+    *,
+    recipe: str | None,
+    strip_gps: bool,
+    strip: bool,
+) -> tuple[_FileMetadata, tuple[str, ...]]:
+    """Return what is written besides the samples, and what of the source the format cannot hold."""
+    if strip:
+        metadata = ImageMetadata()
+    left_out = []
+    packet, iptc, tags = metadata.xmp, metadata.iptc, metadata.tags
+    if strip_gps:
+        packet, tags = without_location(packet), without_georeference(tags)
+        iptc = iptc and iptc_without_location(iptc)
+    dpi = metadata.dpi if kind in _DPI_IN_EXIF else None
+    exif = exif_block.update_for_output(metadata.exif, size, dpi=dpi, strip_gps=strip_gps)
+    xmp = to_xmp(recipe or None, packet)
+    if kind == "JPEG":
+        if packet and len(xmp) > _SEGMENT:
+            left_out.append("its XMP, which is too long")
+            xmp = to_xmp(recipe or None)
+        if xmp and len(xmp) > _SEGMENT:
+            xmp = None
+        if len(exif) and len(exif.tobytes()) > _SEGMENT:
+            left_out.append("its EXIF, which is too long")
+            exif = PIL.Image.Exif()
+        if iptc and len(iptc) > _SEGMENT:
+            left_out.append("its IPTC records, which are too long")
+            iptc = None
+    if iptc and kind not in _IPTC_FORMATS:
+        left_out.append("its IPTC records")
+    if tags and kind != "TIFF":
+        named = "its georeference" if is_georeferenced(tags) else "its TIFF tags"
+        others = " and other TIFF tags" if len(without_georeference(tags)) < len(tags) else ""
+        left_out.append(named + (others if without_georeference(tags) else ""))
+    elif tags and metadata.size:
+        tags = fit_georeference(tags, (size[0] / metadata.size[0], size[1] / metadata.size[1]))
+    contents = _FileMetadata(b"", exif, metadata.dpi, xmp, iptc, tags, 95)
+    return contents, tuple(left_out)
+
+
+def _check_size(kind: str, size: tuple[int, int]) -> None:
+    """Refuse an image that is larger than its format allows."""
+    width, height = size
+    way_out = "save it as TIFF" if kind == "PNG" else "save it as PNG or TIFF"
+    limit = MAX_SIDES.get(kind, 2**31 - 1)
+    if max(size) > limit:
+        raise ImageError(
+            f"`output` must have sides of at most {limit:,} pixels as {kind}, got "
+            f"{width:,} × {height:,}; {way_out}"
+        )
+    limit = _MAX_PIXELS.get(kind, width * height)
+    if width * height > limit:
+        raise ImageError(
+            f"`output` must have at most {limit:,} pixels as {kind}, got {width:,} × "
+            f"{height:,}; {way_out}"
+        )
 
 
 def _check_pixels(pixels: Tensor, alpha: Tensor | None, quality: int) -> None:
@@ -237,7 +356,9 @@ class _FileMetadata:
         icc: the samples' color profile.
         exif: the EXIF directory; empty for none.
         dpi: dots per inch; None to state none.
-        xmp: the packet with the recipe; None without one.
+        xmp: the packet with the recipe and other programs' properties; None without one.
+        iptc: the IPTC records; None without any.
+        tags: other tags of a TIFF.
         quality: 1 to 100, larger keeps more and makes larger files; JPEG, WebP and AVIF only.
     """
 
@@ -245,6 +366,8 @@ class _FileMetadata:
     exif: PIL.Image.Exif
     dpi: tuple[float, float] | None
     xmp: bytes | None
+    iptc: bytes | None
+    tags: tuple[PortableTag, ...]
     quality: int
 
 
@@ -263,20 +386,29 @@ def _encode_png(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
         extra.append(png_chunk(b"eXIf", metadata.exif.tobytes()[6:]))
     if metadata.xmp:
         extra.append(png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+    if metadata.iptc:
+        text = zlib.compress(png_iptc(metadata.iptc), 9)
+        extra.append(png_chunk(b"zTXt", RAW_PROFILE.encode() + b"\0\0" + text))
     head = 8 + 12 + 13  # the signature and the first chunk
     return pixels[:head] + b"".join(extra) + pixels[head:]
 
 
 def _encode_jpeg(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
-    """Encode a JPEG; (H, W, 1 or 3) uint8. Metadata too long for a 64 KB segment is left out."""
-    block = metadata.exif.tobytes() if len(metadata.exif) else b""
-    options = {"exif": block} if 0 < len(block) <= _SEGMENT else {}
-    if metadata.xmp and len(metadata.xmp) <= _SEGMENT:
+    """Encode a JPEG; (H, W, 1 or 3) uint8."""
+    options = {"exif": metadata.exif.tobytes()} if len(metadata.exif) else {}
+    if metadata.xmp:
         options["xmp"] = metadata.xmp
     if metadata.dpi:
         options["dpi"] = tuple(min(max(round(value), 1), 65535) for value in metadata.dpi)
     # Full color resolution: subsampling smears the edges of brush strokes.
-    return _by_pillow(samples, "JPEG", metadata, subsampling=0, **options)
+    jpeg = _by_pillow(samples, "JPEG", metadata, subsampling=0, **options)
+    if not metadata.iptc:
+        return jpeg
+    # Behind the first segment, which readers expect to be JFIF's.
+    _, _, first = next(jpeg_segments(jpeg))
+    content = jpeg_iptc(metadata.iptc)
+    segment = b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
+    return jpeg[:first] + segment + jpeg[first:]
 
 
 def _encode_webp(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
@@ -332,9 +464,13 @@ def _encode_tiff(samples: np.ndarray, metadata: _FileMetadata) -> bytes:
     if metadata.xmp:
         directory.tagtype[700] = 1
         tags[700] = metadata.xmp
+    if metadata.iptc:
+        directory.tagtype[IPTC] = 7
+        tags[IPTC] = metadata.iptc
     # An EXIF block is a TIFF's directory: its tags belong among the TIFF's own.
     for tag, value in {**dict(metadata.exif), **tags}.items():
         directory[tag] = value
+    add_tags(directory, metadata.tags)
     file = io.BytesIO()
     directory.save(file)  # the strips' offsets count from where it ends
     return file.getvalue() + b"".join(strips)

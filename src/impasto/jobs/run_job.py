@@ -102,7 +102,7 @@ def attempt(work: Callable[[], Any], stop: StopEvent | None = None) -> Outcome:
         status = "cancelled"
     except Exception as error:  # one job that fails must not end the others
         status, reason = "failed", failure_reason(error)
-        permanent = isinstance(error, (ImpastoError, ValueError, TypeError))
+        permanent = isinstance(error, (ImpastoError, ValueError, TypeError, OSError))
     return Outcome(status, time.monotonic() - started, saved, reason, permanent)
 
 
@@ -111,6 +111,9 @@ def failure_reason(error: Exception) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, (ImpastoError, ValueError, TypeError)):
         return message or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        place = f", got {error.filename}" if error.filename else ""
+        return f"the disk must be one that can be used{place}: {error.strerror.lower()}; make room"
     if isinstance(error, MemoryError) or "memory" in message.lower():
         return "there is not enough memory for this job; ask for a smaller `size`"
     return f"something unforeseen went wrong, {type(error).__name__}: {message}"

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from impasto._version import __version__
 from impasto.errors import ImpastoError
 from impasto.serve import routes
-from impasto.serve.limits import RequestError, ServeOptions
+from impasto.serve.limits import RequestError, ServeOptions, disk_error
 from impasto.serve.security import SecurityMiddleware, is_loopback
 from impasto.serve.service import Service
 
@@ -42,12 +42,14 @@ def create_app(options: ServeOptions, token: str, hosts: Iterable[str] = ()) -> 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.decoder.start()
         service.workers.start()
         try:
             yield
         finally:
             service.closing = True
             service.workers.close()
+            service.decoder.close()
 
     app = FastAPI(
         title="impasto",
@@ -61,7 +63,7 @@ def create_app(options: ServeOptions, token: str, hosts: Iterable[str] = ()) -> 
     app.state.service = service
     for router in (routes.upload_router, routes.router, routes.page_router):
         app.include_router(router)
-    for error_class in (RequestError, HTTPException, RequestValidationError):
+    for error_class in (RequestError, HTTPException, RequestValidationError, OSError):
         app.add_exception_handler(error_class, _error_response)
     return SecurityMiddleware(app, hosts, token, options.most_bytes, options.upload_seconds)
 
@@ -169,6 +171,7 @@ def _url_host(host: str) -> str:
 async def _error_response(request: Request, error: Exception) -> JSONResponse:
     """Answer with an error as JSON: `detail` is one sentence."""
     headers: dict[str, Any] = {}
+    error = disk_error(error) if isinstance(error, OSError) else error
     if isinstance(error, RequestError):
         status, sentence = error.status, str(error)
         if error.retry_after is not None:

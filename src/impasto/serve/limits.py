@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from impasto.errors import ImpastoError
+from impasto.errors import ImageError, ImpastoError
 from impasto.methods import Recipe
 from impasto.recipes import DenoiseRecipe
 from impasto.validation import Options
@@ -82,6 +85,39 @@ class RequestError(ImpastoError):
         self.retry_after = retry_after
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Return True if an error is that of a disk without room."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+def disk_error(error: BaseException | None) -> RequestError:
+    """Return what a client is told of an error of the server's disk; no path is in it."""
+    if is_full(error):
+        return RequestError(
+            507, "the server's disk must have room, got none left; make room, and ask again"
+        )
+    reason = getattr(error, "strerror", None) or "an error of its disk"
+    return RequestError(
+        503,
+        "the server's folder of jobs must be one that it can use, got "
+        f"{reason.lower()}; ask who runs it",
+    )
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Turn an error of the disk in its block into the `RequestError` that a client gets."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error) from error
+    except ImageError as error:  # `impasto.files` words what the disk says
+        raise disk_error(error.__cause__) from error
+
+
 # Denoising a pixel takes as long as so many steps of painting a pixel (measured).
 _DENOISING_STEPS = {"auto": 14, "nl-wiener": 14, "zs-n2n": 2000, "zs-n2n-fast": 10}
 
@@ -103,13 +139,12 @@ def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
         Traceback (most recent call last):
         impasto.serve.limits.RequestError: `size` and `steps` must stay below 10,000,000,000 ...
     """
-    from impasto.images.resize import fit_longest_side  # imports PyTorch
+    from impasto.images.resize import result_size  # imports PyTorch
 
+    width, height = result_size(recipe, size)
     if isinstance(recipe, DenoiseRecipe):
-        width, height = size
         steps, names, hint = _DENOISING_STEPS[recipe.method], "`method`", "clean a part of it"
     else:
-        width, height = size if recipe.size == "original" else fit_longest_side(size, recipe.size)
         steps, names, hint = recipe.steps, "`size` and `steps`", "lower one"
     if width * height * steps > max_work:
         raise RequestError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field
 
-from impasto.errors import ImpastoError
+from impasto.errors import ImageError, ImpastoError
 from impasto.files import atomic_path, ensure_directory, stale_temporary_files
 from impasto.jobs.job import (
     ENDED,
@@ -30,6 +30,7 @@ from impasto.jobs.job import (
     thin_history,
 )
 from impasto.methods import METHODS, MethodName
+from impasto.serve.limits import RequestError, is_full, storing
 
 if TYPE_CHECKING:
     from impasto.provenance import Input, Inputs
@@ -221,7 +222,13 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = ensure_directory(folder)
+        self.folder = folder
+        try:
+            ensure_directory(folder)
+        except ImageError as error:
+            # On a full disk, what is there can still be shown and deleted.
+            if not (folder.is_dir() and is_full(error.__context__)):
+                raise
         with contextlib.suppress(OSError):
             os.chmod(folder, 0o700)
         self._lock = FileLock(folder / ".lock", thread_local=False)
@@ -232,6 +239,12 @@ class Store:
                 f"`folder` must not be another server's, got {folder}, which is in use; stop that "
                 "one, or choose another"
             ) from None
+        except OSError as error:
+            if not is_full(error):
+                raise ImpastoError(
+                    f"`folder` must be a place that can be written, got {folder}: "
+                    f"{(error.strerror or str(error)).lower()}; choose another"
+                ) from None
         for draft in folder.glob(f"{_DRAFT}*"):
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -243,7 +256,8 @@ class Store:
         """Return the id of a new job, and the folder to put its files into."""
         job_id = secrets.token_hex(8)
         draft = self.folder / f"{_DRAFT}{job_id}"
-        draft.mkdir(mode=0o700)
+        with storing():
+            draft.mkdir(mode=0o700)
         return job_id, draft
 
     def discard_draft(self, job_id: str) -> None:
@@ -253,20 +267,33 @@ class Store:
     def add(self, record: JobRecord) -> None:
         """Store a job whose files are all in its draft."""
         draft = self.folder / f"{_DRAFT}{record.id}"
-        self._write(draft, record)
-        os.replace(draft, self.path(record.id))
+        with storing():
+            self._write(draft, record)
+            os.replace(draft, self.path(record.id))
 
     def save(self, record: JobRecord) -> None:
-        """Store the present state of a job."""
-        self._write(self.path(record.id), record)
+        """Store the present state of a job.
+
+        Raises:
+            RequestError: the disk is full or fails; the state before is still there.
+        """
+        with storing():
+            self._write(self.path(record.id), record)
 
     def path(self, job_id: str) -> Path:
         """Return the folder of a job."""
         return self.folder / job_id
 
     def remove(self, job_id: str) -> None:
-        """Delete a job and its files."""
-        shutil.rmtree(self.path(job_id), ignore_errors=True)
+        """Delete a job and its files.
+
+        Raises:
+            RequestError: its folder cannot be changed; the job is still there.
+        """
+        # As a draft it is no job any more, even if some of its files stay until the next start.
+        with storing(), contextlib.suppress(FileNotFoundError):
+            os.replace(self.path(job_id), self.folder / f"{_DRAFT}{job_id}")
+        self.discard_draft(job_id)
 
     def load(self) -> list[JobRecord]:
         """Return the stored jobs, the oldest first; those that were running are interrupted."""
@@ -275,7 +302,8 @@ class Store:
             if not _ID.fullmatch(folder.name):
                 continue
             for file in stale_temporary_files(folder, ""):
-                file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    file.unlink()
             try:
                 record = JobRecord.model_validate_json((folder / _RECORD).read_bytes())
             except (OSError, ValueError):
@@ -285,7 +313,8 @@ class Store:
             if record.status == RUNNING:
                 record.status, record.reason = INTERRUPTED, INTERRUPTED_REASON
                 record.ended = time.time()
-                self.save(record)
+                with contextlib.suppress(RequestError):  # the next start finds it as this one did
+                    self.save(record)
             records.append(record)
         return sorted(records, key=lambda record: record.created)
 

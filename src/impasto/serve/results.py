@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from impasto.denoising.diagnose import diagnose
@@ -104,7 +105,10 @@ def _save(
         temporary.write_text(json.dumps(data), encoding="utf-8")
     tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
     with atomic_path(folder / PIXELS, overwrite=True) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
+        try:
+            safetensors.torch.save_file(tensors, temporary)
+        except SafetensorError as error:  # its word for a full disk
+            raise OSError(str(error)) from error
 
 
 def _rename_inputs(data: Any, names: dict[str, str]) -> Any:

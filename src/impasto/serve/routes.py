@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from safetensors import SafetensorError
 from starlette.exceptions import HTTPException
 
 from impasto._version import __version__
@@ -21,7 +22,7 @@ from impasto.methods import METHODS, MethodName
 from impasto.presets import PRESETS, thumbnail_path
 from impasto.serve import uploads
 from impasto.serve.events import event_stream
-from impasto.serve.limits import MAX_PARTS, MAX_STYLES, RequestError
+from impasto.serve.limits import MAX_PARTS, MAX_STYLES, RequestError, disk_error
 from impasto.serve.records import FORMATS, JobList, JobView, NoiseInfo
 from impasto.serve.service import Service, ServiceDependency
 from impasto.serve.uploads import ReceivedFile
@@ -79,7 +80,12 @@ class _UploadRoute(APIRoute):
             if request.url.path.startswith("/v1/jobs/"):
                 service.workers.check_room()
             async with service.upload_slots:
-                return await handler(_LimitedForm(request.scope, request.receive))
+                try:
+                    return await handler(_LimitedForm(request.scope, request.receive))
+                except HTTPException as error:
+                    if isinstance(error.__cause__, OSError):  # of the form's temporary files
+                        raise disk_error(error.__cause__) from error
+                    raise
 
         return handle
 
@@ -288,7 +294,7 @@ async def _submit(
         job = uploads.create_job(service, method, recipe, received, style_weights or {})
         try:
             return service.workers.submit(job)
-        except ImpastoError:
+        except BaseException:
             service.store.discard_draft(job.id)
             raise
 
@@ -368,6 +374,8 @@ def get_input(
     if upload is None:
         raise RequestError(404, f"this job has no {role}; see its inputs")
     path = folder / upload.file
+    if not path.is_file():
+        raise RequestError(404, f"`{role}` cannot be shown: its file is gone; delete the job")
     if original:
         return FileResponse(path, media_type="application/octet-stream")
     # It imports PyTorch, which would keep the server from answering for seconds at its start.
@@ -407,7 +415,11 @@ def get_result(
         raise RequestError(422, record.public_message(str(error), folder)) from None
     except FileNotFoundError:
         raise RequestError(
-            404, "there is no such job; it may have expired or been deleted"
+            404, "the files of this job are gone; it may have expired or been deleted"
+        ) from None
+    except (ValueError, KeyError, StopIteration, SafetensorError):
+        raise RequestError(
+            503, "the files of this job must be as the server left them, got others; delete it"
         ) from None
     headers = {"content-disposition": content_disposition(download.name)}
     return Response(download.data, media_type=download.media_type, headers=headers)

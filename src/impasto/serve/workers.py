@@ -52,6 +52,7 @@ class Workers:
         self._jobs: dict[str, JobRecord] = {}
         self._waiting: list[str] = []
         self._reporters: dict[str, JobReporter] = {}
+        self._unsaved: set[str] = set()  # jobs whose state could not be stored
         self._closing = False
         self._threads: list[threading.Thread] = []
         for record in store.load():
@@ -73,6 +74,8 @@ class Workers:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(_JOIN_SECONDS)
+        with self._changed:
+            self._save_again()
         self.store.close()
 
     # Questions of the API.
@@ -172,8 +175,11 @@ class Workers:
         with self._changed:
             record = self._find(job_id)
             if record.status == "queued":
+                changes = {"status": CANCELLED, "ended": time.time()}
+                self.store.save(record.model_copy(update=changes))
                 self._waiting.remove(job_id)
-                self._end(record, CANCELLED)
+                self._change(record, changes)
+                self._announce(record)
             elif record.status == RUNNING:
                 self._reporters[job_id].stop.cancel()
             else:
@@ -194,10 +200,11 @@ class Workers:
                     f"`retry` must be asked of one of {', '.join(RETRYABLE)}, got {record.status}",
                 )
             self.check_room()
-            record.status, record.reason = "queued", None  # an earlier result stays until then
-            record.started = record.ended = record.step = None
-            record.history, record.preview = [], 0
-            self.store.save(record)
+            changes = dict.fromkeys(("reason", "started", "ended", "step"))
+            changes |= {"status": "queued", "history": [], "preview": 0}
+            # An earlier result stays until there is another.
+            self.store.save(record.model_copy(update=changes))
+            self._change(record, changes)
             return self._enqueue(record)
 
     def delete(self, job_id: str) -> None:
@@ -206,8 +213,6 @@ class Workers:
             record = self._find(job_id)
             if record.status == RUNNING:
                 raise RequestError(409, "a running job must end first, got it running; cancel it")
-            if record.status == "queued":
-                self._waiting.remove(job_id)
             self._remove(job_id)
 
     # The threads.
@@ -243,7 +248,8 @@ class Workers:
         from impasto.memory import release_caches
         from impasto.vgg.weights import load_weights
 
-        load_weights("oxford")  # so that the first job does not wait for it
+        with contextlib.suppress(ImpastoError):  # each job says why
+            load_weights("oxford")  # so that the first job does not wait for it
         kind = device.partition(":")[0]
         several = sum(other.startswith(kind) for other in self.devices) > 1
         while (record := self._next(device, is_default)) is not None:
@@ -294,7 +300,9 @@ class Workers:
                 oldest = time.time() - 3600 * self.keep_hours
                 for job_id, record in list(self._jobs.items()):
                     if record.status in ENDED and (record.ended or 0) < oldest:
-                        self._remove(job_id)
+                        with contextlib.suppress(RequestError):  # the next look tries again
+                            self._remove(job_id)
+                self._save_again()
                 self._changed.wait(_EXPIRY_SECONDS)
 
     # Helpers; the caller holds the condition.
@@ -322,17 +330,35 @@ class Workers:
         self._save(record)
 
     def _save(self, record: JobRecord) -> None:
-        """Store a job, and wake everyone who waits for a change."""
+        """Store what has happened to a job, and wake everyone who waits for a change."""
+        self._unsaved.add(record.id)  # on a full disk it goes on, and is stored later
+        self._save_again()
+        self._announce(record)
+
+    def _save_again(self) -> None:
+        """Store the jobs whose state could not be stored before."""
+        for job_id in list(self._unsaved):
+            with contextlib.suppress(RequestError):
+                self.store.save(self._jobs[job_id])
+                self._unsaved.discard(job_id)
+
+    def _change(self, record: JobRecord, changes: dict[str, Any]) -> None:
+        """Change a job in memory, after it was stored."""
+        for name, value in changes.items():
+            setattr(record, name, value)
+        self._unsaved.discard(record.id)
+
+    def _announce(self, record: JobRecord) -> None:
         record.version += 1
-        # If the disk is full, say, the job goes on; only a restart will not know its state.
-        with contextlib.suppress(ImpastoError):
-            self.store.save(record)
         self._count_positions()
         self._changed.notify_all()
 
     def _remove(self, job_id: str) -> None:
-        del self._jobs[job_id]
         self.store.remove(job_id)
+        record = self._jobs.pop(job_id)
+        self._unsaved.discard(job_id)
+        if record.status == "queued":
+            self._waiting.remove(job_id)
         self._count_positions()
 
     def _count_positions(self) -> None:
