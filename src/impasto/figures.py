@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from impasto.errors import ImageError, printable, quote
 from impasto.files import check_writable, write_atomically
 from impasto.images.image import Image
 from impasto.metrics import channels_first
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".pdf": "pdf", ".svg": "svg"}
 DPI = 200
+_MAX_SIDE = 65_500  # pixels that matplotlib draws and JPEG holds
 
 _DARK, _GRAY, _LIGHT = "#222222", "#666666", "#dddddd"  # of text, labels and grid lines
 _AXIS, _SCALE_LINE = "#999999", "#bbbbbb"
@@ -109,6 +111,27 @@ def contact_sheet(titles: Sequence[str], pictures: Sequence[Any], columns: int) 
         3
     """
     return _image_grid(titles, [image_array(picture) for picture in pictures], columns)
+
+
+def check_sheet(count: int, columns: int, aspect: float, path: str | Path) -> None:
+    """Refuse a contact sheet that has more pixels on a side than can be drawn, before the work.
+
+    Args:
+        count: images on it.
+        columns: images in a row.
+        aspect: width over height of each.
+        path: of the sheet, for the error.
+
+    Raises:
+        ImageError: it is too large.
+    """
+    _, width, height = _grid_size(count, columns, aspect)
+    pixels = round(DPI * max(width, height))
+    if pixels > _MAX_SIDE:
+        raise ImageError(
+            f"`output` must be a sheet of at most {_MAX_SIDE:,} pixels on a side, got {path} with "
+            f"{pixels:,}; crop the content image closer to a square, or show fewer cells"
+        )
 
 
 def loss_curve(history: Sequence[Losses], scale_starts: Sequence[int] = ()) -> Figure:
@@ -246,7 +269,7 @@ def check_figure(
     if target.suffix.lower() not in FORMATS:
         *others, last = FORMATS
         raise ValueError(
-            f"`{name}` must end in {', '.join(others)} or {last}, got {str(path)!r}; rename it"
+            f"`{name}` must end in {', '.join(others)} or {last}, got {quote(str(path))}; rename it"
         )
     return check_writable(target, overwrite=overwrite, inputs=inputs, name=name)
 
@@ -339,12 +362,8 @@ def _image_grid(
 ) -> Figure:
     """Draw images of one shape, (H, W, 3) in [0, 1] each, in rows; see `contact_sheet`."""
     columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    spread = (_MAX_WIDTH - 2 * _MARGIN - _GAP * (columns - 1)) / max(columns, 5)
-    cell_width = max(_MIN_CELL, spread)
+    cell_width, width, height = _grid_size(len(images), columns, _aspect(images[0]))
     cell_height = cell_width / _aspect(images[0])
-    width = columns * cell_width + (columns - 1) * _GAP + 2 * _MARGIN
-    height = rows * (cell_height + _TITLE) + 2 * _MARGIN
     figure = _new_figure(width, height)
     for index, (title, pixels) in enumerate(zip(titles, images, strict=True)):
         row, column = divmod(index, columns)
@@ -353,8 +372,21 @@ def _image_grid(
         box = (left / width, bottom / height, cell_width / width, cell_height / height)
         axes = figure.add_axes(box)
         _show(axes, pixels, "lanczos")
-        axes.set_title(title, fontsize=9, color=_DARK, pad=5, loc="left")
+        # Labels may be names from a presets file.
+        options = {"fontsize": 9, "color": _DARK, "pad": 5, "loc": "left", "parse_math": False}
+        axes.set_title(printable(title), **options)
     return figure
+
+
+def _grid_size(count: int, columns: int, aspect: float) -> tuple[float, float, float]:
+    """Return the width of a cell and the width and height of a grid, in inches."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    spread = (_MAX_WIDTH - 2 * _MARGIN - _GAP * (columns - 1)) / max(columns, 5)
+    cell_width = max(_MIN_CELL, spread)
+    width = columns * cell_width + (columns - 1) * _GAP + 2 * _MARGIN
+    height = rows * (cell_width / aspect + _TITLE) + 2 * _MARGIN
+    return cell_width, width, height
 
 
 def _new_figure(width: float, height: float) -> Figure:

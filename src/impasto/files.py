@@ -6,12 +6,17 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
+import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImageError
+
+# Called with another place that a file was written to, and why its own could not be.
+OnRescue = Callable[[Path, Exception], None]
 
 _MAX_NAME = 255  # characters, as provenance takes them
 
@@ -47,7 +52,7 @@ def check_writable(
                 f"`{name}` must be a file, got the folder {path}; add a name such as out.png"
             )
         for other in inputs:
-            if isinstance(other, str | Path) and _is_same_file(target, Path(other)):
+            if isinstance(other, str | Path) and _is_input(target, Path(other)):
                 raise ImageError(
                     f"`{name}` must not be one of the inputs, got {path}; choose another name"
                 )
@@ -59,6 +64,8 @@ def check_writable(
             if not overwrite:
                 raise ImageError(_file_exists(target, name))
         real = Path(os.path.realpath(target))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            real.lstat()  # fails if the name is too long
         if not real.parent.is_dir():
             raise ImageError(
                 f"`{name}` must be in a folder that exists, got {path}; create {real.parent} first"
@@ -67,6 +74,26 @@ def check_writable(
     except OSError as error:
         raise ImageError(_unwritable(target, error, name)) from error
     return target
+
+
+def check_space(path: str | Path, least: int, name: str = "output") -> None:
+    """Refuse a file for which the disk has no room, before any work is done.
+
+    Args:
+        path: where to write, in a folder that exists.
+        least: bytes that the file takes at least.
+        name: the argument's name in errors.
+
+    Raises:
+        ImageError: fewer bytes are free.
+    """
+    with contextlib.suppress(OSError):  # a file system that does not say
+        usage = shutil.disk_usage(Path(os.path.realpath(path)).parent)
+        if usage.total and usage.free < least:
+            raise ImageError(
+                f"`{name}` must be where at least {least:,} bytes are free, got {path} with "
+                f"{usage.free:,}; make room, or choose another disk"
+            )
 
 
 def ensure_directory(folder: str | Path, name: str = "folder") -> Path:
@@ -110,6 +137,7 @@ def atomic_path(
     mark: str = "",
     name: str = "output",
     way_out: str = "choose another",
+    nameless: bool = False,
 ) -> Iterator[Path]:
     """Provide a temporary path that becomes a file in one step; nothing is left behind on failure.
 
@@ -119,6 +147,9 @@ def atomic_path(
         mark: start of the temporary name, after `.impasto-`.
         name: the target's name in errors.
         way_out: the end of the error if it cannot be written.
+        nameless: give the file no name before it is whole, where the system can, so that a killed
+            process leaves nothing either; for work that takes long. Its path is then no place
+            beside which something could be written.
 
     Returns:
         A context manager with a temporary path next to the target, to be written in its block; at
@@ -130,9 +161,12 @@ def atomic_path(
     real = Path(os.path.realpath(target))
     temporary = _temporary(real, mark)
     try:
-        yield temporary
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
+        with _nameless_file(real.parent) if nameless else contextlib.nullcontext() as unnamed:
+            yield unnamed or temporary
+            with open(unnamed or temporary, "r+b") as file:
+                os.fsync(file.fileno())
+            if unnamed:
+                _give_name(unnamed, temporary)
         if overwrite:
             os.replace(temporary, real)
         else:
@@ -144,6 +178,71 @@ def atomic_path(
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def write_or_rescue(
+    write: Callable[[Path, bool], object],
+    target: Path,
+    on_rescue: OnRescue,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write a finished work to its place, or to another before it is lost.
+
+    Args:
+        write: writes the file to a path, replacing one that exists if its second argument says so.
+        target: the place.
+        on_rescue: called if another place had to be taken.
+        overwrite: replace a file that exists at the target; none is ever replaced elsewhere.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        ImageError, OSError: neither the target nor any other place could be written.
+    """
+    try:
+        write(target, overwrite)
+    except (ImageError, OSError) as error:
+        return rescue(write, target, error, on_rescue)
+    return target
+
+
+def rescue(
+    write: Callable[[Path, bool], object], target: Path, error: Exception, on_rescue: OnRescue
+) -> Path:
+    """Write a finished work to the first other place that takes it, and return where it is.
+
+    Args:
+        write: as for `write_or_rescue`.
+        target: the place that does not take it.
+        error: why; raised if no place does.
+        on_rescue: called with the place.
+    """
+    for path in rescue_paths(target):
+        with contextlib.suppress(ImageError, OSError):
+            write(path, False)
+            on_rescue(path, error)
+            return path
+    raise error
+
+
+def rescue_paths(target: Path) -> Iterator[Path]:
+    """Yield free paths where a file may go whose own place cannot be written any more.
+
+    They are in the same folder, its parent, the current folder, the home folder and the folder
+    for temporary files, and named like the file, with a number if such a file exists.
+    """
+    folders = [target.parent]
+    places = (lambda: target.absolute().parent.parent, Path.cwd, Path.home, tempfile.gettempdir)
+    for place in places:
+        # There may be no current folder any more, no home, no place for temporary files.
+        with contextlib.suppress(OSError, RuntimeError):
+            folders.append(Path(place()))
+    for folder in dict.fromkeys(folders):
+        with contextlib.suppress(OSError):
+            if folder.is_dir():
+                yield _free_path(folder / target.name)
 
 
 def file_sha256(path: str | Path) -> str:
@@ -176,6 +275,24 @@ def stale_temporary_files(folder: Path, mark: str) -> Iterator[Path]:
     return folder.glob(f".impasto-{mark}*.tmp")
 
 
+def _free_path(path: Path) -> Path:
+    """Return a path that does not exist: this one, or with the first free number."""
+    number, free = 0, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
+def _is_input(path: Path, other: Path) -> bool:
+    """Return True if a path leads to an input, or to a file in a folder that is one."""
+    if _is_same_file(path, other):
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return path.exists() and other.is_dir() and _is_same_file(path.parent, other)
+    return False
+
+
 def _is_same_file(path: Path, other: Path) -> bool:
     """Return True if two paths lead to the same file, which need not exist."""
     with contextlib.suppress(OSError, ValueError):
@@ -194,6 +311,34 @@ def _try_creating(target: Path) -> None:
 def _temporary(target: Path, mark: str = "") -> Path:
     """Return a path next to the target that nothing else uses."""
     return target.with_name(f".impasto-{mark}{secrets.token_hex(8)}.tmp")
+
+
+@contextlib.contextmanager
+def _nameless_file(folder: Path) -> Iterator[Path | None]:
+    """Provide the path of a file in a folder that is gone when it is closed; None without such."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
+    except (AttributeError, OSError):  # not on this system, or not in this folder
+        yield None
+        return
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}")
+        yield path if path.exists() else None
+    finally:
+        os.close(descriptor)
+
+
+def _give_name(unnamed: Path, path: Path) -> None:
+    """Give a nameless file a path, or copy it there where it cannot have one."""
+    try:
+        # Python's own `os.link` would link the symbolic link that `unnamed` is.
+        parent = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.link(unnamed, path.name, dst_dir_fd=parent, follow_symlinks=True)
+        finally:
+            os.close(parent)
+    except (OSError, NotImplementedError):
+        shutil.copyfile(unnamed, path)
 
 
 def _move_to_free_path(temporary: Path, target: Path) -> None:

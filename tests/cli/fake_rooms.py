@@ -74,7 +74,7 @@ def reconstruct(image, *, recipe=None, on_step=None, **options):
     return run(image, recipe, on_step)
 
 
-def demo(folder, *, on_step=None, overwrite=False):
+def demo(folder, *, on_step=None, overwrite=False, on_rescue=None):
     CALLS.append({"folder": folder, "overwrite": overwrite})
     for number in (1, 2):
         on_step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import sys
 from types import SimpleNamespace
@@ -141,6 +142,24 @@ def test_overwrite_replaces_them(tmp_path):
     (tmp_path / "result.png").write_bytes(b"old")
     module.demo(tmp_path, overwrite=True)
     assert (tmp_path / "result.png").read_bytes() == b"picture"
+
+
+@pytest.mark.usefixtures("demo")
+def test_what_was_painted_goes_elsewhere_if_the_folder_is_gone(tmp_path, monkeypatch):
+    folder = tmp_path / "demo"
+
+    def draw(*_):
+        shutil.rmtree(folder)
+        return b"row"
+
+    monkeypatch.setattr(module, "triptych", draw)
+    told = []
+    paths = module.demo(folder, on_rescue=lambda path, error: told.append(path))
+    assert paths == {name: tmp_path / f"{name}.png" for name in NAMES}
+    assert told[0].name == "result.png"
+    assert sorted(told) == sorted(tmp_path.glob("*.png"))
+    with pytest.raises(OSError, match="demo"):
+        module.demo(folder)
 
 
 def test_a_file_in_the_folder_s_place_is_named(demo, tmp_path):

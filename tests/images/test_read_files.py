@@ -8,6 +8,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -18,7 +19,7 @@ from PIL import Image
 from impasto import ImageError
 from impasto.images.read import describe_image, open_image
 
-WAY_OUT = "give a JPEG, PNG, WebP, TIFF or AVIF file"
+WAY_OUT = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"
 
 
 def refused(source, **options) -> str:
@@ -137,8 +138,22 @@ def test_the_first_frame_of_an_animation_is_read():
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue")]
     for format in ("PNG", "WEBP", "TIFF", "AVIF"):
         data = file_of(frames[0], format, save_all=True, append_images=frames[1:])
-        red, green, blue = open_image(data).pixels.mean(dim=(1, 2)).tolist()
+        image = open_image(data)
+        red, green, blue = image.pixels.mean(dim=(1, 2)).tolist()
         assert (red > 0.95, green < 0.05, blue < 0.05) == (True, True, True), format
+        assert image.metadata.frames == describe_image(data)["frames"] == 3, format
+        assert "1 of its 3" in image.metadata.notes[0], format
+    mpo = file_of(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert open_image(mpo).metadata.frames == 3
+    assert open_image(file_of(frames[0], "PNG")).metadata.frames == 1
+
+
+def test_smaller_copies_in_a_tiff_are_no_frames():
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as tiff:
+        for kind in (0, 1):
+            tiff.write(noisy(), photometric="rgb", subfiletype=kind)
+    assert open_image(file.getvalue()).metadata.frames == 1
 
 
 def test_missing_folder_empty_text_and_null(tmp_path):
@@ -180,8 +195,6 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        (b"GIF89a" + bytes(40), "a GIF"),
-        (b"BM" + bytes(60), "a BMP"),
         (b"%PDF-1.7", "a PDF"),
         (b"%!PS-Adobe", "an EPS"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),
@@ -364,3 +377,36 @@ def test_errors_name_the_argument_and_the_stream():
     stream.name = "<stdin>"
     with pytest.raises(ImageError, match=r"^`style` must be .*, got <stdin>: it is not in a"):
         open_image(stream, name="style")
+
+
+@pytest.mark.parametrize(
+    ("marker", "bits", "channels", "name"),
+    [
+        (0xC1, 12, 3, "a JPEG with 12 bits a channel"),
+        (0xC0, 8, 2, "a JPEG with 2 channels"),
+        (0xC3, 8, 3, "a lossless JPEG"),
+        (0xC6, 8, 3, "a hierarchical JPEG"),
+        (0xCF, 8, 3, "a hierarchical JPEG"),
+        (0xF7, 8, 3, "a JPEG-LS"),
+        (0xF7, 16, 1, "a JPEG-LS"),
+    ],
+)
+def test_a_jpeg_that_is_not_read_is_called_by_its_name(marker, bits, channels, name):
+    data = bytearray(file_of(Image.fromarray(smooth()), "JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 1], data[frame + 4], data[frame + 9] = marker, bits, channels
+    with pytest.raises(ImageError, match=f"it is {name}; save it as PNG, or as JPEG with 8 bits"):
+        open_image(bytes(data))
+
+
+def test_other_files_of_the_jpeg_family_are_called_by_their_names():
+    samples = smooth()
+    for data, name in (
+        (imagecodecs.jpeg8_encode(samples[..., 0].astype(np.uint16), bitspersample=12), "12 bits"),
+        (imagecodecs.jpegls_encode(samples), "a JPEG-LS"),
+        (imagecodecs.ljpeg_encode(samples[..., 0].astype(np.uint16)), "a lossless JPEG"),
+        (imagecodecs.jpeg2k_encode(samples, codecformat="j2k"), "a JPEG 2000"),
+        (imagecodecs.jpegxr_encode(samples), "a JPEG XR"),
+    ):
+        with pytest.raises(ImageError, match=f"it is .*{name}"):
+            open_image(bytes(data))

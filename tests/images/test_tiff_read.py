@@ -115,7 +115,7 @@ def test_a_file_that_shrinks_after_it_was_opened_is_refused(tmp_path):
     path = write_tiff(tmp_path / "a.tif", random_data((3, 30, 30), "uint8"))
     stack = open_stack(path, name="noisy")
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ImageError, match="its pixels are cut short or broken"):
+    with pytest.raises(ImageError, match="it was changed while it was worked on"):
         stack.read_plane((2,))
 
 
@@ -333,6 +333,8 @@ def test_a_preview_is_not_taken_for_the_image(options, big, tmp_path):
     if marked:
         assert open_input(tmp_path / "a.tif").size == (112, 80)
     else:  # denoised would be either or both
+        (note,) = open_image(tmp_path / "a.tif").metadata.notes
+        assert note == "its first page taken for a preview of the larger one, and left out"
         assert "2 pictures of different sizes" in refused(tmp_path / "a.tif")
 
 
@@ -412,3 +414,65 @@ def test_the_numbers_of_a_palette_are_read_as_its_colors(bits, tmp_path):
         assert not any(320 in page.tags for page in file.pages)
     assert read_recipe(tmp_path / "b.tif") == "{}"
     assert open_image(two).metadata.notes == ("1 of its 2 pages taken, the others left out",)
+
+
+OME = (
+    '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+    'UUID="urn:uuid:1"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+    'Type="uint8" SizeX="9" SizeY="8" SizeZ="3" SizeC="1" SizeT="1">{}</Pixels></Image></OME>'
+)
+
+
+@pytest.mark.parametrize(
+    ("places", "why"),
+    [
+        ('<TiffData FirstZ="0" IFD="0" PlaneCount="1"/>', "2 of its 3 planes were never written"),
+        ("<TiffData/>", "1 of its 3 planes were never written"),
+        (
+            '<TiffData PlaneCount="2"><UUID FileName="moved.tif">urn:uuid:1</UUID></TiffData>',
+            "1 of its 3 planes were never written",
+        ),
+        (
+            '<TiffData PlaneCount="2"/><TiffData FirstZ="2" PlaneCount="1">'
+            '<UUID FileName="b.ome.tif">urn:uuid:2</UUID></TiffData>',
+            "1 of its planes are not in it but in other files",
+        ),
+    ],
+)
+def test_planes_that_are_missing_are_told_by_the_true_reason(places, why, tmp_path):
+    values = random_data((2, 8, 9), "uint8")
+    options = {"metadata": None, "description": OME.format(places)}
+    assert why in refused(write_tiff(tmp_path / "a.ome.tif", values, **options))
+
+
+def test_scenes_of_one_size_are_not_told_as_different(tmp_path):
+    for shapes, why in (
+        ([(2, 8, 9)] * 2, "it holds 2 images, such as scenes, of one size;"),
+        ([(2, 8, 9), (2, 8, 8)], "it holds 2 pictures of different sizes or kinds;"),
+    ):
+        with tifffile.TiffWriter(tmp_path / "a.tif", ome=True) as writer:
+            for shape in shapes:
+                writer.write(random_data(shape, "uint8"), photometric="minisblack")
+        assert why in refused(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("shape", "page"), [((5, 1, 1), "1 × 5"), ((2, 3, 1, 1), "1 × 3")])
+def test_an_imagej_description_of_other_planes_is_named(shape, page, tmp_path):
+    # As tifffile writes planes that are one pixel wide: those of a page side by side.
+    options = {"imagej": True, "metadata": {"axes": "TCYX" if len(shape) == 4 else "TYX"}}
+    path = write_tiff(tmp_path / "a.tif", random_data(shape, "uint8"), **options)
+    assert f"claims {np.prod(shape)} planes, and it holds" in refused(path)
+    assert f"of {page} pixels" in refused(path)
+    values = random_data((5, 1, 1), "uint8")
+    assert open_stack(write_tiff(tmp_path / "b.tif", values, metadata=None)).count == 5
+
+
+@pytest.mark.parametrize("number", [0, 9, 99, 34676, 40000])
+def test_a_compression_that_is_not_read_is_named(number, tmp_path):
+    path = tmp_path / "a.tif"
+    for dtype, read in (("uint8", open_image), ("uint16", open_input)):
+        write_tiff(path, random_data((8, 9), dtype), metadata=None, compression="zlib")
+        with tifffile.TiffFile(path, mode="r+") as file:
+            file.pages[0].tags[259].overwrite(number)
+        with pytest.raises(ImageError, match=r"its compression is .*, which impasto does not read"):
+            read(path)

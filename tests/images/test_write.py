@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from impasto import ImageError
 from impasto.images.icc import gray_profile, srgb_profile
 from impasto.images.image import ImageMetadata
 from impasto.images.read import describe_image, open_image
-from impasto.images.write import check_output, encode, save
+from impasto.images.write import check_output, check_output_size, encode, save
 
 ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif"]
 LOSSLESS = {"PNG": 8, "TIFF": 8}
@@ -393,3 +395,47 @@ def test_reading_and_saving_a_file_keeps_everything(format, tmp_path):
     assert again.metadata.format == source.metadata.format
     if mode == "RGBA":
         assert (again.metadata.alpha - source.metadata.alpha).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "sentence"),
+    [
+        ("a.webp", (16_384, 4), "sides of at most 16,383 pixels as WEBP, got 16,384 × 4"),
+        ("a.jpg", (4, 65_501), "sides of at most 65,500 pixels as JPEG, got 4 × 65,501"),
+        ("a.avif", (32_769, 4), "sides of at most 32,768 pixels as AVIF, got 32,769 × 4"),
+        ("a.avif", (20_000, 20_000), "at most 268,435,456 pixels as AVIF"),
+        ("a.png", (1_000_001, 4), "sides of at most 1,000,000 pixels as PNG.*save it as TIFF"),
+    ],
+)
+def test_a_size_that_the_format_cannot_hold_is_refused(name, size, sentence, tmp_path):
+    with pytest.raises(ImageError, match=sentence):
+        check_output_size(tmp_path / name, size)
+
+
+@pytest.mark.parametrize(
+    ("format", "longest"), [("webp", 16_383), ("jpg", 65_500), ("avif", 32_768), ("tif", 70_000)]
+)
+def test_the_longest_side_that_is_written_is_read_again(format, longest, tmp_path):
+    check_output_size(tmp_path / f"a.{format}", (longest, 2))
+    assert open_image(encode(torch.zeros(1, 2, longest), format)).size == (longest, 2)
+
+
+def test_a_full_disk_is_refused_before_the_work(tmp_path, monkeypatch):
+    usage = SimpleNamespace(total=10**9, used=10**9 - 10_000, free=10_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    check_output_size(tmp_path / "a.png", (1000, 1000))
+    with pytest.raises(ImageError, match=r"at least 40,000 bytes are free, got .* with 10,000"):
+        check_output_size(tmp_path / "a.png", (2000, 2000))
+
+
+@pytest.mark.parametrize("name", ["x" * 252 + ".png", "ä" * 126 + ".png"])
+def test_a_name_too_long_is_refused(name, tmp_path):
+    with pytest.raises(ImageError, match="file name too long"):
+        check_output(tmp_path / name)
+
+
+def test_a_file_in_a_folder_of_inputs_is_not_replaced(tmp_path):
+    path = save(gentle(), tmp_path / "a.png")
+    with pytest.raises(ImageError, match="must not be one of the inputs"):
+        check_output(path, overwrite=True, inputs=[tmp_path])
+    check_output(tmp_path / "b.png", inputs=[tmp_path])

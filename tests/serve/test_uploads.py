@@ -199,3 +199,26 @@ def test_the_options_are_the_recipes_own_schema(client):
         (name,) = [body["content"]["multipart/form-data"]["schema"]["$ref"].rpartition("/")[2]]
         field = described["components"]["schemas"][name]["properties"]["options"]
         assert field["contentSchema"] == choices["recipes"][method]
+
+
+@pytest.mark.parametrize("route", ["jobs/style", "jobs/denoise", "jobs/reconstruct", "diagnosis"])
+def test_an_upload_that_kills_its_decoder_is_refused_and_the_next_one_taken(
+    client, monkeypatch, route
+):
+    crash = (
+        "import os; from impasto.images import decode_worker; decode = decode_worker.decode_file; "
+        "decode_worker.decode_file = lambda data, header: "
+        "os.abort() if header.stored_size == (99, 77) else decode(data, header); "
+        "decode_worker.main()"
+    )
+    monkeypatch.setattr("impasto.images.child_decode._PROGRAM", crash)
+    client.app.service.decoder.close()
+    more = {"style": picture()} if route == "jobs/style" else {}
+    answer = client.post(f"/v1/{route}", files=files(content=picture(99, 77), **more))
+    assert answer.status_code == 422
+    assert (
+        "`content` must be a readable picture, got content.png: a decoder crashed on it"
+        in (answer.json()["detail"])
+    )
+    assert [path.name for path in client.app.service.store.folder.iterdir()] == [".lock"]
+    assert client.post("/v1/diagnosis", files=files(content=picture())).status_code == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,20 +13,26 @@ import torch
 
 from impasto.cli.options import PIPE, path_or_bytes
 from impasto.cli.terminal import echo, echo_json, is_null
-from impasto.files import check_writable, write_atomically
+from impasto.files import check_writable
 from impasto.images.animation import check_animation
 from impasto.images.formats import ENDINGS
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.open_input import open_input
 from impasto.images.read import open_image
 from impasto.images.stack import Stack
-from impasto.images.write import check_output, encode, metadata_left_out, save
-from impasto.provenance import SIDECAR, Output
+from impasto.images.write import (
+    check_output,
+    check_output_size,
+    encode,
+    metadata_left_out,
+    save,
+)
+from impasto.provenance import SIDECAR
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from impasto.result import DenoiseResult, Diagnosis, Result
+    from impasto.result import Diagnosis
 
 TIFF_ENDINGS = tuple(ending for ending, name in ENDINGS.items() if name == "TIFF")
 
@@ -117,6 +122,14 @@ def print_notes(source: str, data: Image | Stack) -> None:
         echo(f"impasto: {source}: {note}", err=True)
 
 
+def picture_size(data: Image | Stack) -> tuple[int, int]:
+    """Return (width, height) in pixels, of a stack those of its planes."""
+    if isinstance(data, Image):
+        return data.size
+    _, height, width = data.plane_shape
+    return width, height
+
+
 def is_tiff(path: str) -> bool:
     """Say whether a file name ends in .tif or .tiff."""
     return Path(path).suffix.lower() in TIFF_ENDINGS
@@ -178,6 +191,12 @@ def check_places(
         )
 
 
+def check_result_size(saving: SaveOptions, size: tuple[int, int]) -> None:
+    """Refuse a result, of (width, height) pixels, that its format or the disk cannot hold."""
+    if saving.output != PIPE:
+        check_output_size(saving.output, size)
+
+
 def check_figures(
     saving: SaveOptions, figures: Mapping[str, str | None], taken: Mapping[Path, str]
 ) -> None:
@@ -204,21 +223,6 @@ def check_figures(
                 f"`{name}` must be a file of its own, got {path!r}, which `{other}` writes; "
                 "choose another name"
             )
-
-
-def write_result(saving: SaveOptions, result: Result | DenoiseResult) -> str:
-    """Write a result's image with its provenance; return its path, or `-`."""
-    provenance = result.provenance(Output(**saving.writer_options)).model_dump_json()
-    output = write_pixels(saving, result.pixels, result.metadata, provenance)
-    write_sidecar(saving, provenance)
-    return output
-
-
-def write_sidecar(saving: SaveOptions, provenance: str) -> None:
-    """Write the provenance into a file of its own, where one is asked for."""
-    if saving.sidecar_path:
-        text = json.dumps(json.loads(provenance), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(text.encode(), saving.sidecar_path, overwrite=saving.overwrite)
 
 
 def write_pixels(

@@ -1,8 +1,8 @@
 """The command `impasto`: finds the subcommand and turns whatever happens into an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of a batch failed, 130 interrupted. A command's
-module is imported when the command is named, and torch when it runs, so that `--help` answers at
-once.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of a batch failed, 4 done, but a file is not
+where it was asked for, 130 interrupted. A command's module is imported when the command is named,
+and torch when it runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ EPILOG = """\
 Start with `impasto demo`, `impasto style photo.jpg painting.jpg -o out.png`, or `impasto denoise
 photo.jpg`. `impasto COMMAND --help` lists a command's options.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some pictures of a batch failed, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some pictures of a batch failed, 4 done, but a file
+is not where it was asked for, 130 interrupted.
 
 Tab completes commands, options, their values and files once your shell has read the script: for
 bash, add `eval "$(_IMPASTO_COMPLETE=bash_source impasto)"` to ~/.bashrc; for zsh, the same with
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `impasto`; those of this process where None.
 
     Returns:
-        The exit code: 0, 1, 2, 3 or 130.
+        The exit code: 0, 1, 2, 3, 4 or 130.
 
     Example:
         >>> main(["--version"])

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from impasto.cli.delivery import Delivery
 from impasto.cli.files import (
     SaveOptions,
     check_places,
+    check_result_size,
     json_number,
     print_result,
     read_image,
     save_options,
     snapshot_path,
-    write_result,
 )
 from impasto.cli.options import PIPE, check_single_stdin
 from impasto.cli.progress import combine_watchers, format_duration, interruptible, show_progress
 from impasto.cli.style_args import StyleArgument, style_sources
-from impasto.cli.terminal import echo, echo_json
+from impasto.cli.terminal import echo, echo_json, say_left_out
+from impasto.errors import MAX_SENTENCE, shorten
 from impasto.figures import (
+    check_sheet,
     contact_sheet,
     loss_curve,
     reconstruction_row,
@@ -39,7 +42,7 @@ from impasto.figures import (
 from impasto.images.animation import write_animation
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.read import image_files
-from impasto.images.resize import thumbnail
+from impasto.images.resize import result_size, thumbnail
 from impasto.images.write import save
 from impasto.memory import GIB
 from impasto.methods import METHODS
@@ -49,6 +52,7 @@ from impasto.style.source import Style
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from impasto.cli.delivery import Write
     from impasto.cli.sheet import SheetCell
     from impasto.methods import Method, Recipe
     from impasto.result import OnStep, Result, Step
@@ -56,7 +60,7 @@ if TYPE_CHECKING:
 
 FRAMES = 100  # of a time-lapse, at most
 _FRAME_SIDE = 640  # pixels of a frame's longer side, at most
-INTERRUPTED = 130  # exit code
+MISPLACED, INTERRUPTED = 4, 130  # exit codes
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,13 @@ class CommandOutcome(NamedTuple):
         output: path of the image written, or `-`.
         facts: the same run in plain JSON values.
         stopped: the sentence for a run that Ctrl-C ended.
+        problems: sentences about files that are not where they were asked for.
     """
 
     output: str
     facts: dict[str, Any]
     stopped: str
+    problems: Sequence[str] = ()
 
 
 class Stopped(Exception):
@@ -121,11 +127,19 @@ def execute(run: Callable[[threading.Event], CommandOutcome], as_json: bool) -> 
         except Stopped as error:
             echo(f"impasto: {error}", err=True)
             return INTERRUPTED
-        print_result(outcome.output, outcome.facts if as_json else None)
-    if not stop_requested.is_set():
-        return 0
-    echo(f"impasto: {outcome.stopped}", err=True)
-    return INTERRUPTED
+        code = report_problems(outcome.problems)
+        facts = outcome.facts | ({"problems": list(outcome.problems)} if outcome.problems else {})
+        print_result(outcome.output, facts if as_json else None)
+    if stop_requested.is_set():
+        echo(f"impasto: {outcome.stopped}", err=True)
+    return code or (INTERRUPTED if stop_requested.is_set() else 0)
+
+
+def report_problems(problems: Sequence[str]) -> int:
+    """Print what is not where it was asked for, and return the exit code for it; 0 for nothing."""
+    for problem in problems:
+        echo(f"impasto: {shorten(problem, MAX_SENTENCE)}", err=True)
+    return MISPLACED if problems else 0
 
 
 def paint(
@@ -165,26 +179,27 @@ def paint(
         steps=recipe.steps,
     )
     images = open_inputs(inputs)
+    if writes_image:
+        check_result_size(saving, result_size(recipe, _content_size(images)))
     if run_options.dry_run:
         plans = {label: _plan(METHODS[method], recipe, images) for label, recipe in recipes.items()}
         print_plans(plans, run_options.as_json)
         return 0
     folder = run_options.checkpoint
-    checkpoints = Checkpoints(folder, outlive=True) if folder else None
+    delivery = Delivery(saving)
+    tell = delivery.tell_checkpoint
+    checkpoints = Checkpoints(folder, outlive=True, on_failure=tell) if folder else None
 
     def run(stop_requested: threading.Event) -> CommandOutcome:
         results: dict[str, Result] = {}
+        frames: list[Tensor] = []  # of the time-lapse
         for label, recipe in recipes.items():
             if results and stop_requested.is_set():
                 break
-            with _watch(
-                recipe,
-                saving,
-                run_options,
-                stop_requested,
-                label=label if len(recipes) > 1 else "",
-                records=writes_image and label == main,
-            ) as on_step:
+            records = writes_image and label == main
+            watchers = _recorders(recipe, delivery, run_options, frames) if records else ()
+            with show_progress(run_options.progress, label if len(recipes) > 1 else "") as draw:
+                on_step = combine_watchers(stop_requested, draw, *watchers)
                 results[label] = METHODS[method].run(
                     images,
                     recipe=recipe,
@@ -193,8 +208,15 @@ def paint(
                     checkpoint=checkpoints,
                 )
         result = results[main]
-        written = write_result(saving, result) if writes_image else run_options.figure
-        _draw(images, results, result, row, saving, run_options)
+        written = delivery.write_result(result) if writes_image else PIPE
+        figure = _figure_writer(images, results, result, row)
+        if writes_image:
+            delivery.write_extra("figure", run_options.figure, figure)
+        else:
+            written = delivery.write("figure", run_options.figure, figure)
+        delivery.write_extra("loss_curve", run_options.loss_curve, _curve_writer(result))
+        if frames:
+            delivery.write_extra("timelapse", run_options.timelapse, _film_writer(frames))
         facts = summary(result, written)
         if row:
             facts["layers"] = {
@@ -203,7 +225,8 @@ def paint(
                 if label in results
             }
         evaluations = sum(result.evaluations for result in results.values())
-        return CommandOutcome(written, facts, _stopped(evaluations, written, saving, run_options))
+        stopped = _stopped(evaluations, written, saving, run_options)
+        return CommandOutcome(written, facts, stopped, delivery.problems)
 
     code = execute(run, run_options.as_json)
     if checkpoints and code == 0:  # not before all is written
@@ -232,8 +255,11 @@ def paint_sheet(
     saving = save_options(output, sources.values(), options)
     check_places(saving, {"output": output}, writes_image=False)
     images = open_inputs(inputs)
+    width, height = result_size(cells[0].recipe, _content_size(images))
+    check_sheet(len(cells), columns, width / height, output)
     method = METHODS["style"]
     method.plan(images, recipe=cells[0].recipe)  # refused before anything is said
+    delivery = Delivery(saving)
     pixels: list[Tensor] = []
     with interruptible() as stop_requested:
         for cell in cells:
@@ -245,14 +271,16 @@ def paint_sheet(
         painted = cells[: len(pixels)]
         if painted:
             titles = [f"{cell.number}   {cell.label}" for cell in painted]
-            save_figure(contact_sheet(titles, pixels, columns), output, saving.overwrite)
+            sheet = contact_sheet(titles, pixels, columns)
+            written = delivery.write("output", output, partial(save_figure, sheet))
+    code = report_problems(delivery.problems)
     if painted:
         facts = {
-            "output": output,
+            "output": written,
             "cells": [{"number": cell.number, "label": cell.label} for cell in painted],
         }
-        print_result(output, facts if options["as_json"] else None)
-    return INTERRUPTED if stop_requested.is_set() else 0
+        print_result(written, facts if options["as_json"] else None)
+    return code or (INTERRUPTED if stop_requested.is_set() else 0)
 
 
 def input_sources(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[str, str]:
@@ -274,9 +302,15 @@ def open_inputs(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[str
     }
 
 
+def _content_size(images: Mapping[str, Any]) -> tuple[int, int] | None:
+    return images["content"].size if "content" in images else None
+
+
 def _open_style(style: StyleArgument) -> Style:
     folder = style.source != PIPE and Path(style.source).is_dir()
-    paths = image_files(style.source, "style") if folder else [style.source]
+    left_out: list[str] = []
+    paths = image_files(style.source, "style", left_out) if folder else [style.source]
+    say_left_out(left_out)
     images = [read_image(str(path), "style") for path in paths]
     region = style.region and read_image(style.region, "region")
     mask = style.mask and read_image(style.mask, "style-mask")
@@ -335,49 +369,35 @@ def _plan(method: Method, recipe: Recipe, images: Mapping[str, Any]) -> Plan:
     return method.plan(images, recipe=recipe)
 
 
-@contextmanager
-def _watch(
-    recipe: Recipe,
-    saving: SaveOptions,
-    options: RunOptions,
-    stop_requested: threading.Event,
-    *,
-    label: str,
-    records: bool,
+def _recorders(
+    recipe: Recipe, delivery: Delivery, options: RunOptions, frames: list[Tensor]
 ) -> Iterator[OnStep]:
-    """Show a run's progress; of the run that `records`, write snapshots and the time-lapse."""
-    timelapse = options.timelapse if records else None
-    every = options.save_every if records else None
-    with (
-        show_progress(options.progress, label) as draw,
-        record_timelapse(timelapse, recipe.steps, saving.overwrite) as film,
-    ):
-        yield combine_watchers(stop_requested, draw, film, _write_snapshots(saving, every, recipe))
+    """Yield the watchers that write snapshots and collect the frames of the time-lapse."""
+    if options.timelapse:
+        yield delivery.watcher("timelapse", collect_frames(frames, recipe.steps))
+    if options.save_every:
+        snapshots = _write_snapshots(delivery.saving, options.save_every, recipe)
+        yield delivery.watcher("save_every", snapshots)
 
 
-@contextmanager
-def record_timelapse(path: str | None, steps: int, overwrite: bool) -> Iterator[OnStep]:
-    """Watch a run, and write it as an animated WebP or GIF when it has ended.
+def collect_frames(frames: list[Tensor], steps: int) -> OnStep:
+    """Return a watcher that collects the frames of a run's time-lapse.
 
     Args:
-        path: where to; None records nothing.
+        frames: the frames, small; grows.
         steps: evaluations planned.
-        overwrite: replace a file that exists.
     """
-    frames: list[Tensor] = []
     every = max(1, -(-steps // FRAMES))
 
     def watch(step: Step) -> None:
-        if path and (step.evaluation == 1 or step.evaluation % every == 0):
+        if step.evaluation == 1 or step.evaluation % every == 0:
             frames.append(thumbnail(step.picture(), _FRAME_SIDE).to(torch.float16))
 
-    yield watch
-    if path and frames:
-        write_animation(frames, path, longest=_FRAME_SIDE, overwrite=overwrite)
+    return watch
 
 
-def _write_snapshots(saving: SaveOptions, every: int | None, recipe: Recipe) -> OnStep:
-    """Return a watcher that writes the image each so many evaluations; None writes none.
+def _write_snapshots(saving: SaveOptions, every: int, recipe: Recipe) -> OnStep:
+    """Return a watcher that writes the image each so many evaluations.
 
     A snapshot may be smaller than the output, and is opaque.
     """
@@ -385,25 +405,22 @@ def _write_snapshots(saving: SaveOptions, every: int | None, recipe: Recipe) -> 
     record = recipe.model_copy(update={"weights": Path(recipe.weights).name}).model_dump_json()
 
     def watch(step: Step) -> None:
-        if every and step.evaluation % every == 0:
+        if step.evaluation % every == 0:
             path = snapshot_path(saving, step.evaluation)
             save(step.picture(), path, metadata=ImageMetadata(), recipe=record, **saving.rules)
 
     return watch
 
 
-def _draw(
+def _figure_writer(
     images: Mapping[str, Any],
     results: Mapping[str, Result],
     result: Result,
     row: Sequence[str],
-    saving: SaveOptions,
-    options: RunOptions,
-) -> None:
-    """Draw the figures that were asked for: the inputs with the result or the row, the losses."""
-    if not (options.figure or options.loss_curve):
-        return
-    if options.figure:
+) -> Write:
+    """Return a function that draws the inputs with the result, or with the row, into a file."""
+
+    def write(path: Path, overwrite: bool) -> None:
         if row:
             pixels = {label: results[label].pixels for label in row if label in results}
             figure = reconstruction_row(images["content"], pixels)
@@ -411,10 +428,23 @@ def _draw(
             # Of a folder of styles there is no one image to show.
             styles = [s.picture for s in images["style"] if isinstance(s.picture, Image)]
             figure = triptych(images["content"], styles, Image(result.pixels, result.metadata))
-        save_figure(figure, options.figure, saving.overwrite)
-    if options.loss_curve:
-        curve = loss_curve(result.history, result.scale_starts)
-        save_figure(curve, options.loss_curve, saving.overwrite)
+        save_figure(figure, path, overwrite)
+
+    return write
+
+
+def _curve_writer(result: Result) -> Write:
+    """Return a function that draws the losses of a run into a file."""
+    return lambda path, overwrite: save_figure(
+        loss_curve(result.history, result.scale_starts), path, overwrite
+    )
+
+
+def _film_writer(frames: Sequence[Tensor]) -> Write:
+    """Return a function that writes the frames of a time-lapse into a file."""
+    return lambda path, overwrite: write_animation(
+        frames, path, longest=_FRAME_SIDE, overwrite=overwrite
+    )
 
 
 def _stopped(evaluations: int, output: str, saving: SaveOptions, options: RunOptions) -> str:

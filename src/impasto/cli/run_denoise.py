@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from impasto.cli.delivery import Delivery
 from impasto.cli.files import (
     SaveOptions,
     check_figures,
     check_places,
+    check_result_size,
     is_tiff,
     noise_facts,
+    picture_size,
     print_notes,
     print_result,
     read_image,
     read_image_or_stack,
     save_options,
     write_pixels,
-    write_result,
-    write_sidecar,
 )
 from impasto.cli.options import PIPE, check_single_stdin, path_or_bytes, stem
 from impasto.cli.progress import combine_watchers, show_progress
@@ -44,7 +46,7 @@ from impasto.figures import save_figure
 from impasto.files import check_writable
 from impasto.images.image import Image
 from impasto.images.open_input import open_input
-from impasto.images.stack import Stack, array_stack
+from impasto.images.stack import Stack, array_stack, check_single_picture
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
 from impasto.images.write import check_output, output_format
@@ -74,13 +76,15 @@ def clean(
     content = path_or_bytes(source)
     measured = recipe.axes != "auto" or is_scientific_tiff(content)
     output = output or f"{stem(source)}-clean{'.tif' if measured else '.png'}"
-    saving = save_options(output, [source], options)
+    saving = save_options(output, [source, options["truth"]], options)
     streamed = measured and is_tiff(output)
     _check_places(saving, options, streamed)
     data = open_input(content, recipe.axes, "picture")
     print_notes(source, data)
     if measured and not streamed:
-        _check_single_plane(data, output)
+        check_single_picture(data, output)
+    if not streamed:
+        check_result_size(saving, picture_size(data))
     truth = _open_truth(options["truth"], data, recipe.axes)
     recipe = _normalize_sigma(recipe, data)
     if options["dry_run"]:
@@ -132,9 +136,12 @@ def add_noise_to_file(source: str, output: str, options: Mapping[str, Any]) -> N
 
 
 def stream_stack(
-    stack: Stack, recipe: DenoiseRecipe, saving: SaveOptions, on_step: OnStep
-) -> Diagnosis:
-    """Clean measured data into a TIFF, a plane at a time, with the sidecar; return what was done.
+    stack: Stack, recipe: DenoiseRecipe, delivery: Delivery, on_step: OnStep
+) -> tuple[Diagnosis, str]:
+    """Clean measured data into a TIFF, a plane at a time, with the sidecar.
+
+    Returns:
+        What was done, and where the file is.
 
     Raises:
         Stopped: `on_step` ended the run; nothing was written.
@@ -150,13 +157,14 @@ def stream_stack(
             raise
 
     try:
-        denoise_stack(
+        path = denoise_stack(
             stack,
-            saving.output,
+            delivery.saving.output,
             recipe=recipe,
             on_step=watch,
-            overwrite=saving.overwrite,
+            overwrite=delivery.saving.overwrite,
             on_diagnosis=diagnoses.append,
+            on_rescue=delivery.tell_rescue,
         )
     except ImpastoError as error:
         # Its subclasses are about other things than a run that was ended.
@@ -166,8 +174,8 @@ def stream_stack(
             f"stopped in plane {stopped[0]} of {stack.count}; nothing was written"
         ) from None
     provenance = with_treatments(denoising_provenance(stack, recipe), diagnoses[0])
-    write_sidecar(saving, provenance.model_dump_json())
-    return diagnoses[0]
+    delivery.write_sidecar(str(path), provenance.model_dump_json())
+    return diagnoses[0], str(path)
 
 
 def _clean_image(
@@ -182,18 +190,23 @@ def _clean_image(
     with show_progress(options["progress"], part="plane") as bar:
         result = denoise(data, recipe=recipe, on_step=combine_watchers(stop_requested, bar))
     _announce(result.diagnosis, options)
-    output = write_result(saving, result)
-    if options["residual"]:
-        result.save_residual(options["residual"], overwrite=saving.overwrite)
+    delivery = Delivery(saving)
+    output = delivery.write_result(result)
+
+    def write_residual(path: Path, overwrite: bool) -> None:
+        result.save_residual(path, overwrite=overwrite)
+
+    delivery.write_extra("residual", options["residual"], write_residual)
     noisy, pixels = result.noisy, result.pixels
     measured = isinstance(result.source, Stack)
     if not measured:  # with its opacity
         noisy, pixels = Image(noisy, result.source), Image(pixels, result.source)
-    _draw(noisy, pixels, truth, options, measured)
+    _draw(noisy, lambda: pixels, truth, options, delivery, measured=measured)
     place = "was written to stdout" if output == PIPE else f"is in {output}"
     state = "what was cleaned by then" if result.stopped else "the picture, which was done,"
     facts = _facts(result.diagnosis, data, recipe, result.device, planes=1)
-    return _outcome(output, facts, result.seconds, options, f"stopped; {state} {place}")
+    sentence = f"stopped; {state} {place}"
+    return _outcome(output, facts, result.seconds, options, sentence, delivery)
 
 
 def _clean_stack(
@@ -206,21 +219,25 @@ def _clean_stack(
 ) -> CommandOutcome:
     """Clean measured data into a TIFF, a plane at a time, and write everything."""
     start = time.monotonic()
+    delivery = Delivery(saving)
     with show_progress(options["progress"], part="plane") as bar:
-        diagnosis = stream_stack(data, recipe, saving, combine_watchers(stop_requested, bar))
+        on_step = combine_watchers(stop_requested, bar)
+        diagnosis, output = stream_stack(data, recipe, delivery, on_step)
     _announce(diagnosis, options)
-    output = saving.output
-    if options["residual"]:
+
+    def write_residual(path: Path, overwrite: bool) -> None:
         axes = None if recipe.axes == "auto" else recipe.axes
         cleaned = open_stack(output, axes, "output")
         residual = Stack(_Difference(data, cleaned), data.axes, 1.0)
         planes = (residual.read_plane(index) for index in residual.plane_indices())
-        write_stack(options["residual"], residual, planes, overwrite=saving.overwrite)
-    if options["figure"] or options["pairs"]:
-        _draw(data, open_stack(output, data.axes), truth, options, measured=True)
+        write_stack(path, residual, planes, overwrite=overwrite)
+
+    delivery.write_extra("residual", options["residual"], write_residual)
+    cleaned = partial(open_stack, output, data.axes)
+    _draw(data, cleaned, truth, options, delivery, measured=True)
     facts = _facts(diagnosis, data, recipe, str(select_device(recipe.device)))
     sentence = f"stopped; the data, which was done, is in {output}"
-    return _outcome(output, facts, time.monotonic() - start, options, sentence)
+    return _outcome(output, facts, time.monotonic() - start, options, sentence, delivery)
 
 
 def _print_noise(data: Source, recipe: DenoiseRecipe, as_json: bool) -> None:
@@ -247,7 +264,7 @@ def _facts(
     """Return what `--json` prints of cleaning, in plain JSON values."""
     return {
         **noise_facts(diagnosis),
-        "size": list(_size(data)),
+        "size": list(picture_size(data)),
         "planes": planes or (1 if isinstance(data, Image) else data.count),
         "strength": recipe.strength,
         "chroma": recipe.chroma,
@@ -261,9 +278,11 @@ def _outcome(
     seconds: float,
     options: Mapping[str, Any],
     stopped: str,
+    delivery: Delivery,
 ) -> CommandOutcome:
     more = {"seconds": round(seconds, 3), "residual": options["residual"]}
-    return CommandOutcome(output, {"output": output, **facts, **more}, stopped)
+    facts = {"output": output, **facts, **more}
+    return CommandOutcome(output, facts, stopped, delivery.problems)
 
 
 def _announce(diagnosis: Diagnosis, options: Mapping[str, Any]) -> None:
@@ -325,24 +344,12 @@ def _check_writer_options(saving: SaveOptions) -> None:
             )
 
 
-def _check_single_plane(stack: Stack, path: str) -> None:
-    """Refuse to make an image out of measured data that none can hold."""
-    channels, *_ = stack.plane_shape
-    if not stack.single or channels not in (1, 3) or stack.dtype.name not in ("uint8", "uint16"):
-        shape = " × ".join(map(str, stack.shape))
-        raise ValueError(
-            "`output` must end in .tif or .tiff for measured data but single planes of uint8 or "
-            f"uint16 in 1 or 3 channels, got {path} for {stack.dtype.name} of {stack.axes} "
-            f"{shape}; choose a .tif"
-        )
-
-
 def _open_truth(path: str | None, data: Source, axes: str) -> Source | None:
     """Open the image without noise, of the same size."""
     if not path:
         return None
     truth = read_image_or_stack(path, "truth", axes)
-    (width, height), other = _size(data), _size(truth)
+    (width, height), other = picture_size(data), picture_size(truth)
     if (width, height) != other:
         raise ValueError(
             f"`truth` must have the size of IN, {width} × {height}, got {other[0]} × {other[1]}; "
@@ -351,23 +358,25 @@ def _open_truth(path: str | None, data: Source, axes: str) -> Source | None:
     return truth
 
 
-def _size(data: Source) -> tuple[int, int]:
-    """Return (width, height) in pixels, of a stack those of its planes."""
-    if isinstance(data, Image):
-        return data.size
-    _, height, width = data.plane_shape
-    return width, height
-
-
-def _draw(noisy: Any, clean: Any, truth: Any, options: Mapping[str, Any], measured: bool) -> None:
+def _draw(
+    noisy: Any,
+    clean: Callable[[], Any],
+    truth: Any,
+    options: Mapping[str, Any],
+    delivery: Delivery,
+    *,
+    measured: bool,
+) -> None:
     """Draw the figures that were asked for; measured data from its own black to its own white."""
-    if not (options["figure"] or options["pairs"]):
-        return
-    if options["figure"]:
-        row = denoise_figure(truth, noisy, clean, stretch=measured)
-        save_figure(row, options["figure"], options["overwrite"])
-    if options["pairs"]:
-        save_figure(pair_figure(noisy, stretch=measured), options["pairs"], options["overwrite"])
+
+    def write_figure(path: Path, overwrite: bool) -> None:
+        save_figure(denoise_figure(truth, noisy, clean(), stretch=measured), path, overwrite)
+
+    def write_pairs(path: Path, overwrite: bool) -> None:
+        save_figure(pair_figure(noisy, stretch=measured), path, overwrite)
+
+    delivery.write_extra("figure", options["figure"], write_figure)
+    delivery.write_extra("pairs", options["pairs"], write_pairs)
 
 
 def _array_stack(values: np.ndarray) -> Stack:

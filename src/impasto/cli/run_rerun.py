@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from impasto.cli.files import check_places, is_tiff, save_options, write_result
+from impasto.cli.delivery import Delivery
+from impasto.cli.files import check_places, check_result_size, is_tiff, picture_size, save_options
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, execute
 from impasto.cli.run_denoise import stream_stack
 from impasto.cli.terminal import echo
+from impasto.images.resize import result_size
 from impasto.images.stack import Stack
 from impasto.provenance import SIDECAR
 from impasto.replay import prepare_rerun, run_again
@@ -43,22 +45,30 @@ def rerun_file(file: str, output: str | None, options: Mapping[str, Any]) -> int
             f"`output` must end in .tif or .tiff for a stack, got {output}; choose another name"
         )
 
+    delivery = Delivery(saving)
+
+    if not streamed:
+        content = None if data is None else picture_size(data)
+        check_result_size(saving, result_size(plan.provenance.recipe, content))
+
     def run(stop_requested: threading.Event) -> CommandOutcome:
         start = time.monotonic()
         with show_progress(options["progress"], part="plane" if streamed else "scale") as draw:
             on_step = combine_watchers(stop_requested, draw)
             if streamed:
-                stream_stack(data, plan.provenance.recipe, saving, on_step)
+                _, written = stream_stack(data, plan.provenance.recipe, delivery, on_step)
             else:
                 result = run_again(plan, on_step)
-        written = output if streamed else write_result(saving, result)
+        if not streamed:
+            written = delivery.write_result(result)
         facts = {
             "output": written,
             "method": plan.provenance.method,
             "seconds": round(time.monotonic() - start, 3),
             "changes": list(plan.changes),
         }
-        return CommandOutcome(written, facts, f"stopped; what was made by then is in {written}")
+        sentence = f"stopped; what was made by then is in {written}"
+        return CommandOutcome(written, facts, sentence, delivery.problems)
 
     return execute(run, options["as_json"])
 

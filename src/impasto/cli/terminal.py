@@ -12,12 +12,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import click
 
-from impasto.errors import printable
+from impasto.errors import join_some, printable
 
 # What stands for a character that the terminal's encoding does not have; others are escaped.
 _PLAIN = {
@@ -25,6 +25,13 @@ _PLAIN = {
     "─": "-", "━": "-", "│": "|", "┃": "|", "╭": "+", "╮": "+", "╰": "+", "╯": "+",
 }  # fmt: skip
 _ERRORS = "impasto-plain"  # name of the error handler
+
+
+def say_left_out(names: Sequence[str]) -> None:
+    """Name on stderr the files of folders that are no pictures, if there are any."""
+    if names:
+        kind = "a file that is" if len(names) == 1 else f"{len(names):,} files that are"
+        echo(f"impasto: left out {kind} no picture to read: {join_some(names)}", err=True)
 
 
 class QuietStream:
@@ -38,7 +45,7 @@ class QuietStream:
         try:
             return self._stream.write(text)
         except (OSError, ValueError):  # a ValueError where it is closed
-            _discard(self._stream)
+            drop_output(self._stream)
             return len(text)
 
     def flush(self) -> None:
@@ -46,7 +53,7 @@ class QuietStream:
         try:
             self._stream.flush()
         except (OSError, ValueError):
-            _discard(self._stream)
+            drop_output(self._stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -133,7 +140,7 @@ def _open_descriptors() -> None:
                 os.set_inheritable(number, True)
 
 
-def _discard(stream: TextIO) -> None:
+def drop_output(stream: TextIO) -> None:
     """Send what is printed to a stream from now on nowhere, also what it holds back."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)

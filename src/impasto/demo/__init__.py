@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 from impasto.api import stylize
 from impasto.errors import ImageError
 from impasto.figures import loss_curve, save_figure, triptych
-from impasto.files import ensure_directory
+from impasto.files import OnRescue, ensure_directory, write_or_rescue
 from impasto.images.read import open_image
 from impasto.images.write import check_output, save
 from impasto.presets import style_recipe
@@ -37,6 +38,7 @@ def demo(
     *,
     on_step: OnStep | None = None,
     overwrite: bool = False,
+    on_rescue: OnRescue | None = None,
     size: int = 384,
     steps: int = 200,
 ) -> dict[str, Path]:
@@ -48,6 +50,8 @@ def demo(
         folder: where the five pictures go; made if it is missing.
         on_step: called after each evaluation of the loss.
         overwrite: replace pictures of an earlier demo.
+        on_rescue: called with another place and the reason for each picture that cannot be written
+            into the folder any more when it is done, and went there; None raises instead.
         size: longer side of the result in pixels; larger shows finer strokes and takes longer.
         steps: evaluations of the loss; more lowers it further and takes longer.
 
@@ -68,13 +72,20 @@ def demo(
     content = photograph()  # (3, 300, 451)
     style = painting()  # (3, 512, 640)
     result = stylize(content, style, recipe=recipe, on_step=on_step)
-    save(content, paths["content"], overwrite=overwrite)
-    save(style, paths["style"], overwrite=overwrite)
-    result.save(paths["result"], overwrite=overwrite)
     figure = triptych(content, style, result.pixels)
-    save_figure(figure, paths["figure"], overwrite=overwrite)
     curve = loss_curve(result.history, result.scale_starts)
-    save_figure(curve, paths["losses"], overwrite=overwrite)
+    writers: dict[str, Callable[[Path, bool], object]] = {  # what took the work comes first
+        "result": lambda path, overwrite: result.save(path, overwrite=overwrite),
+        "content": lambda path, overwrite: save(content, path, overwrite=overwrite),
+        "style": lambda path, overwrite: save(style, path, overwrite=overwrite),
+        "figure": lambda path, overwrite: save_figure(figure, path, overwrite=overwrite),
+        "losses": lambda path, overwrite: save_figure(curve, path, overwrite=overwrite),
+    }
+    for name, write in writers.items():
+        if on_rescue is None:
+            write(paths[name], overwrite)
+        else:
+            paths[name] = write_or_rescue(write, paths[name], on_rescue, overwrite=overwrite)
     return paths
 
 

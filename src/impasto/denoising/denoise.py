@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
 from impasto.denoising.nl_wiener import nl_wiener
+from impasto.denoising.regions import RegionalNoise, denoise_by_region
 from impasto.denoising.valid_pixels import (
     ValueRange,
     fill_pixels,
@@ -23,6 +25,7 @@ from impasto.denoising.wording import summarize_planes
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
+from impasto.files import OnRescue
 from impasto.images.image import Image
 from impasto.images.open_input import identify_input, input_planes, input_source_file, open_input
 from impasto.images.read import ImageSource
@@ -122,6 +125,7 @@ def denoise_stack(
     fingerprint: str | None = None,
     stored_recipe: DenoiseRecipe | None = None,
     on_diagnosis: Callable[[Diagnosis], None] | None = None,
+    on_rescue: OnRescue | None = None,
     **options: Any,
 ) -> Path:
     """Denoise measured data of any size into a TIFF like its source, a plane at a time.
@@ -135,6 +139,8 @@ def denoise_stack(
         fingerprint: of a batch, stored in the file.
         stored_recipe: stored in the file in place of `recipe`, whose memory may be limited.
         on_diagnosis: called at the end with the noise and what was done about it.
+        on_rescue: called with another place and the reason if, when all is done, the output cannot
+            be written any more and the file went there; None raises instead.
         options: any field of `DenoiseRecipe`.
 
     Returns:
@@ -178,7 +184,14 @@ def denoise_stack(
     def record() -> str:
         return with_treatments(provenance, run.diagnosis).model_dump_json()
 
-    path = write_stack(output, source, denoised_planes(), recipe=record, overwrite=overwrite)
+    path = write_stack(
+        output,
+        source,
+        denoised_planes(),
+        recipe=record,
+        overwrite=overwrite,
+        on_rescue=on_rescue,
+    )
     if on_diagnosis is not None:
         on_diagnosis(run.diagnosis)
     return path
@@ -306,6 +319,8 @@ def fit_denoiser(
     fit = METHODS[diagnosis.method]
     visible = (fill_pixels(plane, unfiltered_pixels(plane, source, values)) for plane in planes)
     planes = values.normalize(torch.stack(list(visible)))
+    if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
+        fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
     return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane)
 

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
-from impasto.denoising.valid_pixels import ValueRange, unmeasured_pixels, value_range
+from impasto.denoising.regions import RegionalNoise, estimate_regional_noise
+from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unmeasured_pixels, value_range
 from impasto.denoising.wording import describe, summarize_planes
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, open_input, plane_numbers
@@ -89,9 +90,13 @@ def diagnose_planes(
     span = values.span
     unmeasured = unmeasured_pixels(planes, source, values).transpose(0, 1).flatten(1, 2)
     image = values.normalize(planes).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
+    regional = None
     noise = estimate_noise(image, working_basis(len(image)), unmeasured)
     if recipe.sigma != "auto":
         noise = rescale_noise(noise, min(recipe.sigma / span, _MAX_SIGMA))
+    elif len(planes) == 1:
+        regional = _estimate_regions(image, unmeasured, noise)
+        noise = regional or noise
     sigma = tuple((noise.typical_sigma(image, unmeasured) * span).tolist())
     kind = _kind_of_noise(noise, max(sigma) / span, image, unmeasured)
     if recipe.sigma != "auto" and kind == "clean":
@@ -103,8 +108,33 @@ def diagnose_planes(
     if noise.autocorrelation is not None:
         correlation = _neighbor_correlation(noise.autocorrelation[0])
     gain = None if kind != "poisson-gaussian" else noise.gain * span
-    diagnosis = Diagnosis(kind, sigma, gain, correlation, noise.clipped, method, "", noise)
+    regions = (regional.region_sigmas(image) * span).tolist() if regional else ()
+    diagnosis = Diagnosis(
+        kind=kind,
+        sigma=sigma,
+        gain=gain,
+        correlation=correlation,
+        clipped=noise.clipped,
+        method=method,
+        words="",
+        noise=noise,
+        region_sigmas=tuple(map(tuple, regions)),
+    )
     return replace(diagnosis, words=describe(diagnosis, recipe, white_level(source)))
+
+
+def _estimate_regions(image: Tensor, unmeasured: Tensor, noise: Noise) -> RegionalNoise | None:
+    """Return the noise of regions where its strength differs, with its channels as measured."""
+    whole = unmeasured.flatten(1).all(1)
+    if noise.separate or whole.all():
+        return None
+    outside = unmeasured[~whole].any(0)
+    regional = estimate_regional_noise(fill_pixels(image, unmeasured), noise.clipped, outside)
+    if regional is None:
+        return None
+    channels = {"channel_correlation": noise.channel_correlation, "members": noise.members}
+    laws = tuple(replace(law, **channels) for law in regional.laws)
+    return replace(regional, laws=laws, **channels)
 
 
 def white_level(source: Image | Stack) -> float:

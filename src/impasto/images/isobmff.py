@@ -112,7 +112,7 @@ def still_avif(data: bytes) -> bytes:
         ValueError: the boxes are broken.
     """
     still = bytearray(data)
-    for box in _boxes(data, 0, len(data), _BoxCount()):
+    for box in walk_boxes(data):
         if box.kind == b"moov":
             still[box.start - 4 : box.start] = b"free"
             if data[box.start - 16 : box.start - 12] == b"\0\0\0\1":  # its size is behind its name
@@ -194,6 +194,15 @@ class _Items:
         if len(tiles) > _MAX_ITEMS:
             raise ValueError("too many tiles")
         return list(tiles)
+
+
+def walk_boxes(data: bytes) -> list[Box]:
+    """Return the outermost boxes of a file.
+
+    Raises:
+        ValueError: they are broken.
+    """
+    return list(_boxes(data, 0, len(data), _BoxCount()))
 
 
 def _span(box: Box) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -37,6 +39,31 @@ def fit_longest_side(size: tuple[int, int], longest: int) -> tuple[int, int]:
     long = max(width, height)
     # Whole numbers only: halves are exact, so the rounding is the same on every machine.
     return tuple(max(1, (2 * side * longest + long) // (2 * long)) for side in (width, height))
+
+
+def result_size(recipe: Any, content: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the size of what a recipe makes.
+
+    Args:
+        recipe: of any method.
+        content: (width, height) of the content image; None for a texture, which has none.
+
+    Returns:
+        (width, height) in pixels.
+
+    Example:
+        >>> from impasto.recipes import DenoiseRecipe, StyleRecipe, TextureRecipe
+        >>> result_size(StyleRecipe(size=512), (640, 480))
+        (512, 384)
+        >>> result_size(TextureRecipe(width=300, height=200), None)
+        (300, 200)
+        >>> result_size(DenoiseRecipe(), (640, 480))
+        (640, 480)
+    """
+    if content is None:
+        return recipe.width, recipe.height
+    size = getattr(recipe, "size", "original")
+    return content if size == "original" else fit_longest_side(content, size)
 
 
 def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:

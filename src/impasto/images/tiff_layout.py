@@ -139,6 +139,17 @@ def check_developed(file: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
         raise Unreadable("it is a camera's raw data", "develop it first, to a TIFF for example")
 
 
+def check_compression(page: tifffile.TiffPage) -> None:
+    """Refuse a page in a compression that no decoder here reads."""
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+    except KeyError:
+        name = getattr(page.compression, "name", page.compression)
+        raise Unreadable(
+            f"its compression is {name}, which impasto does not read", "save it with another"
+        ) from None
+
+
 def whole_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
     """Yield the pages that are not smaller copies, those below the first one behind it."""
     first = file.pages[0]

@@ -7,6 +7,7 @@ import io
 import itertools
 import math
 import os
+import re
 import shutil
 import struct
 import threading
@@ -28,6 +29,7 @@ from impasto.images.read import ImageSource, read_bytes, read_with, source_name
 from impasto.images.stack import CHANNELS, TYPES, Stack, check_axes, library_unit, scan_range
 from impasto.images.tiff_layout import (
     PALETTE,
+    check_compression,
     check_developed,
     describe_data_channels,
     palette_colors,
@@ -35,6 +37,7 @@ from impasto.images.tiff_layout import (
     tiff_channels,
     whole_pages,
 )
+from impasto.images.tiff_page import check_page, decode_page
 from impasto.images.unreadable import Unreadable, decoding, refusing, unreadable_file
 
 _SENTENCE = {"kind": "TIFF", "way_out": "give a TIFF file"}  # of `unreadable_file`
@@ -44,6 +47,7 @@ _HEADERS = {
     b"II+\0": tifffile.TIFF.BIG_LE,
     b"MM\0+": tifffile.TIFF.BIG_BE,
 }
+_MISSING = (-1, -1)  # instead of size and time
 _TYPE_BYTES = {kind: struct.calcsize(form) for kind, form in tifffile.TIFF.DATA_FORMATS.items()}
 # Tags without which the data changes: description, offsets, lengths, resolution, colors, ImageJ's.
 _NEEDED_TAGS = (270, 273, 279, 282, 283, 320, 324, 325, 50838, 50839)
@@ -202,13 +206,14 @@ class TiffPages:
     def read_page(self, number: int) -> np.ndarray:
         """Read one page's numbers; its axes are those inside a page."""
         shape = self.shape[self.outer :]
+        self.check_unchanged()
         with (
             refusing(self.name, self.label, **_SENTENCE),
             decoding("its pixels are cut short or broken"),
         ):
             if self.offsets is None:
                 with self._open():
-                    page = self.pages[number].asarray(maxworkers=1)
+                    page = decode_page(self.pages[number])
                     if self.palette:
                         page = palette_colors(self.pages[number].aspage(), page)
             else:
@@ -249,8 +254,11 @@ class TiffPages:
 
     def check_unchanged(self) -> None:
         """Refuse a file that is no longer the one that was opened."""
-        if _version(self.file) != self.version:
-            raise self.error("it was changed while it was worked on")
+        if (version := _version(self.file)) == self.version:
+            return
+        if version == _MISSING:
+            raise self.error("it was deleted while it was worked on", way_out="put it back")
+        raise self.error("it was changed while it was worked on", way_out="start again")
 
     def error(self, why: str, **sentence: str) -> ImageFileError:
         """Make the exception that refuses the file."""
@@ -294,9 +302,13 @@ def _open_pages(
         keyframe, pages = series.keyframe, list(series)
         check_developed(tiff, keyframe)
         if missing := sum(page is None or page.parent is not tiff for page in pages):
+            if _names_other_files(tiff):
+                raise Unreadable(
+                    f"{missing:,} of its planes are not in it but in other files",
+                    "save them in one file",
+                )
             raise Unreadable(
-                f"{missing:,} of its planes are not in it but in other files",
-                "save them in one file",
+                f"{missing:,} of its {len(pages):,} planes were never written", "save it again"
             )
         _check_page(keyframe)
         size = math.prod(keyframe.shape)
@@ -307,19 +319,15 @@ def _open_pages(
         offsets = None if outer is None or palette else _page_offsets(series, pages)
         count = len(pages if offsets is None else offsets)
         if outer is None or count != math.prod(series.shape[:outer]):
+            if tiff.is_imagej:
+                raise _false_imagej_description(tiff)
             raise Unreadable(
                 f"its {len(pages):,} pages of shape {keyframe.shape} do not make up {series.shape}"
             )
         dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
-        if offsets is None:
-            end = max(
-                start + length
-                for page in pages
-                for start, length in zip(page.dataoffsets, page.databytecounts, strict=False)
-            )
-        else:
-            end = max(offsets) + size * dtype.itemsize
-        if end > tiff.filehandle.size:
+        for page in pages:
+            check_page(page, tiff.filehandle.size)
+        if offsets is not None and max(offsets) + size * dtype.itemsize > tiff.filehandle.size:
             raise Unreadable("the file is cut short")
         shape, axes = tuple(series.shape), series.axes
         notes = describe_data_channels(keyframe)
@@ -331,6 +339,14 @@ def _open_pages(
             palette, notes,
         )  # fmt: skip
         return data, axes
+
+
+def _names_other_files(file: tifffile.TiffFile) -> bool:
+    """Return whether an OME description places planes in files besides this one."""
+    text = file.ome_metadata or ""
+    own = re.search(r"<(?:\w+:)?OME\b[^>]*\sUUID=[\"']([^\"']*)", text)
+    files = set(re.findall(r"<(?:\w+:)?UUID\b[^>]*>([^<]*)<", text))
+    return bool(files - {own[1]} if own else files)
 
 
 def _is_palette(file: tifffile.TiffFile, page: tifffile.TiffPage) -> bool:
@@ -350,15 +366,29 @@ def _only_series(file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
         raise Unreadable("it has no pages")
     series, *others = [s for s in file.series if not s.keyframe.is_reduced] or file.series
     if others:
+        alike = all((s.shape, s.dtype) == (series.shape, series.dtype) for s in others)
+        kind = "images, such as scenes, of one size" if alike else "pictures of different sizes or"
         raise Unreadable(
-            f"it holds {len(others) + 1} pictures of different sizes or kinds",
+            f"it holds {len(others) + 1} {kind}" + " kinds" * (not alike),
             "save each in a file of its own",
         )
     if file.is_imagej and series.kind in ("generic", "uniform"):
-        raise Unreadable("it holds fewer planes than its ImageJ description claims")
+        raise _false_imagej_description(file)
     if series.transform is not None:
         raise Unreadable("its numbers are not stored in proportion")
     return series
+
+
+def _false_imagej_description(file: tifffile.TiffFile) -> Unreadable:
+    """Word that an ImageJ description claims other planes than there are."""
+    page, count = file.pages.first, len(file.pages)
+    claimed = (file.imagej_metadata or {}).get("images", "other")
+    return Unreadable(
+        f"its ImageJ description claims {claimed} planes, and it holds {count} page"
+        + "s" * (count != 1)
+        + f" of {page.imagewidth} × {page.imagelength} pixels",
+        "save it again, with a plane a page",
+    )
 
 
 def _check_page(page: tifffile.TiffPage) -> None:
@@ -369,10 +399,8 @@ def _check_page(page: tifffile.TiffPage) -> None:
         )
     if page.bitspersample == 1 and page.samplesperpixel > 1:  # which tifffile misreads
         raise Unreadable(f"it has {page.samplesperpixel} channels of one bit", "save one at a time")
+    check_compression(page)
     check_pixels((int(page.imagewidth), int(page.imagelength)), MAX_PIXELS)
-    size = page.imagewidth * page.imagelength
-    if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(1 << 24, size):
-        raise Unreadable("its tiles are far larger than its pages")
 
 
 def _page_offsets(series: tifffile.TiffPageSeries, pages: list[Any]) -> Sequence[int] | None:
@@ -444,11 +472,11 @@ def _open_binary(source: Path | bytes) -> BinaryIO:
 
 
 def _version(source: Path | bytes) -> tuple[int, int]:
-    """Return a file's size and modification time."""
+    """Return a file's size and modification time; `_MISSING` without a file."""
     if isinstance(source, bytes):
         return len(source), 0
     try:
         state = os.stat(source)
     except OSError:
-        return 0, 0
+        return _MISSING
     return state.st_size, state.st_mtime_ns

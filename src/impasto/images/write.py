@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch import Tensor
 
 from impasto.errors import ImageError
-from impasto.files import check_writable, write_atomically
+from impasto.files import check_space, check_writable, write_atomically
 from impasto.images import exif as exif_block
 from impasto.images.formats import ENDINGS, jpeg_segments, png_chunk
 from impasto.images.icc import gray_profile, srgb_profile
@@ -36,7 +36,10 @@ from impasto.images.tiff_tags import (
 from impasto.images.xmp import to_xmp, without_location
 
 _DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32)}
-_MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}
+# Pixels of a side at most: of the format, or of the libraries that read it everywhere.
+MAX_SIDES = {"PNG": 1_000_000, "JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768}
+_MAX_PIXELS = {"AVIF": 16_384**2}
+_PIXELS_PER_BYTE = 100  # of a picture that compresses better than any painting
 # Formats with no place for the resolution but EXIF.
 _DPI_IN_EXIF = ("WEBP", "AVIF")
 _IPTC_FORMATS = ("JPEG", "PNG", "TIFF")
@@ -72,6 +75,26 @@ def check_output(path: str | Path, *, overwrite: bool = False, inputs: Iterable[
     if not os.path.isdir(Path(path)):  # `check_writable` refuses folders
         output_format(Path(path).suffix, "output", str(path))
     return check_writable(path, overwrite=overwrite, inputs=inputs)
+
+
+def check_output_size(path: str | Path, size: tuple[int, int]) -> None:
+    """Make sure that an image of a size can be written, before any work is done.
+
+    Args:
+        path: where to write; its ending chooses the format.
+        size: (width, height) of the image in pixels.
+
+    Raises:
+        ImageError: the image is larger than the format allows, or the disk is full.
+        ValueError: the ending is not that of a format that impasto writes.
+
+    Example:
+        >>> check_output_size("panorama.webp", (20_000, 512))
+        Traceback (most recent call last):
+        impasto.errors.ImageError: `output` must have sides of at most 16,383 pixels as WEBP, ...
+    """
+    _check_size(output_format(Path(path).suffix, "output", str(path)), size)
+    check_space(path, size[0] * size[1] // _PIXELS_PER_BYTE)
 
 
 def output_format(ending: str, name: str, value: str) -> str:
@@ -173,11 +196,7 @@ def encode(
     metadata = metadata or ImageMetadata()
     _check_pixels(pixels, metadata.alpha, quality)
     size = (pixels.shape[-1], pixels.shape[-2])
-    if max(size) > _MAX_SIDES.get(kind, 2**31 - 1):
-        raise ImageError(
-            f"`output` must have sides of at most {_MAX_SIDES[kind]:,} pixels as {kind}, got "
-            f"{size[0]:,} × {size[1]:,}; save it as PNG or TIFF"
-        )
+    _check_size(kind, size)
     samples = _quantize(_channels(pixels, metadata.alpha, kind), _depth(bits, metadata.bits, kind))
     contents, _ = _file_metadata(
         metadata, kind, size, recipe=recipe, strip_gps=strip_gps, strip=strip
@@ -255,6 +274,24 @@ def _file_metadata(
         tags = fit_georeference(tags, (size[0] / metadata.size[0], size[1] / metadata.size[1]))
     contents = _FileMetadata(b"", exif, metadata.dpi, xmp, iptc, tags, 95)
     return contents, tuple(left_out)
+
+
+def _check_size(kind: str, size: tuple[int, int]) -> None:
+    """Refuse an image that is larger than its format allows."""
+    width, height = size
+    way_out = "save it as TIFF" if kind == "PNG" else "save it as PNG or TIFF"
+    limit = MAX_SIDES.get(kind, 2**31 - 1)
+    if max(size) > limit:
+        raise ImageError(
+            f"`output` must have sides of at most {limit:,} pixels as {kind}, got "
+            f"{width:,} × {height:,}; {way_out}"
+        )
+    limit = _MAX_PIXELS.get(kind, width * height)
+    if width * height > limit:
+        raise ImageError(
+            f"`output` must have at most {limit:,} pixels as {kind}, got {width:,} × "
+            f"{height:,}; {way_out}"
+        )
 
 
 def _check_pixels(pixels: Tensor, alpha: Tensor | None, quality: int) -> None:

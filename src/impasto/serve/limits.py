@@ -139,13 +139,12 @@ def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
         Traceback (most recent call last):
         impasto.serve.limits.RequestError: `size` and `steps` must stay below 10,000,000,000 ...
     """
-    from impasto.images.resize import fit_longest_side  # imports PyTorch
+    from impasto.images.resize import result_size  # imports PyTorch
 
+    width, height = result_size(recipe, size)
     if isinstance(recipe, DenoiseRecipe):
-        width, height = size
         steps, names, hint = _DENOISING_STEPS[recipe.method], "`method`", "clean a part of it"
     else:
-        width, height = size if recipe.size == "original" else fit_longest_side(size, recipe.size)
         steps, names, hint = recipe.steps, "`size` and `steps`", "lower one"
     if width * height * steps > max_work:
         raise RequestError(

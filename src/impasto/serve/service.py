@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
 
+from impasto.images.child_decode import ChildDecoder
 from impasto.presets import THUMBNAILS
 from impasto.serve.limits import ServeOptions
 from impasto.serve.records import Store
@@ -41,6 +42,7 @@ class Service:
     Attributes:
         options: how the server runs.
         store: the folder of jobs.
+        decoder: decodes uploads in child processes.
         workers: the queue of jobs and the threads that run them.
         page_files: path below /page/ -> file; nothing else can be requested there.
         upload_slots: limits how many uploads are received at once.
@@ -51,6 +53,7 @@ class Service:
     def __init__(self, options: ServeOptions) -> None:
         self.options = options
         self.store = Store(options.jobs_folder)
+        self.decoder = ChildDecoder()
         self.workers = Workers(self.store, options.queue, options.keep_hours)
         self.page_files = load_page_files()
         self.upload_slots = asyncio.Semaphore(MAX_PARALLEL_UPLOADS)

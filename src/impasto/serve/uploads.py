@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, Field
 
 from impasto.errors import ImageError, ImageFileError, OptionError, quote
+from impasto.files import recorded_name
+from impasto.images.child_decode import FileFacts
 from impasto.images.formats import describe_unknown_format, detect_format
-from impasto.images.header import Header, check_header
 from impasto.images.unreadable import unreadable_file
 from impasto.images.xmp import from_xmp
 from impasto.methods import METHODS, MethodName, Recipe
@@ -25,6 +26,7 @@ from impasto.serve.service import Service
 from impasto.validation import parse_json, validate
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
+_SUFFIXES |= {"GIF": ".gif", "BMP": ".bmp", "PPM": ".ppm", "JXL": ".jxl"}
 _MASK_ROLES = ("region", "mask", "protect", "keep")
 _MIN_SIDE = 16  # pixels; of anything smaller the network has no features
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]+")
@@ -66,12 +68,14 @@ class UploadedRecipe(BaseModel):
 def display_name(filename: str | None, role: str) -> str:
     """Return the name to show for an uploaded file, without folders and control characters.
 
+    It is one that a recipe can hold, whatever encoding the form was in.
+
     Example:
         >>> display_name("C:\\\\photos\\\\cat.png", "content"), display_name(None, "content")
         ('cat.png', 'content')
     """
     last = re.split(r"[/\\]", filename or "")[-1]
-    return _UNSAFE.sub("", last).strip()[:200] or role
+    return recorded_name(_UNSAFE.sub("", last).strip()[:200]) or role
 
 
 def check_signature(file: ReceivedFile) -> None:
@@ -166,12 +170,12 @@ def create_job(
         RequestError: a file is not an image, or it is too large or too small; masks do not belong
             to the styles; or the job is too much work.
     """
-    headers = {file.role: _check_image(file, service.options.most_pixels, method) for file in files}
+    facts = {file.role: _check_image(service, file, method) for file in files}
     name, folder = service.store.create_draft()
     try:
         with storing():
             uploads = [
-                _store_file(file, folder, headers[file.role], style_weights.get(file.role))
+                _store_file(file, folder, facts[file.role], style_weights.get(file.role))
                 for file in files
             ]
         content = next(upload for upload in uploads if upload.role == "content")
@@ -197,7 +201,7 @@ def read_uploaded_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe
         RequestError: it has none, or one that is not valid.
     """
     try:
-        text = _recipe_text(file, service.options.most_pixels)
+        text = _recipe_text(service, file)
         provenance = read_provenance(text, "picture")
     except (ValueError, ImageError) as error:
         raise RequestError(422, _error_sentence(error)) from None
@@ -235,15 +239,15 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> NoiseInfo:
     # It imports PyTorch, which would keep the server from answering for seconds at its start.
     from impasto.serve.results import diagnose_file
 
-    header = _check_header(file, service.options.most_pixels, pages=True)
+    facts = _check_file(service, file, pages=True)
     name, folder = service.store.create_draft()
     # Scientific data is read from a file, a plane at a time.
-    path = folder / f"content{'.tif' if header.format == 'TIFF' else ''}"
+    path = folder / f"content{'.tif' if facts.format == 'TIFF' else ''}"
     try:
         with storing():
             path.write_bytes(file.data)
         with service.diagnosis_lock:
-            return diagnose_file(path, header.size)
+            return diagnose_file(path, facts.size)
     except (ImageError, ValueError) as error:
         raise RequestError(422, _error_sentence(error, file.name)) from None
     finally:
@@ -268,33 +272,42 @@ def _is_weight(value: Any) -> bool:
     return number and 0 <= value <= MAX_SHARE
 
 
-def _check_header(file: ReceivedFile, max_pixels: int, *, pages: bool) -> Header:
-    """Return the header of a file, after checking it."""
+def _check_file(
+    service: Service, file: ReceivedFile, *, pages: bool = False, pixels: bool = True
+) -> FileFacts:
+    """Return what is known of a file, after decoding it, or its header, in a child process."""
     try:
-        return check_header(file.data, file.role, file.name, max_pixels, pages=pages)
+        return service.decoder.check(
+            file.data,
+            file.role,
+            file.name,
+            service.options.most_pixels,
+            pages=pages,
+            pixels=pixels,
+        )
     except ImageError as error:
         raise RequestError(422, str(error)) from None
 
 
-def _check_image(file: ReceivedFile, max_pixels: int, method: MethodName) -> Header:
-    """Check a file's header and that the image is large enough for the method."""
-    pages = METHODS[method].keeps_data and file.role == "content"
-    header = _check_header(file, max_pixels, pages=pages)
+def _check_image(service: Service, file: ReceivedFile, method: MethodName) -> FileFacts:
+    """Check that a file can be decoded and that the image is large enough for the method."""
+    keeps_data = METHODS[method].keeps_data
+    facts = _check_file(service, file, pages=keeps_data and file.role == "content")
     is_mask = file.role.partition("-")[0] in _MASK_ROLES
-    min_side = 1 if METHODS[method].keeps_data or is_mask else _MIN_SIDE
-    if min(header.size) < min_side:
+    min_side = 1 if keeps_data or is_mask else _MIN_SIDE
+    if min(facts.size) < min_side:
         raise RequestError(
             422,
             f"`{file.role}` must have at least {min_side} pixels on each side, got "
-            f"{header.size[0]} × {header.size[1]}; choose a larger picture",
+            f"{facts.size[0]} × {facts.size[1]}; choose a larger picture",
         )
-    return header
+    return facts
 
 
-def _store_file(file: ReceivedFile, folder: Path, header: Header, weight: float | None) -> Upload:
+def _store_file(file: ReceivedFile, folder: Path, facts: FileFacts, weight: float | None) -> Upload:
     """Write a file under a name that the server chooses."""
-    width, height = header.size
-    file_name = f"{file.role}{_SUFFIXES[header.format]}"
+    width, height = facts.size
+    file_name = f"{file.role}{_SUFFIXES[facts.format]}"
     (folder / file_name).write_bytes(file.data)
     return Upload(
         role=file.role,
@@ -320,16 +333,16 @@ def _check_roles(recipe: Recipe, roles: set[str]) -> None:
     if (init == "picture") != ("init" in roles):
         raise RequestError(
             422,
-            f"`init` must be `picture` if an init picture is given, and only then, got {init!r}; "
-            "give both or neither",
+            f"`init` must be `picture` if an init picture is given, and only then, got "
+            f"{quote(init)}; give both or neither",
         )
 
 
-def _recipe_text(file: ReceivedFile, max_pixels: int) -> str:
+def _recipe_text(service: Service, file: ReceivedFile) -> str:
     """Return the JSON of a recipe: the file itself, or what is stored inside an image."""
     if _is_json(file):
         return file.data.decode("utf-8", "replace")
-    text = from_xmp(_check_header(file, max_pixels, pages=False).xmp)
+    text = from_xmp(_check_file(service, file, pixels=False).xmp)
     if text is None:
         raise RequestError(
             422,

@@ -12,7 +12,7 @@ import json
 import pickle
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from impasto._version import __version__
-from impasto.errors import ImpastoError
+from impasto.errors import ImageError, ImpastoError
 from impasto.files import atomic_path, ensure_directory, stale_temporary_files
 from impasto.images.image import Image
 from impasto.style.optimizers import State
@@ -42,6 +42,8 @@ class Checkpoints:
         folder: where the files go; made if it is missing.
         outlive: keep the file of a finished run until `clear`, for a caller that still has to save
             its image; otherwise it is removed when the run ends.
+        on_failure: called if a state cannot be saved, and the run goes on; None ends the run with
+            the error.
 
     Raises:
         ImageError: the folder cannot be made or written.
@@ -56,9 +58,16 @@ class Checkpoints:
         3
     """
 
-    def __init__(self, folder: str | Path, *, outlive: bool = False) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        outlive: bool = False,
+        on_failure: Callable[[ImageError], None] | None = None,
+    ) -> None:
         self.folder = ensure_directory(folder, "checkpoint")
         self.outlive = outlive
+        self.on_failure = on_failure
         self.runs: list[Checkpoint] = []
 
     def of(
@@ -69,7 +78,10 @@ class Checkpoints:
     ) -> Checkpoint:
         """Return the checkpoint of the run with these options and inputs."""
         checkpoint = Checkpoint(
-            self.folder, run_fingerprint(recipe, weights, inputs), outlive=self.outlive
+            self.folder,
+            run_fingerprint(recipe, weights, inputs),
+            outlive=self.outlive,
+            on_failure=self.on_failure,
         )
         self.runs.append(checkpoint)
         return checkpoint
@@ -87,11 +99,20 @@ class Checkpoint:
         folder: where it is.
         fingerprint: hash of everything that the run depends on.
         outlive: keep the file when the run has finished.
+        on_failure: called if a state cannot be saved; None raises.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, *, outlive: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        *,
+        outlive: bool = False,
+        on_failure: Callable[[ImageError], None] | None = None,
+    ) -> None:
         self.fingerprint = fingerprint
         self.outlive = outlive
+        self.on_failure = on_failure
         self.path = folder / f"impasto-{fingerprint[:16]}.pt"
         self._mark = f"{fingerprint[:16]}-"
         self._saved, self._took = -float("inf"), 0.0
@@ -115,14 +136,19 @@ class Checkpoint:
         """
         began = time.perf_counter()
         record = {"format": FORMAT, "fingerprint": self.fingerprint, "state": _plain(state)}
-        with atomic_path(
-            self.path,
-            overwrite=True,
-            mark=self._mark,
-            name="checkpoint",
-            way_out="make room, and the same call goes on from its last checkpoint",
-        ) as temporary:
-            _write(record, temporary)
+        try:
+            with atomic_path(
+                self.path,
+                overwrite=True,
+                mark=self._mark,
+                name="checkpoint",
+                way_out="make room, and the same call goes on from its last checkpoint",
+            ) as temporary:
+                _write(record, temporary)
+        except ImageError as error:
+            if self.on_failure is None:
+                raise
+            self.on_failure(error)
         self._saved = time.perf_counter()
         self._took = self._saved - began
 
