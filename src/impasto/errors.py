@@ -19,6 +19,7 @@ word a sentence of their own from them.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 MAX_QUOTED = 200  # characters of a value in a sentence
 MAX_NAME = 40  # of a name that a file or a request brings
@@ -195,3 +196,14 @@ class OptionError(ValueError):
 
     def __str__(self) -> str:
         return self.sentence(f"see {self.recipe} for every option")
+
+
+def join_some(names: Sequence[str], most: int = 5) -> str:
+    """Join names for a sentence: the first few, and how many more there are.
+
+    Example:
+        >>> join_some(["a.gif", "b.gif", "c.gif"], most=2)
+        'a.gif, b.gif and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -59,9 +59,10 @@ def estimate_batch(
         manifest: file of the manifest, which is not opened.
 
     Returns:
-        Number of images, of existing outputs, workers and threads; seconds of the whole batch;
-        for painting the memory of all workers; and the outputs that their format cannot hold, with
-        the reason. None if it cannot be known. Denoising is tried on a part of the first image.
+        Number of images, of existing outputs, workers and threads; the files left out; seconds of
+        the whole batch; for painting the memory of all workers; and the outputs that their format
+        cannot hold, with the reason. None if it cannot be known. Denoising is tried on a part of
+        the first image.
 
     Raises:
         ValueError: as `run_batch`.
@@ -69,10 +70,12 @@ def estimate_batch(
     """
     del manifest
     count, each = check_workers(executor, workers, threads, existing, tries, address, gpus)
-    jobs = plan_jobs(plan)
+    left_out: list[str] = []
+    jobs = plan_jobs(plan, left_out)
     there = sum(storage.file_stamp(job.output) is not None for job in jobs)
     estimate: dict[str, Any] = {
         "pictures": len(jobs),
+        "left_out": left_out,
         "there_already": there,
         "too_large": _too_large(jobs),
         "workers": count,

@@ -22,6 +22,7 @@ from impasto.errors import ImpastoError, quote
 from impasto.jobs.job import Job, Outcome
 
 EXISTING = ("resume", "skip", "overwrite", "fail")
+_MOST = 4096  # workers, threads or tries; more than any machine has a use for
 EXECUTORS = ("processes", "inline", "ray")
 
 
@@ -206,6 +207,8 @@ def check_workers(
     for name, number in (("workers", workers), ("threads", threads), ("tries", tries)):
         if number is not None and number < 1:
             raise ValueError(f"`{name}` must be at least 1, got {number}; leave it out")
+        if number is not None and number > _MOST:
+            raise ValueError(f"`{name}` must be at most {_MOST}, got {quote(number)}; leave it out")
     if executor == "inline" and workers not in (None, 1):
         raise ValueError(f"`workers` must be 1 inline, got {workers}; use processes")
     if gpus is not None and not 0 <= gpus <= 64:
