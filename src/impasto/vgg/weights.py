@@ -10,11 +10,14 @@ References:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import pickletools
 import tempfile
 import urllib.error
 import urllib.request
+import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import util
@@ -39,6 +42,9 @@ _OXFORD_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 _OXFORD_STD = (1 / 255,) * 3
 _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 _TORCHVISION_STD = (0.229, 0.224, 0.225)
+
+# Of the form of PyTorch's files before they were archives: pickles in front of the numbers.
+_PICKLES, _PROTOCOL = 5, 2
 
 CONVS = tuple(f"conv{b}_{i}" for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1))
 
@@ -219,6 +225,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        _check_pickles(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each library raises errors of its own kinds
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
@@ -227,6 +234,25 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             f"{reason}; use weights=oxford, which needs no file"
         ) from None
     return state.get("state_dict", state) if isinstance(state, dict) else {}
+
+
+def _check_pickles(path: Path) -> None:
+    """Refuse pickles of other protocols than PyTorch writes, about which it warns the terminal.
+
+    Raises:
+        Exception: the file is broken.
+    """
+    with contextlib.ExitStack() as stack:
+        if zipfile.is_zipfile(path):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            streams = [stack.enter_context(archive.open(name)) for name in names]
+        else:
+            streams = [stack.enter_context(open(path, "rb"))] * _PICKLES
+        for stream in streams:
+            for operation, argument, _ in pickletools.genops(stream):
+                if operation.name == "PROTO" and argument != _PROTOCOL:
+                    raise ValueError(f"its pickle has protocol {argument}, not {_PROTOCOL}")
 
 
 def _convolutions_by_layer(
