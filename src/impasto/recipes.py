@@ -57,7 +57,7 @@ def parse_layer(name: str) -> VGGLayer:
 MAX_WEIGHT = 1e9  # of a loss
 MAX_SHARE = 1e6  # of a layer, or of a style beside others
 MAX_SIGMA = 1e12  # of noise, in the numbers of the data
-MAX_GIB = 2.0**20  # of memory
+MAX_GIB = 1e6  # of memory
 
 Layer = Literal[LAYERS]  # type: ignore[valid-type]
 LayerWeights = dict[Layer, Annotated[float, Field(ge=0, le=MAX_SHARE)]]

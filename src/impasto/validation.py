@@ -288,4 +288,8 @@ def _range_words(field: FieldInfo) -> str:
 
 def _number(value: float) -> str:
     """Return a bound as people write it: 1 for 1.0, 1e9 for 1e+09, whole numbers in full."""
-    return f"{value:g}".replace("e+0", "e") if isinstance(value, float) else str(value)
+    return (
+        f"{value:g}".replace("e+0", "e").replace("e+", "e")
+        if isinstance(value, float)
+        else str(value)
+    )

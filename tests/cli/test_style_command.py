@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from fake_rooms import seen
 from PIL import Image
 
 from impasto import denoise
+from impasto.cli.style_args import parse_styles
 from impasto.images.read import open_image
 from impasto.presets import PRESETS, style_recipe
 from impasto.provenance import read_provenance
@@ -251,7 +251,7 @@ def test_the_state_of_a_finished_run_is_kept_until_all_is_written(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sys.modules["impasto.cli.run"], "write_result", full)
+    monkeypatch.setattr("impasto.cli.delivery.Delivery.write_result", full)
     assert impasto(*words, "--overwrite", "--checkpoint", "state")[0] == 1
     assert len(cleared) == 1
 
@@ -381,7 +381,22 @@ def test_what_the_hand_cannot_do_is_one_sentence(impasto, calls, folder, words, 
 def test_a_negative_weight_is_refused(impasto):
     code, _, err = impasto("style", "photo.png", "paint.png:-1", "-o", "out.png")
     assert code == 2
-    assert "weight of at least 0 behind its colon, got 'paint.png:-1'" in err
+    assert "weight from 0 to 1,000,000 behind its colon, got 'paint.png:-1'" in err
+
+
+@pytest.mark.parametrize(
+    ("typed", "weight"), [("0.7", 0.7), ("0,7", 0.7), ("70%", 0.7), ("12,5 %", 0.125), ("1e2", 100)]
+)
+def test_a_weight_may_have_a_comma_or_be_in_percent(folder, typed, weight):
+    (parsed,) = parse_styles([f"paint.png:{typed}"], {})
+    assert (parsed.source, parsed.weight) == ("paint.png", pytest.approx(weight))
+
+
+@pytest.mark.parametrize("typed", ["much", "0.7x", "nan", "inf", "1e300", "1/2", "0,7,1"])
+def test_a_weight_that_is_none_is_named_and_not_the_file(folder, typed):
+    with pytest.raises(ValueError, match="must have a weight from 0 to 1,000,000 behind its colon"):
+        parse_styles([f"paint.png:{typed}"], {})
+    assert parse_styles([f"nowhere.png:{typed}x"], {})[0].weight == 1
 
 
 def test_the_sidecar_holds_what_the_picture_holds(impasto, folder):
@@ -407,3 +422,12 @@ def test_a_painting_coming_into_being_is_filmed(impasto, folder):
     with Image.open(folder / "film.gif") as film:
         assert film.n_frames >= 1
         assert film.size == (24, 16)
+
+
+def test_files_left_out_of_a_folder_of_styles_are_named(impasto, folder):
+    (folder / "styles").mkdir()
+    (folder / "paint.png").rename(folder / "styles" / "paint")
+    (folder / "styles" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    code, _, err = impasto("style", "photo.png", "styles", "-o", "out.png")
+    assert code == 0
+    assert "impasto: left out a file that is no picture to read: phone.heic (a HEIC)\n" in err

@@ -24,8 +24,8 @@ LEFT[:, :28] = 1
 QUICK = {"size": 56, "steps": 3, "scales": 1, "precision": "float32", "device": "cpu"}
 
 
-def painted(style, **options):
-    return impasto.stylize(CONTENT, style, **{**QUICK, **options}).pixels
+def painted(style, content=CONTENT, **options):
+    return impasto.stylize(content, style, **{**QUICK, **options}).pixels
 
 
 def regions_of(style, recipe, content, scale):
@@ -83,12 +83,25 @@ def test_what_is_protected_is_the_content_and_the_rest_is_painted():
 
 def test_a_style_goes_where_its_region_is():
     red, blue = torch.zeros(3, 40, 32), torch.zeros(3, 40, 32)
-    red[0], blue[2] = 0.9, 0.9
+    red[0], blue[2] = STYLE[0, :40, :32] / 10 + 0.8, STYLE[2, :40, :32] / 10 + 0.8
     both = [Style(red, region=LEFT), Style(blue)]
     found = painted(both, strength=0.9, steps=12)
     left, right = found[:, :, 4:24].mean((1, 2)), found[:, :, 32:52].mean((1, 2))
     assert left[0] > 2 * left[2]
     assert right[2] > 2 * right[0]
+
+
+@pytest.mark.parametrize("color", [0.0, 0.5, 1.0])
+def test_a_style_of_one_color_is_refused_before_any_work(color):
+    flat = torch.full((3, 40, 32), color)
+    faint = flat.clone()
+    faint[:, 3, 3] = abs(color - 0.001)
+    for style in (flat, faint, [STYLE, flat], Style([flat, flat]), Style(flat, region=LEFT)):
+        with pytest.raises(ValueError, match="`style` must show more than one color, got a pic"):
+            painted(style)
+    with pytest.raises(ValueError, match="there is nothing to learn from it"):
+        impasto.texture(flat, width=64, height=64, steps=1)
+    painted(Style([flat, STYLE]), steps=1)
 
 
 def test_a_region_counts_by_its_area_and_its_gray():
@@ -192,9 +205,10 @@ def test_what_cannot_be_painted_is_one_sentence(style, options, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_weight_below_0_is_refused():
-    with pytest.raises(ValueError, match="number of at least 0, got -1"):
-        Style(STYLE, -1)
+@pytest.mark.parametrize("weight", [-1, 1e300, float("nan"), float("inf"), True, "1", None])
+def test_a_weight_out_of_range_is_refused(weight):
+    with pytest.raises(ValueError, match="must be a number from 0 to 1,000,000, got "):
+        Style(STYLE, weight)
 
 
 def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes(monkeypatch):
@@ -217,3 +231,57 @@ def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes(mo
     assert (halved - small).abs().mean() < 0.01
     # The coarser scale sees them smaller in step.
     assert style_size((240, 240), (56, 40), 0.2, (112, 80)) == small.shape[:0:-1]
+
+
+@pytest.mark.parametrize("role", ["region", "mask"])
+def test_a_mask_that_is_too_small_is_said_to_be(role):
+    tiny = torch.zeros(200, 300)
+    tiny[50:54, 60:65] = 1
+    styles = [Style(torch.rand(3, 200, 300), **{role: tiny}), torch.rand(3, 40, 40)]
+    sentence = f"`{role}`.* must be white on at least 0.2 % of the .* image, got 0.033 %, which"
+    with pytest.raises(ValueError, match=sentence):
+        open_styles(styles, (300, 200))
+
+
+GRAY = CONTENT.mean(0, keepdim=True)
+
+
+def is_without_color(pixels):
+    return torch.equal(pixels[0], pixels[1]) and torch.equal(pixels[0], pixels[2])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"init": "noise"},
+        {"init": "recolored", "optimizer": "adam"},
+        {"init_image": OTHER},
+        {"color": 0.4, "color_by": "statistics"},
+        {"protect": LEFT, "scales": 2},
+        {"denoise": "after"},
+    ],
+)
+def test_gray_inputs_give_gray(options):
+    steps = []
+    style = [STYLE.mean(0), STYLE[:1].expand(3, -1, -1) * (1 - 1e-4)]
+    result = impasto.stylize(
+        GRAY, style, on_step=lambda step: steps.append(step.picture()), **(QUICK | options)
+    )
+    assert all(map(is_without_color, [result.pixels, *steps]))
+    assert result.pixels.std() > 0.05
+
+
+@pytest.mark.parametrize("tileable", [False, True])
+def test_a_texture_of_gray_is_gray(tileable):
+    result = impasto.texture(STYLE[0], width=64, height=64, steps=3, tileable=tileable)
+    assert is_without_color(result.pixels)
+
+
+def test_a_reconstruction_of_gray_is_gray():
+    assert is_without_color(impasto.reconstruct(GRAY, size=56, steps=3).pixels)
+
+
+def test_one_color_anywhere_keeps_the_colors():
+    for content, style in ((GRAY, STYLE), (CONTENT, STYLE[:1])):
+        assert not is_without_color(painted(style, content=content))

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import pickle
 import urllib.error
 import zipfile
 
@@ -140,6 +141,16 @@ def test_a_changed_file_is_read_again(tmp_path):
         (lambda s: s.pop("features.28.weight"), "conv5_1"),
         (lambda s: s.update({"features.5.weight": torch.zeros(3, 3, 3, 3)}), "conv2_1"),
         (lambda s: s["features.7.bias"].fill_(float("nan")), "NaN or infinity in conv2_2"),
+        (lambda s: s.update({"features.0.bias": torch.zeros(63)}), "conv1_1.bias as 64, got .* 63"),
+        (lambda s: s.update({"features.0.weight": "x"}), "conv1_1.weight .* with a str"),
+        (lambda s: s.update({"features.0.bias": torch.zeros(64, dtype=torch.int8)}), "type int8"),
+        (
+            lambda s: s.update({"features.0.bias": torch.zeros(64, dtype=torch.complex64)}),
+            "type complex64",
+        ),
+        (lambda s: s.update({"features.0.bias": torch.zeros(64).to_sparse()}), "without all of"),
+        (lambda s: s.update({"features.0.bias": torch.zeros(64, device="meta")}), "without all of"),
+        (lambda s: s.update({"state_dict": [1]}), "no such tensor"),
     ],
 )
 def test_a_file_of_another_network_is_refused(tmp_path, spoil, message):
@@ -156,6 +167,53 @@ def test_a_file_that_would_execute_is_refused(tmp_path):
     torch.save({"features.0.weight": print}, path)
     with pytest.raises(WeightsError, match="must be a readable"):
         load_weights(str(path))
+
+
+def saved(save):
+    """The bytes that a function writes to a file."""
+    file = io.BytesIO()
+    save(file)
+    return file.getvalue()
+
+
+TENSORS = safetensors.torch.save({"conv1_1.weight": torch.zeros(64, 3, 3, 3)})
+ZIP = saved(lambda file: torch.save({"a": torch.zeros(64, 3, 3, 3)}, file))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "it is a Git LFS pointer"),
+        (b"hello", "it is no file of tensors"),
+        (TENSORS[: len(TENSORS) // 2], "it is damaged or cut short"),
+        (TENSORS[:30], "it is cut short, as by a download that broke off"),
+        (TENSORS[:8] + b"{" + b"x" * len(TENSORS), "it is damaged or cut short"),
+        (ZIP[: len(ZIP) // 2], "it is cut short, as by a download that broke off"),
+        (pickle.dumps({"a": print}), "it is a pickle that torch did not write"),
+        (pickle.dumps({"a": print}, 0), "it is no file of tensors"),
+        (pickle.dumps({"a": print}, 2), "it is a pickle that torch did not write"),
+        (saved(lambda file: torch.save(print, file)), "it holds more than tensors"),
+        (
+            saved(lambda f: torch.save(print, f, _use_new_zipfile_serialization=False)),
+            "it holds more than tensors",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["broken.pth", "broken.safetensors"])
+def test_why_a_file_cannot_be_read_is_said_in_whole_words(tmp_path, name, data, reason):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"must be a readable .safetensors or .pth") as caught:
+        load_weights(str(path))
+    assert f": {reason}" in str(caught.value)
+
+
+def test_a_folder_and_a_name_with_a_nul_are_no_weights(tmp_path):
+    for name in (str(tmp_path), "a\0b.pth"):
+        with pytest.raises(WeightsError, match="`weights` must be"):
+            load_weights(name)
 
 
 @pytest.mark.parametrize("name", ["nowhere.pth", "vgg16"])
@@ -222,14 +280,10 @@ def test_no_network_gets_one_sentence_with_the_way_out(tmp_path, monkeypatch):
         weights_module._load_torchvision()
 
 
-@pytest.mark.parametrize("archive", [False, True])
-def test_a_pickle_of_another_protocol_is_refused_without_a_warning(tmp_path, archive):
+def test_a_pickle_of_another_protocol_is_refused_without_a_warning(tmp_path):
     path = tmp_path / "a.pth"
-    if archive:
-        with zipfile.ZipFile(path, "w") as file:
-            file.writestr("a/data.pkl", b"\x80\0}.")
-    else:
-        path.write_bytes(b"\x80\0}.")
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", b"\x80\0}.")
     with pytest.raises(WeightsError, match="its pickle has protocol 0, not 2"):
         load_weights(str(path))
 

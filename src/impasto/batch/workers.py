@@ -18,10 +18,11 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from impasto.batch import storage
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, quote
 from impasto.jobs.job import Job, Outcome
 
 EXISTING = ("resume", "skip", "overwrite", "fail")
+_MOST = 4096  # workers, threads or tries; more than any machine has a use for
 EXECUTORS = ("processes", "inline", "ray")
 
 
@@ -202,10 +203,12 @@ def check_workers(
         ("existing", existing, EXISTING),
     ):
         if value not in choices:
-            raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}")
+            raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {quote(value)}")
     for name, number in (("workers", workers), ("threads", threads), ("tries", tries)):
         if number is not None and number < 1:
             raise ValueError(f"`{name}` must be at least 1, got {number}; leave it out")
+        if number is not None and number > _MOST:
+            raise ValueError(f"`{name}` must be at most {_MOST}, got {quote(number)}; leave it out")
     if executor == "inline" and workers not in (None, 1):
         raise ValueError(f"`workers` must be 1 inline, got {workers}; use processes")
     if gpus is not None and not 0 <= gpus <= 64:
@@ -213,7 +216,8 @@ def check_workers(
     for name, value in (("address", address), ("gpus", gpus)):
         if value is not None and executor != "ray":
             raise ValueError(
-                f"`{name}` must go with executor ray, got {value!r} with {executor}; leave it out"
+                f"`{name}` must go with executor ray, got {quote(value)} with {executor}; "
+                "leave it out"
             )
     cores = _core_count()
     count = 1 if executor == "inline" else workers or cores

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from impasto.cli.options import FILE, apply_options
+from impasto.errors import quote
+from impasto.recipes import MAX_SHARE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,16 +123,25 @@ def _parse_style(text: str) -> StyleArgument:
     source, colon, tail = text.rpartition(":")
     if not (colon and source) or Path(text).exists():
         return StyleArgument(text)
-    try:
-        weight = float(tail)
-    except ValueError:
+    weight = _parse_weight(tail)
+    if weight is None and not Path(source).exists():
         return StyleArgument(text)
-    if not 0 <= weight < math.inf:
+    if weight is None or not 0 <= weight <= MAX_SHARE:
         raise ValueError(
-            f"`style` must have a weight of at least 0 behind its colon, got {text!r}; for example "
-            f"{source}:0.7"
+            f"`style` must have a weight from 0 to {MAX_SHARE:,.0f} behind its colon, got "
+            f"{quote(text)}; for example {source}:0.7"
         )
     return StyleArgument(source, weight)
+
+
+def _parse_weight(text: str) -> float | None:
+    """Parse a weight: `0.7`, `0,7` or `70%`; None for anything else."""
+    digits = text.strip().removesuffix("%")
+    try:
+        weight = float(digits.replace(",", "."))
+    except ValueError:
+        return None
+    return weight / 100 if digits != text.strip() else weight
 
 
 def _parse_mask(text: str, default: int) -> tuple[int, str]:

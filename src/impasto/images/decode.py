@@ -16,6 +16,8 @@ from impasto.images.exif import read_directory, write_directory
 from impasto.images.formats import PNG_PIXEL_CHUNKS, only_chunks, png_chunk, png_chunks
 from impasto.images.header import Header, image_header, repair_png_exif
 from impasto.images.isobmff import still_avif
+from impasto.images.jxl import read_jxl
+from impasto.images.pnm import decode_pnm, pnm_header
 from impasto.images.tiff_layout import (
     PALETTE,
     check_compression,
@@ -82,6 +84,10 @@ def decode_file(data: bytes, header: Header) -> Samples:
             return _decode_tiff(data, header)
         if header.format == "JPEG":
             check_jpeg(data)
+        if header.format == "PPM":
+            return Samples(decode_pnm(data, pnm_header(data)), None, header)
+        if header.format == "JXL":
+            return _decode_jxl(data, header)
         # Pillow decodes all other files, so that broken ones are detected and what stands behind
         # the pixels is read. If it cuts the depth, the pixels are decoded again.
         samples = samples_of(header.image, header)
@@ -137,6 +143,24 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
             raise Unreadable(f"its samples run from {array.min()} to {array.max()}, not 0 to 65535")
         return _split_alpha(_scaled(array, 65535), header)
     return _split_alpha(_scaled(array, 255), header, 4 if mode == "CMYK" else 3)
+
+
+def _decode_jxl(data: bytes, header: Header) -> Samples:
+    """Decode a JPEG XL, whose header says that it holds one picture."""
+    array = imagecodecs.jpegxl_decode(data, 0, numthreads=1)
+    width, height = header.stored_size
+    channels = len(header.mode)
+    if array.shape != (height, width, channels)[: 2 + (channels > 1)]:
+        raise Unreadable("its pixels are not those that its header claims")
+    if array.dtype.kind == "f":
+        stored = _unit_floats(array)
+    else:
+        stored = _scaled(array, np.iinfo(array.dtype).max)
+    samples = _split_alpha(stored, header)
+    if samples.alpha is not None and read_jxl(data).premultiplied:
+        opaque = np.maximum(samples.alpha, 1e-6)[..., None]
+        return replace(samples, colors=np.minimum(samples.colors / opaque, 1))
+    return samples
 
 
 def _split_alpha(array: np.ndarray, header: Header, channels: int = 3) -> Samples:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, Field
 
 from impasto.errors import ImageError, ImageFileError, OptionError, quote
+from impasto.files import recorded_name
 from impasto.images.child_decode import FileFacts
 from impasto.images.formats import describe_unknown_format, detect_format
 from impasto.images.unreadable import unreadable_file
@@ -25,6 +26,7 @@ from impasto.serve.service import Service
 from impasto.validation import parse_json, validate
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
+_SUFFIXES |= {"GIF": ".gif", "BMP": ".bmp", "PPM": ".ppm", "JXL": ".jxl"}
 _MASK_ROLES = ("region", "mask", "protect", "keep")
 _MIN_SIDE = 16  # pixels; of anything smaller the network has no features
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]+")
@@ -66,12 +68,14 @@ class UploadedRecipe(BaseModel):
 def display_name(filename: str | None, role: str) -> str:
     """Return the name to show for an uploaded file, without folders and control characters.
 
+    It is one that a recipe can hold, whatever encoding the form was in.
+
     Example:
         >>> display_name("C:\\\\photos\\\\cat.png", "content"), display_name(None, "content")
         ('cat.png', 'content')
     """
     last = re.split(r"[/\\]", filename or "")[-1]
-    return _UNSAFE.sub("", last).strip()[:200] or role
+    return recorded_name(_UNSAFE.sub("", last).strip()[:200]) or role
 
 
 def check_signature(file: ReceivedFile) -> None:
@@ -329,8 +333,8 @@ def _check_roles(recipe: Recipe, roles: set[str]) -> None:
     if (init == "picture") != ("init" in roles):
         raise RequestError(
             422,
-            f"`init` must be `picture` if an init picture is given, and only then, got {init!r}; "
-            "give both or neither",
+            f"`init` must be `picture` if an init picture is given, and only then, got "
+            f"{quote(init)}; give both or neither",
         )
 
 

@@ -29,6 +29,7 @@ _STROKES = 512  # pixels on a painting's longer side at which `style_scale` 1 is
 _MIN_SIDE = 16  # pixels: below it the network's fifth block has no position
 _MIN_TILE = 128  # pixels a side
 _MIN_AREA = 0.002  # share of the image below which a style has no room; resizing rounds
+_FLAT = 0.5 / 255  # of the range: less is one color
 _CHECK_SIDE = 256  # pixels on the longer side at which masks are checked before a run
 
 
@@ -280,6 +281,11 @@ def _open_style(style: Style, content: Size | None) -> StyleSource:
     images = [open_image(path, name="style") for path in paths]
     for image in images:
         output_size(image, "original", "style")
+    if all(map(_is_flat, images)):
+        raise ValueError(
+            "`style` must show more than one color, got a picture that is the same all over; "
+            "there is nothing to learn from it, choose a painting"
+        )
     region = mask = None
     if style.region is not None:
         region = open_mask(style.region, "region")
@@ -292,7 +298,15 @@ def _open_style(style: Style, content: Size | None) -> StyleSource:
             )
         mask = open_mask(style.mask, "mask")
         check_mask_shape(mask, images[0].size, "mask", "the style image")
+        if (share := float(mask.pixels.mean())) < _MIN_AREA:
+            raise _too_small("mask", share, None, "the style image")
     return StyleSource(images, float(style.weight), region, mask)
+
+
+def _is_flat(image: Image) -> bool:
+    """Return True if an image has one color, but for what rounding to 8 bits leaves."""
+    pixels = image.pixels.flatten(1)
+    return bool((pixels.amax(1) - pixels.amin(1)).max() < _FLAT)
 
 
 def _check_room(styles: Sequence[StyleSource], content: Size) -> None:
@@ -301,11 +315,23 @@ def _check_room(styles: Sequence[StyleSource], content: Size) -> None:
     width, height = (max(1, round(side)) for side in shape.tolist())
     masks = _region_masks(styles, (width, height), torch.device("cpu"))
     for number, mask in enumerate(masks, 1):
-        if mask is not None and mask.mean() < _MIN_AREA:
-            raise ValueError(
-                f"`style` must leave room for every style, got none for number {number}, which has "
-                "no region while those of the others cover everything; give it one"
-            )
+        if mask is None or mask.mean() >= _MIN_AREA:
+            continue
+        if styles[number - 1].region is not None:
+            raise _too_small("region", float(mask.mean()), number, "the content image")
+        raise ValueError(
+            f"`style` must leave room for every style, got none for number {number}, which has "
+            "no region while those of the others cover everything; give it one"
+        )
+
+
+def _too_small(name: str, share: float, number: int | None, target: str) -> ValueError:
+    """Return the error that refuses a mask with too little white in it."""
+    owner = f" of style {number}" if number else ""
+    return ValueError(
+        f"`{name}`{owner} must be white on at least {100 * _MIN_AREA:g} % of {target}, got "
+        f"{100 * share:.2g} %, which is too small to paint; paint it larger"
+    )
 
 
 def _group_by_region(styles: Sequence[StyleSource]) -> list[list[int]]:

@@ -11,8 +11,10 @@ References:
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import pickle
 import pickletools
 import tempfile
 import urllib.error
@@ -29,7 +31,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from impasto.errors import WeightsError
+from impasto.errors import WeightsError, quote
 from impasto.files import file_sha256
 from impasto.recipes import BLOCKS, parse_layer
 
@@ -45,6 +47,9 @@ _TORCHVISION_STD = (0.229, 0.224, 0.225)
 
 # Of the form of PyTorch's files before they were archives: pickles in front of the numbers.
 _PICKLES, _PROTOCOL = 5, 2
+# How files begin: what `torch.save` writes now, and what it wrote before version 1.6.
+_ZIP, _OLD_TORCH = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_HEAD_BYTES = 1024
 
 CONVS = tuple(f"conv{b}_{i}" for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1))
 
@@ -90,10 +95,10 @@ def load_weights(weights: str = "oxford") -> VGGWeights:
     path = Path(weights).expanduser()
     try:
         modified = path.stat().st_mtime_ns
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a NUL
         raise WeightsError(
             "`weights` must be oxford, torchvision or an existing .safetensors or .pth file, "
-            f"got {weights!r}; oxford needs no download"
+            f"got {quote(weights)}; oxford needs no download"
         ) from None
     return _load_file(path, modified)
 
@@ -175,7 +180,7 @@ def _load_torchvision() -> VGGWeights:
         is_valid = (
             cached.is_file()
             and checksum_file.is_file()
-            and checksum_file.read_text() == file_sha256(cached)
+            and checksum_file.read_bytes() == file_sha256(cached).encode()
         )
         if not is_valid:
             _download_torchvision(cached)
@@ -223,17 +228,60 @@ def _download_torchvision(path: Path) -> None:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a .safetensors or .pth file; nothing in either can execute."""
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        _check_pickles(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not path.is_file():
+            raise ValueError("it is no file")
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+            if _is_safetensors(head):
+                if int.from_bytes(head[:8], "little") > path.stat().st_size - 8:
+                    raise ValueError("it is cut short, as by a download that broke off")
+                return safetensors.torch.load_file(path)
+            if problem := _not_of_torch(head):
+                raise ValueError(problem)
+            if head.startswith(_ZIP) and not zipfile.is_zipfile(file):
+                raise ValueError("it is cut short, as by a download that broke off")
+            _check_pickles(path)
+            file.seek(0)
+            # Not by its path, whose ending torch would go by.
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # each library raises errors of its own kinds
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
         raise WeightsError(
-            f"`weights` must be a readable .safetensors or .pth file of tensors, got {path}: "
-            f"{reason}; use weights=oxford, which needs no file"
+            "`weights` must be a readable .safetensors or .pth file of tensors, got "
+            f"{quote(str(path))}: {_reason(error)}; use weights=oxford, which needs no file"
         ) from None
-    return state.get("state_dict", state) if isinstance(state, dict) else {}
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    return state if isinstance(state, dict) else {}
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Return True if a file begins as .safetensors does: a length, then a JSON object."""
+    return head[8:9] == b"{"
+
+
+def _not_of_torch(head: bytes) -> str:
+    """Say what a file is that torch did not write; empty if it did."""
+    if head.startswith((_ZIP, _OLD_TORCH)):
+        return ""
+    if not head:
+        return "it is empty"
+    if head.lstrip()[:1] == b"<":
+        return "it is a web page, not the file that the page is about"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file that it stands for"
+    if head[:1] == b"\x80":
+        return "it is a pickle that torch did not write, which is never opened"
+    return "it is no file of tensors"
+
+
+def _reason(error: Exception) -> str:
+    """Say in whole words why a file of weights cannot be read."""
+    if isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:
+        return error.strerror.lower()
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds more than tensors, which is never opened"
+    if type(error) is ValueError:
+        return str(error)
+    return "it is damaged or cut short"
 
 
 def _check_pickles(path: Path) -> None:
@@ -267,12 +315,15 @@ def _convolutions_by_layer(
         out_channels = parse_layer(name).channels
         stems = (name, f"features.{index}", str(index))
         stem = next((s for s in stems if f"{s}.weight" in state and f"{s}.bias" in state), None)
-        shape = tuple(state[f"{stem}.weight"].shape) if stem else None
-        if shape != (out_channels, in_channels, 3, 3):
-            raise WeightsError(
-                f"`weights` must hold VGG-19's {name} as {out_channels} × {in_channels} × 3 × 3"
-                f", got {path.name} with {shape or 'no such tensor'}; use weights=oxford"
-            )
+        shapes = {"weight": (out_channels, in_channels, 3, 3), "bias": (out_channels,)}
+        for part, shape in shapes.items():
+            found = _describe_tensor(state[f"{stem}.{part}"]) if stem else "no such tensor"
+            wanted = " × ".join(map(str, shape))
+            if found != wanted:
+                raise WeightsError(
+                    f"`weights` must hold VGG-19's {name}.{part} as {wanted}, got "
+                    f"{quote(path.name)} with {found}; use weights=oxford"
+                )
         kernel, bias = state[f"{stem}.weight"].float(), state[f"{stem}.bias"].float()
         if not (torch.isfinite(kernel).all() and torch.isfinite(bias).all()):
             raise WeightsError(
@@ -282,6 +333,17 @@ def _convolutions_by_layer(
         convs[name] = (kernel, bias)
         in_channels = out_channels
     return convs
+
+
+def _describe_tensor(value: object) -> str:
+    """Return a tensor's shape in words; of anything else than plain real numbers, what it is."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    if not value.is_floating_point():
+        return f"numbers of type {str(value.dtype).removeprefix('torch.')}"
+    if value.layout is not torch.strided or value.device.type != "cpu":
+        return "a tensor without all of its values"
+    return " × ".join(map(str, value.shape)) or "a single number"
 
 
 def _fold_normalization(
