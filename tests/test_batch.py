@@ -108,6 +108,20 @@ def test_folders_whose_names_have_wildcards_are_found(folder, name):
         storage.list_images(f"*/{name}/*.png", "contents")
 
 
+def test_places_that_cannot_be_listed_are_one_sentence(folder, monkeypatch):
+    for source in ("x" * 5000 + "/*.png", "*/" + "x" * 5000 + "/a.png"):
+        with pytest.raises(ImageError, match="`contents` must be a p"):
+            storage.list_images(source, "contents")
+    assert run_batch(cleaning(contents=("in", "x" * 5000)), executor="inline").done == 3
+
+    def scandir(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("impasto.batch.storage.os.scandir", scandir)
+    with pytest.raises(ImageError, match="a place that can be read, got in: Permission denied"):
+        storage.list_images("in", "contents")
+
+
 def test_a_style_of_one_color_fails_alone(folder):
     Image.new("RGB", (40, 32), (9, 99, 9)).save(folder / "green.png")
     progress = run_batch(painting(styles=("one.png", "green.png")), executor="inline")

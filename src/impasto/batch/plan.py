@@ -53,7 +53,8 @@ class BatchPlan:
                 )
         if self.format and self.format not in ENDINGS:
             raise ValueError(
-                f"`format` must be one of {', '.join(ENDINGS)}, got {self.format!r}; choose one"
+                f"`format` must be one of {', '.join(ENDINGS)}, got {quote(self.format)}; choose "
+                "one of them"
             )
 
 
