@@ -83,8 +83,8 @@ def test_every_content_is_paired_with_every_style_and_the_tree_is_kept(folder):
     ],
 )
 def test_files_folders_and_patterns(folder, source, below):
-    assert [found.relative for found in storage.list_images(source, "contents")] == below
-    absolute = storage.list_images(f"file://{folder}/{source}", "contents")
+    assert [found.relative for found in storage.list_images(source, "contents").images] == below
+    absolute = storage.list_images(f"file://{folder}/{source}", "contents").images
     assert [found.relative for found in absolute] == below
 
 
@@ -99,9 +99,9 @@ def test_folders_whose_names_have_wildcards_are_found(folder, name):
         (f"{name}/**/c.png", ["deep/c.png"]),
     ):
         for start in ("", f"{folder}/"):
-            listed = storage.list_images(start + source, "contents")
+            listed = storage.list_images(start + source, "contents").images
             assert [file.relative for file in listed] == below
-    assert [file.path for file in storage.list_images("*/[no].png", "contents")] == [
+    assert [file.path for file in storage.list_images("*/[no].png", "contents").images] == [
         f"{name}/[no].png"
     ]
     with pytest.raises(ImageError, match="where none was found"):
@@ -226,6 +226,17 @@ def test_bad_pictures_cost_only_themselves(folder, capsys):
     assert set(told["failed"]) == {"out/bad.png", "out/empty.png"}
     assert "must be a readable picture" in told["failed"]["out/bad.png"]
     assert main(["batch", "denoise", "in/bad.png", "-o", "no", "--executor", "inline"]) == 1
+
+
+def test_pictures_that_are_not_used_are_counted(folder, capsys):
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "lime", "blue")]
+    frames[0].save(folder / "in" / "film.webp", save_all=True, append_images=frames[1:])
+    words = ["batch", "denoise", "in/film.webp", "in/a.png", "--executor", "inline"]
+    assert main([*words, "-o", "out", "--format", "png"]) == 0
+    err = capsys.readouterr().err
+    assert "impasto: only the first picture is used: in/film.webp of 3\n" in err
+    assert main([*words, "-o", "again", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == {"in/film.webp": 3}
 
 
 def png(width, height, data=b""):
@@ -377,6 +388,19 @@ def test_a_stack_is_cleaned_within_the_workers_part_of_the_memory(folder, monkey
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shape", [(32, 40, 4), (2, 32, 40)])
+def test_data_that_a_picture_cannot_hold_is_refused_before_the_work(shape, folder, monkeypatch):
+    from impasto.batch import outputs
+
+    monkeypatch.setattr(outputs, "run_job", None)
+    values = np.zeros(shape, np.uint8)
+    options = {"planarconfig": "contig"} if shape[-1] == 4 else {}
+    tifffile.imwrite("cells.tif", values, photometric="minisblack", metadata=None, **options)
+    (job,) = plan_jobs(cleaning(contents=("cells.tif",), output="out", format=".png"))
+    outcome = outputs.make_output(job, "", 1.0)
+    assert "`output` must end in .tif or .tiff for measured data" in outcome.reason
+
+
 def test_a_worker_that_dies_costs_that_picture_an_attempt(folder, monkeypatch):
     # Whoever opens b.png dies, as if the system had killed it.
     (folder / "sitecustomize.py").write_text(
@@ -624,6 +648,22 @@ def test_a_dry_run_counts_and_writes_nothing(folder, capsys):
     assert not (folder / "out").exists()
 
 
+def test_a_picture_too_large_for_its_format_is_refused_before_the_work(folder, capsys):
+    Image.fromarray(np.zeros((16, 16_400, 3), np.uint8)).save("in/long.png")
+    words = ["batch", "denoise", "in/long.png", "in/a.png", "-o", "out", "--format", "webp"]
+    words += ["--executor", "inline", "--device", "cpu"]
+    reason = "`output` must have sides of at most 16,383 pixels as WEBP, got 16,400 × 16"
+    assert main([*words, "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "too large     1" in out
+    assert reason in err
+    assert main([*words, "--dry-run", "--json"]) == 0
+    (place,) = json.loads(capsys.readouterr().out)["too_large"]
+    assert "long" in place
+    assert main(words) == 3
+    assert reason in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "zs-n2n", "zs-n2n-fast"])
 def test_a_dry_run_of_cleaning_tells_how_long_it_takes(folder, capsys, method):
@@ -632,3 +672,40 @@ def test_a_dry_run_of_cleaning_tells_how_long_it_takes(folder, capsys, method):
     one = json.loads(capsys.readouterr().out)["seconds"]
     assert one > 0
     assert not (folder / "out").exists()
+
+
+def test_pictures_are_told_by_content_and_the_rest_is_named(folder, capsys):
+    inside = folder / "in"
+    with Image.open(inside / "a.png") as image:
+        for name, format in (
+            ("x.jfif", "JPEG"),
+            ("no-ending", "WEBP"),
+            ("y.gif", "GIF"),
+            ("z.BMP", "BMP"),
+        ):
+            image.convert("RGB").save(inside / name, format)
+    (inside / "c.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (inside / "a.NEF").write_bytes(b"II*\0")  # would take the name of a.png's result
+    (inside / "deep" / "notes.txt").write_text("no picture")
+    (inside / ".hidden").write_text("not mentioned")
+    (inside / "a.png.impasto.json").write_text("{}")
+    names = [os.path.basename(job.inputs["content"]) for job in plan_jobs(cleaning())]
+    assert names == ["a.png", "b.png", "a.png", "no-ending", "x.jfif", "y.gif", "z.BMP"]
+    words = ["batch", "denoise", "in", "-o", "out", "--executor", "inline"]
+    sentence = (
+        "impasto: left out 3 files that are no picture to read: in/a.NEF (a raw photograph), "
+        "in/c.heic (a HEIC), in/deep/notes.txt\n"
+    )
+    assert main([*words, "--dry-run"]) == 0
+    dry = capsys.readouterr()
+    assert sentence in dry.err
+    assert "pictures      7" in dry.out
+    assert main([*words, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["done"], len(facts["left_out"])) == (7, 3)
+    assert main(words) == 0
+    assert sentence in capsys.readouterr().err
+    (folder / "phone").mkdir()
+    (inside / "c.heic").rename(folder / "phone" / "c.heic")
+    with pytest.raises(ImageError, match=r"none was found but phone/c\.heic \(a HEIC\); choose"):
+        plan_jobs(cleaning(contents=("phone",)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from impasto.errors import ImageFileError, OptionError, printable, quote, shorten
+from impasto.errors import ImageError, ImageFileError, OptionError, printable, quote, shorten
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,11 @@ def test_long_values_are_shortened_in_the_middle():
     assert len(quote("x" * 5000)) == 200
     assert quote({"a": "y" * 5000}).startswith("{'a': 'yyy")
     assert quote({"a": "y" * 5000}).endswith("yyy'}")
+
+
+def test_every_error_of_the_world_outside_is_a_printable_line():
+    assert str(ImageError("a\n\x1b[31m" + "x" * 5000)).startswith(r"a\n\x1b[31mxxx")
+    assert len(str(ImageError("x" * 5000))) == 2000
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from impasto.denoising.denoise import denoise
+from impasto.images.color import is_gray, to_gray
 from impasto.images.image import Image, source_of
 from impasto.images.masks import open_mask, resize_mask
 from impasto.images.read import ImageSource, open_image
@@ -120,7 +121,8 @@ def stylize(
     pixels = result.pixels
     if recipe.denoise in ("after", "both") and not result.stopped:
         clean = _denoise(Image(pixels, result.metadata), recipe, stop)
-        pixels = _blend_protected(clean.pixels, pixels, protect)
+        cleaned = to_gray(clean.pixels) if is_gray(Image(pixels)) else clean.pixels
+        pixels = _blend_protected(cleaned, pixels, protect)
         seconds += clean.seconds
         denoised.append("after")
     word = "both" if len(denoised) == 2 else "".join(denoised) or "no"

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.errors import quote
+
 _MIN_SPEEDUP = 1.2  # of bfloat16 over float32 in the probe; below it `auto` stays in float32
 
 
@@ -36,7 +38,7 @@ def select_device(device: str = "auto") -> torch.device:
     if device not in devices:
         raise ValueError(
             f"`device` must be one this machine has ({', '.join(['auto', *devices])}), "
-            f"got {device!r}; auto always works"
+            f"got {quote(device)}; auto always works"
         )
     return torch.device(device)
 

@@ -19,6 +19,7 @@ word a sentence of their own from them.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 MAX_QUOTED = 200  # characters of a value in a sentence
 MAX_NAME = 40  # of a name that a file or a request brings
@@ -86,7 +87,10 @@ def _printable_character(character: str) -> str:
 
 
 class ImpastoError(Exception):
-    """Base class of all errors that do not come from an argument."""
+    """Base class of all errors that do not come from an argument; each is one printable line."""
+
+    def __str__(self) -> str:
+        return shorten(printable(super().__str__()), MAX_SENTENCE)
 
 
 class ImageError(ImpastoError):
@@ -192,3 +196,14 @@ class OptionError(ValueError):
 
     def __str__(self) -> str:
         return self.sentence(f"see {self.recipe} for every option")
+
+
+def join_some(names: Sequence[str], most: int = 5) -> str:
+    """Join names for a sentence: the first few, and how many more there are.
+
+    Example:
+        >>> join_some(["a.gif", "b.gif", "c.gif"], most=2)
+        'a.gif, b.gif and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from impasto.errors import ImageError, printable
+from impasto.errors import ImageError, printable, quote
 from impasto.files import check_writable, write_atomically
 from impasto.images.image import Image
 from impasto.metrics import channels_first
@@ -269,7 +269,7 @@ def check_figure(
     if target.suffix.lower() not in FORMATS:
         *others, last = FORMATS
         raise ValueError(
-            f"`{name}` must end in {', '.join(others)} or {last}, got {str(path)!r}; rename it"
+            f"`{name}` must end in {', '.join(others)} or {last}, got {quote(str(path))}; rename it"
         )
     return check_writable(target, overwrite=overwrite, inputs=inputs, name=name)
 

@@ -137,6 +137,7 @@ def atomic_path(
     mark: str = "",
     name: str = "output",
     way_out: str = "choose another",
+    nameless: bool = False,
 ) -> Iterator[Path]:
     """Provide a temporary path that becomes a file in one step; nothing is left behind on failure.
 
@@ -146,6 +147,9 @@ def atomic_path(
         mark: start of the temporary name, after `.impasto-`.
         name: the target's name in errors.
         way_out: the end of the error if it cannot be written.
+        nameless: give the file no name before it is whole, where the system can, so that a killed
+            process leaves nothing either; for work that takes long. Its path is then no place
+            beside which something could be written.
 
     Returns:
         A context manager with a temporary path next to the target, to be written in its block; at
@@ -157,9 +161,12 @@ def atomic_path(
     real = Path(os.path.realpath(target))
     temporary = _temporary(real, mark)
     try:
-        yield temporary
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
+        with _nameless_file(real.parent) if nameless else contextlib.nullcontext() as unnamed:
+            yield unnamed or temporary
+            with open(unnamed or temporary, "r+b") as file:
+                os.fsync(file.fileno())
+            if unnamed:
+                _give_name(unnamed, temporary)
         if overwrite:
             os.replace(temporary, real)
         else:
@@ -226,8 +233,9 @@ def rescue_paths(target: Path) -> Iterator[Path]:
     They are in the same folder, its parent, the current folder, the home folder and the folder
     for temporary files, and named like the file, with a number if such a file exists.
     """
-    folders = [target.parent, target.parent.parent]
-    for place in (Path.cwd, Path.home, tempfile.gettempdir):
+    folders = [target.parent]
+    places = (lambda: target.absolute().parent.parent, Path.cwd, Path.home, tempfile.gettempdir)
+    for place in places:
         # There may be no current folder any more, no home, no place for temporary files.
         with contextlib.suppress(OSError, RuntimeError):
             folders.append(Path(place()))
@@ -303,6 +311,34 @@ def _try_creating(target: Path) -> None:
 def _temporary(target: Path, mark: str = "") -> Path:
     """Return a path next to the target that nothing else uses."""
     return target.with_name(f".impasto-{mark}{secrets.token_hex(8)}.tmp")
+
+
+@contextlib.contextmanager
+def _nameless_file(folder: Path) -> Iterator[Path | None]:
+    """Provide the path of a file in a folder that is gone when it is closed; None without such."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
+    except (AttributeError, OSError):  # not on this system, or not in this folder
+        yield None
+        return
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}")
+        yield path if path.exists() else None
+    finally:
+        os.close(descriptor)
+
+
+def _give_name(unnamed: Path, path: Path) -> None:
+    """Give a nameless file a path, or copy it there where it cannot have one."""
+    try:
+        # Python's own `os.link` would link the symbolic link that `unnamed` is.
+        parent = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.link(unnamed, path.name, dst_dir_fd=parent, follow_symlinks=True)
+        finally:
+            os.close(parent)
+    except (OSError, NotImplementedError):
+        shutil.copyfile(unnamed, path)
 
 
 def _move_to_free_path(temporary: Path, target: Path) -> None:

@@ -218,7 +218,7 @@ def _read_tables(path: Path) -> dict[str, Any]:
     """Read a TOML or JSON file."""
     readers = {".toml": tomllib.loads, ".json": parse_json}
     if path.suffix.lower() not in readers:
-        raise ValueError(f"`presets` must end in .toml or .json, got {str(path)!r}; rename it")
+        raise ValueError(f"`presets` must end in .toml or .json, got {quote(str(path))}; rename it")
     words = {"kind": "TOML or JSON", "see": "impasto presets --help"}
     return read_options_file(path, "presets", readers[path.suffix.lower()], **words)
 

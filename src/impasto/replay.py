@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from impasto.errors import quote
 from impasto.files import file_sha256, recorded_name
 from impasto.images.open_input import open_input
 from impasto.images.read import ImageSource, open_image, read_recipe, read_with
@@ -152,7 +153,7 @@ def _with_weights(provenance: Provenance, weights: str | None) -> Provenance:
         return provenance
     if weights is None:
         raise ValueError(
-            f"`weights` must be given if a recipe names a file, got {stored!r}; give it as "
+            f"`weights` must be given if a recipe names a file, got {quote(stored)}; give it as "
             "`--weights`"
         )
     recipe = provenance.recipe.model_copy(update={"weights": weights})

@@ -175,6 +175,8 @@ class Diagnosis:
         noise: the noise model that the methods use, on a scale of [0, 1].
         planes: the diagnosis of each plane, in order, of a stack whose planes are denoised one by
             one; empty for one plane, and for planes that were examined together.
+        region_sigmas: the same as `sigma` for each region of a plane with noise of different
+            strength side by side; empty where it is the same everywhere.
     """
 
     kind: Kind
@@ -186,6 +188,7 @@ class Diagnosis:
     words: str
     noise: Any
     planes: tuple[Diagnosis, ...] = ()
+    region_sigmas: tuple[tuple[float, ...], ...] = ()
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:

@@ -171,3 +171,20 @@ def test_doctor_says_when_memory_is_short(impasto, monkeypatch):
     code, out, _ = impasto("doctor")
     assert code == 1
     assert "0.2 GiB free" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "format"), [("a.webp", "WEBP"), ("a.png", "PNG"), ("a.jpg", "MPO")]
+)
+def test_pictures_behind_the_first_are_not_dropped_in_silence(impasto, folder, name, format):
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "lime", "blue")]
+    frames[0].save(folder / name, format, save_all=True, append_images=frames[1:])
+    sentence = f"impasto: {name}: 1 of its 3 pictures taken, the others left out\n"
+    for words in (
+        ("style", name, "paint.png", "-o", "out.png", "--overwrite"),
+        ("style", "photo.png", f"{name}:0.5", "-o", "out.png", "--overwrite"),
+        ("style", "photo.png", "paint.png", "--keep", name, "-o", "out.png", "--overwrite"),
+        ("denoise", name, "--dry-run"),
+        ("compare", name, name),
+    ):
+        assert sentence in impasto(*words)[2], words

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -252,7 +251,7 @@ def test_the_state_of_a_finished_run_is_kept_until_all_is_written(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sys.modules["impasto.cli.run"], "write_result", full)
+    monkeypatch.setattr("impasto.cli.delivery.Delivery.write_result", full)
     assert impasto(*words, "--overwrite", "--checkpoint", "state")[0] == 1
     assert len(cleared) == 1
 
@@ -423,3 +422,12 @@ def test_a_painting_coming_into_being_is_filmed(impasto, folder):
     with Image.open(folder / "film.gif") as film:
         assert film.n_frames >= 1
         assert film.size == (24, 16)
+
+
+def test_files_left_out_of_a_folder_of_styles_are_named(impasto, folder):
+    (folder / "styles").mkdir()
+    (folder / "paint.png").rename(folder / "styles" / "paint")
+    (folder / "styles" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    code, _, err = impasto("style", "photo.png", "styles", "-o", "out.png")
+    assert code == 0
+    assert "impasto: left out a file that is no picture to read: phone.heic (a HEIC)\n" in err

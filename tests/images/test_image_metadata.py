@@ -343,5 +343,5 @@ def test_frames_are_counted_and_pixels_are_not_decoded():
 def test_the_facts_of_no_picture(tmp_path):
     with pytest.raises(ImageError, match=r"^`file` must be a readable picture, got .*no such"):
         describe_image(tmp_path / "none.png")
-    with pytest.raises(ImageError, match="it is a GIF"):
-        describe_image(b"GIF89a" + bytes(20))
+    with pytest.raises(ImageError, match="it is a PDF"):
+        describe_image(b"%PDF-1.7" + bytes(20))

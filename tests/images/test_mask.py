@@ -30,6 +30,50 @@ def test_a_boolean_tensor_is_a_mask():
     assert is_white(open_mask(torch.ones(4, 6, dtype=torch.bool), "mask"))
 
 
+def saved(path, levels, dtype, palette=False):
+    image = PIL.Image.fromarray(np.asarray(levels, dtype))
+    if palette:
+        image.putpalette([channel for index in range(256) for channel in (index,) * 3])
+    image.save(path)
+    return path
+
+
+LABELS = np.repeat([[0, 0, 1, 1, 0, 0], [0, 3, 3, 0, 2, 2]], 3, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white", "palette"),
+    [(np.uint8, 1, False), (np.uint8, 1, True), (np.uint16, 1, False), (np.uint16, 255, False)],
+)
+def test_what_was_saved_as_0_and_1_is_black_and_white(tmp_path, dtype, white, palette):
+    binary = LABELS > 0
+    for ending in ("png", "tif"):
+        path = saved(tmp_path / f"mask.{ending}", binary * white, dtype, palette)
+        assert torch.equal(open_mask(path, "mask").pixels[0].bool(), torch.from_numpy(binary))
+        assert open_mask(path, "mask").pixels.max() == 1
+    assert open_mask((binary * white).astype(dtype), "mask").pixels.max() == 1
+    assert is_white(open_mask(np.full((4, 6), white, dtype), "mask"))
+    assert torch.equal(open_mask(binary, "mask").pixels[0].bool(), torch.from_numpy(binary))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_numbers_of_labels_are_refused_as_such(tmp_path, dtype):
+    most = np.iinfo(dtype).max
+    with pytest.raises(ValueError, match=rf"got numbers of 0 to 3 out of {most:,}, .* labels"):
+        open_mask(saved(tmp_path / "labels.png", LABELS, dtype), "keep")
+
+
+@pytest.mark.parametrize("most", [3, 12])
+def test_a_mask_that_is_nearly_black_on_purpose_stays_so(tmp_path, most):
+    soft = np.linspace(0, most, 64).round()[None].repeat(8, 0)
+    hard = np.where(np.arange(64) < 30, 0, most)[None].repeat(8, 0)
+    for levels in (soft, hard):
+        pixels = open_mask(saved(tmp_path / "soft.png", levels, np.uint8), "mask").pixels
+        assert torch.allclose(pixels[0] * 255, torch.from_numpy(levels).float())
+    faint = torch.full((4, 6), 1 / 255)  # floats say what they mean
+    assert torch.equal(open_mask(faint, "mask").pixels[0], faint)
+
+
 def test_any_size_of_the_right_shape_will_do():
     for size in ((30, 40), (60, 80), (31, 41), (300, 402)):
         check_mask_shape(Image(torch.ones(1, *size)), (1024, 768), "mask", "the picture")
@@ -50,6 +94,10 @@ def test_a_folder_gives_its_pictures_by_name(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "c.png").mkdir()
     assert [path.name for path in image_files(tmp_path, "style")] == ["a.JPG", "b.png"]
+    (tmp_path / "scan").write_bytes(b"P5 1 1 255\n.")
+    left_out = []
+    names = [path.name for path in image_files(tmp_path, "style", left_out)]
+    assert (names, left_out) == (["a.JPG", "b.png", "scan"], ["notes.txt"])
     (tmp_path / "none").mkdir()
     with pytest.raises(ImageError, match="which holds none; choose another"):
         image_files(tmp_path / "none", "style")

@@ -19,7 +19,7 @@ from PIL import Image
 from impasto import ImageError
 from impasto.images.read import describe_image, open_image
 
-WAY_OUT = "give a JPEG, PNG, WebP, TIFF or AVIF file"
+WAY_OUT = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"
 
 
 def refused(source, **options) -> str:
@@ -138,8 +138,22 @@ def test_the_first_frame_of_an_animation_is_read():
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue")]
     for format in ("PNG", "WEBP", "TIFF", "AVIF"):
         data = file_of(frames[0], format, save_all=True, append_images=frames[1:])
-        red, green, blue = open_image(data).pixels.mean(dim=(1, 2)).tolist()
+        image = open_image(data)
+        red, green, blue = image.pixels.mean(dim=(1, 2)).tolist()
         assert (red > 0.95, green < 0.05, blue < 0.05) == (True, True, True), format
+        assert image.metadata.frames == describe_image(data)["frames"] == 3, format
+        assert "1 of its 3" in image.metadata.notes[0], format
+    mpo = file_of(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert open_image(mpo).metadata.frames == 3
+    assert open_image(file_of(frames[0], "PNG")).metadata.frames == 1
+
+
+def test_smaller_copies_in_a_tiff_are_no_frames():
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as tiff:
+        for kind in (0, 1):
+            tiff.write(noisy(), photometric="rgb", subfiletype=kind)
+    assert open_image(file.getvalue()).metadata.frames == 1
 
 
 def test_missing_folder_empty_text_and_null(tmp_path):
@@ -181,8 +195,6 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        (b"GIF89a" + bytes(40), "a GIF"),
-        (b"BM" + bytes(60), "a BMP"),
         (b"%PDF-1.7", "a PDF"),
         (b"%!PS-Adobe", "an EPS"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 
@@ -245,3 +246,26 @@ def test_what_pillow_writes_into_tiffs_is_read():
     for compression in ("jpeg", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
         data = file_of(image, "TIFF", compression=compression)
         assert np.abs(codes(open_image(data)) - SAMPLES).max() < 30
+
+
+UNKNOWN_TAG = imagecodecs.jpegxr_encode(SAMPLES, level=1.0).replace(b"\x01\xbc", b"\x43\xbc", 1)
+
+
+@pytest.mark.parametrize(
+    ("strip", "compression", "options"),
+    [
+        (bytes(960), 3, {"bits": 8, "channels": 1}),
+        (bytes(960), 4, {"bits": 8}),
+        (bytes(7000), 6, {"channels": 7}),
+        (UNKNOWN_TAG, 22610, {}),
+        (imagecodecs.jpeg8_encode(SAMPLES)[:300], 7, {}),
+        (imagecodecs.png_encode(SAMPLES)[:300], 34933, {}),
+        (imagecodecs.jpeg2k_encode(SAMPLES)[:300], 34712, {}),
+        (imagecodecs.jpegxr_encode(SAMPLES, level=1.0)[:300], 22610, {}),
+        (imagecodecs.webp_encode(SAMPLES)[:100], 50001, {}),
+    ],
+)
+def test_decoders_write_nothing_to_the_terminal(strip, compression, options, capfd):
+    with contextlib.suppress(ImageError):
+        open_image(tiff_of([strip], compression, (40, 24), **options))
+    assert capfd.readouterr() == ("", "")

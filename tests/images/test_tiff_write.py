@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import os
@@ -26,7 +27,7 @@ from stack_makers import (
     write_tiff,
 )
 
-from impasto import ImageError
+from impasto import ImageError, files
 from impasto.files import stale_temporary_files
 from impasto.images import tiff_write
 from impasto.images.stack import TYPES, array_stack
@@ -333,8 +334,15 @@ def test_an_interrupted_run_leaves_nothing_behind(kind, error, tmp_path):
     assert (tmp_path / "c.tif").read_bytes() == b"before"
 
 
+@pytest.mark.parametrize("nameless", [True, False])
 @pytest.mark.parametrize("kind", ["array", "plain", "compressed"])
-def test_all_that_a_killed_run_leaves_is_a_stale_temporary_file(kind, tmp_path):
+def test_a_killed_run_leaves_nothing_where_files_may_be_nameless(
+    kind, nameless, tmp_path, monkeypatch
+):
+    if not nameless:
+        monkeypatch.setattr(files, "_nameless_file", lambda folder: contextlib.nullcontext())
+    elif not hasattr(os, "O_TMPFILE"):
+        pytest.skip("files without a name are Linux's")
     values = random_data((4, 9, 9), "uint16")
     path = write_tiff(
         tmp_path / "a.tif", values, compression="zlib" if kind == "compressed" else None
@@ -346,6 +354,7 @@ def test_all_that_a_killed_run_leaves_is_a_stale_temporary_file(kind, tmp_path):
         for index in stack.plane_indices():
             stale = [file.name for file in stale_temporary_files(tmp_path, "")]
             assert sorted(os.listdir(tmp_path)) == sorted(["a.tif", *stale])
+            assert not (nameless and stale)
             # Between two planes nothing of the results counts as memory.
             assert not maps.exists() or str(tmp_path) not in maps.read_text()
             yield stack.read_plane(index)
@@ -466,7 +475,7 @@ def test_a_file_that_was_changed_is_not_taken_for_the_one_opened(tmp_path):
         write_stack(tmp_path / "b.tif", stack, [torch.zeros(1, 8, 8)] * 3)
     assert str(caught.value) == (
         f"`picture` must be a readable TIFF, got {path}: it was changed while it was worked on; "
-        "give a TIFF file"
+        "start again"
     )
 
 
@@ -656,3 +665,77 @@ def test_a_file_of_another_program_gets_no_tag_but_the_recipe(program, tmp_path)
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
         assert len(file.pages) == count
         assert from_xmp(file.pages[0].tags[700].value) == RECIPE
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("change", ["deleted", "changed", "cut"])
+def test_what_happens_to_the_source_meanwhile_is_told(change, compression, tmp_path):
+    path = write_tiff(tmp_path / "a.tif", random_data((3, 9, 9), "uint8"), compression=compression)
+    stack = open_stack(path, name="noisy")
+
+    def results():
+        for number, index in enumerate(stack.plane_indices()):
+            if number == 1 and change == "deleted":
+                path.unlink()
+            elif number == 1:
+                data = path.read_bytes()
+                path.write_bytes(data[: len(data) // 2] if change == "cut" else data + b"more")
+            yield stack.read_plane(index)
+
+    way_out = "put it back" if change == "deleted" else "start again"
+    happened = "deleted" if change == "deleted" else "changed"
+    sentence = f"it was {happened} while it was worked on; {way_out}"
+    with pytest.raises(ImageError, match=sentence):
+        write_stack(tmp_path / "b.tif", stack, results())
+    assert not (tmp_path / "b.tif").exists()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_source_that_is_deleted_when_all_is_read_is_not_needed_any_more(compression, tmp_path):
+    values = random_data((3, 9, 9), "uint8")
+    path = write_tiff(tmp_path / "a.tif", values, compression=compression)
+    stack = open_stack(path)
+    planes = [stack.read_plane(index) for index in stack.plane_indices()]
+
+    def results():
+        yield from planes
+        path.unlink()
+
+    write_stack(tmp_path / "b.tif", stack, results(), recipe=RECIPE)
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert from_xmp(file.pages[0].tags[700].value) == RECIPE
+
+
+def test_an_extra_sample_that_is_not_there_is_not_written(tmp_path):
+    samples = np.arange(480, dtype=np.uint8).reshape(20, 24)
+    tags = [(338, 3, 1, 1, True)]
+    options = {"compression": "deflate", "photometric": "minisblack", "extratags": tags}
+    tifffile.imwrite(tmp_path / "a.tif", samples, **options)
+    stack = open_stack(tmp_path / "a.tif")
+    write_stack(tmp_path / "b.tif", stack, [stack.read_plane(())])
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), samples)
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, IndexError, struct.error])
+@pytest.mark.parametrize("failing", [1, 3])
+def test_pages_that_cannot_be_written_are_refused_in_a_sentence(
+    tmp_path, monkeypatch, error, failing
+):
+    stacked = np.zeros((2, 20, 24), np.uint8)
+    options = {"compression": "deflate", "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", stacked, **options)
+    stack = open_stack(tmp_path / "a.tif")
+    write, calls = tifffile.TiffWriter.write, []
+
+    def break_down(*arguments, **options):
+        calls.append(1)
+        if len(calls) == failing:
+            raise error("odd")
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(tifffile.TiffWriter, "write", break_down)
+    planes = [stack.read_plane(index) for index in stack.plane_indices()]
+    with pytest.raises(ImageError, match="cannot write its MINISBLACK pages again"):
+        write_stack(tmp_path / "b.tif", stack, planes)
+    assert not (tmp_path / "b.tif").exists()

@@ -24,8 +24,8 @@ LEFT[:, :28] = 1
 QUICK = {"size": 56, "steps": 3, "scales": 1, "precision": "float32", "device": "cpu"}
 
 
-def painted(style, **options):
-    return impasto.stylize(CONTENT, style, **{**QUICK, **options}).pixels
+def painted(style, content=CONTENT, **options):
+    return impasto.stylize(content, style, **{**QUICK, **options}).pixels
 
 
 def regions_of(style, recipe, content, scale):
@@ -231,3 +231,57 @@ def test_strokes_of_twice_the_scale_on_twice_the_picture_are_the_same_strokes(mo
     assert (halved - small).abs().mean() < 0.01
     # The coarser scale sees them smaller in step.
     assert style_size((240, 240), (56, 40), 0.2, (112, 80)) == small.shape[:0:-1]
+
+
+@pytest.mark.parametrize("role", ["region", "mask"])
+def test_a_mask_that_is_too_small_is_said_to_be(role):
+    tiny = torch.zeros(200, 300)
+    tiny[50:54, 60:65] = 1
+    styles = [Style(torch.rand(3, 200, 300), **{role: tiny}), torch.rand(3, 40, 40)]
+    sentence = f"`{role}`.* must be white on at least 0.2 % of the .* image, got 0.033 %, which"
+    with pytest.raises(ValueError, match=sentence):
+        open_styles(styles, (300, 200))
+
+
+GRAY = CONTENT.mean(0, keepdim=True)
+
+
+def is_without_color(pixels):
+    return torch.equal(pixels[0], pixels[1]) and torch.equal(pixels[0], pixels[2])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"init": "noise"},
+        {"init": "recolored", "optimizer": "adam"},
+        {"init_image": OTHER},
+        {"color": 0.4, "color_by": "statistics"},
+        {"protect": LEFT, "scales": 2},
+        {"denoise": "after"},
+    ],
+)
+def test_gray_inputs_give_gray(options):
+    steps = []
+    style = [STYLE.mean(0), STYLE[:1].expand(3, -1, -1) * (1 - 1e-4)]
+    result = impasto.stylize(
+        GRAY, style, on_step=lambda step: steps.append(step.picture()), **(QUICK | options)
+    )
+    assert all(map(is_without_color, [result.pixels, *steps]))
+    assert result.pixels.std() > 0.05
+
+
+@pytest.mark.parametrize("tileable", [False, True])
+def test_a_texture_of_gray_is_gray(tileable):
+    result = impasto.texture(STYLE[0], width=64, height=64, steps=3, tileable=tileable)
+    assert is_without_color(result.pixels)
+
+
+def test_a_reconstruction_of_gray_is_gray():
+    assert is_without_color(impasto.reconstruct(GRAY, size=56, steps=3).pixels)
+
+
+def test_one_color_anywhere_keeps_the_colors():
+    for content, style in ((GRAY, STYLE), (CONTENT, STYLE[:1])):
+        assert not is_without_color(painted(style, content=content))

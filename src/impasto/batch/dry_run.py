@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from impasto.batch import storage
+from impasto.batch.outputs import check_job_size
 from impasto.batch.plan import BatchPlan, plan_jobs
 from impasto.batch.run import MAX_TRIES
 from impasto.batch.workers import check_workers, set_threads
@@ -16,6 +17,7 @@ from impasto.denoising.denoise import denoise
 from impasto.errors import ImageError
 from impasto.images.open_input import input_planes, open_input
 from impasto.images.stack import Stack
+from impasto.images.write import MAX_SIDES
 from impasto.jobs.job import Job
 from impasto.memory import GIB
 from impasto.methods import METHODS
@@ -57,9 +59,10 @@ def estimate_batch(
         manifest: file of the manifest, which is not opened.
 
     Returns:
-        Number of images, of existing outputs, workers and threads; seconds of the whole batch;
-        and for painting the memory of all workers. None if it cannot be known. Denoising is
-        tried on a part of the first image.
+        Number of images, of existing outputs, workers and threads; the files left out; seconds of
+        the whole batch; for painting the memory of all workers; and the outputs that their format
+        cannot hold, with the reason. None if it cannot be known. Denoising is tried on a part of
+        the first image.
 
     Raises:
         ValueError: as `run_batch`.
@@ -67,11 +70,14 @@ def estimate_batch(
     """
     del manifest
     count, each = check_workers(executor, workers, threads, existing, tries, address, gpus)
-    jobs = plan_jobs(plan)
+    left_out: list[str] = []
+    jobs = plan_jobs(plan, left_out)
     there = sum(storage.file_stamp(job.output) is not None for job in jobs)
     estimate: dict[str, Any] = {
         "pictures": len(jobs),
+        "left_out": left_out,
         "there_already": there,
+        "too_large": _too_large(jobs),
         "workers": count,
         "threads": each,
         "memory_gib": None,
@@ -85,6 +91,21 @@ def estimate_batch(
         estimate["memory_gib"] = round(min(count, max(left, 1)) * first.memory / GIB, 2)
         estimate["seconds"] = first.seconds and round(first.seconds * left / count, 1)
     return estimate
+
+
+def _too_large(jobs: Sequence[Job]) -> dict[str, str]:
+    """Return the outputs that their format cannot hold, with the reasons; of local files only."""
+    reasons = {}
+    for job in jobs:
+        size = getattr(job.options, "size", "original")
+        fits_all = size != "original" and size <= min(MAX_SIDES.values())
+        if fits_all or storage.is_remote(job.inputs["content"]):
+            continue
+        try:
+            check_job_size(job, job.output)
+        except ImageError as error:
+            reasons[job.output] = str(error)
+    return reasons
 
 
 def _plan_first(jobs: Sequence[Job], plan: BatchPlan) -> StylePlan | None:

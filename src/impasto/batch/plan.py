@@ -53,20 +53,27 @@ class BatchPlan:
                 )
         if self.format and self.format not in ENDINGS:
             raise ValueError(
-                f"`format` must be one of {', '.join(ENDINGS)}, got {quote(self.format)}; choose "
-                "one of them"
+                f"`format` must be one of {', '.join(ENDINGS)}, got {quote(self.format)}; "
+                "choose one"
             )
 
 
-def plan_jobs(plan: BatchPlan) -> list[Job]:
+def plan_jobs(plan: BatchPlan, left_out: list[str] | None = None) -> list[Job]:
     """List the jobs of a batch, in order; outputs keep the tree of the input folders.
+
+    Args:
+        plan: what to make.
+        left_out: files of the folders that are no pictures are added to it, with what they are.
 
     Raises:
         ImageError: a path holds no images, or an output would replace an input.
         ValueError: two outputs would have one name.
     """
-    contents = _list_unique(plan.contents, "contents")
-    styles = _list_unique(plan.styles, "style")
+    others: list[str] = []
+    contents = _list_unique(plan.contents, "contents", others)
+    styles = _list_unique(plan.styles, "style", others)
+    if left_out is not None:
+        left_out += dict.fromkeys(others)
     recipe = plan.recipe.model_dump_json()
     jobs: dict[str, Job] = {}
     folder = storage.local_path(plan.output)
@@ -170,9 +177,15 @@ def _read_paths(values: dict[str, Any], key: str, path: str | Path) -> tuple[str
     return tuple(paths)
 
 
-def _list_unique(sources: tuple[str, ...], name: str) -> list[storage.ListedFile]:
+def _list_unique(
+    sources: tuple[str, ...], name: str, left_out: list[str]
+) -> list[storage.ListedFile]:
     """List the images of several sources, each once, even if two patterns match it."""
-    files = [file for source in sources for file in storage.list_images(source, name)]
+    files = []
+    for source in sources:
+        listing = storage.list_images(source, name)
+        files += listing.images
+        left_out += listing.left_out
     return list({_resolve(file.path): file for file in reversed(files)}.values())[::-1]
 
 

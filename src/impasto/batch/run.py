@@ -38,6 +38,8 @@ class BatchProgress:
         made: images made in this run.
         skipped: images left alone because another file is there.
         failed: output -> reason, of images that failed.
+        left_out: files of the input folders that are no pictures, with what they are.
+        frames: input -> pictures in its file, where only the first of several was used.
         seconds: since the run began.
         each: seconds an image took, of those made now, in the order they were done.
         running: outputs being made.
@@ -51,6 +53,8 @@ class BatchProgress:
     made: int = 0
     skipped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    frames: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     each: list[float] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
@@ -135,7 +139,8 @@ def run_batch(
     count, default_threads = check_workers(
         executor, workers, threads, existing, tries, address, gpus
     )
-    jobs = plan_jobs(plan)
+    left_out: list[str] = []
+    jobs = plan_jobs(plan, left_out)
     output = storage.local_path(plan.output)
     folder = storage.temporary_directory(output, manifest)
     if existing == "fail":
@@ -144,6 +149,7 @@ def run_batch(
     try:
         storage.clean_temporary_directory(folder)
         run = _Run(rows, jobs, count, tries, on_progress or (lambda _: None))
+        run.progress.left_out = left_out
         first_threads = rows.setting("threads", default_threads)
         threads = first_threads if threads is None else threads
         run.sort_jobs(existing)
@@ -295,6 +301,7 @@ class _Run:
             self._retry(job, f"its worker was lost: {error or type(error).__name__}")
             return True
         outcome = future.result()
+        self.progress.frames |= outcome.frames
         row = self._rows[job.output]._replace(seconds=round(outcome.seconds, 3))
         if outcome.status == DONE:
             stamp = str(tuple(storage.file_stamp(job.output) or ()))

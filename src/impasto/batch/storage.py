@@ -9,15 +9,16 @@ import hashlib
 import os
 import posixpath
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from impasto.errors import ImageError
-from impasto.images.formats import ENDINGS
+from impasto.errors import ImageError, join_some
+from impasto.images.formats import HEAD_BYTES, describe_left_out, is_passed_over, is_picture
 
 TIFF_ENDINGS = (".tif", ".tiff")
 _WILDCARDS = "*?["
@@ -35,6 +36,13 @@ class ListedFile(NamedTuple):
 
     path: str
     relative: str
+
+
+class Listing(NamedTuple):
+    """The files of a source: its images, and the names of the others, with what they are."""
+
+    images: list[ListedFile]
+    left_out: list[str]
 
 
 def is_remote(path: str) -> bool:
@@ -74,8 +82,10 @@ def file_name(path: str) -> str:
     return posixpath.basename(path) if is_remote(path) else os.path.basename(path)
 
 
-def list_images(source: str, name: str) -> list[ListedFile]:
+def list_images(source: str, name: str) -> Listing:
     """List the images of a file, a folder or a pattern, sorted by name.
+
+    In folders, images are recognized by ending or by content.
 
     Args:
         source: a file; a folder, for every image in it and its subfolders; or a pattern with
@@ -87,18 +97,19 @@ def list_images(source: str, name: str) -> list[ListedFile]:
     """
     source = local_path(source)
     try:
-        files = _list_remote(source) if is_remote(source) else _list_local(source)
+        listing = _list_remote(source) if is_remote(source) else _list_local(source)
     except OSError as error:  # of a folder that may not be read, or a network
         raise ImageError(
             f"`{name}` must be a place that can be read, got {error.filename or source}: "
             f"{_reason(error)}; choose another"
         ) from None
-    if not files:
+    if not listing.images:
+        others = f" but {join_some(listing.left_out)}" if listing.left_out else ""
         raise ImageError(
             f"`{name}` must be a picture, a folder of pictures or a pattern, got {source}, where "
-            "none was found; choose another"
+            f"none was found{others}; choose another"
         )
-    return files
+    return listing
 
 
 def file_stamp(path: str) -> FileStamp | None:
@@ -198,22 +209,26 @@ def clean_temporary_directory(folder: str) -> None:
             os.rmdir(os.path.dirname(folder))
 
 
-def _list_local(source: str) -> list[ListedFile]:
+def _list_local(source: str) -> Listing:
     path = Path(source)
     if os.path.isdir(path):
-        return [ListedFile(str(file), file.relative_to(path).as_posix()) for file in _walk(path)]
+        files = [ListedFile(str(file), file.relative_to(path).as_posix()) for file in _walk(path)]
+        return _sort_out(files, _read_local_head)
     if os.path.exists(path) or not any(mark in source for mark in _WILDCARDS):
-        return [ListedFile(source, path.name)]  # a missing file fails later, alone
+        return Listing([ListedFile(source, path.name)], [])  # a missing file fails later, alone
     base, parts = _split_pattern(path)
     typed = "/".join(parts)
     # Brackets are rarely meant as sets of characters: `*/[2024].png` may be names as they are.
     for pattern in dict.fromkeys((typed, typed.replace("[", "[[]"))):
-        files = [file for file in sorted(base.glob(pattern)) if _is_image(file.name)]
-        if files:
+        paths = [
+            file
+            for file in sorted(base.glob(pattern))
+            if not is_passed_over(file.name) and file.is_file()
+        ]
+        if paths:
             break
-    return [
-        ListedFile(str(file), file.relative_to(base).as_posix()) for file in files if file.is_file()
-    ]
+    files = [ListedFile(str(file), file.relative_to(base).as_posix()) for file in paths]
+    return _sort_out(files, _read_local_head)
 
 
 def _split_pattern(path: Path) -> tuple[Path, list[str]]:
@@ -238,17 +253,34 @@ def _fixed_parts(parts: tuple[str, ...]) -> list[str]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the image files of a folder and its subfolders, except hidden ones."""
+    """Yield the files of a folder and its subfolders, except hidden ones."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name.startswith("."):
+        if is_passed_over(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path))
-        elif _is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
+        elif entry.is_file() or entry.is_symlink():
             yield Path(entry.path)
 
 
-def _list_remote(source: str) -> list[ListedFile]:
+def _read_local_head(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _sort_out(files: list[ListedFile], read_head: Callable[[str], bytes]) -> Listing:
+    """Separate images from other files."""
+    listing = Listing([], [])
+    for file in files:
+        name, head = file_name(file.path), partial(read_head, file.path)
+        if is_picture(name, head):
+            listing.images.append(file)
+        else:
+            listing.left_out.append(describe_left_out(file.path, head))
+    return listing
+
+
+def _list_remote(source: str) -> Listing:
     system, path = _file_system(source)
     scheme, inner = source.split("://", 1)
     if any(mark in source for mark in _WILDCARDS) and not system.exists(path):
@@ -257,16 +289,21 @@ def _list_remote(source: str) -> list[ListedFile]:
     elif system.isdir(path):
         base, paths = path.rstrip("/") + "/", system.find(path)
     else:
-        return [ListedFile(source, file_name(source))]
-    return [
+        return Listing([ListedFile(source, file_name(source))], [])
+    files = [
         ListedFile(f"{scheme}://{file}", file.lstrip("/").removeprefix(base.lstrip("/")))
         for file in sorted(paths)
-        if _is_image(posixpath.basename(file))
+        if not is_passed_over(posixpath.basename(file))
     ]
 
+    def read_head(path: str) -> bytes:
+        try:
+            with system.open(path.split("://", 1)[1], "rb") as file:
+                return file.read(HEAD_BYTES)
+        except Exception as error:  # each back end has errors of its own
+            raise OSError(_reason(error)) from error
 
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in ENDINGS and not name.startswith(".")
+    return _sort_out(files, read_head)
 
 
 def _file_system(url: str) -> tuple[Any, str]:

@@ -203,7 +203,7 @@ def check_workers(
         ("existing", existing, EXISTING),
     ):
         if value not in choices:
-            raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}")
+            raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {quote(value)}")
     for name, number in (("workers", workers), ("threads", threads), ("tries", tries)):
         if number is not None and number < 1:
             raise ValueError(f"`{name}` must be at least 1, got {number}; leave it out")
@@ -216,7 +216,8 @@ def check_workers(
     for name, value in (("address", address), ("gpus", gpus)):
         if value is not None and executor != "ray":
             raise ValueError(
-                f"`{name}` must go with executor ray, got {value!r} with {executor}; leave it out"
+                f"`{name}` must go with executor ray, got {quote(value)} with {executor}; "
+                "leave it out"
             )
     cores = _core_count()
     count = 1 if executor == "inline" else workers or cores

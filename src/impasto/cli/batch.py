@@ -22,8 +22,8 @@ from impasto.cli.options import (
     recipe_texts,
 )
 from impasto.cli.progress import format_duration, interruptible, show_batch
-from impasto.cli.terminal import echo, echo_json
-from impasto.errors import MAX_SENTENCE, shorten
+from impasto.cli.terminal import echo, echo_json, say_left_out
+from impasto.errors import MAX_SENTENCE, join_some, shorten
 from impasto.presets import PRESETS, read_presets, style_recipe
 from impasto.recipes import DenoiseRecipe, StyleRecipe
 from impasto.validation import validate
@@ -190,7 +190,11 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
         if options["as_json"]:
             echo_json(facts)
             return 0
-        for name, value in facts.items():
+        say_left_out(facts.pop("left_out"))
+        too_large = facts.pop("too_large")
+        for place, reason in too_large.items():
+            echo(f"impasto: {place}: {reason}", err=True)
+        for name, value in {**facts, "too_large": len(too_large)}.items():
             echo(f"{name.replace('_', ' '):14}{'unknown' if value is None else value}")
         echo("nothing was written")
         return 0
@@ -212,6 +216,10 @@ def _report(progress: BatchProgress, output: str) -> None:
     """Print what became of a batch: failures on stderr, the folder on stdout."""
     for place, reason in progress.failed.items():
         echo(f"impasto: {place}: {shorten(reason, MAX_SENTENCE)}", err=True)
+    say_left_out(progress.left_out)
+    if progress.frames:
+        named = [f"{path} of {count:,}" for path, count in progress.frames.items()]
+        echo(f"impasto: only the first picture is used: {join_some(named)}", err=True)
     if progress.unrecorded:
         echo(f"impasto: {progress.unrecorded}", err=True)
     words = [f"{progress.done} of {progress.total} done"]
@@ -235,6 +243,8 @@ def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
         "made": progress.made,
         "skipped": progress.skipped,
         "failed": progress.failed,
+        "left_out": progress.left_out,
+        "frames": progress.frames,
         "left": progress.left,
         "stopped": progress.stopped,
         "unrecorded": progress.unrecorded or None,

@@ -29,7 +29,7 @@ from impasto.cli.files import (
 from impasto.cli.options import PIPE, check_single_stdin
 from impasto.cli.progress import combine_watchers, format_duration, interruptible, show_progress
 from impasto.cli.style_args import StyleArgument, style_sources
-from impasto.cli.terminal import echo, echo_json
+from impasto.cli.terminal import echo, echo_json, say_left_out
 from impasto.errors import MAX_SENTENCE, shorten
 from impasto.figures import (
     check_sheet,
@@ -308,7 +308,9 @@ def _content_size(images: Mapping[str, Any]) -> tuple[int, int] | None:
 
 def _open_style(style: StyleArgument) -> Style:
     folder = style.source != PIPE and Path(style.source).is_dir()
-    paths = image_files(style.source, "style") if folder else [style.source]
+    left_out: list[str] = []
+    paths = image_files(style.source, "style", left_out) if folder else [style.source]
+    say_left_out(left_out)
     images = [read_image(str(path), "style") for path in paths]
     region = style.region and read_image(style.region, "region")
     mask = style.mask and read_image(style.mask, "style-mask")

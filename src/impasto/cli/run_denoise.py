@@ -46,7 +46,7 @@ from impasto.figures import save_figure
 from impasto.files import check_writable
 from impasto.images.image import Image
 from impasto.images.open_input import open_input
-from impasto.images.stack import Stack, array_stack
+from impasto.images.stack import Stack, array_stack, check_single_picture
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
 from impasto.images.write import check_output, output_format
@@ -82,7 +82,7 @@ def clean(
     data = open_input(content, recipe.axes, "picture")
     print_notes(source, data)
     if measured and not streamed:
-        _check_single_plane(data, output)
+        check_single_picture(data, output)
     if not streamed:
         check_result_size(saving, picture_size(data))
     truth = _open_truth(options["truth"], data, recipe.axes)
@@ -342,18 +342,6 @@ def _check_writer_options(saving: SaveOptions) -> None:
                 f"`{name}` must be left out for a TIFF of measured data, which stays as it is, "
                 f"got {value}; leave it out, or write a .png"
             )
-
-
-def _check_single_plane(stack: Stack, path: str) -> None:
-    """Refuse to make an image out of measured data that none can hold."""
-    channels, *_ = stack.plane_shape
-    if not stack.single or channels not in (1, 3) or stack.dtype.name not in ("uint8", "uint16"):
-        shape = " × ".join(map(str, stack.shape))
-        raise ValueError(
-            "`output` must end in .tif or .tiff for measured data but single planes of uint8 or "
-            f"uint16 in 1 or 3 channels, got {path} for {stack.dtype.name} of {stack.axes} "
-            f"{shape}; choose a .tif"
-        )
 
 
 def _open_truth(path: str | None, data: Source, axes: str) -> Source | None:

@@ -12,12 +12,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import click
 
-from impasto.errors import printable
+from impasto.errors import join_some, printable
 
 # What stands for a character that the terminal's encoding does not have; others are escaped.
 _PLAIN = {
@@ -25,6 +25,13 @@ _PLAIN = {
     "─": "-", "━": "-", "│": "|", "┃": "|", "╭": "+", "╮": "+", "╰": "+", "╯": "+",
 }  # fmt: skip
 _ERRORS = "impasto-plain"  # name of the error handler
+
+
+def say_left_out(names: Sequence[str]) -> None:
+    """Name on stderr the files of folders that are no pictures, if there are any."""
+    if names:
+        kind = "a file that is" if len(names) == 1 else f"{len(names):,} files that are"
+        echo(f"impasto: left out {kind} no picture to read: {join_some(names)}", err=True)
 
 
 class QuietStream:

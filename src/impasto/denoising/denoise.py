@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, value_range, white_level
 from impasto.denoising.nl_wiener import nl_wiener
+from impasto.denoising.regions import RegionalNoise, denoise_by_region
 from impasto.denoising.wording import summarize_planes
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
@@ -301,6 +303,8 @@ def fit_denoiser(
     if diagnosis.method is None:
         return FittedDenoiser("none", diagnosis, low, span, None)
     fit = METHODS[diagnosis.method]
+    if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
+        fit = partial(denoise_by_region, fit)
     denoise_plane = fit((planes - low) / span, diagnosis.noise, recipe, reporter.report)
     return FittedDenoiser(diagnosis.method, diagnosis, low, span, denoise_plane)
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
+from impasto.denoising.regions import estimate_regional_noise
 from impasto.denoising.wording import describe, summarize_planes
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, open_input, plane_numbers
@@ -89,8 +90,12 @@ def diagnose_planes(
     """
     image = ((planes - low) / span).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
     noise = estimate_noise(image, working_basis(len(image)))
+    regional = None
     if recipe.sigma != "auto":
         noise = rescale_noise(noise, min(recipe.sigma / span, _MAX_SIGMA))
+    elif len(planes) == 1:
+        regional = estimate_regional_noise(image, noise.clipped)
+        noise = regional or noise
     sigma = tuple((noise.typical_sigma(image) * span).tolist())
     kind = _kind_of_noise(noise, max(sigma) / span, image)
     if recipe.sigma != "auto" and kind == "clean":
@@ -102,7 +107,18 @@ def diagnose_planes(
     if noise.autocorrelation is not None:
         correlation = _neighbor_correlation(noise.autocorrelation[0])
     gain = None if kind != "poisson-gaussian" else noise.gain * span
-    diagnosis = Diagnosis(kind, sigma, gain, correlation, noise.clipped, method, "", noise)
+    regions = (regional.region_sigmas(image) * span).tolist() if regional else ()
+    diagnosis = Diagnosis(
+        kind=kind,
+        sigma=sigma,
+        gain=gain,
+        correlation=correlation,
+        clipped=noise.clipped,
+        method=method,
+        words="",
+        noise=noise,
+        region_sigmas=tuple(map(tuple, regions)),
+    )
     return replace(diagnosis, words=describe(diagnosis, recipe, white))
 
 

@@ -146,10 +146,10 @@ def _fit_white_noise(
     if step:
         # Counted photons pile up at zero without being clipped there.
         unclipped = (False, clipped[1])
-        gain, base = _fit_line(levels, variances, unclipped)
+        gain, base = fit_line(levels, variances, unclipped)
         if _COUNT_GAINS[0] < gain / step < _COUNT_GAINS[1] and base == 0:
             return white_noise(step, 0.0, channels, unclipped)
-    return white_noise(*_fit_line(levels, variances, clipped), channels, clipped)
+    return white_noise(*fit_line(levels, variances, clipped), channels, clipped)
 
 
 def _count_step(image: Tensor) -> float | None:
@@ -163,7 +163,7 @@ def _count_step(image: Tensor) -> float | None:
     return step if float(error) < 0.05 else None
 
 
-def _fit_line(levels: Tensor, variances: Tensor, clipped: tuple[bool, bool]) -> tuple[float, float]:
+def fit_line(levels: Tensor, variances: Tensor, clipped: tuple[bool, bool]) -> tuple[float, float]:
     """Return gain and base of the line; of two that fit nearly alike, the simpler one."""
     coarse_levels = LEVELS[::4]
 

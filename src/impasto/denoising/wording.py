@@ -87,7 +87,10 @@ def _describe_noise(planes: Sequence[Diagnosis], recipe: DenoiseRecipe, white: f
     words = _NAMES[kind]
     if kind in NOT_REMOVED:
         return words
-    ranges = zip(*(plane.sigma for plane in planes), strict=True)
+    if any(plane.region_sigmas for plane in planes):
+        words += ", of different strength from region to region"
+    sigmas = [sigma for plane in planes for sigma in plane.region_sigmas or (plane.sigma,)]
+    ranges = zip(*sigmas, strict=True)
     sigma = ", ".join(_format_range([value * white for value in values]) for values in ranges)
     words += f", sigma {sigma}" + (f" of {white:.0f}" if white > 1 else "")
     words += ", as given" if recipe.sigma != "auto" else ""

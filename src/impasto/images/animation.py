@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from impasto.errors import quote
 from impasto.files import check_writable, write_atomically
 from impasto.images.resize import resize, thumbnail
 
@@ -39,7 +40,7 @@ def check_animation(
     """
     if Path(path).suffix.lower() not in FORMATS:
         endings = " or ".join(FORMATS)
-        raise ValueError(f"`{name}` must end in {endings}, got {str(path)!r}; rename it")
+        raise ValueError(f"`{name}` must end in {endings}, got {quote(str(path))}; rename it")
     return check_writable(Path(path), overwrite=overwrite, inputs=inputs, name=name)
 
 

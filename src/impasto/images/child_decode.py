@@ -30,7 +30,7 @@ class FileFacts:
     """What is known of a file that a child could decode.
 
     Attributes:
-        format: JPEG, PNG, WEBP, TIFF or AVIF.
+        format: as `detect_format` names it.
         size: (width, height) in pixels, upright.
         xmp: the XMP packet; None without one.
     """

@@ -13,12 +13,22 @@ from typing import NamedTuple
 from impasto.images.av1 import BitReader
 from impasto.images.formats import jpeg_segments, webp_size
 from impasto.images.isobmff import walk_boxes
+from impasto.images.unreadable import Unreadable
 
 _JPEG_SIZES = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments with a size
-_LOSSLESS_JPEG = 0xC3
+_LOSSLESS_JPEG, _ARITHMETIC_JPEG = 0xC3, 0xC9
+_MAX_SCANS = 64  # of a progressive JPEG; programs write 10
+# Tags of JPEG XR's container that its decoder knows; about others it writes to the terminal.
+_JPEG_XR_TAGS = frozenset(
+    (
+        *(*range(0xBC01, 0xBC09), *range(0xBC80, 0xBC84), *range(0xBCC0, 0xBCC6)),
+        *(269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 700, 18246, 18249),
+        *(33432, 33723, 34377, 34665, 34675, 34853, *range(0x9C9B, 0x9CA0)),
+    )
+)
 _LERC_BLOBS = 1024  # bands at most
 _LERC_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
-# What JPEG XL and JPEG XR may state a number of bits with.
+# JPEG XL's ways to write a side: the least, and how many bits are added to it.
 _JXL_SIDES = ((1, 9), (1, 13), (1, 18), (1, 30))
 # JPEG XL's ratios of width to height, from 1.
 _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -73,12 +83,36 @@ def coded_sizes(compression: int, data: bytes) -> list[CodedSize] | None:
     return sizes
 
 
-def _jpeg(data: bytes) -> list[CodedSize]:
+def check_jpeg(data: bytes) -> list[CodedSize]:
+    """Refuse a JPEG that is far too short for its size, or that draws it over and over.
+
+    Where its data ends too early, libjpeg goes on in gray, which may take a minute.
+
+    Args:
+        data: the file, strip or tile.
+
+    Returns:
+        The size that it claims; several where it is broken, none where it claims none.
+
+    Raises:
+        Unreadable: what is wrong with it.
+    """
     sizes = []
-    for marker, start, _ in jpeg_segments(data):
-        if marker in _JPEG_SIZES:
-            _, height, width, channels = struct.unpack_from(">BHHB", data, start + 4)
-            sizes.append(CodedSize(width, height, channels, marker == _LOSSLESS_JPEG))
+    segments = list(jpeg_segments(data))
+    for marker, start, _ in segments:
+        if marker not in _JPEG_SIZES:
+            continue
+        _, height, width, channels = struct.unpack_from(">BHHB", data, start + 4)
+        sizes.append(CodedSize(width, height, channels, marker == _LOSSLESS_JPEG))
+        # Huffman codes take a bit for each 8 × 8 block at least; arithmetic ones can do with less.
+        if marker < _ARITHMETIC_JPEG and width * height > 512 * len(data):
+            raise Unreadable(
+                f"it is cut short: {len(data):,} bytes cannot hold {width:,} × {height:,} pixels"
+            )
+    first = segments[-1][2] if segments else 0
+    last = data.find(b"\xff\xd9", first)
+    if (scans := data.count(b"\xff\xda", first, last if last >= 0 else len(data))) > _MAX_SCANS:
+        raise Unreadable(f"it has {scans:,} scans, more than {_MAX_SCANS}")
     return sizes
 
 
@@ -106,6 +140,8 @@ def _jpeg_xr(data: bytes) -> list[CodedSize]:
     tags = {}
     for index in range(count):
         code, kind, _, value = struct.unpack_from("<HHII", data, directory + 2 + 12 * index)
+        if code not in _JPEG_XR_TAGS:
+            raise ValueError("an unknown tag in a JPEG XR")
         tags[code] = value & (0xFF if kind == 1 else 0xFFFF if kind == 3 else 0xFFFFFFFF)
     sizes = [CodedSize(tags.get(0xBC80, 0), tags.get(0xBC81, 0))]
     for stream in (tags.get(0xBCC0, 0), tags.get(0xBCC2)):  # the image, its opacity
@@ -198,7 +234,7 @@ def _jpeg_xl_size(reader: BitReader) -> tuple[int, int]:
 # TIFF's number of a compression -> how to read its sizes; None for plain streams and fax.
 _READERS: dict[int, Callable[[bytes], list[CodedSize]] | None] = {
     **dict.fromkeys((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013)),
-    **dict.fromkeys((6, 7, 33007, 34892), _jpeg),
+    **dict.fromkeys((6, 7, 33007, 34892), check_jpeg),
     **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg_2000),
     **dict.fromkeys((22610, 34934), _jpeg_xr),
     34887: _lerc,

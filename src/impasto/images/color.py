@@ -1,9 +1,11 @@
-"""Conversion between sRGB and CIELAB, which separates lightness from color."""
+"""Conversion between sRGB and CIELAB, which separates lightness from color; and what is gray."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from impasto.images.image import Image
 
 # IEC 61966-2-1: linear sRGB -> XYZ, white D65.
 _XYZ = (
@@ -15,6 +17,7 @@ _WHITE = (0.950456, 1.0, 1.088754)  # the sums of its rows, so that gray is exac
 _KNEE = 6 / 29
 _BISECTIONS = 12  # of the way into the gamut
 _TOLERANCE = 1e-4  # a channel this far past [0, 1] still counts as inside
+_GRAY_TOLERANCE = 0.5 / 255  # channels this close are of one gray: profiles and codecs round
 
 
 def to_lab(pixels: Tensor) -> Tensor:
@@ -84,6 +87,29 @@ def clip_to_gamut(colors: Tensor, fallback: Tensor) -> Tensor:
 def chroma(colors: Tensor) -> Tensor:
     """Return the chroma of each position, (3, H, W) CIE L*a*b* -> (H, W); 0 for grays."""
     return torch.hypot(colors[1], colors[2])
+
+
+def is_gray(image: Image) -> bool:
+    """Return whether nothing in an image has a color; transparent pixels do not count.
+
+    Example:
+        >>> is_gray(Image(torch.rand(1, 4, 4))), is_gray(Image(torch.rand(3, 4, 4)))
+        (True, False)
+    """
+    first, *others = image.pixels
+    alpha = image.metadata.alpha
+    for channel in others:
+        difference = (channel - first).abs()
+        if alpha is not None:
+            difference = difference * (alpha > 0)
+        if difference.max() > _GRAY_TOLERANCE:
+            return False
+    return True
+
+
+def to_gray(pixels: Tensor) -> Tensor:
+    """Replace the channels of an image by their mean, (3, H, W) -> (3, H, W)."""
+    return pixels.mean(0, keepdim=True).repeat(3, 1, 1)
 
 
 def _in_gamut(colors: Tensor) -> Tensor:

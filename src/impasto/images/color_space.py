@@ -171,6 +171,37 @@ def color_space_of_avif(codes: bytes) -> ColorSpace | None:
     return color_space_of_codes(*struct.unpack(">HH", codes[4:8]), "nclx")
 
 
+def color_space_of_jxl(primaries: int, transfer: int | None, gamma: float) -> ColorSpace | None:
+    """Return the color space that a JPEG XL states by codes, or by primaries and a gamma.
+
+    Args:
+        primaries: code of ITU-T H.273.
+        transfer: code of ITU-T H.273; None for a gamma.
+        gamma: exponent from light to stored values.
+    """
+    if transfer is not None:
+        return color_space_of_codes(primaries, transfer, "JPEG XL")
+    chromaticities = _PRIMARIES[primaries][1]
+    return color_space_of_numbers(1 / gamma if gamma else None, chromaticities, *2 * ["JPEG XL"])
+
+
+def color_space_of_bmp(numbers: bytes) -> ColorSpace | None:
+    """Return the color space in a BMP's header: XYZ of red, green and blue, and three gammas.
+
+    Args:
+        numbers: the 48 bytes that hold them.
+    """
+    if len(numbers) < 48:
+        return None
+    *ends, gamma, _, _ = struct.unpack("<12I", numbers)
+    xyz = np.reshape(ends, (3, 3)) / 2**30
+    sums = np.vstack([xyz.sum(0), xyz])  # white is all three together
+    if not (sums.sum(1) > 0).all():
+        return None
+    chromaticities = tuple((sums[:, :2] / sums.sum(1)[:, None]).ravel().tolist())
+    return color_space_of_numbers(gamma / 65536, chromaticities, "BMP gamma", "BMP primaries")
+
+
 def color_space_of_numbers(
     exponent: float | None, chromaticities: Chromaticities | None, *stated_by: str
 ) -> ColorSpace | None:

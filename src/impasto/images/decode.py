@@ -11,10 +11,13 @@ import imagecodecs
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from impasto.images.coded_size import check_jpeg
 from impasto.images.exif import read_directory, write_directory
 from impasto.images.formats import PNG_PIXEL_CHUNKS, only_chunks, png_chunk, png_chunks
 from impasto.images.header import Header, image_header, repair_png_exif
 from impasto.images.isobmff import still_avif
+from impasto.images.jxl import read_jxl
+from impasto.images.pnm import decode_pnm, pnm_header
 from impasto.images.tiff_layout import (
     PALETTE,
     check_compression,
@@ -37,7 +40,7 @@ _PLAIN = {
 }
 _TIFF_COLORS = (0, 1, 2, PALETTE, 5, 6)  # photometric interpretations that are read
 _MAX_SAMPLES = 8
-_LIBTIFF_ONLY = (2, 3, 4, 6)  # compressions of fax machines, and JPEG as it first was
+_FAX, _OLD_JPEG = (2, 3, 4), 6  # compressions of fax machines, and JPEG as it first was
 _FLOAT, _UNSIGNED = 3, 1
 # The seven passes of an interlaced PNG: first column, first row, column step, row step.
 _PASSES = (
@@ -79,6 +82,12 @@ def decode_file(data: bytes, header: Header) -> Samples:
     with decoding("its pixels are cut short or broken"):
         if header.format == "TIFF":
             return _decode_tiff(data, header)
+        if header.format == "JPEG":
+            check_jpeg(data)
+        if header.format == "PPM":
+            return Samples(decode_pnm(data, pnm_header(data)), None, header)
+        if header.format == "JXL":
+            return _decode_jxl(data, header)
         # Pillow decodes all other files, so that broken ones are detected and what stands behind
         # the pixels is read. If it cuts the depth, the pixels are decoded again.
         samples = samples_of(header.image, header)
@@ -134,6 +143,24 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
             raise Unreadable(f"its samples run from {array.min()} to {array.max()}, not 0 to 65535")
         return _split_alpha(_scaled(array, 65535), header)
     return _split_alpha(_scaled(array, 255), header, 4 if mode == "CMYK" else 3)
+
+
+def _decode_jxl(data: bytes, header: Header) -> Samples:
+    """Decode a JPEG XL, whose header says that it holds one picture."""
+    array = imagecodecs.jpegxl_decode(data, 0, numthreads=1)
+    width, height = header.stored_size
+    channels = len(header.mode)
+    if array.shape != (height, width, channels)[: 2 + (channels > 1)]:
+        raise Unreadable("its pixels are not those that its header claims")
+    if array.dtype.kind == "f":
+        stored = _unit_floats(array)
+    else:
+        stored = _scaled(array, np.iinfo(array.dtype).max)
+    samples = _split_alpha(stored, header)
+    if samples.alpha is not None and read_jxl(data).premultiplied:
+        opaque = np.maximum(samples.alpha, 1e-6)[..., None]
+        return replace(samples, colors=np.minimum(samples.colors / opaque, 1))
+    return samples
 
 
 def _split_alpha(array: np.ndarray, header: Header, channels: int = 3) -> Samples:
@@ -214,7 +241,9 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
     check_page(page, len(data))
     photometric, compression = int(page.photometric), int(page.compression)
     plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG, the decoder converts it
-    if header.bits <= 8 and (plain_ycbcr or compression in _LIBTIFF_ONLY):
+    if compression in _FAX and (header.bits, page.samplesperpixel) != (1, 1):
+        raise Unreadable(f"its fax compression has {header.bits} bits and not one")
+    if header.bits <= 8 and (plain_ycbcr or compression in (*_FAX, _OLD_JPEG)):
         for _ in checked_segments(page):
             pass
         return _decode_tiff_by_pillow(data, header)

@@ -13,13 +13,23 @@ from operator import gt
 from typing import Any
 
 import tifffile
-from PIL import AvifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 from impasto.images import exif as exif_block
 from impasto.images.color_space import (
     ColorSpace,
     color_space_of_avif,
+    color_space_of_bmp,
     color_space_of_info,
+    color_space_of_jxl,
     color_space_of_png,
     color_space_of_tiff,
 )
@@ -31,22 +41,30 @@ from impasto.images.formats import (
     png_chunks,
     size_from_header,
     split_avif_exif,
+    webp_frame_size,
+    webp_size,
     without_chunks,
 )
 from impasto.images.iptc import iptc_of_info, iptc_of_resources
 from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avif
+from impasto.images.jxl import read_jxl
+from impasto.images.pnm import pnm_header
 from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
 from impasto.images.tiff_tags import IPTC, PHOTOSHOP, PortableTag, portable_tags, read_tag
 from impasto.images.unreadable import Unreadable, decoding, refusing
 
-# Without a handler of its own, what tifffile logs would reach the user's terminal.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+# Without a handler of their own, what tifffile and Pillow log would reach the user's terminal.
+for _library in ("tifffile", "PIL"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 _MAX_PAGES = 5000
 # Of a TIFF: orientation, resolution, XMP, and what it states of its colors.
 _TIFF_TAGS = (274, 282, 283, 296, 700, 301, 318, 319)
-_AVIF_SPARE = 4  # times its pixels that the tiles and the opacity of an AVIF may have together
+# Times the pixels of a picture, if it is not small, that its parts may have together, or it those
+# of its first frame.
+_SPARE, _SMALL = 4, 1 << 22
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_BMP_WITH_COLORS = 108  # bytes of the first second header of a BMP that states colors
 _APNG = (b"acTL", b"fcTL", b"fdAT")
 _NAMED_SAMPLES = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 # Of the index of a JPEG with more pictures behind the first: how many, and 16 bytes for each.
@@ -63,13 +81,14 @@ class Header:
     """Everything that stands in front of the pixels of a file.
 
     Attributes:
-        format: JPEG, PNG, WEBP, TIFF or AVIF; whatever Pillow says for an image already open.
+        format: JPEG, PNG, WEBP, TIFF, AVIF, JXL, GIF, BMP or PPM; whatever Pillow says for an image
+            already open.
         stored_size: (width, height) as stored, before the orientation is applied.
         mode: the channels in Pillow's words, such as `RGBA` or `CMYK`.
         bits: bits per channel: 1 to 16, or 32 for floating point.
         alpha: True if there is an opacity channel or a transparent color.
         frames: number of frames or pages; None if they are not counted yet.
-        image: Pillow's image, not yet decoded; None for TIFF.
+        image: Pillow's image, not yet decoded; None for TIFF, JXL and PPM.
         page: tifffile's page of the image; None for the others.
         exif: the EXIF directory; a TIFF's own.
         orientation: EXIF orientation of the stored pixels, 1 to 8.
@@ -308,6 +327,12 @@ def repair_png_exif(image: Image.Image) -> None:
 
 def _webp_header(data: bytes) -> Header:
     """Read the header of a WebP."""
+    canvas, frame = webp_size(data), webp_frame_size(data)
+    if canvas and frame and math.prod(canvas) > _SPARE * max(_SMALL, math.prod(frame)):
+        raise Unreadable(
+            f"its first frame is {frame[0]:,} × {frame[1]:,}, far smaller than the "
+            f"{canvas[0]:,} × {canvas[1]:,} it claims"
+        )
     image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
     if block := image.info.get("exif"):
         image.info["exif"] = exif_block.repair_exif(block)
@@ -351,7 +376,7 @@ def _check_avif(data: bytes) -> AvifImage:
         if stream.bits != still.bits:
             raise Unreadable(f"its pixels have {stream.bits} bits, not the {still.bits} it claims")
     total = sum(math.prod(stream.size) for _, stream in still.streams)
-    if total > _AVIF_SPARE * max(1 << 20, math.prod(still.size)):
+    if total > _SPARE * max(_SMALL, math.prod(still.size)):
         raise Unreadable("its tiles are far larger than its picture")
     return still
 
@@ -371,7 +396,6 @@ def _tiff_header(data: bytes) -> Header:
             tags[code] = ratio[0] / ratio[1]
     xmp, exif = tags.get(700), exif_block.load_exif(data)
     iptc, resources = (page.tags.get(code) for code in (IPTC, PHOTOSHOP))
-    several = len(list(islice(whole_pages(file), 2))) > 1
     icc = page.iccprofile or file.pages[0].iccprofile
     bits = 32 if page.sampleformat == 3 else int(max(bits) if isinstance(bits, tuple) else bits)
     mode = _NAMED_SAMPLES.get(photometric, "?") + ("A" if alpha else "")
@@ -394,7 +418,77 @@ def _tiff_header(data: bytes) -> Header:
         iptc=(iptc and read_tag(file, iptc))
         or (resources and iptc_of_resources(read_tag(file, resources))),
         tags=portable_tags(file, page),
-        notes=(f"1 of its {len(file.pages)} pages taken, the others left out",) if several else (),
+        notes=_tiff_notes(file, page),
+    )
+
+
+def _tiff_notes(file: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[str, ...]:
+    """Say which pages are left out of the picture besides those that call themselves smaller."""
+    if page is not (first := file.pages.first) and not first.is_reduced:
+        return ("its first page taken for a preview of the larger one, and left out",)
+    several = len(list(islice(whole_pages(file), 2))) > 1
+    return (f"1 of its {len(file.pages)} pages taken, the others left out",) if several else ()
+
+
+def _gif_header(data: bytes) -> Header:
+    """Read the header of a GIF."""
+    return image_header(GifImagePlugin.GifImageFile(io.BytesIO(data)))
+
+
+def _bmp_header(data: bytes) -> Header:
+    """Read the header of a BMP, with the profile or the primaries of its fifth version."""
+    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    header = image_header(image)
+    if int.from_bytes(data[14:18], "little") < _BMP_WITH_COLORS:
+        return header
+    kind, profile = data[70:74], None
+    if kind == b"DEBM" and len(data) >= 138:  # MBED: a profile is embedded
+        start, length = struct.unpack_from("<II", data, 126)
+        profile = data[14 + start : 14 + start + length]
+    space = color_space_of_bmp(data[74:122]) if kind == bytes(4) else None
+    return replace(header, icc=profile or None, color_space=space)
+
+
+def _pnm_header(data: bytes) -> Header:
+    """Read the header of a PNM."""
+    pnm = pnm_header(data)
+    return Header(
+        format="PPM",
+        stored_size=(pnm.width, pnm.height),
+        mode="L" if pnm.channels == 1 else "RGB",
+        bits=max(1, pnm.maximum.bit_length()),
+        alpha=False,
+        frames=1,
+        image=None,
+        page=None,
+        exif=Image.Exif(),
+        orientation=1,
+        dpi=None,
+        icc=None,
+        xmp=None,
+    )
+
+
+def _jxl_header(data: bytes) -> Header:
+    """Read the header of a JPEG XL."""
+    jxl = read_jxl(data)
+    mode = {1: "L", 3: "RGB"}[jxl.channels] + ("A" if jxl.alpha else "")
+    exif = exif_block.load_exif(jxl.exif)
+    return Header(
+        format="JXL",
+        stored_size=jxl.size,
+        mode=mode,
+        bits=jxl.bits,
+        alpha=jxl.alpha,
+        frames=1,
+        image=None,
+        page=None,
+        exif=exif,
+        orientation=1,  # the decoder turns the picture
+        dpi=exif_block.resolution(exif),
+        icc=None,
+        xmp=jxl.xmp,
+        color_space=color_space_of_jxl(jxl.primaries, jxl.transfer, jxl.gamma or 0),
     )
 
 
@@ -408,4 +502,8 @@ _READERS = {
     "WEBP": _webp_header,
     "AVIF": _avif_header,
     "TIFF": _tiff_header,
+    "GIF": _gif_header,
+    "BMP": _bmp_header,
+    "PPM": _pnm_header,
+    "JXL": _jxl_header,
 }

@@ -38,6 +38,7 @@ class ImageMetadata:
         format: the source's format, such as `PNG` or `JPEG`; None for arrays and tensors.
         recipe: JSON of the impasto recipe stored in the file; None without one.
         origin: the file the image is from; None for arrays and tensors.
+        frames: frames or pages in the file, of which this is the first; 1 for a single picture.
         xmp: the XMP packet of other programs than impasto, without what is true of the file's own
             pixels alone; None without one.
         iptc: the IPTC records; None without any.
@@ -54,6 +55,7 @@ class ImageMetadata:
     format: str | None = None
     recipe: str | None = None
     origin: SourceFile | None = None
+    frames: int = 1
     xmp: str | None = None
     iptc: bytes | None = None
     tags: tuple[PortableTag, ...] = ()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.errors import quote
 from impasto.images.image import Image, ImageMetadata, SourceFile, pixel_hash, source_of
 from impasto.images.read import ImageSource, open_image, read_bytes, source_name
 from impasto.images.stack import Stack, array_stack
@@ -49,14 +50,14 @@ def open_input(
         if named in (None, source.axes):
             return source
         raise ValueError(
-            f"`axes` must be auto or {source.axes}, as the stack has them, got {axes!r}; open it "
-            "with others"
+            f"`axes` must be auto or {source.axes}, as the stack has them, got {quote(axes)}; "
+            "open it with others"
         )
     image = source if isinstance(source, Image) else open_image(source, name=name)
     if named:
         raise ValueError(
-            f"`axes` must be auto for a picture that is not measured data, got {axes!r}; leave it "
-            "out, or give a TIFF or an array"
+            f"`axes` must be auto for a picture that is not measured data, got {quote(axes)}; "
+            "leave it out, or give a TIFF or an array"
         )
     return image
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,14 +15,21 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from impasto.errors import ImageError
+from impasto.errors import ImageError, join_some
 from impasto.files import recorded_name
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
-from impasto.images.formats import ENDINGS, MAX_PIXELS
+from impasto.images.formats import (
+    HEAD_BYTES,
+    MAX_PIXELS,
+    describe_left_out,
+    is_passed_over,
+    is_picture,
+)
 from impasto.images.header import Header, check_header
 from impasto.images.icc import profile_name, to_srgb
 from impasto.images.image import Image, ImageMetadata, SourceFile
+from impasto.images.tiff_layout import whole_pages
 from impasto.images.tiff_tags import is_georeferenced, without_georeference
 from impasto.images.unreadable import Unreadable, decoding, refusing, unreadable_file
 from impasto.images.xmp import foreign_xmp, from_xmp, without_pixel_facts
@@ -143,14 +151,27 @@ def read_recipe(path: str | Path | bytes | BinaryIO, *, name: str = "file") -> s
 
 
 def _count_frames(header: Header) -> int:
-    """Count the frames or pages of a file; 1 if its later pages are broken."""
+    """Count the frames or pages of a file; 1 if its later pages are broken.
+
+    Pages of a TIFF that are smaller copies of another do not count.
+    """
     if header.page is None:
         return header.frames or 1
     try:
         with decoding("its pages are broken"):
-            return len(header.page.parent.pages)
+            return max(1, sum(1 for _ in whole_pages(header.page.parent)))
     except Unreadable:
         return 1
+
+
+def count_pictures(path: str | Path) -> int:
+    """Count the frames or pages of an image file of which `open_image` reads the first.
+
+    Raises:
+        ImageError: the file is missing, or not an image that impasto reads.
+    """
+    data, label = read_bytes(path, "picture")
+    return _count_frames(check_header(data, "picture", label))
 
 
 def _split_provenance(text: str | None) -> dict[str, Any]:
@@ -232,27 +253,40 @@ def read_with(path: str | Path, name: str, read: Callable[[Path], bytes], **word
     raise unreadable_file(name, label, reason, **words)
 
 
-def image_files(folder: str | Path, name: str) -> list[Path]:
-    """List the image files of a folder, recognized by their endings, sorted by name.
+def image_files(folder: str | Path, name: str, left_out: list[str] | None = None) -> list[Path]:
+    """List the image files of a folder, recognized by ending or content, sorted by name.
 
     Args:
         folder: the folder; folders inside it are not searched.
         name: the argument's name in errors.
+        left_out: the names of other files are added to it.
 
     Raises:
         ImageError: there is none.
     """
-    paths = [
-        path
-        for path in sorted(Path(folder).iterdir())
-        if path.suffix.lower() in ENDINGS and path.is_file() and not path.name.startswith(".")
-    ]
+    paths, others = [], []
+    for path in sorted(Path(folder).iterdir()):
+        if is_passed_over(path.name) or not path.is_file():
+            continue
+        read_head = partial(read_start, path)
+        if is_picture(path.name, read_head):
+            paths.append(path)
+        else:
+            others.append(describe_left_out(path.name, read_head))
     if not paths:
         raise ImageError(
-            f"`{name}` must be a picture or a folder of pictures, got {folder}, which holds none; "
-            "choose another"
+            f"`{name}` must be a picture or a folder of pictures, got {folder}, which holds none"
+            f"{f' but {join_some(others)}' if others else ''}; choose another"
         )
+    if left_out is not None:
+        left_out += others
     return paths
+
+
+def read_start(path: str | Path) -> bytes:
+    """Read the bytes of a file that tell its format."""
+    with open(path, "rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
@@ -263,6 +297,7 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
         alpha = _tensor(_upright(alpha, header.orientation))
     colors = to_srgb(samples.colors, header.icc, header.color_space, header.bits)
     colors = _upright(colors, header.orientation)
+    frames = _count_frames(header)
     metadata = ImageMetadata(
         alpha=alpha,
         bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
@@ -271,14 +306,17 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
         format=header.format,
         recipe=from_xmp(header.xmp),
         origin=origin,
-        **_portable_metadata(header),
+        frames=frames,
+        **_portable_metadata(header, frames),
     )
     return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
 
 
-def _portable_metadata(header: Header) -> dict[str, Any]:
+def _portable_metadata(header: Header, frames: int) -> dict[str, Any]:
     """Return the metadata that is not EXIF, true of the picture turned upright, and the notes."""
     notes, tags = list(header.notes), header.tags
+    if frames > 1 and header.page is None:  # the header of a TIFF has a note of its own
+        notes.append(f"1 of its {frames:,} pictures taken, the others left out")
     try:
         xmp = without_pixel_facts(foreign_xmp(header.xmp))
     except ValueError as error:

@@ -11,12 +11,14 @@ import math
 import string
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.errors import quote
 from impasto.images.image import ImageMetadata
 
 CHANNELS = "CS"  # axes that hold channels; S is TIFF's word for samples
@@ -255,7 +257,7 @@ def check_axes(axes: str, shape: tuple[int, ...]) -> None:
     if not fits:
         raise ValueError(
             f"`axes` must be {len(shape)} different capital letters with Y and X among them, got "
-            f"{axes!r}; name each axis of shape {shape}, {_EXAMPLE[-len(shape) :]} for example"
+            f"{quote(axes)}; name each axis of shape {shape}, {_EXAMPLE[-len(shape) :]} for example"
         )
 
 
@@ -291,6 +293,18 @@ def scan_range(
     if stack.ceiling is None and sixteen:
         return replace(stack, ceiling=next(top for top in _CAMERA_CEILINGS if top >= highest))
     return stack
+
+
+def check_single_picture(stack: Stack, path: str | Path) -> None:
+    """Refuse to make a picture at a path out of measured data that none can hold."""
+    channels, *_ = stack.plane_shape
+    if not stack.single or channels not in (1, 3) or stack.dtype.name not in ("uint8", "uint16"):
+        shape = " × ".join(map(str, stack.shape))
+        raise ValueError(
+            "`output` must end in .tif or .tiff for measured data but single planes of uint8 or "
+            f"uint16 in 1 or 3 channels, got {path} for {stack.dtype.name} of {stack.axes} "
+            f"{shape}; choose a .tif"
+        )
 
 
 def to_source_array(source: ImageMetadata | Stack, pixels: Tensor) -> np.ndarray:

@@ -47,6 +47,7 @@ _HEADERS = {
     b"II+\0": tifffile.TIFF.BIG_LE,
     b"MM\0+": tifffile.TIFF.BIG_BE,
 }
+_MISSING = (-1, -1)  # instead of size and time
 _TYPE_BYTES = {kind: struct.calcsize(form) for kind, form in tifffile.TIFF.DATA_FORMATS.items()}
 # Tags without which the data changes: description, offsets, lengths, resolution, colors, ImageJ's.
 _NEEDED_TAGS = (270, 273, 279, 282, 283, 320, 324, 325, 50838, 50839)
@@ -205,6 +206,7 @@ class TiffPages:
     def read_page(self, number: int) -> np.ndarray:
         """Read one page's numbers; its axes are those inside a page."""
         shape = self.shape[self.outer :]
+        self.check_unchanged()
         with (
             refusing(self.name, self.label, **_SENTENCE),
             decoding("its pixels are cut short or broken"),
@@ -252,8 +254,11 @@ class TiffPages:
 
     def check_unchanged(self) -> None:
         """Refuse a file that is no longer the one that was opened."""
-        if _version(self.file) != self.version:
-            raise self.error("it was changed while it was worked on")
+        if (version := _version(self.file)) == self.version:
+            return
+        if version == _MISSING:
+            raise self.error("it was deleted while it was worked on", way_out="put it back")
+        raise self.error("it was changed while it was worked on", way_out="start again")
 
     def error(self, why: str, **sentence: str) -> ImageFileError:
         """Make the exception that refuses the file."""
@@ -467,11 +472,11 @@ def _open_binary(source: Path | bytes) -> BinaryIO:
 
 
 def _version(source: Path | bytes) -> tuple[int, int]:
-    """Return a file's size and modification time."""
+    """Return a file's size and modification time; `_MISSING` without a file."""
     if isinstance(source, bytes):
         return len(source), 0
     try:
         state = os.stat(source)
     except OSError:
-        return 0, 0
+        return _MISSING
     return state.st_size, state.st_mtime_ns

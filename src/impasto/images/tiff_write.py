@@ -21,6 +21,7 @@ from impasto.errors import ImageError
 from impasto.files import OnRescue, atomic_path, check_writable, rescue_paths
 from impasto.images.stack import CHANNELS, Stack
 from impasto.images.tiff_read import TiffPages
+from impasto.images.tiff_tags import read_tag
 from impasto.images.xmp import foreign_xmp, to_xmp
 
 _XMP, _BYTES, _COLOR_MAP = 700, 1, 320  # TIFF's number of a tag, and type of its value
@@ -38,6 +39,9 @@ _LAYOUT_TAGS = frozenset(
     )
 )
 _PORTABLE = (*range(1, 13), 16, 17)  # types of tags whose values mean the same in another file
+
+# Number of a page -> its tags, as `TiffPages.read_tags` has them.
+Tags = dict[int, list[tuple[int, int, int, Any]]]
 
 
 def write_stack(
@@ -105,22 +109,25 @@ def write_stack(
     # file as it was: it adds tags that other programs leave out, gives each page of an ImageJ stack
     # a directory, and drops what tags point to, such as EXIF.
     copied = source is not None and source.offsets is not None and not source.has_copies
+    tags: Tags | None = None  # of the pages, if they are written anew
     build: Callable[[Path], None] | None = None
     with contextlib.ExitStack() as disk:
         try:
-            with atomic_path(target, overwrite=overwrite) as temporary:
+            with atomic_path(target, overwrite=overwrite, nameless=True) as temporary:
                 # What cannot be written is refused before the work.
                 if source is not None:
                     source.check_unchanged()
                     if copied:
                         source.copy_to(temporary)
                     else:
-                        _check_encoder(source, recipe() if callable(recipe) else recipe)
-                array = _array_on_disk(temporary.parent, stack.shape, stack.dtype)
+                        tags = {number: source.read_tags(number) for number in source.file_order}
+                        _check_encoder(source, tags, recipe() if callable(recipe) else recipe)
+                folder = Path(os.path.realpath(target)).parent
+                array = _array_on_disk(folder, stack.shape, stack.dtype)
                 open_array = disk.enter_context(array)
                 _collect(stack, open_array, planes)
                 record = recipe() if callable(recipe) else recipe
-                build = functools.partial(_build, stack, open_array, record, copied)
+                build = functools.partial(_build, stack, open_array, record, tags)
                 build(temporary)
             return target
         except ImageError as error:
@@ -141,19 +148,22 @@ def _build(
     stack: Stack,
     open_array: Callable[[], np.memmap],
     recipe: str | None,
-    copied: bool,
+    tags: Tags | None,
     path: Path,
 ) -> None:
-    """Write the file of a stack; if it is `copied`, the path has a copy of the source."""
+    """Write the file of a stack; without its pages' tags, the path has a copy of the source."""
     source = stack.data if isinstance(stack.data, TiffPages) else None
     if source is None:
         _write_array(path, stack, open_array, recipe)
-    elif copied:
+    elif tags is None:
         _replace_pixels(path, source, open_array)
-        if xmp := _xmp_with_recipe(recipe, source.read_tags(source.file_order[0])):
+        with open(path, "rb") as handle, tifffile.TiffFile(handle) as file:
+            packet = file.pages.first.tags.get(_XMP)
+            own = [(_XMP, _BYTES, 1, read_tag(file, packet))] if packet else []
+        if xmp := _xmp_with_recipe(recipe, own):
             _add_tag(path, _XMP, xmp)
     else:
-        _write_pages(path, source, open_array, recipe)
+        _write_pages(path, source, open_array, tags, recipe)
 
 
 @contextlib.contextmanager
@@ -264,7 +274,8 @@ def _add_tag(path: Path, code: int, value: bytes) -> None:
         code: TIFF's number of the tag.
         value: more than eight bytes, so that they are stored outside the directory.
     """
-    with tifffile.TiffFile(path, mode="r+") as tiff:
+    # A file without a name has a path that tifffile cannot open.
+    with open(path, "r+b") as handle, tifffile.TiffFile(handle) as tiff:
         file, form = tiff.filehandle, tiff.tiff
         file.seek(tiff.pages.first.offset)
         count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
@@ -290,7 +301,11 @@ def _add_tag(path: Path, code: int, value: bytes) -> None:
 
 
 def _write_pages(
-    path: Path, source: TiffPages, open_array: Callable[[], np.memmap], recipe: str | None
+    path: Path,
+    source: TiffPages,
+    open_array: Callable[[], np.memmap],
+    tags: Tags,
+    recipe: str | None,
 ) -> None:
     """Write compressed or tiled pages anew, each with its tags."""
     size = math.prod(source.shape) * source.dtype.itemsize
@@ -299,20 +314,31 @@ def _write_pages(
         order = source.file_order
         for number in order:
             page = _page(source, open_array, number)
-            _write_page(writer, source, number, page, recipe if number == order[0] else None)
+            record = recipe if number == order[0] else None
+            with _refusing_pages(source):
+                _write_page(writer, source, tags[number], page, record)
 
 
-def _check_encoder(source: TiffPages, recipe: str | None) -> None:
+def _check_encoder(source: TiffPages, tags: Tags, recipe: str | None) -> None:
     """Refuse pages that tifffile reads but cannot write."""
     blank = np.zeros(source.shape[source.outer :], source.dtype)
+    with (
+        _refusing_pages(source),
+        tifffile.TiffWriter(io.BytesIO(), **_writer_options(source, blank.nbytes)) as writer,
+    ):
+        _write_page(writer, source, tags[source.file_order[0]], blank, recipe)
+
+
+@contextlib.contextmanager
+def _refusing_pages(source: TiffPages) -> Iterator[None]:
+    """Turn whatever a page's tags make tifffile raise into the error that refuses the file."""
     try:
-        with tifffile.TiffWriter(io.BytesIO(), **_writer_options(source, blank.nbytes)) as writer:
-            _write_page(writer, source, source.file_order[0], blank, recipe)
-    except (ImageError, MemoryError):
+        yield
+    except (ImageError, MemoryError, OSError):
         raise
     except Exception as error:
-        photometric = source.series.keyframe.photometric.name
-        why = f"impasto cannot write its {photometric} pages again"
+        photometric = source.series.keyframe.photometric
+        why = f"impasto cannot write its {getattr(photometric, 'name', 'odd')} pages again"
         raise source.error(why, way_out="save it without compression") from error
 
 
@@ -325,13 +351,12 @@ def _writer_options(source: TiffPages, size: int) -> dict[str, Any]:
 def _write_page(
     writer: tifffile.TiffWriter,
     source: TiffPages,
-    number: int,
+    tags: list[tuple[int, int, int, Any]],
     page: np.ndarray,
     recipe: str | None,
 ) -> None:
     """Write one page with the tags of the source's, and a recipe besides."""
     keyframe = source.series.keyframe
-    tags = source.read_tags(number)
     dropped = {*_LAYOUT_TAGS, _COLOR_MAP} if source.palette else _LAYOUT_TAGS
     extratags = [
         (code, kind, count, value, True)
@@ -368,7 +393,7 @@ def _page_layout(page: tifffile.TiffPage, dtype: np.dtype, *, uncompressed: bool
         layout["bitspersample"] = page.bitspersample
     if page.samplesperpixel > 1:
         layout["planarconfig"] = int(page.planarconfig)
-    if page.extrasamples:
+    if 0 < len(page.extrasamples) < page.samplesperpixel:
         layout["extrasamples"] = tuple(map(int, page.extrasamples))
     if page.imagedepth > 1:
         layout["volumetric"] = True

@@ -108,6 +108,7 @@ class Outcome:
         saved: what saving the result returned; None unless done or stopped.
         reason: why it failed, in a sentence; None unless failed.
         permanent: True if another attempt would fail in the same way.
+        frames: input -> pictures in its file, where only the first of several was used.
     """
 
     status: Status
@@ -115,6 +116,7 @@ class Outcome:
     saved: Any = None
     reason: str | None = None
     permanent: bool = False
+    frames: Mapping[str, int] = field(default_factory=dict)
 
 
 def thin_history(history: list[LossPoint]) -> list[LossPoint]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from impasto.errors import ImpastoError
+from impasto.errors import MAX_SENTENCE, ImpastoError, printable, shorten
 from impasto.jobs.job import Job, Outcome
 from impasto.jobs.progress import JobCancelled, JobReporter, StopEvent
 from impasto.memory import GIB, available_bytes, used_bytes
@@ -108,7 +108,7 @@ def attempt(work: Callable[[], Any], stop: StopEvent | None = None) -> Outcome:
 
 def failure_reason(error: Exception) -> str:
     """Say in one line why a job failed."""
-    message = " ".join(str(error).split())
+    message = shorten(printable(" ".join(str(error).split())), MAX_SENTENCE)
     if isinstance(error, (ImpastoError, ValueError, TypeError)):
         return message or type(error).__name__
     if isinstance(error, OSError) and error.strerror:

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from impasto._version import __version__
-from impasto.errors import ImpastoError
+from impasto.errors import MAX_SENTENCE, ImpastoError, printable, shorten
 from impasto.serve import routes
 from impasto.serve.limits import RequestError, ServeOptions, disk_error
 from impasto.serve.security import SecurityMiddleware, is_loopback
@@ -185,4 +185,6 @@ async def _error_response(request: Request, error: Exception) -> JSONResponse:
     else:
         status, sentence = error.status_code, str(error.detail)
         headers.update(error.headers or {})
-    return JSONResponse({"detail": sentence}, status, headers=headers)
+    return JSONResponse(
+        {"detail": shorten(printable(sentence), MAX_SENTENCE)}, status, headers=headers
+    )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import safetensors.torch
 from torch import Tensor
 
+from impasto.errors import quote
 from impasto.images.image import ImageMetadata
 from impasto.images.read import open_image
 from impasto.images.resize import thumbnail
@@ -91,7 +92,7 @@ def encode_result(
         raise RequestError(
             422,
             f"`format` must be one of {', '.join(job.result.formats)} for this job, got "
-            f"{format!r}; choose one of them",
+            f"{quote(format)}; choose one of them",
         )
     suffix, bits, media_type = DOWNLOAD_FORMATS[format]
     stem = Path(_content(job).name).stem

@@ -132,7 +132,9 @@ _RESULT_ANSWERS = _STATE_PROBLEMS | _content_types(
 )
 _STREAM_ANSWERS = _JOB_PROBLEMS | _content_types(("text/event-stream",))
 
-ImageUpload = Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF or AVIF")]
+ImageUpload = Annotated[
+    UploadFile, File(description="JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM")
+]
 MaskUpload = Annotated[UploadFile | None, File(description="a mask, white where it acts")]
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="the job's id")]
 Share = Annotated[

@@ -26,6 +26,7 @@ from impasto.serve.service import Service
 from impasto.validation import parse_json, validate
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
+_SUFFIXES |= {"GIF": ".gif", "BMP": ".bmp", "PPM": ".ppm", "JXL": ".jxl"}
 _MASK_ROLES = ("region", "mask", "protect", "keep")
 _MIN_SIDE = 16  # pixels; of anything smaller the network has no features
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]+")
@@ -332,8 +333,8 @@ def _check_roles(recipe: Recipe, roles: set[str]) -> None:
     if (init == "picture") != ("init" in roles):
         raise RequestError(
             422,
-            f"`init` must be `picture` if an init picture is given, and only then, got {init!r}; "
-            "give both or neither",
+            f"`init` must be `picture` if an init picture is given, and only then, got "
+            f"{quote(init)}; give both or neither",
         )
 
 

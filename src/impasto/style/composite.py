@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.images.color import to_gray
 from impasto.images.image import Image
 from impasto.images.masks import resize_mask
 from impasto.images.resize import composite_rgb, resize
@@ -30,7 +31,9 @@ def needs_composite(spec: RunSpec, protect: Image | None) -> bool:
     return protect is not None or (spec.color < 1 and not spec.evaluate_only)
 
 
-def composite(spec: RunSpec, content: Image, protect: Image | None, size: Size) -> Finish:
+def composite(
+    spec: RunSpec, content: Image, protect: Image | None, size: Size, *, gray: bool = False
+) -> Finish:
     """Return a function that finishes a painting of one size, (3, H, W) on the CPU.
 
     Args:
@@ -38,15 +41,21 @@ def composite(spec: RunSpec, content: Image, protect: Image | None, size: Size) 
         content: the content image.
         protect: a mask, where the content stays as it is.
         size: (width, height) of the painting.
+        gray: the painting is to have no color at all.
     """
     if not needs_composite(spec, protect):
-        return lambda painted: painted
+        return to_gray if gray else lambda painted: painted
     pixels = resize(composite_rgb(content), size)
     mask = None if protect is None else resize_mask(protect, size)
 
     def finish(painted: Tensor) -> Tensor:
         restored = restore_colors(painted, pixels, spec)
-        return restored if mask is None else torch.lerp(restored, pixels, mask)
+        restored = to_gray(restored) if gray else restored
+        if mask is None:
+            return restored
+        pasted = torch.lerp(restored, pixels, mask)
+        # Channels that are equal may be rounded in different ways.
+        return to_gray(pasted) if gray and bool((pixels == pixels[:1]).all()) else pasted
 
     return finish
 
@@ -63,6 +72,20 @@ def paste_protected(objective: EvaluatePixels, content: Tensor, protect: Tensor)
     def evaluate(pixels: Tensor) -> Evaluation:
         evaluation = objective(torch.lerp(pixels, content, protect))
         return evaluation._replace(gradient=evaluation.gradient * (1 - protect))
+
+    return evaluate
+
+
+def without_color(objective: EvaluatePixels) -> EvaluatePixels:
+    """Return an objective of the mean of an image's channels alone.
+
+    All three channels get the same gradient, so that gray stays gray: of inputs without any color
+    the network's features alone would let some grow, since VGG-19 knows the world in color.
+    """
+
+    def evaluate(pixels: Tensor) -> Evaluation:
+        evaluation = objective(to_gray(pixels))
+        return evaluation._replace(gradient=to_gray(evaluation.gradient))
 
     return evaluate
 

@@ -349,9 +349,16 @@ class Run:
         }
 
 
-def random_image(shape: Sequence[int], seed: int) -> Tensor:
-    """Return uniform noise in [0, 1], the same for the same seed on every device."""
-    return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(seed))
+def random_image(shape: Sequence[int], seed: int, *, gray: bool = False) -> Tensor:
+    """Return uniform noise in [0, 1], the same for the same seed on every device.
+
+    Args:
+        shape: (3, H, W).
+        seed: of the random numbers.
+        gray: repeat the first channel in the others.
+    """
+    noise = torch.rand(tuple(shape), generator=torch.Generator().manual_seed(seed))
+    return noise[:1].repeat(3, 1, 1) if gray else noise
 
 
 def _optimizer(spec: RunSpec, evaluate: Evaluate, start: Tensor, state: State) -> Optimization:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from impasto.images.color import is_gray, to_gray
 from impasto.images.image import Image
 from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, open_image
@@ -12,6 +13,7 @@ from impasto.provenance import Inputs
 from impasto.recipes import ReconstructRecipe
 from impasto.result import OnStep, Result, Stop
 from impasto.style.checkpoint import Checkpoints
+from impasto.style.composite import without_color
 from impasto.style.engine import Problem, Run, Setup, random_image, set_up
 from impasto.style.features import style_statistics
 from impasto.style.objective import build_objective
@@ -71,7 +73,8 @@ def reconstruct(
     del image, source  # so that `reconstruction` can release it
     run = Run.of(setup, on_step, stop)
     run.optimize(reconstruction.problem, setup.network.device)
-    return run.result(setup.recipe, metadata, setup.network.device, inputs=inputs)
+    finish = to_gray if reconstruction.gray else None
+    return run.result(setup.recipe, metadata, setup.network.device, finish, inputs)
 
 
 def plan_reconstruction(
@@ -114,6 +117,7 @@ class _Reconstruction:
     def __init__(self, setup: Setup, source: Image) -> None:
         self.setup = setup
         self.source: Image | None = source
+        self.gray = is_gray(source)  # then the reconstruction is gray, too
 
     def problem(self, run: Run, scale: int) -> Problem:
         """Match the image's features at one scale, or its statistics."""
@@ -133,5 +137,11 @@ class _Reconstruction:
             mask=mask,
             check_stop=run.check_stop,
         )
-        start = run.resize_best(scale) if scale else random_image(pixels.shape, spec.seed)
-        return Problem(objective, start.to(network.device))
+        if scale:
+            start = run.resize_best(scale)
+        else:
+            start = random_image(pixels.shape, spec.seed, gray=self.gray)
+        start = start.to(network.device)
+        if not self.gray:
+            return Problem(objective, start)
+        return Problem(without_color(objective), to_gray(start), to_gray)

@@ -298,6 +298,8 @@ def _open_style(style: Style, content: Size | None) -> StyleSource:
             )
         mask = open_mask(style.mask, "mask")
         check_mask_shape(mask, images[0].size, "mask", "the style image")
+        if (share := float(mask.pixels.mean())) < _MIN_AREA:
+            raise _too_small("mask", share, None, "the style image")
     return StyleSource(images, float(style.weight), region, mask)
 
 
@@ -313,11 +315,23 @@ def _check_room(styles: Sequence[StyleSource], content: Size) -> None:
     width, height = (max(1, round(side)) for side in shape.tolist())
     masks = _region_masks(styles, (width, height), torch.device("cpu"))
     for number, mask in enumerate(masks, 1):
-        if mask is not None and mask.mean() < _MIN_AREA:
-            raise ValueError(
-                f"`style` must leave room for every style, got none for number {number}, which has "
-                "no region while those of the others cover everything; give it one"
-            )
+        if mask is None or mask.mean() >= _MIN_AREA:
+            continue
+        if styles[number - 1].region is not None:
+            raise _too_small("region", float(mask.mean()), number, "the content image")
+        raise ValueError(
+            f"`style` must leave room for every style, got none for number {number}, which has "
+            "no region while those of the others cover everything; give it one"
+        )
+
+
+def _too_small(name: str, share: float, number: int | None, target: str) -> ValueError:
+    """Return the error that refuses a mask with too little white in it."""
+    owner = f" of style {number}" if number else ""
+    return ValueError(
+        f"`{name}`{owner} must be white on at least {100 * _MIN_AREA:g} % of {target}, got "
+        f"{100 * share:.2g} %, which is too small to paint; paint it larger"
+    )
 
 
 def _group_by_region(styles: Sequence[StyleSource]) -> list[list[int]]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from impasto.images.color import is_gray, to_gray
 from impasto.images.image import Image
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
 from impasto.images.open_input import identify_input
@@ -19,7 +20,13 @@ from impasto.recipes import StyleRecipe
 from impasto.result import OnStep, Result, Stop
 from impasto.style.checkpoint import Checkpoints
 from impasto.style.color import match_content_colors
-from impasto.style.composite import composite, content_weights, needs_composite, paste_protected
+from impasto.style.composite import (
+    composite,
+    content_weights,
+    needs_composite,
+    paste_protected,
+    without_color,
+)
 from impasto.style.engine import Problem, Run, Setup, random_image, set_up
 from impasto.style.objective import build_objective
 from impasto.style.plan import Plan, Size
@@ -109,6 +116,7 @@ class PreparedStyles:
         sources: the styles.
         content: (width, height) of the content images.
         inputs: the styles by the names and hashes of their files.
+        gray: no style has any color.
         reuse: keep the style images and their statistics for further content images.
     """
 
@@ -119,6 +127,7 @@ class PreparedStyles:
         self.sources = sources
         self.content = content
         self.inputs = style_inputs(sources)
+        self.gray = all(is_gray(image) for source in sources for image in source.images)
         self.reuse = reuse
         self._targets: dict[int, list[StyleTargets]] = {}
 
@@ -301,6 +310,7 @@ class _Painting:
         self.prepared = prepared
         self.content: Image | None = content
         self.extras = extras
+        self.gray = prepared.gray and is_gray(content)  # then the painting is gray, too
 
     def run(self, on_step: OnStep | None, stop: Stop | None) -> Result:
         """Paint, from the start or from a checkpoint."""
@@ -312,7 +322,9 @@ class _Painting:
             protect=extras.protect and identify_input(extras.protect),
             keep=extras.keep and identify_input(extras.keep),
         )
-        finish = composite(setup.spec, content, extras.protect, setup.plan.sizes[-1])
+        finish = composite(
+            setup.spec, content, extras.protect, setup.plan.sizes[-1], gray=self.gray
+        )
         metadata = content.metadata
         del content  # so that `problem` can release it
         run = Run.of(setup, on_step, stop)
@@ -324,7 +336,7 @@ class _Painting:
         """Build objective and start of one scale."""
         spec, network, plan = run.spec, self.prepared.setup.network, self.prepared.setup.plan
         stage, device, protect = plan.scales[scale], network.device, None
-        preview = composite(spec, self.content, self.extras.protect, stage.size)
+        preview = composite(spec, self.content, self.extras.protect, stage.size, gray=self.gray)
         original, mask = resize_image(self.content, stage.size, device)
         content = match_content_colors(original, spec)
         painted = mask  # where styles may go
@@ -337,14 +349,14 @@ class _Painting:
         if scale:
             start = run.resize_best(scale)
         elif spec.start == "noise":
-            start = random_image(content.shape, spec.seed)
+            start = random_image(content.shape, spec.seed, gray=self.gray)
         elif spec.start == "picture":
             start, _ = resize_image(self.extras.start, stage.size, device)
         elif spec.start == "recolored":
             start = recolor_by_region(content, targets, regions)
         else:
             start = content
-        start = start.to(device)
+        start = to_gray(start.to(device)) if self.gray else start.to(device)
         objective = build_objective(
             spec,
             network,
@@ -357,6 +369,8 @@ class _Painting:
             warmup=stage.warmup,
             check_stop=run.check_stop,
         )
+        if self.gray:
+            objective = without_color(objective)
         if scale == len(plan.scales) - 1:
             self.content = None
         if protect is None:

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.images.color import is_gray, to_gray
 from impasto.images.image import ImageMetadata
 from impasto.images.read import ImageSource
 from impasto.images.resize import resize
 from impasto.provenance import Inputs
 from impasto.recipes import TextureRecipe
 from impasto.result import OnStep, Result, Stop
-from impasto.style.composite import EvaluatePixels
+from impasto.style.composite import EvaluatePixels, without_color
 from impasto.style.engine import Problem, Run, Setup, random_image, set_up
 from impasto.style.objective import Evaluation, build_objective
 from impasto.style.plan import Plan, Size
@@ -77,10 +78,11 @@ def texture(
         arXiv:1505.07376. Departures are listed in docs/method.md.
     """
     setup, styles = _set_up(style, recipe, options)
+    gray = all(is_gray(image) for source in styles for image in source.images)
     run = Run.of(setup, on_step, stop)
-    run.optimize(partial(_problem, setup, styles), setup.network.device)
-    inputs = Inputs(styles=style_inputs(styles))
-    return run.result(setup.recipe, ImageMetadata(), setup.network.device, inputs=inputs)
+    run.optimize(partial(_problem, setup, styles, gray), setup.network.device)
+    inputs, finish = Inputs(styles=style_inputs(styles)), to_gray if gray else None
+    return run.result(setup.recipe, ImageMetadata(), setup.network.device, finish, inputs)
 
 
 def plan_texture(
@@ -118,8 +120,10 @@ def _set_up(
     return setup, styles
 
 
-def _problem(setup: Setup, styles: Sequence[StyleSource], run: Run, scale: int) -> Problem:
-    """Match the styles' statistics at one scale."""
+def _problem(
+    setup: Setup, styles: Sequence[StyleSource], gray: bool, run: Run, scale: int
+) -> Problem:
+    """Match the styles' statistics at one scale; `gray` if no style has any color."""
     spec, network, stage = setup.spec, setup.network, setup.plan.scales[scale]
     device, (width, height) = network.device, stage.size
     halo = _halo(setup.recipe.tileable, stage.size)
@@ -141,11 +145,13 @@ def _problem(setup: Setup, styles: Sequence[StyleSource], run: Run, scale: int) 
     if scale:
         start = _enlarge(run.best, stage.size, halo).to(device)
     else:
-        noise = random_image((3, height, width), spec.seed).to(device)
+        noise = random_image((3, height, width), spec.seed, gray=gray).to(device)
         recolored = recolor_by_region(noise, targets, regions)
         # At full contrast the grain of the noise would stay.
         start = torch.lerp(recolored.mean(dim=(1, 2), keepdim=True), recolored, _CONTRAST)
-    return Problem(_wrap_around(objective, halo), start)
+    if not gray:
+        return Problem(_wrap_around(objective, halo), start)
+    return Problem(_wrap_around(without_color(objective), halo), to_gray(start), to_gray)
 
 
 def _halo(tileable: bool, size: Size) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.errors import quote
 from impasto.recipes import LAYERS, parse_layer
 from impasto.vgg.weights import CONVS, VGGWeights
 from impasto.vgg.winograd import Convolution
@@ -208,7 +209,7 @@ def _depth(layer: str) -> int:
     """Return how deep a layer lies, counting convolutions and ReLUs alike, from 0."""
     if layer not in LAYERS:
         raise ValueError(
-            f"`layers` must name layers of VGG-19, conv1_1 to relu5_4, got {layer!r}; "
+            f"`layers` must name layers of VGG-19, conv1_1 to relu5_4, got {quote(layer)}; "
             "for example relu4_2"
         )
     return LAYERS.index(layer)

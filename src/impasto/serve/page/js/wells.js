@@ -5,13 +5,13 @@ import { byId, complain, h, picture, quiet, show } from "./dom.js";
 import { on, state, tell } from "./state.js";
 import { language, t } from "./texts.js";
 
-const KINDS = /\.(jpe?g|png|webp|tiff?|avif)$/i;
-const SEEN = /\.(jpe?g|png|webp|avif)$/i;
+const KINDS = /\.(jpe?g|jfif|jpe|png|webp|tiff?|avif|jxl|gif|bmp|p[bgpn]m)$/i;
+const SEEN = /\.(jpe?g|jfif|jpe|png|webp|avif|gif|bmp)$/i;
 
 export function start() {
   for (const role of ["content", "style"]) {
     const input = byId(`${role}-input`);
-    input.accept = ".jpg,.jpeg,.png,.webp,.tif,.tiff,.avif";
+    input.accept = ".jpg,.jpeg,.jfif,.png,.webp,.tif,.tiff,.avif,.jxl,.gif,.bmp,.ppm,.pgm,.pbm,.pnm";
     byId(`${role}-well`).querySelector(".choose").addEventListener("click", () => input.click());
     input.addEventListener("change", () => { take(role, [...input.files]); input.value = ""; });
     target(byId(`${role}-well`), (files) => take(role, files));
@@ -53,7 +53,7 @@ export async function take(role, files) {
   quiet();
   for (const file of files) {
     if (file.name.endsWith(".json")) { tell("recipe-file", file); return; }
-    if (!KINDS.test(file.name) && !/^image\/(jpeg|png|webp|tiff|avif)$/.test(file.type)) {
+    if (!KINDS.test(file.name) && !/^image\/(jpeg|png|webp|tiff|avif|jxl|gif|bmp)$/.test(file.type)) {
       complain(t("errors.kind", { name: file.name }));
       return;
     }
@@ -97,7 +97,7 @@ function drawContent() {
   show(byId("content-tools"), Boolean(state.content) && shown(state.content));
 }
 
-export const shown = (file) => SEEN.test(file.name) || /^image\/(jpeg|png|webp|avif)$/.test(file.type);
+export const shown = (file) => SEEN.test(file.name) || /^image\/(jpeg|png|webp|avif|gif|bmp)$/.test(file.type);
 
 function fill(well, file) {
   for (const old of well.querySelectorAll("img, .name")) old.remove();
