@@ -193,7 +193,7 @@ def test_what_cannot_be_painted_is_one_sentence(style, options, said):
 
 
 def test_a_weight_below_0_is_refused():
-    with pytest.raises(ValueError, match="number of at least 0, got -1"):
+    with pytest.raises(ValueError, match="number from 0 to 1,000,000, got -1"):
         Style(STYLE, -1)
 
 
