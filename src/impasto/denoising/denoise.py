@@ -279,6 +279,8 @@ class FittedDenoiser:
         """Remove the noise of a plane (C, H, W); the result is on the CPU."""
         if self.denoise_plane is None:
             return plane
+        if self.diagnosis.stripes is not None:
+            plane = self.diagnosis.stripes.remove(plane)
         clean = self.denoise_plane((plane - self.low) / self.span)
         # Noise spreads values, so that without it none lies beyond.
         clean = (clean.cpu() * self.span + self.low).clamp(plane.min(), plane.max())
@@ -302,6 +304,8 @@ def fit_denoiser(
     diagnosis = diagnose_planes(planes, recipe, low, span, white_level(source))
     if diagnosis.method is None:
         return FittedDenoiser("none", diagnosis, low, span, None)
+    if diagnosis.stripes is not None:
+        planes = diagnosis.stripes.remove(planes)
     fit = METHODS[diagnosis.method]
     if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
         fit = partial(denoise_by_region, fit)

@@ -12,6 +12,7 @@ from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
 from impasto.denoising.regions import estimate_regional_noise
+from impasto.denoising.stripes import find_stripes
 from impasto.denoising.wording import describe, summarize_planes
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, open_input, plane_numbers
@@ -88,6 +89,8 @@ def diagnose_planes(
         span: from `low` to the value that becomes 1.
         white: the number that the description calls white: 255 for images, a stack's largest.
     """
+    stripes = find_stripes(planes[0]) if len(planes) == 1 else None
+    planes = planes if stripes is None else stripes.remove(planes)
     image = ((planes - low) / span).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
     noise = estimate_noise(image, working_basis(len(image)))
     regional = None
@@ -118,6 +121,7 @@ def diagnose_planes(
         words="",
         noise=noise,
         region_sigmas=tuple(map(tuple, regions)),
+        stripes=stripes,
     )
     return replace(diagnosis, words=describe(diagnosis, recipe, white))
 
