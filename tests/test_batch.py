@@ -99,13 +99,27 @@ def test_folders_whose_names_have_wildcards_are_found(folder, name):
         (f"{name}/**/c.png", ["deep/c.png"]),
     ):
         for start in ("", f"{folder}/"):
-            listed = storage.list_images(start + source, "contents")
+            listed = storage.list_images(start + source, "contents").images
             assert [file.relative for file in listed] == below
-    assert [file.path for file in storage.list_images("*/[no].png", "contents")] == [
+    assert [file.path for file in storage.list_images("*/[no].png", "contents").images] == [
         f"{name}/[no].png"
     ]
     with pytest.raises(ImageError, match="where none was found"):
         storage.list_images(f"*/{name}/*.png", "contents")
+
+
+def test_places_that_cannot_be_listed_are_one_sentence(folder, monkeypatch):
+    for source in ("x" * 5000 + "/*.png", "*/" + "x" * 5000 + "/a.png"):
+        with pytest.raises(ImageError, match="`contents` must be a p"):
+            storage.list_images(source, "contents")
+    assert run_batch(cleaning(contents=("in", "x" * 5000)), executor="inline").done == 3
+
+    def scandir(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("impasto.batch.storage.os.scandir", scandir)
+    with pytest.raises(ImageError, match="a place that can be read, got in: Permission denied"):
+        storage.list_images("in", "contents")
 
 
 def test_a_style_of_one_color_fails_alone(folder):

@@ -29,7 +29,7 @@ def test_long_values_are_shortened_in_the_middle():
 
 
 def test_every_error_of_the_world_outside_is_a_printable_line():
-    assert str(ImageError("a\n\x1b[31m" + "x" * 5000)).startswith(r"a\n\x1b[31mxxx")
+    assert str(ImageError("a\n\x1b[31m" + "x" * 5000)).startswith(r"a \x1b[31mxxx")
     assert len(str(ImageError("x" * 5000))) == 2000
 
 

@@ -1,5 +1,6 @@
 """Figures: what they show, that they are quiet about odd input, and how they reach the disk."""
 
+import contextlib
 import io
 import math
 import os
@@ -15,6 +16,8 @@ from impasto import figures
 from impasto.errors import ImageError
 from impasto.figures import (
     check_figure,
+    check_sheet,
+    contact_sheet,
     loss_curve,
     reconstruction_row,
     save_figure,
@@ -220,3 +223,16 @@ def _umask():
     umask = os.umask(0)
     os.umask(umask)
     return umask
+
+
+def test_a_label_is_text_and_nothing_else(tmp_path):
+    figure = contact_sheet([r"1   $\foo$", "2   a\x1b\nb"], [torch.zeros(3, 8, 12)] * 2, 2)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == [r"1   $\foo$", r"2   a\x1b\nb"]
+    assert save_figure(figure, tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(1, False), (6, True)])
+def test_a_sheet_is_as_tall_as_can_be_drawn(columns, fits):
+    with contextlib.nullcontext() if fits else pytest.raises(ImageError, match="at most 65,500"):
+        check_sheet(6, columns, 1 / 30, "sheet.png")

@@ -11,6 +11,7 @@ from PIL import Image
 
 import impasto
 from impasto.cli.main import main
+from impasto.images.read import describe_image
 from impasto.images.write import encode
 from impasto.provenance import MAX_BYTES, Provenance, read_provenance
 
@@ -199,6 +200,7 @@ def test_of_a_picture_with_a_wrong_account_the_rest_is_told(folder, capsys, text
     told = capsys.readouterr().out
     assert "recipe       unreadable: " in told
     assert "20 × 16" in told
+    assert json.dumps(describe_image(picture), allow_nan=False).isascii()
     assert main(["info", "--json", "wrong.png"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["recipe"], facts["size"]) == (None, [20, 16])

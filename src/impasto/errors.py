@@ -90,7 +90,8 @@ class ImpastoError(Exception):
     """Base class of all errors that do not come from an argument; each is one printable line."""
 
     def __str__(self) -> str:
-        return shorten(printable(super().__str__()), MAX_SENTENCE)
+        sentence = " ".join(super().__str__().splitlines())
+        return shorten(printable(sentence), MAX_SENTENCE)
 
 
 class ImageError(ImpastoError):

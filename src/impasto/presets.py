@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from impasto.errors import OptionError, quote
+from impasto.errors import OptionError, quote, quoted_name
 from impasto.recipes import StyleRecipe, upgrade_loss_options
 from impasto.validation import did_you_mean, parse_json, validate
 
@@ -181,21 +181,23 @@ def read_presets(path: str | Path) -> Mapping[str, Preset]:
     """
     presets = {}
     for name, table in _read_tables(Path(path)).items():
+        shown = quoted_name(name)
         if not isinstance(table, dict):
             raise ValueError(
-                f"`presets` must hold a table for each preset, got {quote(table)} for {name} "
-                f"in {path}; write [{name}] and its options below"
+                f"`presets` must hold a table for each preset, got {quote(table)} for {shown} "
+                f"in {path}; write [{shown}] and its options below"
             )
         words = table.get("words", "")
         if not isinstance(words, str):
             raise ValueError(
-                f"`words` must be a text, got {quote(words)} for {name} in {path}; put it in quotes"
+                f"`words` must be a text, got {quote(words)} for {shown} in {path}; put "
+                "it in quotes"
             )
         options = {key: value for key, value in table.items() if key != "words"}
         try:
             validate(StyleRecipe, options)
         except OptionError as error:
-            raise error.at(f"preset {name} of {path}") from None
+            raise error.at(f"preset {shown} of {path}") from None
         # Upgraded, so that an option given on top of the preset replaces it.
         presets[name] = Preset(words, upgrade_loss_options(options))
     return types.MappingProxyType({**PRESETS, **presets})

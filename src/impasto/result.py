@@ -177,6 +177,8 @@ class Diagnosis:
             one; empty for one plane, and for planes that were examined together.
         region_sigmas: the same as `sigma` for each region of a plane with noise of different
             strength side by side; empty where it is the same everywhere.
+        stripes: the offsets that each row or column has besides, with their `direction` and
+            `sigma`; they are removed with the noise. None if there are none.
     """
 
     kind: Kind
@@ -189,6 +191,7 @@ class Diagnosis:
     noise: Any
     planes: tuple[Diagnosis, ...] = ()
     region_sigmas: tuple[tuple[float, ...], ...] = ()
+    stripes: Any = None
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:

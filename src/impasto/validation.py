@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -190,10 +191,13 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, finite: bool = False) -> Any:
     """Return the value of a JSON text from outside, with nothing in it that a sentence cannot say.
 
-    NaN and infinity are let through, as Python's own parser does: the recipe refuses them by name.
+    Args:
+        text: the JSON.
+        finite: refuse NaN and infinity, too; else they are let through, as by Python's own parser,
+            since recipes refuse them by the name of their option.
 
     Raises:
         ValueError: the text is not JSON, has a key twice in one object, lists in lists without
@@ -210,7 +214,7 @@ def parse_json(text: str) -> Any:
         value = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_parse_integer)
     except RecursionError:
         raise ValueError("lists or objects are nested too deeply in it") from None
-    _check_parts(value)
+    _check_parts(value, finite)
     return value
 
 
@@ -237,7 +241,7 @@ def _parse_integer(text: str) -> int:
     return int(text)
 
 
-def _check_parts(value: Any) -> None:
+def _check_parts(value: Any, finite: bool) -> None:
     """Refuse nesting that later code could not walk through, and text that is not Unicode."""
     parts = [(value, 0)]
     while parts:
@@ -249,6 +253,8 @@ def _check_parts(value: Any) -> None:
                 part.encode()
             except UnicodeEncodeError:  # \ud800 alone
                 raise ValueError("half a character stands in it") from None
+        elif finite and isinstance(part, float) and not math.isfinite(part):
+            raise ValueError(f"{part} stands in it, which is no number of JSON")
         elif isinstance(part, dict):
             parts += [(inner, depth + 1) for pair in part.items() for inner in pair]
         elif isinstance(part, list):

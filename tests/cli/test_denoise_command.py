@@ -239,6 +239,7 @@ def test_pipes_carry_pictures(spawn, here):
         (["stack.tif", "--bits", "8"], 2, "`bits` must be left out for a TIFF of measured data"),
         (["stack.tif", "--quality", "9"], 2, "`quality` must be left out"),
         (["stack.tif", "--strip-gps"], 2, "`strip_gps` must be left out"),
+        (["stack.tif", "--strip"], 2, "`strip` must be left out"),
         (["gray.png", "-o", "out.jpg", "--bits", "16"], 2, "`bits`"),
         (["gray.png", "--residual", "gray-clean.png"], 2, "`residual` must be a file of its own"),
         (["gray.png", "--residual", "gray.png", "--overwrite"], 1, "`residual` must not be one"),
@@ -283,3 +284,34 @@ def test_an_interrupted_stack_is_not_written(clean, here, interrupted):
     assert (code, out) == (130, "")
     assert err.endswith("impasto: stopped in plane 1 of 3; nothing was written\n")
     assert set(here.iterdir()) == before
+
+
+def test_metadata_is_kept_or_said_to_be_left_out_or_stripped(clean, here):
+    values = (noisy(24, 24, 3) * 255).astype(np.uint8)
+    tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True)]
+    tifffile.imwrite("map.tif", values, photometric="rgb", metadata=None, extratags=tags)
+    for words, kept, said in (
+        (["-o", "a.tif"], True, ""),
+        (["-o", "a.png"], False, "a.png: left out, as .png does not hold it: its georeference"),
+        (["-o", "b.tif", "--strip"], False, ""),
+    ):
+        code, _, err = clean("map.tif", *words)
+        assert code == 0
+        assert said in err
+        assert ("left out" in err) is bool(said)
+        assert bool(open_image(words[1]).metadata.tags) is kept
+        assert open_image(words[1]).metadata.recipe
+
+
+def test_all_channels_come_back_from_a_file_and_from_a_pipe(clean, here, monkeypatch):
+    values = (noisy(24, 20, 4) * 255).astype(np.uint8)
+    tifffile.imwrite("four.tif", values, photometric="rgb", extrasamples=[0], metadata=None)
+    code, _, err = clean("four.tif")
+    assert code == 0
+    assert "four.tif: its 4 channels are taken for 3 colors and 1 without a name" in err
+    piped = io.TextIOWrapper(io.BytesIO((here / "four.tif").read_bytes()))
+    monkeypatch.setattr("sys.stdin", piped)
+    assert clean("-", "-o", "piped.tif")[0] == 0
+    clean_file = tifffile.imread("four-clean.tif")
+    assert clean_file.shape == values.shape
+    assert np.array_equal(clean_file, tifffile.imread("piped.tif"))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import pickle
 import urllib.error
+import zipfile
 
 import pytest
 import safetensors.torch
@@ -277,3 +278,19 @@ def test_no_network_gets_one_sentence_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr(weights_module.urllib.request, "urlopen", urlopen)
     with pytest.raises(WeightsError, match=r"no route\); connect once, give weights=FILE"):
         weights_module._load_torchvision()
+
+
+def test_a_pickle_of_another_protocol_is_refused_without_a_warning(tmp_path):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", b"\x80\0}.")
+    with pytest.raises(WeightsError, match="its pickle has protocol 0, not 2"):
+        load_weights(str(path))
+
+
+def test_a_pth_file_of_the_form_before_archives_is_read(tmp_path, pth):
+    path = tmp_path / "old.pth"
+    state = torch.load(pth, weights_only=True)
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    expected = load_weights(str(pth)).convs["conv1_1"][0]
+    assert torch.equal(load_weights(str(path)).convs["conv1_1"][0], expected)

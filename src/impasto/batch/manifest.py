@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from impasto._version import __version__
 from impasto.batch import storage
 from impasto.batch.storage import FileStamp
-from impasto.errors import ImageError, ImpastoError
+from impasto.errors import ImageError, ImpastoError, printable
 from impasto.jobs.job import PENDING, Job
 
 NAME = "impasto-batch.sqlite"
@@ -159,7 +159,8 @@ class Manifest:
                 )
         except sqlite3.Error as error:
             raise ImpastoError(
-                f"the manifest must be a file that can be written, got {self.path}: {error}; make "
+                f"the manifest must be a file that can be written, got {self.path}: "
+                f"{printable(str(error))}; make "
                 "room for it, and run the same batch again, which recognizes what is done"
             ) from None
 
@@ -197,7 +198,8 @@ class Manifest:
                 "wait for it, or stop it"
             )
         return ImageError(
-            f"the manifest must be a file that can be written, got {self.path}: {error}; "
+            "the manifest must be a file that can be written, got "
+            f"{self.path}: {printable(str(error))}; "
             "choose another folder, or remove it: finished pictures are recognized without it"
         )
 

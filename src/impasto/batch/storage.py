@@ -93,10 +93,16 @@ def list_images(source: str, name: str) -> Listing:
         name: the name that errors use.
 
     Raises:
-        ImageError: there are none.
+        ImageError: there are none, or a folder cannot be read.
     """
     source = local_path(source)
-    listing = _list_remote(source) if is_remote(source) else _list_local(source)
+    try:
+        listing = _list_remote(source) if is_remote(source) else _list_local(source)
+    except OSError as error:  # of a folder that may not be read, or a network
+        raise ImageError(
+            f"`{name}` must be a place that can be read, got {error.filename or source}: "
+            f"{_reason(error)}; choose another"
+        ) from None
     if not listing.images:
         others = f" but {join_some(listing.left_out)}" if listing.left_out else ""
         raise ImageError(
@@ -205,10 +211,10 @@ def clean_temporary_directory(folder: str) -> None:
 
 def _list_local(source: str) -> Listing:
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         files = [ListedFile(str(file), file.relative_to(path).as_posix()) for file in _walk(path)]
         return _sort_out(files, _read_local_head)
-    if path.exists() or not any(mark in source for mark in _WILDCARDS):
+    if os.path.exists(path) or not any(mark in source for mark in _WILDCARDS):
         return Listing([ListedFile(source, path.name)], [])  # a missing file fails later, alone
     base, parts = _split_pattern(path)
     typed = "/".join(parts)
@@ -230,7 +236,7 @@ def _split_pattern(path: Path) -> tuple[Path, list[str]]:
     base, parts = Path(path.anchor), list(path.parts[1:] if path.anchor else path.parts)
     while len(parts) > 1:
         part = parts[0]
-        if any(mark in part for mark in _WILDCARDS) and not (base / part).exists():
+        if any(mark in part for mark in _WILDCARDS) and not os.path.exists(base / part):
             break
         base, parts = base / part, parts[1:]
     return base, parts

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.cli.options import PIPE
-from impasto.cli.terminal import drop_output
+from impasto.cli.terminal import drop_output, echo
 from impasto.errors import ImageError, ImpastoError
 from impasto.files import check_writable, rescue, write_atomically, write_or_rescue
-from impasto.images.write import encode
+from impasto.images.write import encode, metadata_left_out
 from impasto.provenance import SIDECAR, Output
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Delivery:
         provenance = result.provenance(Output(**self.saving.writer_options)).model_dump_json()
         path = self._write_pixels(result.pixels, result.metadata, provenance)
         self.write_sidecar(path, provenance)
+        print_left_out(self.saving, result.metadata, result.size, provenance)
         return path
 
     def write_sidecar(self, output: str, provenance: str) -> None:
@@ -120,7 +121,8 @@ class Delivery:
         try:
             data = encode(pixels, path.suffix, **contents, **saving.writer_options)
         except Exception as error:
-            data = encode(pixels, "png", metadata=metadata, recipe=provenance)
+            private = {name: saving.writer_options[name] for name in ("strip_gps", "strip")}
+            data = encode(pixels, "png", **contents, **private)
             return self._rescue(data, path.with_suffix(".png"), error)
         if not piped:
             return self.write("output", path, _writer(data, saving.inputs))
@@ -160,3 +162,20 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ImpastoError):
         return str(error).rpartition("; ")[0] or str(error)  # without the way out
     return str(error) or type(error).__name__
+
+
+def print_left_out(
+    saving: SaveOptions, metadata: ImageMetadata, size: tuple[int, int], recipe: str | None
+) -> None:
+    """Say on stderr what of the input's metadata the output's format does not hold.
+
+    Args:
+        saving: the image's path, and what is to be left out of it.
+        metadata: of the input.
+        size: (width, height) of the image.
+        recipe: JSON of the recipe stored inside.
+    """
+    ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
+    options = {"recipe": recipe, "strip_gps": saving.strip_gps, "strip": saving.strip}
+    for part in metadata_left_out(metadata, ending, size, **options):
+        echo(f"impasto: {saving.output}: left out, as {ending} does not hold it: {part}", err=True)

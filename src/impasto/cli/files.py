@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from impasto.cli.delivery import print_left_out
 from impasto.cli.options import PIPE, path_or_bytes
 from impasto.cli.terminal import echo, echo_json, is_null
 from impasto.files import check_writable
@@ -24,7 +25,6 @@ from impasto.images.write import (
     check_output,
     check_output_size,
     encode,
-    metadata_left_out,
     save,
 )
 from impasto.provenance import SIDECAR
@@ -230,11 +230,7 @@ def write_pixels(
 ) -> str:
     """Write an image, say what its format could not hold, and return its path, or `-`."""
     contents = {"metadata": metadata, "recipe": recipe, **saving.writer_options}
-    ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
-    size = (pixels.shape[-1], pixels.shape[-2])
-    options = {"recipe": recipe, "strip_gps": saving.strip_gps, "strip": saving.strip}
-    for part in metadata_left_out(metadata, ending, size, **options):
-        echo(f"impasto: {saving.output}: left out, as {ending} does not hold it: {part}", err=True)
+    print_left_out(saving, metadata, (pixels.shape[-1], pixels.shape[-2]), recipe)
     if saving.output == PIPE:
         sys.stdout.buffer.write(encode(pixels, "png", **contents))
         sys.stdout.buffer.flush()

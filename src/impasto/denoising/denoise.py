@@ -288,6 +288,8 @@ class FittedDenoiser:
             return plane
         hidden = unfiltered_pixels(plane, self.source, self.values)
         visible = fill_pixels(plane, hidden)
+        if self.diagnosis.stripes is not None:
+            visible = self.diagnosis.stripes.remove(visible)
         clean = self.denoise_plane(self.values.normalize(visible)).cpu()
         clean = clean * self.values.span + self.values.low
         # Noise spreads values, so that without it none lies beyond.
@@ -318,7 +320,10 @@ def fit_denoiser(
     _check_counts(planes, diagnosis, source)
     fit = METHODS[diagnosis.method]
     visible = (fill_pixels(plane, unfiltered_pixels(plane, source, values)) for plane in planes)
-    planes = values.normalize(torch.stack(list(visible)))
+    planes = torch.stack(list(visible))
+    if diagnosis.stripes is not None:
+        planes = diagnosis.stripes.remove(planes)
+    planes = values.normalize(planes)
     if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
         fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)

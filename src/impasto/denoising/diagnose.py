@@ -12,6 +12,7 @@ from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
 from impasto.denoising.regions import RegionalNoise, estimate_regional_noise
+from impasto.denoising.stripes import find_stripes
 from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unmeasured_pixels, value_range
 from impasto.denoising.wording import describe, summarize_planes
 from impasto.images.image import Image
@@ -88,7 +89,10 @@ def diagnose_planes(
         source: of the planes; it says which pixels are transparent, and what number is white.
     """
     span = values.span
-    unmeasured = unmeasured_pixels(planes, source, values).transpose(0, 1).flatten(1, 2)
+    outside = unmeasured_pixels(planes, source, values)
+    stripes = find_stripes(fill_pixels(planes[0], outside[0])) if len(planes) == 1 else None
+    planes = planes if stripes is None else stripes.remove(planes)
+    unmeasured = outside.transpose(0, 1).flatten(1, 2)
     image = values.normalize(planes).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
     regional = None
     noise = estimate_noise(image, working_basis(len(image)), unmeasured)
@@ -119,6 +123,7 @@ def diagnose_planes(
         words="",
         noise=noise,
         region_sigmas=tuple(map(tuple, regions)),
+        stripes=stripes,
     )
     return replace(diagnosis, words=describe(diagnosis, recipe, white_level(source)))
 

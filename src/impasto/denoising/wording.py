@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -82,7 +82,18 @@ def summarize_planes(
 
 
 def _describe_noise(planes: Sequence[Diagnosis], recipe: DenoiseRecipe, white: float) -> str:
-    """Describe the noise of planes of one kind."""
+    """Describe the noise of planes of one kind, and stripes besides."""
+    words = _describe_kind(planes, recipe, white)
+    striped = [plane.stripes for plane in planes if plane.stripes is not None]
+    if striped:
+        ranges = zip(*(stripes.sigma for stripes in striped), strict=True)
+        sigma = _format_sigmas(ranges, white)
+        words += f", and stripes, an offset of each {striped[0].direction}, sigma {sigma}"
+    return words
+
+
+def _describe_kind(planes: Sequence[Diagnosis], recipe: DenoiseRecipe, white: float) -> str:
+    """Describe the noise of planes of one kind, without stripes."""
     kind = planes[0].kind
     words = _NAMES[kind]
     if kind in NOT_REMOVED:
@@ -91,10 +102,9 @@ def _describe_noise(planes: Sequence[Diagnosis], recipe: DenoiseRecipe, white: f
         words += ", of different strength from region to region"
     sigmas = [sigma for plane in planes for sigma in plane.region_sigmas or (plane.sigma,)]
     ranges = zip(*sigmas, strict=True)
-    sigma = ", ".join(_format_range([value * white for value in values]) for values in ranges)
     if planes[0].gain is not None and planes[0].gain < 0:
         words = "Poisson-Gaussian noise, stronger in the dark"
-    words += f", sigma {sigma}" + (f" of {white:.0f}" if white > 1 else "")
+    words += f", sigma {_format_sigmas(ranges, white)}"
     words += ", as given" if recipe.sigma != "auto" else ""
     if kind == "correlated":
         correlations = sorted({f"{plane.correlation:.2f}" for plane in planes}, key=float)
@@ -102,6 +112,12 @@ def _describe_noise(planes: Sequence[Diagnosis], recipe: DenoiseRecipe, white: f
         words += f", correlation {span} with the next pixel"
     ends = [name for end, name in enumerate(("dark", "light")) if planes[0].clipped[end]]
     return words + (f", cut off at the {' and the '.join(ends)} end" if ends else "")
+
+
+def _format_sigmas(ranges: Iterable[Sequence[float]], white: float) -> str:
+    """Write the range of each channel's standard deviations in the numbers that white has."""
+    sigmas = ", ".join(_format_range([value * white for value in values]) for values in ranges)
+    return sigmas + (f" of {white:.0f}" if white > 1 else "")
 
 
 def _format_range(values: Sequence[float]) -> str:

@@ -179,7 +179,7 @@ def _split_provenance(text: str | None) -> dict[str, Any]:
     if text is None:
         return {"recipe": None}
     try:
-        stored = parse_json(text)
+        stored = parse_json(text, finite=True)
     except ValueError as error:
         return {"recipe": None, "recipe_problem": str(error)}
     if not isinstance(stored.get("recipe"), dict):
