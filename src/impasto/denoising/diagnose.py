@@ -96,7 +96,7 @@ def diagnose_planes(
     regional = None
     if recipe.sigma != "auto":
         noise = rescale_noise(noise, min(recipe.sigma / span, _MAX_SIGMA))
-    elif len(planes) == 1:
+    elif len(planes) == 1 and noise.reliable:  # a drawing has flat and busy regions, too
         regional = estimate_regional_noise(image, noise.clipped)
         noise = regional or noise
     sigma = tuple((noise.typical_sigma(image) * span).tolist())
