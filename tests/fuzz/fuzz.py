@@ -58,10 +58,12 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     from seeds import make_seeds
-    from targets import TARGETS, make_case
+    from targets import TARGETS, make_case, warm_up
 
     names = arguments.target or list(TARGETS)
     make_seeds()
+    with tempfile.TemporaryDirectory() as folder:
+        warm_up(Path(folder))
     if arguments.case is not None:
         case = make_case(arguments.case, names)
         print(case.target, case.ending, len(case.data), *case.words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 import zlib
@@ -257,18 +258,18 @@ def _change_parts(parts: list[tuple[bytes, bytes]], random: Random, names: Seque
 def _change_tree(tree: Any, random: Random) -> Any:
     """Change one place of a tree."""
     if not isinstance(tree, dict | list) or not tree or random.random() < 0.04:
-        return random.choice(_VALUES)
+        return copy.deepcopy(random.choice(_VALUES))
     keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
     key = random.choice(keys)
     kind = random.randrange(10)
     if kind < 5 and isinstance(tree[key], dict | list) and tree[key]:
         tree[key] = _change_tree(tree[key], random)
     elif kind < 8:
-        tree[key] = random.choice(_VALUES)
+        tree[key] = copy.deepcopy(random.choice(_VALUES))
     elif kind == 8:
         del tree[key]
     elif isinstance(tree, dict):
-        tree[random.choice((*_KEYS, *keys))] = random.choice(_VALUES)
+        tree[random.choice((*_KEYS, *keys))] = copy.deepcopy(random.choice(_VALUES))
     else:
-        tree.append(random.choice(_VALUES))
+        tree.append(copy.deepcopy(random.choice(_VALUES)))
     return tree

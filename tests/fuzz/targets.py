@@ -60,6 +60,20 @@ class Case:
     words: tuple[str, ...] = ()
 
 
+def warm_up(folder: Path) -> None:
+    """Load what the commands load, so that the memory of a case is its own."""
+    path = folder / "input.png"
+    path.write_bytes(seeds.image_seeds()[0])
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+        contextlib.chdir(folder),
+    ):
+        for command in _COMMANDS:
+            main([word.replace("IN", path.name).replace("OUT", "output") for word in command])
+
+
 def make_case(number: int, names: Sequence[str]) -> Case:
     """Make the case of a number; the same number makes the same case of the same targets."""
     random = Random(number)

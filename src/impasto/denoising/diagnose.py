@@ -98,7 +98,7 @@ def diagnose_planes(
     noise = estimate_noise(image, working_basis(len(image)), unmeasured)
     if recipe.sigma != "auto":
         noise = rescale_noise(noise, min(recipe.sigma / span, _MAX_SIGMA))
-    elif len(planes) == 1:
+    elif len(planes) == 1 and noise.reliable:  # a drawing has flat and busy regions, too
         regional = _estimate_regions(image, unmeasured, noise)
         noise = regional or noise
     sigma = tuple((noise.typical_sigma(image, unmeasured) * span).tolist())
