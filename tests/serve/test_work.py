@@ -16,6 +16,7 @@ import torch
 from stage import AUTHORIZED, TOKEN, asking, files, paint, picture, post, until
 
 import impasto
+from impasto.images.child_decode import FileFacts
 from impasto.images.write import encode
 from impasto.provenance import read_provenance
 
@@ -203,8 +204,18 @@ def test_a_recipe_that_is_not_valid_is_one_sentence(client, text):
     assert "`" in answer.json()["detail"]
 
 
+def test_a_picture_that_is_broken_is_refused_when_it_is_uploaded(client):
+    answer = post(client, "style", SMALL, content=picture(64, 64)[:-3000], style=STYLE)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("`content` must be a readable picture, got")
+    assert client.get("/v1/jobs").json()["jobs"] == []
+
+
 def test_a_picture_that_breaks_while_it_is_read_fails_its_job_alone(client, staged, monkeypatch):
     monkeypatch.undo()
+    # The check of an upload does not see it, as if it broke between that and its job.
+    facts = FileFacts("PNG", (64, 64), None)
+    monkeypatch.setattr(client.app.service.decoder, "check", lambda *_, **__: facts)
     broken = picture(64, 64)[:-3000]
     job = post(client, "style", SMALL, content=broken, style=STYLE).json()["id"]
     found = until(client, job, "failed")

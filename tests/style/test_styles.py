@@ -269,7 +269,8 @@ def test_gray_inputs_give_gray(options):
         GRAY, style, on_step=lambda step: steps.append(step.picture()), **(QUICK | options)
     )
     assert all(map(is_without_color, [result.pixels, *steps]))
-    assert result.pixels.std() > 0.05
+    # The painting of pictures of noise is noise, of which denoising leaves little.
+    assert result.pixels.std() > (0.005 if "denoise" in options else 0.05)
 
 
 @pytest.mark.parametrize("tileable", [False, True])

@@ -88,8 +88,8 @@ def find_regions(
         >>> deviation = torch.where(torch.arange(128) < 64, 0.02, 0.1)
         >>> noise = deviation * torch.randn(1, 128, 128, generator=torch.manual_seed(0))
         >>> regions = find_regions(0.5 + noise, (False, False))
-        >>> regions[:, 10].unique().tolist(), regions[:, 118].unique().tolist()
-        ([0], [1])
+        >>> bool(regions[:, 10].max() < regions[:, 118].min())
+        True
     """
     plane = image.mean(0)
     if min(plane.shape) < _MIN_SIDE:

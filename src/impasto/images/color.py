@@ -108,8 +108,8 @@ def is_gray(image: Image) -> bool:
 
 
 def to_gray(pixels: Tensor) -> Tensor:
-    """Replace the channels of an image by their mean, (3, H, W) -> (3, H, W)."""
-    return pixels.mean(0, keepdim=True).repeat(3, 1, 1)
+    """Replace the channels of an image by their mean, (C, H, W) -> (C, H, W)."""
+    return pixels.mean(0, keepdim=True).repeat(len(pixels), 1, 1)
 
 
 def _in_gamut(colors: Tensor) -> Tensor:

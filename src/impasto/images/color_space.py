@@ -84,7 +84,7 @@ def convert_to_srgb(colors: np.ndarray, space: ColorSpace, bits: int) -> np.ndar
 
     Example:
         >>> linear = color_space_of_codes(1, 8, "cICP")
-        >>> convert_to_srgb(np.full((1, 1, 1), 0.5, np.float32), linear, 8).round(4).item()
+        >>> round(convert_to_srgb(np.full((1, 1, 1), 0.5, np.float32), linear, 8).item(), 4)
         0.7354
     """
     is_srgb = space.chromaticities is None and space.curve is None

@@ -43,7 +43,7 @@ def pnm_header(data: bytes) -> PnmHeader | None:
 
     Example:
         >>> pnm_header(b"P5 # a comment\\n2 1 65535\\n....")
-        PnmHeader(kind=5, width=2, height=1, maximum=65535, start=26)
+        PnmHeader(kind=5, width=2, height=1, maximum=65535, start=25)
     """
     head = data[:_HEAD]
     match = _BITMAP.match(head) or _SAMPLES.match(head)
