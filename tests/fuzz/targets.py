@@ -144,7 +144,9 @@ def _command_case(name: str, random: Random) -> Case:
     for _ in range(random.choice((0, 0, 1, 1, 2))):
         words += [random.choice(_OPTIONS), random.choice(_VALUES)]
     if random.random() < 0.2:
-        del words[random.randrange(len(words))]
+        lost = random.randrange(len(words))
+        if words[lost] != "--dry-run":
+            del words[lost]
     data = case.data if random.random() < 0.6 else random.choice(seeds.image_seeds())
     return Case(name, data, case.ending, tuple(words))
 
@@ -161,15 +163,15 @@ _VALUES = (
 _COMMANDS = (
     ("info", "IN"),
     ("info", "--json", "IN"),
-    ("style", "IN", "IN", "-o", "OUT.png", "--dry-run", "--size", "64"),
-    ("style", "IN", "IN", "-o", "OUT.webp", "--dry-run", "--protect", "IN"),
-    ("texture", "IN", "-o", "OUT.png", "--dry-run"),
+    ("style", "--dry-run", "IN", "IN", "-o", "OUT.png", "--size", "64"),
+    ("style", "--dry-run", "IN", "IN", "-o", "OUT.webp", "--protect", "IN"),
+    ("texture", "--dry-run", "IN", "-o", "OUT.png"),
     ("compare", "IN", "IN"),
     ("noise", "IN", "-o", "OUT.png", "--gaussian", "10"),
     ("presets", "--presets", "IN"),
-    ("batch", "style", "IN", "--style", "IN", "-o", "OUT", "--dry-run"),
-    ("batch", "denoise", "IN", "-o", "OUT", "--dry-run"),
-    ("rerun", "IN", "--dry-run"),
+    ("batch", "style", "--dry-run", "IN", "--style", "IN", "-o", "OUT"),
+    ("batch", "denoise", "--dry-run", "IN", "-o", "OUT"),
+    ("rerun", "--dry-run", "IN"),
 )
 
 

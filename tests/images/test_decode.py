@@ -227,3 +227,11 @@ def test_deep_avif(bits):
     picture = open_image(data)
     assert picture.metadata.bits == 16
     assert np.abs(codes(picture, 2**bits - 1) - samples).max() <= 1
+
+
+@pytest.mark.parametrize("interlaced_too", [False, True])
+def test_a_transparent_color_beside_opacity_is_silent(interlaced_too, capfd):
+    deep = noisy(channels=4, dtype=np.uint16)
+    png = interlaced(deep) if interlaced_too else imagecodecs.png_encode(deep)
+    open_image(with_chunk(png, b"tRNS", b"\0\1\0\1\0\1"))
+    assert capfd.readouterr().err == ""

@@ -57,7 +57,7 @@ _CHUNK = 2**20  # values of groups that are computed at a time, so that they sta
 _CHOLESKY_ATTEMPTS = 6  # each with a higher floor; the last is far above any rounding
 _MAX_UNLIKE_CORRELATION = 0.15  # difference of correlations between channels that count as alike
 # Correlation of channels that show the same things; of colors, two that do are enough.
-_MIN_LIKENESS, _MIN_COLOR_LIKENESS = 0.5, 0.3
+_MIN_LIKENESS, _MIN_COLOR_LIKENESS = 0.5, 0.1
 _MIN_SIGMA, _MIN_POWER = 0.01, 1e-3  # of the largest channel's, and of the largest direction's
 _FLOOR = 1e-6  # of a matrix's mean diagonal, which rounding may have taken from it
 
