@@ -39,6 +39,8 @@ from typing import Any
 import psutil
 import torch
 
+import impasto
+
 CPU_SECONDS, WALL_SECONDS, MEMORY = 5.0, 60.0, 500_000_000
 _CASES_PER_CHILD = 20_000
 _SHOWN = 3  # faults of one kind
@@ -248,7 +250,7 @@ def judge(error: BaseException) -> str | None:
     text = str(error)
     if not isinstance(error, POLITE):
         return f"{place}: {text[:200]!r}\n{_trace(error)}"
-    if "impasto" not in Path(frame.filename).parts:
+    if Path(impasto.__file__).parent not in Path(frame.filename).parents:
         return f"{place}: {text[:200]!r}\n{_trace(error)}"
     if not text or len(text) > 2000 or not text.isprintable():
         return f"{place}: not one short sentence: {text[:200]!r} ({len(text)} characters)"
