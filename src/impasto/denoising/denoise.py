@@ -286,10 +286,7 @@ class FittedDenoiser:
         """Remove the noise of a plane (C, H, W); the result is on the CPU."""
         if self.denoise_plane is None:
             return plane
-        hidden = unfiltered_pixels(plane, self.source, self.values)
-        visible = fill_pixels(plane, hidden)
-        if self.diagnosis.stripes is not None:
-            visible = self.diagnosis.stripes.remove(visible)
+        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
         clean = self.denoise_plane(self.values.normalize(visible)).cpu()
         clean = clean * self.values.span + self.values.low
         # Noise spreads values, so that without it none lies beyond.
@@ -319,15 +316,22 @@ def fit_denoiser(
         return FittedDenoiser("none", diagnosis, values, source, None)
     _check_counts(planes, diagnosis, source)
     fit = METHODS[diagnosis.method]
-    visible = (fill_pixels(plane, unfiltered_pixels(plane, source, values)) for plane in planes)
-    planes = torch.stack(list(visible))
-    if diagnosis.stripes is not None:
-        planes = diagnosis.stripes.remove(planes)
-    planes = values.normalize(planes)
+    visible = [_split_plane(plane, source, values, diagnosis)[1] for plane in planes]
+    planes = values.normalize(torch.stack(visible))
     if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
         fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
     return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane)
+
+
+def _split_plane(
+    plane: Tensor, source: Image | Stack, values: ValueRange, diagnosis: Diagnosis
+) -> tuple[Tensor, Tensor]:
+    """Return which pixels of a plane (C, H, W) stay, and the plane that is denoised instead."""
+    hidden = unfiltered_pixels(plane, source, values)
+    visible = fill_pixels(plane, hidden)
+    stripes = diagnosis.stripes
+    return hidden, visible if stripes is None else stripes.remove(visible)
 
 
 def _check_counts(planes: Tensor, diagnosis: Diagnosis, source: Image | Stack) -> None:

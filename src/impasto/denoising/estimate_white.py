@@ -146,8 +146,9 @@ def channels_agree(noise: Noise, spectra: list[PatchSpectrum]) -> bool:
         spectra: of the channels.
     """
     for channel, spectrum in enumerate(spectra):
-        law = interpolate(spectrum.levels, noise.levels[channel], noise.variances[channel])
-        ratio = float((spectrum.variances / law.clamp(min=1e-9)).median())
+        table = noise.levels[channel], noise.variances[channel]
+        expected = interpolate(spectrum.levels, *table).clamp(min=1e-9)
+        ratio = float((spectrum.variances / expected).median())
         # Too much variance may be texture, if it is not white itself.
         if ratio < _AGREEMENT[0] or (ratio > _AGREEMENT[1] and has_white_noise([spectrum])):
             return False

@@ -360,11 +360,11 @@ def _cluster(values: Tensor, least: float) -> Tensor:
             parts += [part[:cut], part[cut:]]
         elif len(part) >= least:
             centers.append(part.median())
-    kept: list[Tensor] = []
+    distinct: list[Tensor] = []
     for center in sorted(centers):
-        if not kept or center - kept[-1] > _SPREAD:
-            kept.append(center)
-    return torch.stack(kept or [values.median()])
+        if not distinct or center - distinct[-1] > _SPREAD:
+            distinct.append(center)
+    return torch.stack(distinct or [values.median()])
 
 
 def _fill(values: Tensor, known: Tensor) -> Tensor:

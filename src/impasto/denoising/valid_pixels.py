@@ -132,7 +132,10 @@ def constant_areas(planes: Tensor) -> Tensor:
     """
     height, width = planes.shape[2:]
     whole = planes.amax((2, 3), keepdim=True) == planes.amin((2, 3), keepdim=True)
-    if min(height, width) < _WINDOW:
+    # A row of a square has one pair of equal neighbors less than pixels, so few make no large area.
+    pairs = (planes[..., 1:] == planes[..., :-1]).all(1).sum((1, 2))
+    most = pairs * _CONSTANT_SIDE / (_CONSTANT_SIDE - 1) / (height * width)
+    if min(height, width) < _WINDOW or bool((most <= _MIN_CONSTANT).all()):
         return whole.expand_as(planes).clone()
     constant = (whole | _in_constant_squares(planes, _CONSTANT_SIDE)).all(1, keepdim=True)
     shares = F.avg_pool2d(constant.float(), _WINDOW, _WINDOW_STRIDE)
