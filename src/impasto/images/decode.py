@@ -13,13 +13,7 @@ from PIL import Image, TiffImagePlugin
 
 from impasto.images.coded_size import check_jpeg
 from impasto.images.exif import read_directory, write_directory
-from impasto.images.formats import (
-    PNG_PIXEL_CHUNKS,
-    only_chunks,
-    png_chunk,
-    png_chunks,
-    without_chunks,
-)
+from impasto.images.formats import only_pixels, png_chunk, png_chunks
 from impasto.images.header import Header, image_header, repair_png_exif
 from impasto.images.isobmff import still_avif
 from impasto.images.jxl import read_jxl
@@ -47,7 +41,6 @@ _PLAIN = {
 _TIFF_COLORS = (0, 1, 2, PALETTE, 5, 6)  # photometric interpretations that are read
 _MAX_SAMPLES = 8
 _FAX, _OLD_JPEG = (2, 3, 4), 6  # compressions of fax machines, and JPEG as it first was
-_PNG_WITH_OPACITY = (4, 6)  # color types
 _FLOAT, _UNSIGNED = 3, 1
 # The seven passes of an interlaced PNG: first column, first row, column step, row step.
 _PASSES = (
@@ -196,10 +189,7 @@ def _unit_floats(array: np.ndarray) -> np.ndarray:
 
 def _decode_deep_png(data: bytes) -> np.ndarray:
     """Decode a 16-bit PNG; a transparent color becomes alpha."""
-    # libpng writes warnings about other chunks to the terminal.
-    bare = only_chunks(data, PNG_PIXEL_CHUNKS)
-    if bare[25] in _PNG_WITH_OPACITY:  # a transparent color beside opacity means nothing
-        bare = without_chunks(bare, (b"tRNS",))
+    bare = only_pixels(data)  # libpng writes warnings about other chunks to the terminal
     if bare[28] == 0:
         return imagecodecs.png_decode(bare)
     # libpng warns of interlacing as well: each pass is decoded as a small PNG of its own.

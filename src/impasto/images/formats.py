@@ -45,7 +45,9 @@ CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"
 MAX_PIXELS = 500_000_000
 
 # Chunks of a PNG that matter for its pixels.
-PNG_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+# Color type of a PNG -> bytes of its transparent color; palettes have any number of them.
+_TRANSPARENT_BYTES = {0: (2,), 2: (6,), 3: range(257)}
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -176,9 +178,17 @@ def png_chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
         start = end
 
 
-def only_chunks(png: bytes, kinds: Collection[bytes]) -> bytes:
-    """Return a PNG with only its chunks of the given types."""
-    return _PNG + b"".join(png[start:end] for kind, start, end in png_chunks(png) if kind in kinds)
+def only_pixels(png: bytes) -> bytes:
+    """Return a PNG with only the chunks that matter for its pixels: libpng warns of no others.
+
+    A transparent color that does not fit the color type is left out, as decoders do.
+    """
+    transparent_bytes = _TRANSPARENT_BYTES.get(png[25], ())
+    return _PNG + b"".join(
+        png[start:end]
+        for kind, start, end in png_chunks(png)
+        if kind in _PIXEL_CHUNKS and (kind != b"tRNS" or end - start - 12 in transparent_bytes)
+    )
 
 
 def without_chunks(png: bytes, kinds: Collection[bytes]) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from impasto.images.coded_size import TIFF_COMPRESSIONS, CodedSize, coded_sizes
-from impasto.images.formats import MAX_PIXELS, PNG_PIXEL_CHUNKS, only_chunks
+from impasto.images.formats import MAX_PIXELS, only_pixels
 from impasto.images.unreadable import Unreadable, decoding
 
 _PNG = 34933  # TIFF's number of a compression
@@ -118,8 +118,7 @@ def checked_segments(page: Any) -> Iterator[tuple[bytes | None, int]]:
         if data is not None:
             _check_coded(data, index, keyframe)
             if keyframe.compression == _PNG:
-                # libpng writes warnings about other chunks to the terminal.
-                data = only_chunks(data, PNG_PIXEL_CHUNKS)
+                data = only_pixels(data)  # libpng writes warnings about other chunks
         yield data, index
 
 

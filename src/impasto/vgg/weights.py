@@ -317,12 +317,12 @@ def _convolutions_by_layer(
         stem = next((s for s in stems if f"{s}.weight" in state and f"{s}.bias" in state), None)
         shapes = {"weight": (out_channels, in_channels, 3, 3), "bias": (out_channels,)}
         for part, shape in shapes.items():
-            found = _describe_tensor(state[f"{stem}.{part}"]) if stem else "no such tensor"
-            wanted = " × ".join(map(str, shape))
-            if found != wanted:
+            tensor = _describe_tensor(state[f"{stem}.{part}"]) if stem else "no such tensor"
+            expected = " × ".join(map(str, shape))
+            if tensor != expected:
                 raise WeightsError(
-                    f"`weights` must hold VGG-19's {name}.{part} as {wanted}, got "
-                    f"{quote(path.name)} with {found}; use weights=oxford"
+                    f"`weights` must hold VGG-19's {name}.{part} as {expected}, got "
+                    f"{quote(path.name)} with {tensor}; use weights=oxford"
                 )
         kernel, bias = state[f"{stem}.weight"].float(), state[f"{stem}.bias"].float()
         if not (torch.isfinite(kernel).all() and torch.isfinite(bias).all()):
