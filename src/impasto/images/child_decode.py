@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from impasto.errors import ImageError
-from impasto.images.header import check_header
+from impasto.images.header import Header, check_header
 from impasto.images.unreadable import unreadable_file
 
 _PROGRAM = "from impasto.images.decode_worker import main; main()"
@@ -38,6 +38,14 @@ class FileFacts:
     format: str
     size: tuple[int, int]
     xmp: str | None
+
+
+def facts_of(header: Header) -> FileFacts:
+    """Return what is known of a file from its header."""
+    xmp = header.xmp
+    text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp
+    width, height = header.size
+    return FileFacts(header.format, (int(width), int(height)), text)
 
 
 class ChildDecoder:
@@ -89,10 +97,7 @@ class ChildDecoder:
             ImageError: it cannot be read, or its decoder crashes or takes too much.
         """
         if not _can_fork():
-            header = check_header(data, name, label, max_pixels, pages=pages)
-            xmp = header.xmp
-            text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp
-            return FileFacts(header.format, header.size, text)
+            return facts_of(check_header(data, name, label, max_pixels, pages=pages))
         request = {
             "name": name,
             "label": label,

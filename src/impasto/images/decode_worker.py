@@ -15,12 +15,14 @@ import signal
 import socket
 import struct
 import time
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import imagecodecs
 import tifffile
 
 from impasto.errors import ImageError
+from impasto.images.child_decode import facts_of
 from impasto.images.decode import decode_file
 from impasto.images.header import check_header
 from impasto.images.tiff_page import check_page, decode_page
@@ -107,19 +109,13 @@ def _check(data: bytes, request: dict[str, Any], limits: _Limits) -> dict[str, A
     """Decode a file as a job would, and return what the server needs to know of it."""
     name, label, pages = request["name"], request["label"], request["pages"]
     header = check_header(data, name, label, request["max_pixels"], pages=pages)
-    with refusing(name, label):
-        if not request["pixels"]:
-            pass
-        elif not (pages and header.format == "TIFF" and _decode_pages(data, limits)):
-            width, height = header.stored_size
-            limits.allow(4 * width * height)
-            decode_file(data, header)
-    xmp = header.xmp
-    return {
-        "format": header.format,
-        "size": [int(side) for side in header.size],
-        "xmp": xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp,
-    }
+    if request["pixels"]:
+        with refusing(name, label):
+            if not (pages and header.format == "TIFF" and _decode_pages(data, limits)):
+                width, height = header.stored_size
+                limits.allow(4 * width * height)
+                decode_file(data, header)
+    return asdict(facts_of(header))
 
 
 def _decode_pages(data: bytes, limits: _Limits) -> bool:

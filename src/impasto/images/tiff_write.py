@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import math
 import os
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import tifffile
 from torch import Tensor
 
 from impasto.errors import ImageError
-from impasto.files import OnRescue, atomic_path, check_writable, rescue_paths
+from impasto.files import OnRescue, atomic_path, check_writable, rescue
 from impasto.images.stack import CHANNELS, Stack
 from impasto.images.tiff_read import TiffPages
 from impasto.images.tiff_tags import read_tag
@@ -127,21 +127,24 @@ def write_stack(
                 open_array = disk.enter_context(array)
                 _collect(stack, open_array, planes)
                 record = recipe() if callable(recipe) else recipe
-                build = functools.partial(_build, stack, open_array, record, tags)
+                build = partial(_build, stack, open_array, record, tags)
                 build(temporary)
             return target
         except ImageError as error:
             if build is None or on_rescue is None:
                 raise
-            for place in rescue_paths(target):
-                with contextlib.suppress(ImageError):
-                    with atomic_path(place, overwrite=False) as other:
-                        if copied:
-                            source.copy_to(other)
-                        build(other)
-                    on_rescue(place, error)
-                    return place
-            raise
+            write = partial(_write_again, source if copied else None, build)
+            return rescue(write, target, error, on_rescue)
+
+
+def _write_again(
+    copied: TiffPages | None, build: Callable[[Path], None], path: Path, overwrite: bool
+) -> None:
+    """Write the file of a stack whose planes are collected, over a copy of its source if so."""
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        if copied is not None:
+            copied.copy_to(temporary)
+        build(temporary)
 
 
 def _build(
