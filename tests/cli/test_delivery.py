@@ -208,18 +208,23 @@ def test_a_sheet_keeps_what_it_painted(impasto, folder, gone):
     assert (code, out.strip()) == (4, str(folder / "sheet.png"))
 
 
+def lose_folder_while_denoising(lost, monkeypatch):
+    """Make a folder that is deleted as soon as a plane is denoised."""
+    lost.mkdir()
+    clean = denoising.FittedDenoiser.denoise
+
+    def denoise(*arguments):
+        shutil.rmtree(lost, ignore_errors=True)
+        return clean(*arguments)
+
+    monkeypatch.setattr(denoising.FittedDenoiser, "denoise", denoise)
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif"])
 def test_cleaned_pictures_are_kept_with_all_that_is_beside_them(
     folder, ending, capsys, monkeypatch
 ):
-    (folder / "gone").mkdir()
-    clean = denoising.FittedDenoiser.denoise
-
-    def denoise(*arguments):
-        shutil.rmtree(folder / "gone", ignore_errors=True)
-        return clean(*arguments)
-
-    monkeypatch.setattr(denoising.FittedDenoiser, "denoise", denoise)
+    lose_folder_while_denoising(folder / "gone", monkeypatch)
     options = ["--method", "nl-wiener", "--sigma", "9", "--device", "cpu", "--quiet"]
     options += ["--residual", f"gone/r{ending}", "--figure", "gone/f.png", "--pairs", "gone/p.png"]
     assert main(["denoise", "photo.png", "-o", f"gone/out{ending}", *options]) == 4
@@ -235,14 +240,7 @@ def test_a_stack_is_kept_when_its_folder_goes(folder, compression, capsys, monke
     values = np.random.default_rng(0).normal(900, 60, (3, 32, 40)).astype(np.uint16)
     options = {"photometric": "minisblack", "metadata": {"axes": "TYX"}}
     tifffile.imwrite("stack.tif", values, compression=compression, **options)
-    (folder / "gone").mkdir()
-    clean = denoising.FittedDenoiser.denoise
-
-    def denoise(*arguments):
-        shutil.rmtree(folder / "gone", ignore_errors=True)
-        return clean(*arguments)
-
-    monkeypatch.setattr(denoising.FittedDenoiser, "denoise", denoise)
+    lose_folder_while_denoising(folder / "gone", monkeypatch)
     options = ["--method", "nl-wiener", "--device", "cpu", "--quiet"]
     assert main(["denoise", "stack.tif", "-o", "gone/out.tif", *options]) == 4
     out, err = capsys.readouterr()
