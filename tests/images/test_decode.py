@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import imagecodecs
@@ -192,6 +193,50 @@ def test_tiff_of_ycbcr_and_of_jpeg():
         assert pixels[:, 16, 16].tolist() == pytest.approx(
             [v / 255 for v in (200, 100, 50)], abs=0.02
         )
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
+def test_a_broken_fax_is_silent(compression, capfd):
+    bits = (noisy(channels=1)[..., 0] > 128).astype(np.uint8)
+    data = bytearray(
+        file_of(Image.fromarray(bits * 255).convert("1"), "TIFF", compression=compression)
+    )
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        start, length = file.pages[0].dataoffsets[0], file.pages[0].databytecounts[0]
+    for seed in range(30):
+        broken = data.copy()
+        places = np.random.default_rng(seed).integers(start, start + length, 3)
+        for place in places:
+            broken[place] ^= 1 << seed % 8
+        with contextlib.suppress(ImageError):
+            open_image(bytes(broken))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("across", "down"), [(1, 1), (2, 2), (4, 2)])
+def test_ycbcr_of_fewer_chroma_samples(across, down, capfd):
+    rows, columns = 8, 16
+    luma = noisy(rows, columns, channels=1)[..., 0]
+    blocks = luma.reshape(rows // down, down, columns // across, across).swapaxes(1, 2)
+    blocks = blocks.reshape(rows // down, columns // across, across * down)
+    gray = np.full((*blocks.shape[:2], 2), 128, np.uint8)  # without color
+    stored = imagecodecs.lzw_encode(np.concatenate([blocks, gray], -1).tobytes())
+    file = io.BytesIO()
+    options = {"photometric": "ycbcr", "compression": "lzw", "rowsperstrip": rows}
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(iter([stored]), shape=(rows, columns, 3), dtype="uint8", **options)
+    file.seek(0)
+    with tifffile.TiffFile(file, mode="r+") as stored_file:
+        stored_file.pages[0].tags[530].overwrite((across, down))
+    data = file.getvalue()
+    assert np.array_equal(codes(open_image(data), 255), np.repeat(luma[..., None], 3, -1))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        start, length = file.pages[0].dataoffsets[0], file.pages[0].databytecounts[0]
+    broken = bytearray(data)
+    broken[start + length // 2 : start + length] = b"\xff" * (length - length // 2)
+    with pytest.raises(ImageError, match="cut short or broken"):
+        open_image(bytes(broken))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_sixteen_bit_cmyk_tiff():

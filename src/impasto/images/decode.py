@@ -25,7 +25,7 @@ from impasto.images.tiff_layout import (
     palette_colors,
     tiff_channels,
 )
-from impasto.images.tiff_page import check_page, checked_segments, decode_page
+from impasto.images.tiff_page import check_page, check_streams, decode_page
 from impasto.images.unreadable import Unreadable, decoding
 
 # Pillow's modes -> the mode with the same content that NumPy understands.
@@ -242,9 +242,8 @@ def _decode_tiff(data: bytes, header: Header) -> Samples:
     plain_ycbcr = photometric == 6 and compression != 7  # inside JPEG, the decoder converts it
     if compression in _FAX and (header.bits, page.samplesperpixel) != (1, 1):
         raise Unreadable(f"its fax compression has {header.bits} bits and not one")
-    if header.bits <= 8 and (plain_ycbcr or compression in (*_FAX, _OLD_JPEG)):
-        for _ in checked_segments(page):
-            pass
+    if header.bits <= 8 and (plain_ycbcr or compression == _OLD_JPEG):
+        check_streams(page)
         return _decode_tiff_by_pillow(data, header)
     check_compression(page)
     if photometric not in _TIFF_COLORS:
@@ -279,7 +278,7 @@ def _tiff_channels(array: np.ndarray, header: Header) -> Samples:
 
 
 def _decode_tiff_by_pillow(data: bytes, header: Header) -> Samples:
-    """Decode a page of a TIFF with libtiff, which knows fax compressions and YCbCr."""
+    """Decode a page of a TIFF with libtiff, which knows old JPEG and YCbCr."""
     order = "<" if data[:2] == b"II" else ">"
     start = header.page.offset
     if data[2:4] in (b"*\0", b"\0*"):

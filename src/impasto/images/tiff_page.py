@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import imagecodecs
 import numpy as np
 
 from impasto.images.coded_size import TIFF_COMPRESSIONS, CodedSize, coded_sizes
@@ -120,6 +121,40 @@ def checked_segments(page: Any) -> Iterator[tuple[bytes | None, int]]:
             if keyframe.compression == _PNG:
                 data = only_pixels(data)  # libpng writes warnings about other chunks
         yield data, index
+
+
+def check_streams(page: Any) -> None:
+    """Refuse strips or tiles of YCbCr that do not hold all their pixels; libtiff would print it.
+
+    Args:
+        page: tifffile's page, of a file that is open.
+
+    Raises:
+        Unreadable: one is broken, or shorter than its tags say.
+    """
+    keyframe = page.keyframe
+    across, down = keyframe.tags.valueof(530, (2, 2))
+    decompress = {
+        1: lambda data, out: data,
+        5: imagecodecs.lzw_decode,
+        8: imagecodecs.zlib_decode,
+        32773: imagecodecs.packbits_decode,
+        32946: imagecodecs.zlib_decode,
+    }.get(int(keyframe.compression))
+    for data, index in checked_segments(page):
+        if data is None or decompress is None:
+            continue
+        if keyframe.is_tiled:
+            rows, columns = keyframe.tilelength, keyframe.tilewidth
+        else:
+            start = index * keyframe.rowsperstrip
+            rows, columns = keyframe.imagelength - start, keyframe.imagewidth
+            rows = min(rows, keyframe.rowsperstrip)
+        blocks = -(-rows // down) * -(-columns // across)
+        needed = blocks * (across * down + 2)
+        with decoding(_BROKEN):
+            if len(decompress(data, out=needed)) < needed:
+                raise Unreadable(_BROKEN)
 
 
 def _check_coded(data: bytes, index: int, page: Any) -> None:
