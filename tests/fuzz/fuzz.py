@@ -136,9 +136,12 @@ class _Child:
     def faults(self, seconds: float) -> Iterator[tuple[int, str]]:
         """Yield the number and the fault of each case at fault, until the process has ended."""
         process, ends = psutil.Process(self._pid), time.monotonic() + seconds
-        base, case, since, cpu, killed = process.memory_info().rss, -1, 0.0, 0.0, ""
-        rest = b""
+        base, case, cpu, killed = process.memory_info().rss, -1, 0.0, ""
+        waited, looked, rest = 0.0, time.monotonic(), b""
         while True:
+            # A pause of the machine, or of this process, counts as one second.
+            waited += min(time.monotonic() - looked, 1)
+            looked = time.monotonic()
             done, status = os.waitpid(self._pid, os.WNOHANG)
             rest += self._pipe.read() or b""
             *lines, rest = rest.split(b"\n")
@@ -147,11 +150,11 @@ class _Child:
             if done:
                 break
             if number != case:
-                case, since, cpu = number, time.monotonic(), _cpu(process)
+                case, waited, cpu = number, 0.0, _cpu(process)
             memory = process.memory_info().rss - base
             self.peak = max(self.peak, memory)
             if running and not killed:
-                if _cpu(process) - cpu > CPU_SECONDS or time.monotonic() - since > WALL_SECONDS:
+                if _cpu(process) - cpu > CPU_SECONDS or waited > WALL_SECONDS:
                     killed = f"hang: more than {CPU_SECONDS:g} s"
                 elif memory > MEMORY:
                     killed = f"memory: {memory / 1e6:.0f} MB"
