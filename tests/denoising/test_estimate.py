@@ -8,6 +8,7 @@ import torch
 import impasto
 from impasto.denoising.estimate import _positive_definite, estimate_noise
 from impasto.denoising.noise import LEVELS, clipped_moments, interpolate, white_noise
+from impasto.denoising.valid_pixels import constant_areas
 from impasto.images.image import Image, ImageMetadata
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -130,6 +131,18 @@ def test_what_lies_outside_of_a_field_is_not_measured(outside):
     diagnosis = impasto.diagnose(picture)
     assert diagnosis.kind == "gaussian"
     assert diagnosis.sigma[0] == pytest.approx(0.05, rel=0.1)
+
+
+def test_a_color_whose_noise_is_clipped_is_no_frame():
+    """One channel lies far beyond its end, and is all black there; the others have specks."""
+    color = torch.tensor([-0.5, -0.13, -0.13])[:, None, None]
+    clean = torch.cat([CLEAN[:, :128, :96].expand(3, -1, -1), color.expand(-1, 128, 32)], 2)
+    generator = torch.Generator().manual_seed(6)
+    noisy = (clean + 0.05 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
+    assert not constant_areas(noisy[None]).any()
+    framed = noisy.clone()
+    framed[:, :, 96:] = 0.0
+    assert constant_areas(framed[None])[..., 96:].all()
 
 
 def test_channels_of_unlike_noise_have_their_own():
