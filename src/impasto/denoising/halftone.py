@@ -30,6 +30,7 @@ _SURROUNDINGS = 17  # frequencies a side whose median a peak stands out from
 _MIN_PROMINENCE, _CHANCE = 1.6, 6.0  # of the mean logarithm: at least, and over √blocks
 _LOBE = 5  # frequencies a side that a peak spreads over: the window's
 _MIN_SHARE = 0.4  # of the power in fine detail that peaks have
+_MIN_PATTERN_SHARE = 0.75  # likewise, of a pattern beside which no shared noise is measured
 _MIN_COVERAGE = 0.5  # of the active blocks, in which they have half of that
 _MIN_CONTRAST = 0.015  # deviation of the dots; the blocks of JPEG have less
 _MIN_TONES = 0.01  # deviation of the blocks' means: what has no shades carries no picture
@@ -121,8 +122,12 @@ def _turn(a: float, b: float) -> float:
 
 
 def is_periodic(image: Tensor) -> bool:
-    """Return whether most fine detail of a picture (C, H, W) is one pattern, as of threads."""
-    return any(_find_pattern(plane) is not None for plane in image[:_MAX_CHANNELS])
+    """Return whether nearly all fine detail of a picture (C, H, W) is one pattern, as of threads.
+
+    A photograph of fabric has too little in the pattern for that: noise has the rest.
+    """
+    patterns = [_find_pattern(plane) for plane in image[:_MAX_CHANNELS]]
+    return all(p is not None and p.share > _MIN_PATTERN_SHARE for p in patterns)
 
 
 class _Pattern(NamedTuple):
@@ -132,6 +137,7 @@ class _Pattern(NamedTuple):
     peaks: Tensor  # whether a frequency is one, likewise
     side: int  # pixels of a block
     tones: float  # deviation of the blocks' means
+    share: float  # of the power in fine detail
 
 
 def _find_pattern(plane: Tensor) -> _Pattern | None:
@@ -165,7 +171,8 @@ def _find_pattern(plane: Tensor) -> _Pattern | None:
     share, coverage = dots.sum() / total.sum(), (shares > _MIN_SHARE / 2).float().mean()
     if share < _MIN_SHARE or coverage < _MIN_COVERAGE or contrast < _MIN_CONTRAST:
         return None
-    return _Pattern(logs.mean(0), peaks, side, float(means[active].std(correction=0)))
+    tones = float(means[active].std(correction=0))
+    return _Pattern(logs.mean(0), peaks, side, tones, float(share))
 
 
 def _find_in_plane(plane: Tensor) -> Screen | None:
@@ -232,7 +239,7 @@ def _find_peaks(logs: Tensor, fine: Tensor, threshold: float) -> Tensor:
 
 def _square_grid(pattern: _Pattern) -> Screen | None:
     """Return the grids that pairs of peaks at right angles make; None if there is no pair."""
-    logs, peaks, side, _ = pattern
+    logs, peaks, side = pattern[:3]
     tops = peaks.nonzero()
     tops = tops[logs[tops[:, 0], tops[:, 1]].argsort(descending=True)][:_MAX_PEAKS]
     points = [_vertex(logs, int(v), int(u), -(side // 2)) for v, u in tops.tolist()]
