@@ -151,8 +151,8 @@ class Result:
         return encode(self.pixels, ".png", metadata=self.metadata)
 
 
-Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse"]
-NOT_REMOVED = ("clean", "impulse")  # kinds that no method is chosen for
+Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse", "halftone"]
+NOT_REMOVED = ("clean", "impulse", "halftone")  # kinds that no method is chosen for
 _MAX_RANGES = 12  # of plane numbers that are written out
 
 
@@ -163,7 +163,8 @@ class Diagnosis:
     Attributes:
         kind: `gaussian`, the same in the dark and in the light; `poisson-gaussian`, growing with
             the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
-            which no method here removes; or `clean`.
+            which no method here removes; `halftone`, dots of a printing screen or of dithering,
+            which carry the picture; or `clean`.
         sigma: typical standard deviation in each channel: 1 being white for pictures, in
             `Stack.read_plane`'s numbers for measured data. Of several planes, as of all other
             fields, that of most of the planes that are changed.
@@ -179,6 +180,8 @@ class Diagnosis:
             strength side by side; empty where it is the same everywhere.
         stripes: the offsets that each row or column has besides, with their `direction` and
             `sigma`; they are removed with the noise. None if there are none.
+        screen: of a halftone, the printing screen's `period` in pixels and its `angles` in degrees;
+            None for dithering, and for all other kinds.
     """
 
     kind: Kind
@@ -192,6 +195,7 @@ class Diagnosis:
     planes: tuple[Diagnosis, ...] = ()
     region_sigmas: tuple[tuple[float, ...], ...] = ()
     stripes: Any = None
+    screen: Any = None
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:

@@ -8,6 +8,7 @@ import torch
 import impasto
 from impasto.denoising.estimate import _positive_definite, estimate_noise
 from impasto.denoising.noise import LEVELS, clipped_moments, interpolate, white_noise
+from impasto.denoising.valid_pixels import constant_areas
 from impasto.images.image import Image, ImageMetadata
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -132,6 +133,18 @@ def test_what_lies_outside_of_a_field_is_not_measured(outside):
     assert diagnosis.sigma[0] == pytest.approx(0.05, rel=0.1)
 
 
+def test_a_color_whose_noise_is_clipped_is_no_frame():
+    """One channel lies far beyond its end, and is all black there; the others have specks."""
+    color = torch.tensor([-0.5, -0.13, -0.13])[:, None, None]
+    clean = torch.cat([CLEAN[:, :128, :96].expand(3, -1, -1), color.expand(-1, 128, 32)], 2)
+    generator = torch.Generator().manual_seed(6)
+    noisy = (clean + 0.05 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
+    assert not constant_areas(noisy[None]).any()
+    framed = noisy.clone()
+    framed[:, :, 96:] = 0.0
+    assert constant_areas(framed[None])[..., 96:].all()
+
+
 def test_channels_of_unlike_noise_have_their_own():
     sigmas = (0.02, 0.05, 0.15)
     generator = torch.Generator().manual_seed(3)
@@ -140,6 +153,47 @@ def test_channels_of_unlike_noise_have_their_own():
     assert impasto.diagnose(picture).sigma == pytest.approx(sigmas, rel=0.15)
     alike = impasto.diagnose(CLEAN[:, :96, :96] + 0.05 * white)
     assert len(set(alike.sigma)) == 1
+
+
+def grain(seed, size=192):
+    """Fine texture, stronger in the light, that leaves no direction of patch space free."""
+    generator = torch.Generator().manual_seed(seed)
+    white = torch.randn(1, 1, size, size, generator=generator)
+    side = torch.tensor([0.3, 0.8, 0.3])
+    kernel = (side[:, None] * side).view(1, 1, 3, 3)
+    return CLEAN * torch.nn.functional.conv2d(white, kernel, padding=1)[0]
+
+
+@pytest.mark.parametrize("gains", [(1, 1, 1, 1), (1, 0.5), (0.7, 1, 0.4)])
+def test_white_noise_that_texture_hides_is_told_where_channels_share_the_texture(gains):
+    sigmas = torch.tensor((0.005, 0.01, 0.05, 0.15)[: len(gains)])
+    clean = torch.tensor(gains)[:, None, None] * (CLEAN + 0.1 * grain(7))
+    generator = torch.Generator().manual_seed(8)
+    noisy = clean + sigmas[:, None, None] * torch.randn(clean.shape, generator=generator)
+    diagnosis = impasto.diagnose(noisy)
+    assert diagnosis.kind == "gaussian"
+    assert diagnosis.sigma == pytest.approx(sigmas.tolist(), rel=0.1)
+
+
+def test_white_noise_that_texture_hides_in_one_channel_is_not_called_correlated():
+    other = CLEAN.flip(1, 2).transpose(1, 2)
+    generator = torch.Generator().manual_seed(9)
+    noises = torch.tensor([0.02, 0.15])[:, None, None] * torch.randn(
+        2, 192, 192, generator=generator
+    )
+    noisy = torch.cat([CLEAN + 0.08 * grain(7), other]) + noises
+    diagnosis = impasto.diagnose(noisy)
+    assert diagnosis.correlation == 0
+    assert diagnosis.sigma[1] == pytest.approx(0.15, rel=0.1)
+
+
+def test_noise_that_neighbors_share_is_called_so_in_channels_of_one_scene():
+    generator = torch.Generator().manual_seed(10)
+    noise = torch.randn(2, 1, 192, 192, generator=generator)
+    kernel = torch.tensor([[0.25, 0.5, 0.25]]).view(1, 1, 1, 3)
+    shared = torch.nn.functional.conv2d(noise, kernel, padding=(0, 1))[:, 0]
+    picture = CLEAN + torch.tensor([0.03, 0.1])[:, None, None] * shared
+    assert impasto.diagnose(picture).kind == "correlated"
 
 
 def test_a_channel_without_light_does_not_hide_the_others_noise():

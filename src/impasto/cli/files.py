@@ -252,15 +252,20 @@ def noise_facts(diagnosis: Diagnosis) -> dict[str, Any]:
         {**treatment.model_dump(), "sigma": [json_number(sigma) for sigma in treatment.sigma]}
         for treatment in diagnosis.treatments
     ]
-    return {
-        "kind": diagnosis.kind,
-        "sigma": [json_number(sigma) for sigma in diagnosis.sigma],
-        "gain": None if diagnosis.gain is None else json_number(diagnosis.gain),
-        "correlation": json_number(diagnosis.correlation),
-        "clipped": list(diagnosis.clipped),
-        "method": diagnosis.method,
-        "words": diagnosis.words,
-    } | ({"treatments": treatments} if diagnosis.planes else {})
+    screen = {} if diagnosis.screen is None else {"screen": diagnosis.screen._asdict()}
+    return (
+        {
+            "kind": diagnosis.kind,
+            "sigma": [json_number(sigma) for sigma in diagnosis.sigma],
+            "gain": None if diagnosis.gain is None else json_number(diagnosis.gain),
+            "correlation": json_number(diagnosis.correlation),
+            "clipped": list(diagnosis.clipped),
+            "method": diagnosis.method,
+            "words": diagnosis.words,
+        }
+        | screen
+        | ({"treatments": treatments} if diagnosis.planes else {})
+    )
 
 
 def json_number(number: float) -> float | None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from impasto.denoising.estimate import estimate_noise
+from impasto.denoising.halftone import find_halftone, is_periodic
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
 from impasto.denoising.regions import RegionalNoise, estimate_regional_noise
@@ -38,6 +39,7 @@ _METHOD: dict[Kind, str | None] = {
     "poisson-gaussian": "nl-wiener",
     "correlated": "nl-wiener",
     "impulse": None,
+    "halftone": None,
 }
 
 
@@ -90,22 +92,28 @@ def diagnose_planes(
     """
     span = values.span
     outside = unmeasured_pixels(planes, source, values)
-    stripes = find_stripes(fill_pixels(planes[0], outside[0])) if len(planes) == 1 else None
+    first = fill_pixels(planes[0], outside[0])
+    halftone = find_halftone(values.normalize(first)) if recipe.sigma == "auto" else None
+    stripes = find_stripes(first) if len(planes) == 1 and halftone is None else None
     planes = planes if stripes is None else stripes.remove(planes)
     unmeasured = outside.transpose(0, 1).flatten(1, 2)
     image = values.normalize(planes).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
     regional = None
     noise = estimate_noise(image, working_basis(len(image)), unmeasured)
+    textured = noise.autocorrelation is not None and is_periodic(values.normalize(first))
+    if textured and halftone is None:
+        noise = replace(noise, reliable=False)  # it may be that of threads or bars
     if recipe.sigma != "auto":
         noise = rescale_noise(noise, min(recipe.sigma / span, _MAX_SIGMA))
-    elif len(planes) == 1 and noise.reliable:  # a drawing has flat and busy regions, too
+    # A drawing has flat and busy regions, too.
+    elif len(planes) == 1 and noise.reliable and halftone is None:
         regional = _estimate_regions(image, unmeasured, noise)
         noise = regional or noise
     sigma = tuple((noise.typical_sigma(image, unmeasured) * span).tolist())
-    kind = _kind_of_noise(noise, max(sigma) / span, image, unmeasured)
+    kind = "halftone" if halftone else _kind_of_noise(noise, max(sigma) / span, image, unmeasured)
     if recipe.sigma != "auto" and kind == "clean":
         kind = "gaussian"
-    if kind == "clean":
+    if kind in ("clean", "halftone"):
         sigma = (0.0,) * len(sigma)
     method = _METHOD[kind] if recipe.method == "auto" else recipe.method
     correlation = 0.0
@@ -124,6 +132,7 @@ def diagnose_planes(
         noise=noise,
         region_sigmas=tuple(map(tuple, regions)),
         stripes=stripes,
+        screen=halftone and halftone.screen,
     )
     return replace(diagnosis, words=describe(diagnosis, recipe, white_level(source)))
 

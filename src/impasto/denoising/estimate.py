@@ -35,6 +35,7 @@ from impasto.denoising.noise import (
     interpolate,
     white_noise,
 )
+from impasto.denoising.shared_detail import fit_noise_beside_detail
 
 _BINS = 6  # of brightness
 _CLIPPED_SHARE = 0.002  # of values at the end of the range, from which they count as clipped
@@ -51,6 +52,11 @@ _SPECTRUM, _MIN_POWER = 32, 0.02
 _MAX_SPREAD, _MAX_SPREAD_WEAK, _WEAK_SIGMA = 0.4, 0.45, 2.5 / 255
 _DETREND = 1.05  # correlated noise loses this factor of its variance to the plane that is removed
 _GAMMA = 2.2  # of the tone curve between a sensor's values and an image's
+# Least share of a channel's white noise that is its own, where the rest is taken for detail; and of
+# the variance that seems to be shared by neighbors, where that is white noise with texture.
+_MIN_OWN_SHARE, _MIN_WHITE_SHARE = 0.5, 0.6
+_MIN_WHITE_PLATEAU = 0.7  # of that detail
+_MAX_RATIO = 1.5  # of the strengths of channels that have one law
 _UNCORRELATED = F.pad(torch.ones(1, 1, 1), (_REACH,) * 4)
 
 
@@ -102,11 +108,41 @@ def _estimate_different(image: Tensor, basis: Tensor, unmeasured: Tensor) -> Noi
         noise = fit_white_noise(image, unmeasured, spectra, clipped)
         if len(image) == 1:
             return noise
-        if channels_agree(noise, spectra):
+        agree = channels_agree(noise, spectra)
+        hidden = not all(has_white_noise([spectrum]) for spectrum in spectra)
+        if hidden or not agree:
+            beside = _estimate_beside_detail(image, unmeasured, spectra)
+            if beside and (not agree or _is_unlike(beside, image, unmeasured)):
+                return beside
+        if agree:
             correlation = channel_correlation(image, unmeasured, noise)
             return replace(noise, channel_correlation=correlation)
         return _estimate_separately(image, unmeasured)
-    return estimate_correlated_noise(image, spectra, basis, clipped, unmeasured)
+    beside = _estimate_beside_detail(image, unmeasured, spectra) if len(image) > 1 else None
+    return beside or estimate_correlated_noise(image, spectra, basis, clipped, unmeasured)
+
+
+def _is_unlike(noise: Noise, image: Tensor, unmeasured: Tensor) -> bool:
+    """Return whether the channels' strengths differ much."""
+    sigma = noise.typical_sigma(image, unmeasured)
+    return bool(sigma.max() > _MAX_RATIO * sigma.min())
+
+
+def _estimate_beside_detail(
+    image: Tensor, unmeasured: Tensor, spectra: list[PatchSpectrum]
+) -> Noise | None:
+    """Estimate white noise beside the detail that channels share; None if it is not told so."""
+    laws = fit_noise_beside_detail(image, unmeasured)
+    if laws is None:
+        return None
+    noises = [white_noise(gain, base, 1) for gain, base in laws]
+    for noise, spectrum in zip(noises, spectra, strict=True):
+        expected = interpolate(spectrum.levels, noise.levels[0], noise.variances[0])
+        ratio = float((expected / spectrum.variances.clamp(min=1e-12)).max())
+        # Detail that is as white as noise is noise that the channels share.
+        if ratio < _MIN_OWN_SHARE and has_white_noise([spectrum], _MIN_WHITE_PLATEAU):
+            return None
+    return _join_channels(noises)
 
 
 def _estimate_separately(image: Tensor, unmeasured: Tensor) -> Noise:
@@ -115,8 +151,29 @@ def _estimate_separately(image: Tensor, unmeasured: Tensor) -> Noise:
     for channel, out in zip(image[:, None], unmeasured[:, None], strict=True):
         values = channel[~out]
         low, span = float(values.min()), float(values.max() - values.min()) or 1.0
-        own = _estimate_different((channel - low) / span, torch.eye(1), out)
+        own = _estimate_alone((channel - low) / span, out)
         noises.append(_rescale_range(own, low, span))
+    return _join_channels(noises)
+
+
+def _estimate_alone(channel: Tensor, unmeasured: Tensor) -> Noise:
+    """Estimate the noise of a channel (1, H, W) beside which others have white noise.
+
+    Texture as strong as the noise makes it look shared by neighbors, but leaves no direction with
+    much less than the rest.
+    """
+    noise = _estimate_different(channel, torch.eye(1), unmeasured)
+    if noise.autocorrelation is None or not noise.reliable:
+        return noise
+    spectrum = patch_spectrum(channel[0], unmeasured[0])
+    expected = interpolate(spectrum.levels, noise.levels[0], noise.variances[0])
+    if float((spectrum.variances / expected.clamp(min=1e-12)).median()) < _MIN_WHITE_SHARE:
+        return noise
+    return fit_white_noise(channel, unmeasured, [spectrum], _clipped_ends(channel, unmeasured))
+
+
+def _join_channels(noises: list[Noise]) -> Noise:
+    """Join the noises of single channels."""
     length = max(noise.levels.shape[1] for noise in noises)
     levels, variances, clean_values = (
         torch.cat([_lengthen(getattr(noise, name), length) for noise in noises])
@@ -129,7 +186,7 @@ def _estimate_separately(image: Tensor, unmeasured: Tensor) -> Noise:
         tables = (noise.autocorrelation for noise in noises)
         autocorrelation = torch.cat([_UNCORRELATED if t is None else t for t in tables])
     low, high = (any(noise.clipped[end] for noise in noises) for end in (0, 1))
-    tables = (levels, variances, clean_values, torch.eye(len(image)), autocorrelation, lines)
+    tables = (levels, variances, clean_values, torch.eye(len(noises)), autocorrelation, lines)
     return Noise(*tables, (low, high), separate=True)
 
 

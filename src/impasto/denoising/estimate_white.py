@@ -51,7 +51,7 @@ def patch_spectrum(plane: Tensor, unmeasured: Tensor) -> PatchSpectrum:
         plane: (H, W).
         unmeasured: pixels whose patches are left out, (H, W) bool.
     """
-    (patches,) = _extract_measured_patches(plane[None], unmeasured)
+    (patches,) = extract_measured_patches(plane[None], unmeasured)
     means = patches.mean(1)
     values = plane[~unmeasured]
     low, high = values.min(), values.max()
@@ -75,11 +75,11 @@ def patch_spectrum(plane: Tensor, unmeasured: Tensor) -> PatchSpectrum:
     return PatchSpectrum(torch.stack(levels), variances, torch.tensor(plateaus))
 
 
-def has_white_noise(spectra: list[PatchSpectrum]) -> bool:
+def has_white_noise(spectra: list[PatchSpectrum], plateau: float = _MIN_PLATEAU) -> bool:
     """Return whether two bins of brightness show noise that is alike in all directions."""
     plateaus = torch.cat([spectrum.plateaus for spectrum in spectra])
     plateaus = plateaus.sort(descending=True).values
-    return bool(plateaus[min(1, len(plateaus) - 1)] > _MIN_PLATEAU)
+    return bool(plateaus[min(1, len(plateaus) - 1)] > plateau)
 
 
 def fit_white_noise(
@@ -165,7 +165,7 @@ def channel_correlation(image: Tensor, unmeasured: Tensor, noise: Noise) -> Tens
         unmeasured: pixels whose patches are left out, (C, H, W) bool.
         noise: of each channel.
     """
-    patches = _extract_measured_patches(image, unmeasured.any(0))  # (C, N, n)
+    patches = extract_measured_patches(image, unmeasured.any(0))  # (C, N, n)
     means = patches.mean(2, keepdim=True)
     deviation = torch.cat(
         [
@@ -186,7 +186,7 @@ def channel_correlation(image: Tensor, unmeasured: Tensor, noise: Noise) -> Tens
     return correlation.fill_diagonal_(1)
 
 
-def _extract_measured_patches(image: Tensor, unmeasured: Tensor) -> Tensor:
+def extract_measured_patches(image: Tensor, unmeasured: Tensor) -> Tensor:
     """Return patches of the channels, (C, H, W) -> (C, N, n), without the pixels not measured."""
     height, width = unmeasured.shape
     measured = int((~unmeasured).sum())

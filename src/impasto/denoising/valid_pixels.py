@@ -144,11 +144,13 @@ def constant_areas(planes: Tensor) -> Tensor:
     large = constant.float().mean((2, 3), keepdim=True) > _MIN_CONSTANT
     areas = whole | (constant & large & (free >= _MIN_FREE * partly))
     areas |= _rims(planes, areas)
-    # Where few photons were counted, the zeros have single pixels among them.
+    # Where few photons were counted, the zeros have single pixels among them, and so has noise that
+    # was clipped, if only in one of the channels.
     neighbors = F.pad(areas.float(), (1, 1, 1, 1), mode="replicate")
     neighbors = 9 * F.avg_pool2d(neighbors, 3, 1)
     singles = (~areas & (neighbors > 6.5)).sum((2, 3), keepdim=True)
-    return areas & (singles <= _MAX_SINGLES * areas.sum((2, 3), keepdim=True))
+    empty = singles <= _MAX_SINGLES * areas.sum((2, 3), keepdim=True)
+    return whole | (areas & empty.all(1, keepdim=True))
 
 
 def _rims(planes: Tensor, areas: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ _NAMES = {
     "impulse": "single black and white pixels, which are not this tool's kind of noise",
     "gaussian": "Gaussian noise, as strong in the dark as in the light",
     "poisson-gaussian": "Poisson-Gaussian noise, stronger in the light",
+    "halftone": "a halftone, dots that carry the picture and are no noise",
     "correlated": "noise that neighbors share, as in pictures a camera has developed",
 }
 
@@ -96,6 +97,8 @@ def _describe_kind(planes: Sequence[Diagnosis], recipe: DenoiseRecipe, white: fl
     """Describe the noise of planes of one kind, without stripes."""
     kind = planes[0].kind
     words = _NAMES[kind]
+    if kind == "halftone":
+        return f"{words}, {_describe_dots(planes)}"
     if kind in NOT_REMOVED:
         return words
     if any(plane.region_sigmas for plane in planes):
@@ -114,6 +117,17 @@ def _describe_kind(planes: Sequence[Diagnosis], recipe: DenoiseRecipe, white: fl
     return words + (f", cut off at the {' and the '.join(ends)} end" if ends else "")
 
 
+def _describe_dots(planes: Sequence[Diagnosis]) -> str:
+    """Describe the dots of planes that are halftones."""
+    screens = [plane.screen for plane in planes if plane.screen is not None]
+    if len(screens) < len(planes):
+        return "of dithering"
+    period = _format_range([screen.period for screen in screens])
+    angles = [f"{angle:.0f}" for angle in sorted({a for s in screens for a in s.angles})]
+    degrees = " and ".join(filter(None, (", ".join(angles[:-1]), angles[-1])))
+    return f"of a printing screen of period {period} pixels at {degrees} degrees"
+
+
 def _format_sigmas(ranges: Iterable[Sequence[float]], white: float) -> str:
     """Write the range of each channel's standard deviations in the numbers that white has."""
     sigmas = ", ".join(_format_range([value * white for value in values]) for values in ranges)
@@ -129,6 +143,11 @@ def _format_range(values: Sequence[float]) -> str:
 def _describe_removal(diagnosis: Diagnosis, recipe: DenoiseRecipe, nothing: str) -> str:
     """Describe what is done about noise; `nothing` says that nothing is."""
     method, strength = diagnosis.method, recipe.strength
+    if method is None and diagnosis.kind == "halftone":
+        return (
+            f"{nothing}; to be rid of the dots, make the picture smaller by their distance, or "
+            "give a method, which smooths them"
+        )
     if method is None:
         return nothing
     chroma = strength if recipe.chroma == "same" else recipe.chroma

@@ -164,7 +164,7 @@ export async function diagnose() {
 export function diagnosis(found) {
   const peak = Math.max(...found.sigma);
   const parts = [t(`diagnosis.${found.kind}`)];
-  const none = ["clean", "impulse"].includes(found.kind);
+  const none = ["clean", "impulse", "halftone"].includes(found.kind);
   if (!none) {
     parts.push(t("diagnosis.strength", { sigma: found.stack ? peak.toPrecision(2) : (255 * peak).toFixed(1), of: found.stack ? "" : t("diagnosis.of255") }));
     if (found.clipped.some(Boolean)) parts.push(t("diagnosis.clipped"));
