@@ -25,7 +25,7 @@ _SCALES = (0.9, 1.4)  # standard deviations of the sources: pixels; 2.1 and 3.3 
 _WINDOW = 15  # pixels a side of the square that a source is found in
 _CORE = 9  # pixels a side that are a source's own; what lies around is its ground
 _REACH = 11  # pixels around a source over which its flux is summed
-_FALSE_SOURCES = 0.5  # expected in an image of white noise
+_FALSE_SOURCES = 0.3  # expected in an image of white noise
 _MIN_STRENGTH = 3.0  # in a channel, of a source that was found in another
 _MAX_GROUND = 0.05  # variance of a denoised source's ground, over that of the noise
 # Of the missing flux's standard deviation. Little more is given to sources that miss nothing than
@@ -78,6 +78,8 @@ def restore_sources(
     tests = channels * len(_SCALES) * height * width
     threshold = -NormalDist().inv_cdf(_FALSE_SOURCES / tests / 2)
     positions = _find_peaks(noisy, variance, threshold)
+    if not len(positions):
+        return estimate
     impulses = [torch.zeros_like(estimate) for _ in _SCALES]
     for part in positions.split(_CHUNK):
         candidates = [
