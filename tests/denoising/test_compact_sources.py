@@ -139,3 +139,23 @@ def test_strength_and_residual_know_of_the_stars():
     half = result.at(strength=0.5).pixels
     assert torch.allclose(half, (noisy + result.pixels) / 2, atol=1e-6)
     assert abs(share(noisy - result.pixels, stars)) < 0.1
+
+
+def test_tensors_are_made_on_the_images_device():
+    stars = spots(96, grid(96), 6 * SIGMA)
+    arguments = stars + noise_like(stars), 0.4 * stars, variance_of(stars), torch.zeros(1)
+    expected = restore_sources(*arguments)
+    with torch.device("meta"):
+        assert torch.equal(restore_sources(*arguments), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_no_byte(threads):
+    stars = spots(128, grid(128), 6 * SIGMA)
+    arguments = stars + noise_like(stars), 0.4 * stars, variance_of(stars)
+    expected, before = restore_sources(*arguments), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(restore_sources(*arguments), expected)
+    finally:
+        torch.set_num_threads(before)
