@@ -128,7 +128,7 @@ def field(peak):
 def test_denoise_keeps_the_flux_of_stars():
     stars, sky, noisy = field(4)
     result = impasto.denoise(noisy, method="nl-wiener", sigma=SIGMA / 5)
-    assert share(result.pixels - sky, stars) == pytest.approx(1, abs=0.08)
+    assert share(result.pixels - sky, stars) == pytest.approx(1, abs=0.12)
     error = (result.pixels - sky - stars).square().mean()
     assert 10 * math.log10((SIGMA / 5) ** 2 / float(error)) > 14
 
