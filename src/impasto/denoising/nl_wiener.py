@@ -27,6 +27,7 @@ from impasto.denoising.block_matching import (
     patch_size,
     split_into_blocks,
 )
+from impasto.denoising.compact_sources import restore_sources
 from impasto.denoising.noise import Noise
 from impasto.device import select_device
 from impasto.recipes import DenoiseRecipe
@@ -153,6 +154,8 @@ def _filter_channels(noisy: Tensor, noise: Noise, passes: Sequence[Groups]) -> I
     guide = _gaussian_blur(rotated[:1], 0.7)[0]
     estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation)
     for groups in (*passes[1:], None):
+        if groups is None and correlation is None:
+            estimate = restore_sources(rotated, estimate, variance, _noise_skew(noise, basis))
         image = torch.einsum("ij,jhw->ihw", inverse, estimate)
         yield noise.debias(image)
         if groups is not None:
@@ -160,6 +163,13 @@ def _filter_channels(noisy: Tensor, noise: Noise, passes: Sequence[Groups]) -> I
             estimate = wiener_estimate(
                 rotated, estimate, estimate[0], variance, groups, correlation
             )
+
+
+def _noise_skew(noise: Noise, basis: Tensor) -> Tensor | None:
+    """Return the most that the noise's third cumulant over its variance can be in a basis: (C)."""
+    if noise.lines is None:
+        return None
+    return (basis.abs() * noise.lines[:, 0].clamp(min=0)).amax(1)
 
 
 def _noise_basis(noisy: Tensor, noise: Noise) -> Tensor:
