@@ -368,9 +368,11 @@ def _check_avif(data: bytes) -> AvifImage:
     if not still.streams or still.bits is None:
         raise Unreadable("its pixels are cut short or broken")
     for claimed, stream in still.streams:
-        if claimed is None or any(map(gt, stream.size, claimed)):
+        sizes = {size for size in stream.sizes if claimed is None or any(map(gt, size, claimed))}
+        if sizes or stream.size != claimed:
+            width, height = max(sizes, default=stream.size)
             raise Unreadable(
-                f"its pixels are {stream.size[0]:,} × {stream.size[1]:,}, not the "
+                f"its pixels are {width:,} × {height:,}, not the "
                 f"{' × '.join(f'{side:,}' for side in claimed or still.size)} it claims"
             )
         if stream.bits != still.bits:

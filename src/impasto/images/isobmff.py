@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from impasto.images.av1 import SequenceHeader, sequence_header
+from impasto.images.av1 import Stream, read_stream
 
 _MAX_BOXES = 4096  # that are walked in one file; a plain AVIF has 20
 _MAX_ITEMS = 1024  # the tiles of a grid, for example
@@ -41,7 +41,7 @@ class AvifImage:
 
     size: tuple[int, int] | None
     bits: int | None
-    streams: tuple[tuple[tuple[int, int] | None, SequenceHeader], ...]
+    streams: tuple[tuple[tuple[int, int] | None, Stream], ...]
     color: bytes
 
 
@@ -180,8 +180,8 @@ class _Items:
         coded = [item for item in parts if self.types.get(item) == _CODED]
         streams = []
         for item in coded:
-            if header := sequence_header(self.content(item)):
-                streams.append((self.size(item), header))
+            if stream := read_stream(self.content(item)):
+                streams.append((self.size(item), stream))
         bits = next((depth for item in (primary, *coded) if (depth := self.bits(item))), None)
         color = self.property(primary, b"colr", b"nclx")
         return AvifImage(self.size(primary), bits, tuple(streams), color)
