@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -164,14 +165,35 @@ def _count_frames(header: Header) -> int:
         return 1
 
 
-def count_pictures(path: str | Path) -> int:
-    """Count the frames or pages of an image file of which `open_image` reads the first.
+def read_metadata(path: str | Path | bytes | BinaryIO, *, name: str = "picture") -> ImageMetadata:
+    """Read what an image file carries besides its pixels, as far as it stands before them.
+
+    Args:
+        path: as for `describe_image`; its pixels are not decoded.
+        name: the argument's name in errors.
+
+    Returns:
+        The metadata, with the size and without opacity.
 
     Raises:
         ImageError: the file is missing, or not an image that impasto reads.
     """
-    data, label = read_bytes(path, "picture")
-    return _count_frames(check_header(data, "picture", label))
+    data, label = read_bytes(path, name)
+    return metadata_of(check_header(data, name, label))
+
+
+def metadata_of(header: Header) -> ImageMetadata:
+    """Return a header's metadata, true of the picture turned upright; its opacity is not known."""
+    frames = _count_frames(header)
+    return ImageMetadata(
+        bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
+        exif=exif_block.strip_for_storage(header.exif),
+        dpi=header.dpi,
+        format=header.format,
+        recipe=from_xmp(header.xmp),
+        frames=frames,
+        **_portable_metadata(header, frames),
+    )
 
 
 def _split_provenance(text: str | None) -> dict[str, Any]:
@@ -297,18 +319,7 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
         alpha = _tensor(_upright(alpha, header.orientation))
     colors = to_srgb(samples.colors, header.icc, header.color_space, header.bits)
     colors = _upright(colors, header.orientation)
-    frames = _count_frames(header)
-    metadata = ImageMetadata(
-        alpha=alpha,
-        bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
-        exif=exif_block.strip_for_storage(header.exif),
-        dpi=header.dpi,
-        format=header.format,
-        recipe=from_xmp(header.xmp),
-        origin=origin,
-        frames=frames,
-        **_portable_metadata(header, frames),
-    )
+    metadata = replace(metadata_of(header), alpha=alpha, origin=origin)
     return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
 
 
