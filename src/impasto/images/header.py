@@ -40,13 +40,18 @@ from impasto.images.formats import (
     jpeg_segments,
     png_chunks,
     size_from_header,
-    split_avif_exif,
     webp_frame_size,
     webp_size,
     without_chunks,
 )
 from impasto.images.iptc import iptc_of_info, iptc_of_resources
-from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avif
+from impasto.images.isobmff import (
+    AvifImage,
+    count_frames,
+    read_avif,
+    split_avif_exif,
+    still_avif,
+)
 from impasto.images.jxl import read_jxl
 from impasto.images.pnm import pnm_header
 from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
