@@ -240,7 +240,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
                 raise ValueError(problem)
             if head.startswith(_ZIP) and not zipfile.is_zipfile(file):
                 raise ValueError("it is cut short, as by a download that broke off")
-            _check_pickles(path)
+            check_pickles(path)
             file.seek(0)
             # Not by its path, whose ending torch would go by.
             state = torch.load(file, map_location="cpu", weights_only=True)
@@ -284,7 +284,7 @@ def _reason(error: Exception) -> str:
     return "it is damaged or cut short"
 
 
-def _check_pickles(path: Path) -> None:
+def check_pickles(path: Path) -> None:
     """Refuse pickles of other protocols than PyTorch writes, about which it warns the terminal.
 
     Raises:
