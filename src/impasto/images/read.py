@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from impasto.errors import ImageError, join_some
 from impasto.files import recorded_name
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
+from impasto.images.file_notes import file_notes
 from impasto.images.formats import (
     HEAD_BYTES,
     MAX_PIXELS,
@@ -184,15 +186,14 @@ def read_metadata(path: str | Path | bytes | BinaryIO, *, name: str = "picture")
 
 def metadata_of(header: Header) -> ImageMetadata:
     """Return a header's metadata, true of the picture turned upright; its opacity is not known."""
-    frames = _count_frames(header)
     return ImageMetadata(
         bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
         exif=exif_block.strip_for_storage(header.exif),
         dpi=header.dpi,
         format=header.format,
         recipe=from_xmp(header.xmp),
-        frames=frames,
-        **_portable_metadata(header, frames),
+        frames=_count_frames(header),
+        **_portable_metadata(header),
     )
 
 
@@ -323,21 +324,16 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
     return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
 
 
-def _portable_metadata(header: Header, frames: int) -> dict[str, Any]:
+def _portable_metadata(header: Header) -> dict[str, Any]:
     """Return the metadata that is not EXIF, true of the picture turned upright, and the notes."""
-    notes, tags = list(header.notes), header.tags
-    if frames > 1 and header.page is None:  # the header of a TIFF has a note of its own
-        notes.append(f"1 of its {frames:,} pictures taken, the others left out")
-    try:
+    xmp = None
+    with contextlib.suppress(ValueError):
         xmp = without_pixel_facts(foreign_xmp(header.xmp))
-    except ValueError as error:
-        xmp = None
-        notes.append(f"{error} and left out")
+    tags = header.tags
     if header.orientation != 1 and is_georeferenced(tags):
         tags = without_georeference(tags)
-        notes.append("its georeference is left out, as the picture is turned")
     fields = {"xmp": xmp, "iptc": header.iptc, "tags": tags, "size": header.size}
-    return {**fields, "notes": tuple(notes)}
+    return {**fields, "notes": file_notes(header)}
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
