@@ -22,11 +22,10 @@ from torch import Tensor
 
 from impasto._version import __version__
 from impasto.errors import ImageError, ImpastoError
-from impasto.files import atomic_path, ensure_directory, stale_temporary_files
+from impasto.files import atomic_path, check_pickles, ensure_directory, stale_temporary_files
 from impasto.images.image import Image
 from impasto.style.optimizers import State
 from impasto.style.spec import R
-from impasto.vgg.weights import check_pickles
 
 Input = Image | Tensor | float | None
 
