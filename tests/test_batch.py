@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image
 
 from impasto.batch import storage
+from impasto.batch.dry_run import estimate_batch
 from impasto.batch.manifest import NAME, Manifest, algorithm_versions, fingerprint
 from impasto.batch.plan import BatchPlan, plan_jobs, read_plan
 from impasto.batch.run import run_batch
@@ -234,9 +235,12 @@ def test_pictures_that_are_not_used_are_counted(folder, capsys):
     words = ["batch", "denoise", "in/film.webp", "in/a.png", "--executor", "inline"]
     assert main([*words, "-o", "out", "--format", "png"]) == 0
     err = capsys.readouterr().err
-    assert "impasto: only the first picture is used: in/film.webp of 3\n" in err
+    note = "1 of its 3 pictures taken, the others left out"
+    assert f"impasto: in/film.webp: {note}\n" in err
     assert main([*words, "-o", "again", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["frames"] == {"in/film.webp": 3}
+    told = json.loads(capsys.readouterr().out)
+    assert told["frames"] == {"in/film.webp": 3}
+    assert told["notes"] == {"in/film.webp": [note]}
 
 
 def png(width, height, data=b""):
@@ -709,3 +713,80 @@ def test_pictures_are_told_by_content_and_the_rest_is_named(folder, capsys):
     (inside / "c.heic").rename(folder / "phone" / "c.heic")
     with pytest.raises(ImageError, match=r"none was found but phone/c\.heic \(a HEIC\); choose"):
         plan_jobs(cleaning(contents=("phone",)))
+
+
+def test_what_is_left_out_is_said_counted_and_kept_in_the_manifest(folder, capsys):
+    for name in ("a", "b"):
+        with Image.open(folder / "in" / f"{name}.png") as image:
+            exif = Image.Exif()
+            exif[271] = "Maker"
+            iptc = b"\x1c\x02\x05\0\x03Cat"
+            photoshop = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc
+            photoshop = b"Photoshop 3.0\0" + photoshop
+            segment = b"\xff\xed" + struct.pack(">H", len(photoshop) + 2) + photoshop
+            data = io.BytesIO()
+            image.convert("RGB").save(data, "JPEG", exif=exif)
+            data = data.getvalue()
+            (folder / "in" / f"{name}.jpg").write_bytes(data[:2] + segment + data[2:])
+        (folder / "in" / f"{name}.png").unlink()
+    words = ["batch", "denoise", "in/a.jpg", "in/b.jpg", "--executor", "inline", "-o", "out"]
+    words += ["--format", "webp"]
+    note = "left out, as .webp does not hold it: its IPTC records"
+    line = f"impasto: 2 files: {note} (out/a.webp, out/b.webp)\n"
+    assert main([*words, "--dry-run"]) == 0
+    assert line in capsys.readouterr().err
+    assert main(words) == 0
+    assert line in capsys.readouterr().err
+    manifest = Manifest(folder / "out" / NAME)
+    rows = manifest.load()
+    manifest.close()
+    assert json.loads(rows["out/a.webp"].notes) == {"out/a.webp": [note]}
+    # What is done already is told of as well.
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["made"], told["notes"]) == (0, {f"out/{name}.webp": [note] for name in "ab"})
+    # Without metadata it is another picture, made once, of which nothing else is left out.
+    for made in (2, 0):
+        assert main([*words, "--strip", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["made"], told["notes"]) == (made, {})
+    image = open_image("out/a.webp")
+    assert image.metadata.exif is None
+    assert json.loads(image.metadata.recipe)["output"]["strip"] is True
+    (folder / "out" / NAME).unlink()
+    for strip, made in ((["--strip"], 0), ([], 2)):
+        assert main([*words, *strip, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["made"] == made
+
+
+def test_metadata_is_stripped_by_a_plan_too_but_not_from_measured_data(folder, capsys):
+    lines = ['method = "denoise"', 'contents = ["in/a.png"]', 'output = "out"', "strip = true"]
+    (folder / "plan.toml").write_text("\n".join(lines))
+    assert read_plan("plan.toml").strip is True
+    (folder / "wrong.toml").write_text("\n".join(lines).replace("true", "1"))
+    with pytest.raises(ValueError, match=r"`strip` must be true or false, got 1 in wrong\.toml"):
+        read_plan("wrong.toml")
+    tifffile.imwrite("cells.tif", np.zeros((2, 32, 40), np.uint16), imagej=True)
+    words = ["batch", "denoise", "cells.tif", "-o", "out", "--executor", "inline", "--strip"]
+    assert main(words) == 1
+    assert "`strip` must be left out for a TIFF of measured data" in capsys.readouterr().err
+
+
+def test_every_input_is_read_once(folder, monkeypatch):
+    from impasto.images import read
+
+    paths = []
+    real = read.read_with
+
+    def read_with(path, *rest, **words):
+        paths.append(str(path))
+        return real(path, *rest, **words)
+
+    monkeypatch.setattr(read, "read_with", read_with)
+    run_batch(cleaning(contents=("in/a.png", "in/b.png")), executor="inline")
+    assert sorted(paths) == ["in/a.png", "in/b.png"]
+    paths.clear()
+    recipe = style_recipe(size="original", steps=1)
+    sources = {"contents": ("in/a.png", "in/b.png"), "styles": ("one.png", "two.png")}
+    estimate_batch(painting(recipe=recipe, **sources))
+    assert paths.count("in/b.png") == 1

@@ -3,14 +3,21 @@
 All figures share one look: images under their titles on white paper, tied to no window.
 """
 
+# ruff: noqa: E402
+
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+# Without a handler of its own, what matplotlib logs of its caches would reach the terminal.
+logging.getLogger("matplotlib").addHandler(logging.NullHandler())
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle

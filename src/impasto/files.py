@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import pickletools
 import secrets
 import shutil
 import tempfile
 import unicodedata
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from impasto.errors import ImageError
 OnRescue = Callable[[Path, Exception], None]
 
 _MAX_NAME = 255  # characters, as provenance takes them
+# Of the form of PyTorch's files before they were archives: pickles in front of the numbers.
+_PICKLES, _PROTOCOL = 5, 2
 
 
 def check_writable(
@@ -371,3 +375,22 @@ def _unwritable(
     """Word the error for a path that cannot be written."""
     reason = (error.strerror or str(error)).lower()
     return f"`{name}` must be a place that can be written, got {target}: {reason}; {way_out}"
+
+
+def check_pickles(path: Path) -> None:
+    """Refuse pickles of other protocols than PyTorch writes, about which it warns the terminal.
+
+    Raises:
+        Exception: the file is broken.
+    """
+    with contextlib.ExitStack() as stack:
+        if zipfile.is_zipfile(path):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            streams = [stack.enter_context(archive.open(name)) for name in names]
+        else:
+            streams = [stack.enter_context(open(path, "rb"))] * _PICKLES
+        for stream in streams:
+            for operation, argument, _ in pickletools.genops(stream):
+                if operation.name == "PROTO" and argument != _PROTOCOL:
+                    raise ValueError(f"its pickle has protocol {argument}, not {_PROTOCOL}")

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from impasto.cli import terminal
 from impasto.cli.main import main
@@ -144,3 +146,37 @@ def test_a_sentence_is_one_short_line(capsys):
     assert err.startswith("impasto: `preset` must be one of")
     assert err[:-1].isprintable()
     assert len(err) < 2500
+
+
+def test_no_line_of_other_libraries_reaches_the_terminal(tmp_path):
+    """Matplotlib speaks of its caches where HOME cannot be written, in runs and in the library."""
+    nowhere = {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+    environment = {**nowhere, "MPLCONFIGDIR": "", "TMPDIR": str(tmp_path)}
+    picture = tmp_path / "noisy.png"
+    values = np.random.default_rng(0).integers(90, 160, (32, 32, 3), np.uint8)
+    Image.fromarray(values).save(picture)
+    words = ["denoise", str(picture), "-o", str(tmp_path / "clean.png"), "--quiet"]
+    words += ["--figure", str(tmp_path / "figure.png")]
+    done = run_in_shell("", *words, **environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    drawn = run_in_shell("", code="import impasto.figures", **environment)
+    assert (drawn.returncode, drawn.stderr) == (0, b"")
+
+
+def test_libraries_are_quiet_and_filters_stay():
+    code = (
+        "import logging, sys, warnings; from impasto.cli import main as door\n"
+        "def callback(**_):\n"
+        "    logging.getLogger('some.library').warning('a record'); warnings.warn('a warning')\n"
+        "door.impasto.callback = callback; door.impasto.invoke_without_command = True\n"
+        "door.impasto.no_args_is_help = False\n"
+        "filters, show = list(warnings.filters), warnings.showwarning\n"
+        "code = door.main([])\n"
+        "assert (warnings.filters, warnings.showwarning) == (filters, show)\n"
+        "warnings.warn('seen')\n"
+        "sys.exit(code)"
+    )
+    done = run_in_shell("", code=code)
+    assert b"record" not in done.stderr
+    assert b"a warning" not in done.stderr
+    assert (done.returncode, b"seen" in done.stderr) == (0, True)

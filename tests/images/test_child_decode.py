@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,12 +12,13 @@ import threading
 import numpy as np
 import pytest
 import tifffile
-from image_makers import FORMATS, file_of, smooth
+from image_makers import FORMATS, file_of, rgb_profile, smooth
 from PIL import Image
 
 from impasto import ImageError
 from impasto.images import child_decode
 from impasto.images.child_decode import ChildDecoder
+from impasto.images.icc import srgb_profile
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 
@@ -65,6 +67,24 @@ def check(decoder, data, **options):
 def test_a_child_says_what_a_file_is(decoder, format):
     facts = check(decoder, file_of(Image.fromarray(smooth()), format))
     assert (facts.format, facts.size, facts.xmp) == (format, (40, 24), None)
+
+
+def test_a_child_says_what_is_left_out_converted_or_taken_for_what(decoder):
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "lime", "blue")]
+    film = file_of(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    assert check(decoder, film).notes == ("1 of its 3 pictures taken, the others left out",)
+    adobe = file_of(Image.fromarray(smooth()), "PNG", icc_profile=rgb_profile("Display P3"))
+    (note,) = check(decoder, adobe).notes
+    assert re.fullmatch("its colors are converted from .+ to sRGB", note)
+    same = file_of(Image.fromarray(smooth()), "PNG", icc_profile=srgb_profile())
+    assert check(decoder, same).notes == ()
+    infrared = io.BytesIO()
+    channels = {"photometric": "rgb", "extrasamples": ["unspecified"]}
+    tifffile.imwrite(infrared, smooth(channels=4), **channels)
+    note = "1 of its 4 channels left out, as it calls only 3 color or opacity"
+    assert check(decoder, infrared.getvalue()).notes == (note,)
+    (note,) = check(decoder, infrared.getvalue(), pages=True).notes
+    assert note.startswith("its 4 channels are taken for 3 colors and 1 without a name; all are")
 
 
 def test_what_cannot_be_read_is_refused_in_the_same_words(decoder):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
+import struct
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import torch
 from image_makers import file_of, interlaced, noisy, with_chunk
 from PIL import Image
 
@@ -193,6 +196,46 @@ def test_tiff_of_ycbcr_and_of_jpeg():
         assert pixels[:, 16, 16].tolist() == pytest.approx(
             [v / 255 for v in (200, 100, 50)], abs=0.02
         )
+
+
+# 24 × 16 pixels, by `cjpeg -arithmetic -quality 90`, and the same with `-progressive`.
+ARITHMETIC = (
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDgsL"
+    "EBYQERMUFRUVDA8XGBYUGBIUFRT/"
+)
+SEQUENTIAL = (
+    "yQALCAAQABgBAREA/8wABgAQEAX/2gAIAQEAAD8A/wDpcpxlfTgnnWMaiiW+tCggKCbMEXNW5NRuNFti/lBqt4QlOqo+"
+    "gxwFo0AsISBSyq4UBkK98H1xSK2OQBaD0nX1W1vjxb7oqWCYNUDQlCA8ok7JoHwhoP/Z"
+)
+PROGRESSIVE = (
+    "ygALCAAQABgBAREA/8wABAAQ/9oACAEBAAAAAf8A0tKGokQKsBL/zAAEEAX/2gAIAQEAAQUCFiQyiIiT75FANpsL/Mum"
+    "qE7/zAAEEAX/2gAIAQEABj8CAuP5YbT3Ap8oNeGnAlldWNCrVqD/zAAEEAX/2gAIAQEAAT8h1hFF1aSISbwRD4DPr7z/"
+    "2gAIAQEAAAAQ7P/MAAQQBf/aAAgBAQABPxBMfFubtef3EDZDdXkMLsp4/9k="
+)
+
+
+@pytest.mark.parametrize("coded", [SEQUENTIAL, PROGRESSIVE])
+def test_jpegs_in_arithmetic_codes(coded, capfd):
+    jpeg = base64.b64decode(ARITHMETIC + coded)
+    y, x = np.mgrid[:16, :24]
+    expected = (9 * x + 5 * y) % 256
+    assert np.abs(codes(open_image(jpeg), 255) - expected[..., None]).max() <= 9
+    # Pillow hands a file over in parts of 64 KB, which cut the codes in two.
+    comment = b"\xff\xfe" + struct.pack(">H", 65536 - len(jpeg)) + bytes(65534 - len(jpeg))
+    for place in (30, 60):
+        long = jpeg[:2] + comment + b"\xff\xfe" + struct.pack(">H", place) + bytes(place - 2)
+        long += jpeg[2:]
+        assert torch.equal(open_image(long).pixels, open_image(jpeg).pixels)
+        opened = Image.open(io.BytesIO(long))
+        assert torch.equal(open_image(opened).pixels, open_image(jpeg).pixels)
+    file = io.BytesIO()
+    tifffile.imwrite(file, iter([jpeg]), shape=(16, 24), dtype="uint8", compression=7)
+    assert torch.equal(open_image(file.getvalue()).pixels, open_image(jpeg).pixels)
+    tag = struct.pack("<HHII", 259, 3, 1, 7)
+    old = file.getvalue().replace(tag, tag[:-4] + struct.pack("<I", 6))
+    with pytest.raises(ImageError, match="old JPEG compression holds an arithmetic-coded JPEG; sa"):
+        open_image(old)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])

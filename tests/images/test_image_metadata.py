@@ -19,8 +19,8 @@ from image_makers import FORMATS, chunk, file_of, noisy, rgb_profile, smooth, wi
 from PIL import Image, ImageOps
 
 from impasto import ImageError
-from impasto.images.formats import split_avif_exif
 from impasto.images.image import ImageMetadata
+from impasto.images.isobmff import split_avif_exif
 from impasto.images.read import describe_image, open_image
 from impasto.images.write import encode
 from impasto.images.xmp import MAX_BYTES, from_xmp, to_xmp
@@ -178,13 +178,40 @@ def test_broken_entries_of_exif_are_left_out_without_a_warning(format, action):
         assert 0x9003 not in exif.get_ifd(0x8769) or 306 not in exif
 
 
+def box(kind: bytes, *contents: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(b"".join(contents)), kind) + b"".join(contents)
+
+
+def avif_of_tables(*tables: bytes) -> bytes:
+    """An AVIF without pixels whose only item is an EXIF block."""
+    item = box(b"infe", b"\2\0\0\0\0\1\0\0Exif\0")
+    parts = (box(b"pitm", bytes(6)), box(b"iprp"), box(b"iinf", b"\0\0\0\0\0\1", item), *tables)
+    return box(b"ftyp", b"avif\0\0\0\0") + box(b"meta", bytes(4), *parts)
+
+
 def test_a_hostile_table_in_an_avif_is_not_followed():
-    item = b"infe\2\0\0\0\0\1\0\0Exif"
-    endless = b"iloc\2\0\0\0\x44\x40" + b"\xff" * 4 + b"\0\0\0\1\0\0\0\0\0\0\0\0\xff\xff" * 10**5
-    for table in (endless, endless.replace(b"\x44\x40", b"\0\0"), b"iloc", b""):
-        hidden, block = split_avif_exif(item + table)
-        assert hidden == item.replace(b"Exif", b"free" if table else b"Exif") + table
-        assert len(block) <= len(item + table)
+    sizes = struct.pack(">B", 0x44)
+    endless = b"\2\0\0\0" + sizes + b"\x40" + b"\xff" * 4
+    endless += b"\0\0\0\1\0\0\0\0\0\0\0\0\xff\xff" * 10**5
+    for table in (endless, endless.replace(b"\x44\x40", b"\0\0", 1), b"", b"\2\0\0\0"):
+        with pytest.raises(ValueError, match=r"cut short|too many pieces"):
+            split_avif_exif(avif_of_tables(box(b"iloc", table)))
+    # Pieces that overlap are longer than the file together.
+    pieces = struct.pack(">II", 0, 0) * 500
+    table = b"\0\0\0\0\x44\0\0\1\0\1\0\0\1\xf4" + pieces
+    for tables in ((), (box(b"iloc", table),)):
+        data = avif_of_tables(*tables)
+        assert split_avif_exif(data) == (data.replace(b"Exif", b"free"), b"")
+    for data in (b"", b"meta", avif_of_tables().replace(b"Exif", b"mime")):
+        assert split_avif_exif(data) == (data, b"")
+
+
+def test_the_exif_of_an_avif_is_that_of_its_primary_item():
+    block = camera_exif().tobytes()
+    data = file_of(Image.fromarray(smooth()), "AVIF", exif=block)
+    hidden, found = split_avif_exif(data)
+    assert found in (block, block[6:])
+    assert (len(hidden), hidden.count(b"Exif")) == (len(data), data.count(b"Exif") - 1)
 
 
 def test_of_too_many_values_in_exif_the_first_counts():

@@ -1,6 +1,7 @@
 """The page in a real browser: what a painter does with it."""
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from stage import TOKEN, listening, picture
 
 import impasto
@@ -266,6 +268,26 @@ def test_clean_and_choose_how_much(opens, tmp_path):
     assert (recipe["strength"], recipe["chroma"]) == (0.5, 0.5)
     there = (255 * file.pixels[:, 32, 48]).round().tolist()
     assert np.abs(np.array(there) - np.array(half[:3])).max() <= 1
+
+
+@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+def test_what_is_left_out_of_a_file_is_said_under_its_picture(opens, language):
+    frames = [Image.new("RGB", (48, 32), color) for color in ("red", "lime", "blue")]
+    film = io.BytesIO()
+    frames[0].save(film, "WEBP", save_all=True, append_images=frames[1:])
+    page = opens(locale=language)
+    page.click("#mode-denoise")
+    drop(page, "#content-well", ("film.webp", film.getvalue()))
+    page.wait_for_selector("#content-notes:not([hidden])")
+    words = {
+        "en-US": "film.webp: 1 of its 3 pictures taken, the others left out",
+        "zh-CN": "film.webp：共 3 张图，只取一张，其余略去",
+    }[language]
+    assert page.inner_text("#content-notes li") == words
+    with page.expect_response("**/v1/jobs/denoise") as answered:
+        page.click("#go")
+    ended(page, answered.value.json()["id"])
+    assert page.inner_text("#job-notes li") == words
 
 
 def test_a_result_dropped_back_brings_its_recipe_and_pictures(opens, cat, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from impasto.batch import storage
-from impasto.batch.outputs import check_job_size
 from impasto.batch.plan import BatchPlan, plan_jobs
 from impasto.batch.run import MAX_TRIES
 from impasto.batch.workers import check_workers, set_threads
 from impasto.denoising.denoise import denoise
 from impasto.errors import ImageError
 from impasto.images.open_input import input_planes, open_input
+from impasto.images.read import read_metadata
+from impasto.images.resize import result_size
 from impasto.images.stack import Stack
-from impasto.images.write import MAX_SIDES
+from impasto.images.tiff_read import is_scientific_tiff
+from impasto.images.write import MAX_SIDES, check_output_size, left_out_notes
 from impasto.jobs.job import Job
 from impasto.memory import GIB
 from impasto.methods import METHODS
@@ -25,6 +28,7 @@ from impasto.methods import METHODS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from impasto.images.image import ImageMetadata
     from impasto.result import Step
     from impasto.style.plan import Plan as StylePlan
 
@@ -60,9 +64,10 @@ def estimate_batch(
 
     Returns:
         Number of images, of existing outputs, workers and threads; the files left out; seconds of
-        the whole batch; for painting the memory of all workers; and the outputs that their format
-        cannot hold, with the reason. None if it cannot be known. Denoising is tried on a part of
-        the first image.
+        the whole batch; for painting the memory of all workers; the outputs that their format
+        cannot hold, with the reason; and notes on what of which file would be left out, as far as
+        the size of the files must be read. None if it cannot be known. Denoising is tried on a
+        part of the first image.
 
     Raises:
         ValueError: as `run_batch`.
@@ -72,12 +77,14 @@ def estimate_batch(
     count, each = check_workers(executor, workers, threads, existing, tries, address, gpus)
     left_out: list[str] = []
     jobs = plan_jobs(plan, left_out)
+    too_large, notes = _check_inputs(jobs)
     there = sum(storage.file_stamp(job.output) is not None for job in jobs)
     estimate: dict[str, Any] = {
         "pictures": len(jobs),
         "left_out": left_out,
         "there_already": there,
-        "too_large": _too_large(jobs),
+        "too_large": too_large,
+        "notes": notes,
         "workers": count,
         "threads": each,
         "memory_gib": None,
@@ -93,19 +100,41 @@ def estimate_batch(
     return estimate
 
 
-def _too_large(jobs: Sequence[Job]) -> dict[str, str]:
-    """Return the outputs that their format cannot hold, with the reasons; of local files only."""
-    reasons = {}
+def _check_inputs(jobs: Sequence[Job]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Read the headers of local files whose results may be too large, each once.
+
+    Returns:
+        The outputs that their format cannot hold, with the reasons; and by input or output, what
+        would be left out or taken for what.
+    """
+    reasons: dict[str, str] = {}
+    notes: dict[str, list[str]] = {}
+    contents: dict[str, ImageMetadata | None] = {}
     for job in jobs:
+        content = job.inputs["content"]
         size = getattr(job.options, "size", "original")
         fits_all = size != "original" and size <= min(MAX_SIDES.values())
-        if fits_all or storage.is_remote(job.inputs["content"]):
+        if fits_all or storage.is_remote(content):
             continue
+        if content not in contents:
+            contents[content] = None
+            with suppress(ImageError):  # measured data, or running the job will say why
+                contents[content] = read_metadata(content)
+        metadata = contents[content]
+        if metadata is None:
+            continue
+        ending = os.path.splitext(job.output)[1]
+        size = result_size(job.options, metadata.size)
+        if not (METHODS[job.method].keeps_data and is_scientific_tiff(content)):
+            left_out = left_out_notes(metadata, ending, size, strip=job.strip)
+            for place, each in ((content, metadata.notes), (job.output, left_out)):
+                if each:
+                    notes[place] = list(each)
         try:
-            check_job_size(job, job.output)
+            check_output_size(job.output, size)
         except ImageError as error:
             reasons[job.output] = str(error)
-    return reasons
+    return reasons, notes
 
 
 def _plan_first(jobs: Sequence[Job], plan: BatchPlan) -> StylePlan | None:

@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS pictures (
     seconds REAL,
     fingerprint TEXT,
     seen TEXT,
-    written TEXT
+    written TEXT,
+    notes TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -49,7 +50,7 @@ _NOT_IN_FINGERPRINT = frozenset({"device", "memory", "tiles"})
 # The output, then the fields of `Row`, in order.
 _COLUMNS = (
     *("output", "status", "attempts", "reason", "seconds", "fingerprint"),
-    *("job", "algorithm", "seen", "written"),
+    *("job", "algorithm", "seen", "written", "notes"),
 )
 
 
@@ -66,6 +67,8 @@ class Row(NamedTuple):
         versions: versions of impasto and torch.
         input_stamps: size and time of its inputs.
         output_stamp: the same of its output when it was written.
+        notes: JSON of what was left out of its files, or taken for what: file -> notes; empty
+            for nothing.
     """
 
     status: str = PENDING
@@ -77,6 +80,7 @@ class Row(NamedTuple):
     versions: str = ""
     input_stamps: str = ""
     output_stamp: str = ""
+    notes: str = ""
 
     def same_work(self, other: Row) -> bool:
         """Return True if both rows have the same options, versions and inputs."""
@@ -218,6 +222,15 @@ def _read_row(values: Sequence[Any]) -> Row | None:
     return Row(status, attempts, reason, seconds, mark, *texts)
 
 
+def read_notes(row: Row) -> dict[str, list[str]]:
+    """Return the notes of a row by their files; none where no version of impasto wrote them."""
+    try:
+        notes = json.loads(row.notes or "{}")
+        return {str(place): [str(note) for note in each] for place, each in notes.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
 def _to_key(output: str) -> str | bytes:
     """Return an output as SQLite can hold it: as bytes if its name is not Unicode."""
     try:
@@ -253,7 +266,7 @@ def manifest_path(output: str, path: str | None = None) -> Path:
 def job_digest(job: Job) -> str:
     """Return a hash of a job's method, files and options."""
     style = job.inputs.get("style-1", "")
-    text = json.dumps([job.method, job.inputs["content"], style, job.recipe])
+    text = json.dumps([job.method, job.inputs["content"], style, job.recipe, *_writing(job.strip)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -265,7 +278,14 @@ def input_stamps(job: Job, stamps: dict[str, FileStamp | None]) -> str:
     return json.dumps([stamps[path] for path in job.inputs.values()])
 
 
-def fingerprint(method: str, recipe: str, inputs: Sequence[str], weights: str) -> str:
+def _writing(strip: bool) -> tuple[str, ...]:
+    """Return how a file is written as part of a hash; nothing for the default, as it once was."""
+    return ("strip",) if strip else ()
+
+
+def fingerprint(
+    method: str, recipe: str, inputs: Sequence[str], weights: str, *, strip: bool = False
+) -> str:
     """Compute a hash of everything that an image's bytes depend on.
 
     The versions of impasto and torch are part of it; where the image is computed, and in which
@@ -276,6 +296,7 @@ def fingerprint(method: str, recipe: str, inputs: Sequence[str], weights: str) -
         recipe: JSON of the recipe.
         inputs: SHA-256 of content and style.
         weights: SHA-256 of the network's weights; empty if there are none.
+        strip: whether all metadata of the input is left out.
 
     Returns:
         SHA-256, in hexadecimal.
@@ -287,7 +308,7 @@ def fingerprint(method: str, recipe: str, inputs: Sequence[str], weights: str) -
     """
     options = json.loads(recipe)
     options = {name: options[name] for name in options if name not in _NOT_IN_FINGERPRINT}
-    parts = [method, options, list(inputs), weights, algorithm_versions()]
+    parts = [method, options, list(inputs), weights, algorithm_versions(), *_writing(strip)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

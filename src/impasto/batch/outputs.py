@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from impasto.batch import storage
 from impasto.batch.manifest import fingerprint
 from impasto.denoising.denoise import denoise_stack, denoising_provenance
-from impasto.errors import ImageError, ImpastoError
+from impasto.errors import ImpastoError
 from impasto.files import file_sha256
+from impasto.images.image import Image
 from impasto.images.open_input import open_input
-from impasto.images.read import count_pictures, describe_image, read_recipe
+from impasto.images.read import open_image, read_recipe
 from impasto.images.resize import result_size
 from impasto.images.stack import Stack, check_single_picture
-from impasto.images.tiff_read import is_scientific_tiff
-from impasto.images.write import check_output_size, save
+from impasto.images.write import check_output_size, left_out_notes, save
 from impasto.jobs.job import Job, Outcome
 from impasto.jobs.run_job import attempt, limit_memory, run_job
 from impasto.methods import METHODS
-from impasto.provenance import Inputs, read_provenance
+from impasto.provenance import Inputs, Output, read_provenance
 from impasto.vgg.weights import load_weights
 
 
@@ -38,12 +36,31 @@ def make_output(job: Job, folder: str, share: float) -> Outcome:
     Returns:
         How it ended; `saved` is the fingerprint.
     """
-    frames: dict[str, int] = {}
-    outcome = attempt(lambda: _make(job, folder, share, frames))
-    return replace(outcome, frames=frames)
+    record = _Record()
+    outcome = attempt(lambda: _make(job, folder, share, record))
+    return replace(outcome, frames=record.frames, notes=record.notes)
 
 
-def _make(job: Job, folder: str, share: float, frames: dict[str, int]) -> str:
+@dataclass
+class _Record:
+    """What is said of the files of a job: input or output -> its pictures, and notes."""
+
+    frames: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def add_input(self, place: str, image: Image | Stack) -> None:
+        """Record what was taken of an input and for what."""
+        if isinstance(image, Image) and image.metadata.frames > 1:
+            self.frames[place] = image.metadata.frames
+        self.add_notes(place, image.notes if isinstance(image, Stack) else image.metadata.notes)
+
+    def add_notes(self, place: str, notes: tuple[str, ...]) -> None:
+        """Record some notes, if there are any."""
+        if notes:
+            self.notes[place] = notes
+
+
+def _make(job: Job, folder: str, share: float, record: _Record) -> str:
     if folder:
         os.makedirs(folder, exist_ok=True)
     with (
@@ -51,72 +68,67 @@ def _make(job: Job, folder: str, share: float, frames: dict[str, int]) -> str:
         storage.download_all(job.inputs) as inputs,
     ):
         path = Path(unfinished) / storage.file_name(job.output)
-        frames |= _unused_frames(job, inputs)
-        job = replace(job, inputs=inputs)
-        mark = _make_file(job, path, share)
+        images = _open_inputs(replace(job, inputs=inputs))
+        for role, image in images.items():
+            record.add_input(job.inputs[role], image)
+        mark, notes = _make_file(replace(job, inputs=inputs), images, path, share)
         storage.upload(str(path), job.output)
+        record.add_notes(job.output, notes)
     return mark
 
 
-def _unused_frames(job: Job, inputs: Mapping[str, str]) -> dict[str, int]:
-    """Return the pictures in each input of which only the first is used: place -> count."""
-    counts = {}
-    for role, path in inputs.items():
-        if METHODS[job.method].keeps_data and is_scientific_tiff(path):
-            continue
-        with suppress(ImageError):  # opening it will say why
-            if (count := count_pictures(path)) > 1:
-                counts[job.inputs[role]] = count
-    return counts
+def _open_inputs(job: Job) -> dict[str, Image | Stack]:
+    """Open the inputs of a job, each once, under the names that its method gives them."""
+    if METHODS[job.method].keeps_data:
+        return {role: open_input(path, job.options.axes) for role, path in job.inputs.items()}
+    return {
+        role: open_image(path, name=role.partition("-")[0]) for role, path in job.inputs.items()
+    }
 
 
-def _make_file(job: Job, path: Path, share: float) -> str:
-    recipe = job.options
-    is_tiff = path.suffix.lower() in storage.TIFF_ENDINGS
-    content = job.inputs["content"]
-    if METHODS[job.method].keeps_data and (is_tiff or is_scientific_tiff(content)):
-        source = open_input(content, recipe.axes)
-        if isinstance(source, Stack) and not is_tiff:
-            check_single_picture(source, path.name)
-        elif isinstance(source, Stack):  # plane by plane, since it may not fit in memory
-            mark = _fingerprint(job, denoising_provenance(source, recipe).inputs)
-            denoise_stack(
-                source,
-                path,
-                recipe=limit_memory(recipe, share),
-                stored_recipe=recipe,
-                fingerprint=mark,
-            )
-            return mark
-    check_job_size(job, path)
-    result = run_job(job, share=share)
-    provenance = result.provenance()
+def _make_file(
+    job: Job, images: dict[str, Image | Stack], path: Path, share: float
+) -> tuple[str, tuple[str, ...]]:
+    """Write the result of a job; return its fingerprint, and notes on what is not in it."""
+    recipe, source = job.options, images["content"]
+    if isinstance(source, Stack):
+        if path.suffix.lower() in storage.TIFF_ENDINGS:
+            return _make_stack(job, source, path, share), ()
+        check_single_picture(source, path.name)
+    size = source.size if isinstance(source, Image) else source.plane_shape[:0:-1]
+    check_output_size(path, result_size(recipe, size))
+    result = run_job(job, share=share, opened=images)
+    provenance = result.provenance(Output(strip=job.strip))
     mark = _fingerprint(job, provenance.inputs)
-    record = provenance.model_copy(update={"fingerprint": mark}).model_dump_json()
-    save(result.pixels, path, metadata=result.metadata, recipe=record)
+    text = provenance.model_copy(update={"fingerprint": mark}).model_dump_json()
+    save(result.pixels, path, metadata=result.metadata, recipe=text, strip=job.strip)
+    options = {"recipe": text, "strip": job.strip}
+    return mark, left_out_notes(result.metadata, path.suffix, result.size, **options)
+
+
+def _make_stack(job: Job, source: Stack, path: Path, share: float) -> str:
+    """Denoise measured data plane by plane, since it may not fit in memory."""
+    recipe = job.options
+    if job.strip:
+        raise ValueError(
+            "`strip` must be left out for a TIFF of measured data, which stays as it is, "
+            f"got True for {path.name}; leave it out, or write a .png"
+        )
+    mark = _fingerprint(job, denoising_provenance(source, recipe).inputs)
+    denoise_stack(
+        source,
+        path,
+        recipe=limit_memory(recipe, share),
+        stored_recipe=recipe,
+        fingerprint=mark,
+    )
     return mark
-
-
-def check_job_size(job: Job, path: str | Path) -> None:
-    """Refuse a job whose result its format or the disk cannot hold, before the work.
-
-    Args:
-        job: with inputs on this machine.
-        path: of the file that is written.
-
-    Raises:
-        ImageError: the result does not fit.
-    """
-    try:
-        content = tuple(describe_image(job.inputs["content"])["size"])
-    except ImageError:
-        return  # measured data, or running the job will say why
-    check_output_size(path, result_size(job.options, content))
 
 
 def _fingerprint(job: Job, inputs: Inputs) -> str:
     files = [inputs.content, *(style.pictures[0] for style in inputs.styles)]
-    return fingerprint(job.method, job.recipe, [file.sha256 for file in files], _weights_hash(job))
+    hashes = [file.sha256 for file in files]
+    return fingerprint(job.method, job.recipe, hashes, _weights_hash(job), strip=job.strip)
 
 
 def _weights_hash(job: Job) -> str:
@@ -136,7 +148,7 @@ def read_fingerprint(job: Job) -> str | None:
         for path in job.inputs.values():
             with storage.download(path) as copy:
                 hashes.append(file_sha256(copy))
-        mark = fingerprint(job.method, job.recipe, hashes, _weights_hash(job))
+        mark = fingerprint(job.method, job.recipe, hashes, _weights_hash(job), strip=job.strip)
     except (ImpastoError, ValueError, OSError):
         return None
     return stored if stored == mark else None

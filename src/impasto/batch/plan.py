@@ -31,6 +31,7 @@ class BatchPlan:
         recipe: every option.
         format: the ending of the results, such as `.png`; empty for `.png`, and `.tif` for a
             TIFF that is denoised.
+        strip: leave out all metadata of the inputs.
     """
 
     method: MethodName
@@ -39,6 +40,7 @@ class BatchPlan:
     output: str
     recipe: Recipe
     format: str = ""
+    strip: bool = False
 
     def __post_init__(self) -> None:
         if "style" in METHODS[self.method].inputs and not self.styles:
@@ -83,7 +85,7 @@ def plan_jobs(plan: BatchPlan, left_out: list[str] | None = None) -> list[Job]:
             inputs = {"content": content.path}
             if style:
                 inputs["style-1"] = style.path
-            job = Job(plan.method, recipe, inputs, output)
+            job = Job(plan.method, recipe, inputs, output, strip=plan.strip)
             other = jobs.setdefault(output, job)
             if other is not job:
                 raise ValueError(
@@ -104,8 +106,9 @@ def read_plan(path: str | Path) -> BatchPlan:
     """Read a plan from a TOML file.
 
     Args:
-        path: a file with `method`, `contents`, `styles`, `output`, `format` and a table `recipe`;
-            only contents and output are required. Paths are relative to the current folder.
+        path: a file with `method`, `contents`, `styles`, `output`, `format`, `strip` and a table
+            `recipe`; only contents and output are required. Paths are relative to the current
+            folder.
 
     Raises:
         ValueError: it cannot be read, or a value in it is wrong.
@@ -122,7 +125,7 @@ def read_plan(path: str | Path) -> BatchPlan:
     values = read_options_file(
         Path(path), "plan", tomllib.loads, kind="TOML", see="impasto batch run --help"
     )
-    known = ("method", "contents", "styles", "output", "format", "recipe")
+    known = ("method", "contents", "styles", "output", "format", "strip", "recipe")
     for key in values:
         if key not in known:
             hint = did_you_mean(key, known) or f"; choose from {', '.join(known)}"
@@ -148,6 +151,9 @@ def read_plan(path: str | Path) -> BatchPlan:
         raise ValueError(
             f"`format` must be a text, got {quote(format_name)} in {path}; such as .png"
         )
+    strip = values.get("strip", False)
+    if not isinstance(strip, bool):
+        raise ValueError(f"`strip` must be true or false, got {quote(strip)} in {path}")
     return BatchPlan(
         method,
         _read_paths(values, "contents", path),
@@ -155,6 +161,7 @@ def read_plan(path: str | Path) -> BatchPlan:
         output,
         recipe,
         ending_of(format_name),
+        strip,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from impasto.batch.manifest import (
     input_stamps,
     job_digest,
     manifest_path,
+    read_notes,
 )
 from impasto.batch.plan import BatchPlan, plan_jobs
 from impasto.batch.workers import Worker, check_workers, worker_pool
@@ -40,6 +42,8 @@ class BatchProgress:
         failed: output -> reason, of images that failed.
         left_out: files of the input folders that are no pictures, with what they are.
         frames: input -> pictures in its file, where only the first of several was used.
+        notes: input or output -> what was left out of it or taken for what, of images made now or
+            before.
         seconds: since the run began.
         each: seconds an image took, of those made now, in the order they were done.
         running: outputs being made.
@@ -55,6 +59,7 @@ class BatchProgress:
     failed: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     frames: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
     each: list[float] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
@@ -213,6 +218,7 @@ class _Run:
                 if done is not None:
                     self._rows[job.output] = done
                     self.progress.done += 1
+                    self.progress.notes |= read_notes(done)
                     continue
                 if existing == "skip":
                     self._rows[job.output] = fresh._replace(status=SKIPPED)
@@ -302,7 +308,9 @@ class _Run:
             return True
         outcome = future.result()
         self.progress.frames |= outcome.frames
-        row = self._rows[job.output]._replace(seconds=round(outcome.seconds, 3))
+        notes = json.dumps(outcome.notes, ensure_ascii=False) if outcome.notes else ""
+        row = self._rows[job.output]._replace(seconds=round(outcome.seconds, 3), notes=notes)
+        self.progress.notes |= read_notes(row)
         if outcome.status == DONE:
             stamp = str(tuple(storage.file_stamp(job.output) or ()))
             row = row._replace(

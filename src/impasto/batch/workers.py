@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from impasto.batch import storage
 from impasto.errors import ImpastoError, quote
 from impasto.jobs.job import Job, Outcome
+from impasto.jobs.quiet import quiet_libraries
 
 EXISTING = ("resume", "skip", "overwrite", "fail")
 _MOST = 4096  # workers, threads or tries; more than any machine has a use for
@@ -177,6 +178,7 @@ def _start_process(threads: int) -> None:
         os._exit(1)
 
     threading.Thread(target=exit_with_parent, daemon=True).start()
+    contextlib.ExitStack().enter_context(quiet_libraries())  # until the process ends
     set_threads(threads)
 
 

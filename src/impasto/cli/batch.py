@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,6 +20,7 @@ from impasto.cli.options import (
     progress_option,
     recipe_options,
     recipe_texts,
+    strip_option,
 )
 from impasto.cli.progress import format_duration, interruptible, show_batch
 from impasto.cli.terminal import echo, echo_json, say_left_out
@@ -30,8 +31,10 @@ from impasto.validation import validate
 
 if TYPE_CHECKING:
     from impasto.batch.run import BatchProgress
+    from impasto.methods import MethodName, Recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
+_MAX_NOTES = 10  # of different words that are printed
 SOME_FAILED, NONE_DONE, INTERRUPTED = 3, 1, 130  # exit codes
 
 EPILOG = (
@@ -118,6 +121,7 @@ def place_options(command: F) -> F:
         click.option(
             "--format", "ending", default="", metavar="NAME", help="png, jpg, webp, tif, avif"
         ),
+        strip_option,
     )
     return apply_options(command, options)
 
@@ -143,10 +147,7 @@ def batch_style_command(contents: tuple[str, ...], styles: tuple[str, ...], **op
     changed = parse_options(StyleRecipe, recipe_texts(StyleRecipe, options))
     presets = read_presets(options["presets"]) if options["presets"] else PRESETS
     recipe = style_recipe(changed.pop("preset", "default"), presets=presets, **changed)
-    plan = BatchPlan(
-        "style", contents, styles, options["output"], recipe, ending_of(options["ending"])
-    )
-    return _run(plan, options)
+    return _run(_plan("style", contents, styles, recipe, options), options)
 
 
 @batch_command.command("denoise", cls=Command, epilog=EPILOG)
@@ -162,8 +163,7 @@ def batch_denoise_command(inputs: tuple[str, ...], **options: Any) -> int:
     recipe = validate(
         DenoiseRecipe, parse_options(DenoiseRecipe, recipe_texts(DenoiseRecipe, options))
     )
-    plan = BatchPlan("denoise", inputs, (), options["output"], recipe, ending_of(options["ending"]))
-    return _run(plan, options)
+    return _run(_plan("denoise", inputs, (), recipe, options), options)
 
 
 @batch_command.command("run", cls=Command, epilog=EPILOG)
@@ -172,10 +172,24 @@ def batch_denoise_command(inputs: tuple[str, ...], **options: Any) -> int:
 def batch_run_command(path: str, **options: Any) -> int:
     """Run the batch that a file describes.
 
-    It has method (style or denoise), contents, styles, output, format, and a table [recipe] with
-    options as in `impasto style --help`, with _ for -.
+    It has method (style or denoise), contents, styles, output, format, strip, and a table [recipe]
+    with options as in `impasto style --help`, with _ for -.
     """
     return _run(read_plan(path), options)
+
+
+def _plan(
+    method: MethodName,
+    contents: tuple[str, ...],
+    styles: tuple[str, ...],
+    recipe: Recipe,
+    options: dict[str, Any],
+) -> BatchPlan:
+    """Return the plan that a command's arguments and options describe."""
+    ending = ending_of(options["ending"])
+    return BatchPlan(
+        method, contents, styles, options["output"], recipe, ending, strip=options["strip"]
+    )
 
 
 def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
@@ -191,6 +205,7 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
             echo_json(facts)
             return 0
         say_left_out(facts.pop("left_out"))
+        _say_notes(facts.pop("notes"))
         too_large = facts.pop("too_large")
         for place, reason in too_large.items():
             echo(f"impasto: {place}: {reason}", err=True)
@@ -217,9 +232,7 @@ def _report(progress: BatchProgress, output: str) -> None:
     for place, reason in progress.failed.items():
         echo(f"impasto: {place}: {shorten(reason, MAX_SENTENCE)}", err=True)
     say_left_out(progress.left_out)
-    if progress.frames:
-        named = [f"{path} of {count:,}" for path, count in progress.frames.items()]
-        echo(f"impasto: only the first picture is used: {join_some(named)}", err=True)
+    _say_notes(progress.notes)
     if progress.unrecorded:
         echo(f"impasto: {progress.unrecorded}", err=True)
     words = [f"{progress.done} of {progress.total} done"]
@@ -231,6 +244,20 @@ def _report(progress: BatchProgress, output: str) -> None:
     words += [f"{progress.an_hour:.0f} an hour"] if progress.made else []
     echo(f"impasto: {', '.join(words)}", err=True)
     echo(output)
+
+
+def _say_notes(notes: Mapping[str, Sequence[str]]) -> None:
+    """Say on stderr what of some files was left out or taken for what: each note once."""
+    places: dict[str, list[str]] = {}
+    for place, each in notes.items():
+        for note in each:
+            places.setdefault(note, []).append(place)
+    for note, named in list(places.items())[:_MAX_NOTES]:
+        some = named[0] if len(named) == 1 else f"{len(named):,} files"
+        names = "" if len(named) == 1 else f" ({join_some(named, most=3)})"
+        echo(f"impasto: {some}: {note}{names}", err=True)
+    if (more := len(places) - _MAX_NOTES) > 0:
+        echo(f"impasto: {more:,} more notes, which the manifest and --json have", err=True)
 
 
 def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
@@ -245,6 +272,7 @@ def _facts(progress: BatchProgress, output: str) -> dict[str, Any]:
         "failed": progress.failed,
         "left_out": progress.left_out,
         "frames": progress.frames,
+        "notes": progress.notes,
         "left": progress.left,
         "stopped": progress.stopped,
         "unrecorded": progress.unrecorded or None,

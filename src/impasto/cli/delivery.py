@@ -12,7 +12,7 @@ from impasto.cli.options import PIPE
 from impasto.cli.terminal import drop_output, echo
 from impasto.errors import ImageError, ImpastoError
 from impasto.files import check_writable, rescue, write_atomically, write_or_rescue
-from impasto.images.write import encode, metadata_left_out
+from impasto.images.write import encode, left_out_notes
 from impasto.provenance import SIDECAR, Output
 
 if TYPE_CHECKING:
@@ -177,5 +177,5 @@ def print_left_out(
     """
     ending = ".png" if saving.output == PIPE else Path(saving.output).suffix
     options = {"recipe": recipe, "strip_gps": saving.strip_gps, "strip": saving.strip}
-    for part in metadata_left_out(metadata, ending, size, **options):
-        echo(f"impasto: {saving.output}: left out, as {ending} does not hold it: {part}", err=True)
+    for note in left_out_notes(metadata, ending, size, **options):
+        echo(f"impasto: {saving.output}: {note}", err=True)

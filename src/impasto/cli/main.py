@@ -17,6 +17,7 @@ import click
 from impasto._version import __version__
 from impasto.cli.terminal import echo, standard_streams
 from impasto.errors import MAX_SENTENCE, ImpastoError, shorten
+from impasto.jobs.quiet import quiet_libraries
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with standard_streams():
+    with standard_streams(), quiet_libraries():
         return _run(words)
 
 

@@ -361,17 +361,22 @@ def file_options(depths: Sequence[str] = ("8", "16")) -> Callable[[F], F]:
             click.option(
                 "--strip-gps", is_flag=True, help="leave out where a photograph was taken"
             ),
-            click.option(
-                "--strip",
-                is_flag=True,
-                help="leave out all that the input carries besides its picture: EXIF, XMP, IPTC, "
-                "tags and resolution; the recipe stays",
-            ),
+            strip_option,
             overwrite_option,
         )
         return apply_options(command, options)
 
     return decorate
+
+
+def strip_option(command: F) -> F:
+    """Add `--strip`."""
+    return click.option(
+        "--strip",
+        is_flag=True,
+        help="leave out all that the input carries besides its picture: EXIF, XMP, IPTC, tags and "
+        "resolution; the recipe stays",
+    )(command)
 
 
 def dry_run_option(facts: str) -> Callable[[F], F]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from impasto.errors import ImageError
+from impasto.images.file_notes import color_note, file_notes
 from impasto.images.header import Header, check_header
 from impasto.images.unreadable import unreadable_file
 
@@ -33,11 +34,14 @@ class FileFacts:
         format: as `detect_format` names it.
         size: (width, height) in pixels, upright.
         xmp: the XMP packet; None without one.
+        notes: what is left out of the picture, converted or taken for what, each the end of a
+            sentence that begins with the file's name.
     """
 
     format: str
     size: tuple[int, int]
     xmp: str | None
+    notes: tuple[str, ...] = ()
 
 
 def facts_of(header: Header) -> FileFacts:
@@ -45,7 +49,8 @@ def facts_of(header: Header) -> FileFacts:
     xmp = header.xmp
     text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp
     width, height = header.size
-    return FileFacts(header.format, (int(width), int(height)), text)
+    notes = (*file_notes(header), *color_note(header))
+    return FileFacts(header.format, (int(width), int(height)), text, notes)
 
 
 class ChildDecoder:
@@ -114,7 +119,8 @@ class ChildDecoder:
         if "error" in answer:
             raise ImageError(answer["error"])
         width, height = answer["size"]
-        return FileFacts(str(answer["format"]), (int(width), int(height)), answer["xmp"])
+        size = (int(width), int(height))
+        return FileFacts(str(answer["format"]), size, answer["xmp"], tuple(answer["notes"]))
 
     def _ask(self, request: bytes, data: bytes) -> dict[str, Any] | None:
         """Have a new child answer a request; None if it ended without an answer."""

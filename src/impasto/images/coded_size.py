@@ -17,6 +17,8 @@ from impasto.images.unreadable import Unreadable
 
 _JPEG_SIZES = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments with a size
 _LOSSLESS_JPEG, _ARITHMETIC_JPEG = 0xC3, 0xC9
+_LOSSLESS_JPEGS = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
+_OLD_JPEGS = {0xC0, 0xC1}  # those that TIFF's first JPEG compression may hold
 _MAX_SCANS = 64  # of a progressive JPEG; programs write 10
 # Tags of JPEG XR's container that its decoder knows; about others it writes to the terminal.
 _JPEG_XR_TAGS = frozenset(
@@ -114,6 +116,19 @@ def check_jpeg(data: bytes) -> list[CodedSize]:
     if (scans := data.count(b"\xff\xda", first, last if last >= 0 else len(data))) > _MAX_SCANS:
         raise Unreadable(f"it has {scans:,} scans, more than {_MAX_SCANS}")
     return sizes
+
+
+def _old_jpeg(data: bytes) -> list[CodedSize]:
+    """Sizes of a JPEG in TIFF's first way, whose decoder knows no later kinds and prints so."""
+    for marker, _, _ in jpeg_segments(data):
+        if marker in _JPEG_SIZES - _OLD_JPEGS:
+            kind = "an arithmetic-coded" if marker >= _ARITHMETIC_JPEG else "a progressive"
+            kind = "a lossless" if marker in _LOSSLESS_JPEGS else kind
+            raise Unreadable(
+                f"its old JPEG compression holds {kind} JPEG",
+                "save it as PNG, or as TIFF with the compression that is used today",
+            )
+    return check_jpeg(data)
 
 
 def _jpeg_2000(data: bytes) -> list[CodedSize]:
@@ -234,7 +249,8 @@ def _jpeg_xl_size(reader: BitReader) -> tuple[int, int]:
 # TIFF's number of a compression -> how to read its sizes; None for plain streams and fax.
 _READERS: dict[int, Callable[[bytes], list[CodedSize]] | None] = {
     **dict.fromkeys((1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013)),
-    **dict.fromkeys((6, 7, 33007, 34892), check_jpeg),
+    6: _old_jpeg,
+    **dict.fromkeys((7, 33007, 34892), check_jpeg),
     **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg_2000),
     **dict.fromkeys((22610, 34934), _jpeg_xr),
     34887: _lerc,

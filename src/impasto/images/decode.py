@@ -109,6 +109,9 @@ def samples_of(image: Image.Image, header: Header | None = None) -> Samples:
         image: the image.
         header: of the file, if impasto opened it; None for an image that the caller opened.
     """
+    if image.format in ("JPEG", "MPO") and (file := image.fp):
+        # Of a JPEG in arithmetic codes, the decoder must have all at once, not 64 KB after 64 KB.
+        image.decodermaxblock = max(image.decodermaxblock, file.seek(0, io.SEEK_END))
     image.load()
     if header is not None and header.format == "PNG":
         repair_png_exif(image)

@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, BinaryIO
 
 import imagecodecs
@@ -25,6 +25,7 @@ from impasto.errors import ImageError
 from impasto.images.child_decode import facts_of
 from impasto.images.decode import decode_file
 from impasto.images.header import check_header
+from impasto.images.tiff_layout import check_picture_channels, describe_data_channels
 from impasto.images.tiff_page import check_page, decode_page
 from impasto.images.unreadable import Unreadable, decoding, refusing
 
@@ -45,8 +46,8 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):  # C libraries write their complaints there
         os.dup2(null, stream)
-    for name in _DECODERS:
-        getattr(imagecodecs, f"{name}_decode")
+    for name in (*(f"{name}_decode" for name in _DECODERS), "cms_transform"):
+        getattr(imagecodecs, name)
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not descriptors:
@@ -111,10 +112,16 @@ def _check(data: bytes, request: dict[str, Any], limits: _Limits) -> dict[str, A
     header = check_header(data, name, label, request["max_pixels"], pages=pages)
     if request["pixels"]:
         with refusing(name, label):
-            if not (pages and header.format == "TIFF" and _decode_pages(data, limits)):
+            if pages and header.format == "TIFF" and _decode_pages(data, limits):
+                notes = describe_data_channels(header.page)
+                header = replace(header, notes=notes, color_space=None)  # measured data stays
+            else:
                 width, height = header.stored_size
                 limits.allow(4 * width * height)
                 decode_file(data, header)
+                if header.page is not None:
+                    notes = check_picture_channels(header.page)
+                    header = replace(header, notes=(*header.notes, *notes))
     return asdict(facts_of(header))
 
 

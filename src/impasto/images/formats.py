@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import posixpath
-import re
 import struct
 import zlib
 from collections.abc import Callable, Collection, Iterator
@@ -222,42 +220,6 @@ def jpeg_segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
             end = min(start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big"), len(jpeg))
             yield marker, start, end
             start = end
-
-
-def split_avif_exif(avif: bytes) -> tuple[bytes, bytes]:
-    """Separate the EXIF block of an AVIF from the rest.
-
-    Returns:
-        The file with the item that holds the block renamed, so that decoders overlook it, and the
-        block; the file as it is and an empty block if there is none.
-    """
-    item = re.search(rb"infe(?:\x02.{3}(..)|\x03.{3}(.{4}))..(Exif)", avif, re.S)
-    start = avif.find(b"iloc")
-    if item is None or start < 0:
-        return avif, b""
-    # A hostile table may be endless: nothing behind its first 64 KB is read.
-    table = io.BytesIO(avif[start + 4 : start + 65_536])
-
-    def number(size: int) -> int:
-        return int.from_bytes(table.read(size), "big")
-
-    version = number(4) >> 24
-    sizes = number(2)  # four bits each: of offsets, lengths, base offsets, indexes; in bytes
-    index_size = sizes & 15 if version else 0
-    id_size = 4 if version == 2 else 2
-    block = b""
-    for _ in range(min(number(id_size), 65_536)):
-        item_id = number(id_size)
-        in_file = not (version and number(2) & 15)  # the alternative is inside a box
-        number(2)  # which file
-        base = number(sizes >> 4 & 15)
-        for _ in range(number(2) if sizes >> 8 & 15 else 0):
-            number(index_size)
-            offset, length = base + number(sizes >> 12), number(sizes >> 8 & 15)
-            if in_file and not block and item_id == int.from_bytes(item[1] or item[2], "big"):
-                block = avif[offset : offset + length]
-    hidden = avif[: item.start(3)] + b"free" + avif[item.end(3) :]
-    return hidden, block[4:]  # the block's own offset stands before it
 
 
 def _brands(data: bytes) -> list[bytes]:

@@ -40,13 +40,18 @@ from impasto.images.formats import (
     jpeg_segments,
     png_chunks,
     size_from_header,
-    split_avif_exif,
     webp_frame_size,
     webp_size,
     without_chunks,
 )
 from impasto.images.iptc import iptc_of_info, iptc_of_resources
-from impasto.images.isobmff import AvifImage, count_frames, read_avif, still_avif
+from impasto.images.isobmff import (
+    AvifImage,
+    count_frames,
+    read_avif,
+    split_avif_exif,
+    still_avif,
+)
 from impasto.images.jxl import read_jxl
 from impasto.images.pnm import pnm_header
 from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
@@ -368,9 +373,11 @@ def _check_avif(data: bytes) -> AvifImage:
     if not still.streams or still.bits is None:
         raise Unreadable("its pixels are cut short or broken")
     for claimed, stream in still.streams:
-        if claimed is None or any(map(gt, stream.size, claimed)):
+        sizes = {size for size in stream.sizes if claimed is None or any(map(gt, size, claimed))}
+        if sizes or stream.size != claimed:
+            width, height = max(sizes, default=stream.size)
             raise Unreadable(
-                f"its pixels are {stream.size[0]:,} × {stream.size[1]:,}, not the "
+                f"its pixels are {width:,} × {height:,}, not the "
                 f"{' × '.join(f'{side:,}' for side in claimed or still.size)} it claims"
             )
         if stream.bits != still.bits:

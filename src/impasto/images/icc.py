@@ -119,6 +119,29 @@ def gray_profile() -> bytes:
     return bytes(head) + struct.pack(">I", len(copied)) + table + body
 
 
+def converted_space(profile: bytes | None, stated: ColorSpace | None, channels: int) -> str | None:
+    """Return the name of the color space that `to_srgb` converts; None if it converts nothing.
+
+    Args:
+        profile: as for `to_srgb`.
+        stated: as for `to_srgb`.
+        channels: number of the colors' channels.
+    """
+    if stated is not None and stated.stated_by == "cICP":
+        profile = None
+    space, profile_channels = _SPACES.get((profile or b"")[16:20], ("", 0))
+    if profile and (profile_channels == channels or (channels == 1 and profile_channels == 3)):
+        try:
+            if space == "cmyk" or not _is_srgb(profile, space):
+                return profile_name(profile)
+        except (imagecodecs.CmsError, ValueError, RuntimeError):
+            pass  # unreadable
+    if channels == 4 or stated is None:
+        return None
+    converts = stated.chromaticities is not None or stated.curve is not None
+    return str(stated) if converts or not stated.full_range else None
+
+
 def profile_name(profile: bytes | None) -> str | None:
     """Return a profile's description; None without a profile, `unreadable` if it is broken."""
     if not profile:

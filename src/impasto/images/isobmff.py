@@ -10,10 +10,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from impasto.images.av1 import SequenceHeader, sequence_header
+from impasto.images.av1 import Stream, read_stream
 
 _MAX_BOXES = 4096  # that are walked in one file; a plain AVIF has 20
 _MAX_ITEMS = 1024  # the tiles of a grid, for example
+_EXIF = b"Exif"  # type of an item that is an EXIF block
 _CODED = b"av01"  # type of an item that is an AV1 image
 _GRID = b"grid"  # type of an item that is put together from others
 
@@ -41,7 +42,7 @@ class AvifImage:
 
     size: tuple[int, int] | None
     bits: int | None
-    streams: tuple[tuple[tuple[int, int] | None, SequenceHeader], ...]
+    streams: tuple[tuple[tuple[int, int] | None, Stream], ...]
     color: bytes
 
 
@@ -70,6 +71,41 @@ def read_avif(data: bytes) -> AvifImage | None:
         ValueError: the boxes are broken, or far more than a picture needs.
         IndexError, struct.error: they are cut short.
     """
+    items = _read_items(data)
+    return None if items is None else items.image(items.primary)
+
+
+def split_avif_exif(data: bytes) -> tuple[bytes, bytes]:
+    """Separate the EXIF block of an AVIF from the rest.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        The file with the items that hold such blocks renamed, so that decoders overlook them, and
+        the primary item's block; the file as it is and an empty block if there is none.
+
+    Raises:
+        ValueError: the boxes are broken, or far more than a picture needs.
+    """
+    items = _read_items(data)
+    blocks = {} if items is None else items.entries(_EXIF)
+    if not blocks:
+        return data, b""
+    hidden = bytearray(data)
+    for place in blocks.values():
+        hidden[place : place + 4] = b"free"
+    described = items.references.get(b"cdsc", {})
+    item = next((item for item in blocks if items.primary in described.get(item, ())), None)
+    try:
+        block = items.content(next(iter(blocks)) if item is None else item)
+    except ValueError:
+        block = b""
+    return bytes(hidden), block[4:]  # the block's own offset stands before it
+
+
+def _read_items(data: bytes) -> _Items | None:
+    """Return the items of an AVIF; None without an image among them."""
     count = _BoxCount()
     meta = _find(data, b"meta", 0, len(data), count)
     if meta is None:
@@ -77,8 +113,7 @@ def read_avif(data: bytes) -> AvifImage | None:
     boxes = {box.kind: box for box in _boxes(data, meta.start + 4, meta.end, count)}
     if b"pitm" not in boxes or b"iprp" not in boxes:
         return None
-    items = _Items(data, boxes, count)
-    return items.image(_primary_item(data, boxes[b"pitm"]))
+    return _Items(data, boxes, count)
 
 
 def count_frames(data: bytes) -> int:
@@ -129,6 +164,7 @@ class _Items:
 
     def __init__(self, data: bytes, boxes: dict[bytes, Box], count: _BoxCount) -> None:
         self.data = data
+        self.primary = _primary_item(data, boxes[b"pitm"])
         self.types = _item_types(data, boxes.get(b"iinf"), count)
         self.extents = _item_extents(data, boxes.get(b"iloc"))
         self.references = _item_references(data, boxes.get(b"iref"), count)
@@ -140,6 +176,15 @@ class _Items:
                 self.properties = list(_boxes(data, *_span(box), count))
             elif box.kind == b"ipma":
                 self.associations |= _associations(data, box)
+
+    def kind(self, item: int) -> bytes:
+        """Return the type of an item; empty if there is no such item."""
+        place = self.types.get(item)
+        return b"" if place is None else self.data[place : place + 4]
+
+    def entries(self, kind: bytes) -> dict[int, int]:
+        """Return the items of a type, and where in the file it is written."""
+        return {item: place for item, place in self.types.items() if self.kind(item) == kind}
 
     def property(self, item: int, kind: bytes, start: bytes = b"") -> bytes:
         """Return the content of an item's property that starts so; empty if there is none."""
@@ -177,18 +222,18 @@ class _Items:
         for item, targets in self.references.get(b"auxl", {}).items():
             if primary in targets:
                 parts += self.parts(item)
-        coded = [item for item in parts if self.types.get(item) == _CODED]
+        coded = [item for item in parts if self.kind(item) == _CODED]
         streams = []
         for item in coded:
-            if header := sequence_header(self.content(item)):
-                streams.append((self.size(item), header))
+            if stream := read_stream(self.content(item)):
+                streams.append((self.size(item), stream))
         bits = next((depth for item in (primary, *coded) if (depth := self.bits(item))), None)
         color = self.property(primary, b"colr", b"nclx")
         return AvifImage(self.size(primary), bits, tuple(streams), color)
 
     def parts(self, item: int) -> list[int]:
         """Return the coded images that an item is put together from; itself if it is coded."""
-        if self.types.get(item) != _GRID:
+        if self.kind(item) != _GRID:
             return [item]
         tiles = self.references.get(b"dimg", {}).get(item, [])
         if len(tiles) > _MAX_ITEMS:
@@ -241,8 +286,8 @@ def _primary_item(data: bytes, box: Box) -> int:
     return _number(data, box.start + 4, 4 if data[box.start] else 2)
 
 
-def _item_types(data: bytes, box: Box | None, count: _BoxCount) -> dict[int, bytes]:
-    """Return the type of each item."""
+def _item_types(data: bytes, box: Box | None, count: _BoxCount) -> dict[int, int]:
+    """Return the place of each item's type."""
     if box is None:
         return {}
     types = {}
@@ -251,8 +296,7 @@ def _item_types(data: bytes, box: Box | None, count: _BoxCount) -> dict[int, byt
         if entry.kind == b"infe" and version in (2, 3):
             wide = 4 if version == 3 else 2
             place = entry.start + 4
-            kind = data[place + wide + 2 : place + wide + 6]
-            types[_number(data, place, wide)] = kind
+            types[_number(data, place, wide)] = place + wide + 2
     return types
 
 

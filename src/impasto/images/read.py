@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +21,7 @@ from impasto.errors import ImageError, join_some
 from impasto.files import recorded_name
 from impasto.images import exif as exif_block
 from impasto.images.decode import Samples, decode_file, samples_of
+from impasto.images.file_notes import file_notes
 from impasto.images.formats import (
     HEAD_BYTES,
     MAX_PIXELS,
@@ -164,14 +167,34 @@ def _count_frames(header: Header) -> int:
         return 1
 
 
-def count_pictures(path: str | Path) -> int:
-    """Count the frames or pages of an image file of which `open_image` reads the first.
+def read_metadata(path: str | Path | bytes | BinaryIO, *, name: str = "picture") -> ImageMetadata:
+    """Read what an image file carries besides its pixels, as far as it stands before them.
+
+    Args:
+        path: as for `describe_image`; its pixels are not decoded.
+        name: the argument's name in errors.
+
+    Returns:
+        The metadata, with the size and without opacity.
 
     Raises:
         ImageError: the file is missing, or not an image that impasto reads.
     """
-    data, label = read_bytes(path, "picture")
-    return _count_frames(check_header(data, "picture", label))
+    data, label = read_bytes(path, name)
+    return metadata_of(check_header(data, name, label))
+
+
+def metadata_of(header: Header) -> ImageMetadata:
+    """Return a header's metadata, true of the picture turned upright; its opacity is not known."""
+    return ImageMetadata(
+        bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
+        exif=exif_block.strip_for_storage(header.exif),
+        dpi=header.dpi,
+        format=header.format,
+        recipe=from_xmp(header.xmp),
+        frames=_count_frames(header),
+        **_portable_metadata(header),
+    )
 
 
 def _split_provenance(text: str | None) -> dict[str, Any]:
@@ -297,36 +320,20 @@ def _from_samples(samples: Samples, origin: SourceFile | None = None) -> Image:
         alpha = _tensor(_upright(alpha, header.orientation))
     colors = to_srgb(samples.colors, header.icc, header.color_space, header.bits)
     colors = _upright(colors, header.orientation)
-    frames = _count_frames(header)
-    metadata = ImageMetadata(
-        alpha=alpha,
-        bits=8 if header.bits <= 8 else 16 if header.bits <= 16 else 32,
-        exif=exif_block.strip_for_storage(header.exif),
-        dpi=header.dpi,
-        format=header.format,
-        recipe=from_xmp(header.xmp),
-        origin=origin,
-        frames=frames,
-        **_portable_metadata(header, frames),
-    )
+    metadata = replace(metadata_of(header), alpha=alpha, origin=origin)
     return Image(_tensor(colors.transpose(2, 0, 1)), metadata)  # (H, W, C) -> (C, H, W)
 
 
-def _portable_metadata(header: Header, frames: int) -> dict[str, Any]:
+def _portable_metadata(header: Header) -> dict[str, Any]:
     """Return the metadata that is not EXIF, true of the picture turned upright, and the notes."""
-    notes, tags = list(header.notes), header.tags
-    if frames > 1 and header.page is None:  # the header of a TIFF has a note of its own
-        notes.append(f"1 of its {frames:,} pictures taken, the others left out")
-    try:
+    xmp = None
+    with contextlib.suppress(ValueError):
         xmp = without_pixel_facts(foreign_xmp(header.xmp))
-    except ValueError as error:
-        xmp = None
-        notes.append(f"{error} and left out")
+    tags = header.tags
     if header.orientation != 1 and is_georeferenced(tags):
         tags = without_georeference(tags)
-        notes.append("its georeference is left out, as the picture is turned")
     fields = {"xmp": xmp, "iptc": header.iptc, "tags": tags, "size": header.size}
-    return {**fields, "notes": tuple(notes)}
+    return {**fields, "notes": file_notes(header)}
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:

@@ -232,6 +232,24 @@ def metadata_left_out(
     return _file_metadata(metadata, kind, size, recipe=recipe, strip_gps=strip_gps, strip=strip)[1]
 
 
+def left_out_notes(
+    metadata: ImageMetadata, ending: str, size: tuple[int, int], **options: Any
+) -> tuple[str, ...]:
+    """Return notes on what of a source's metadata an output does not hold.
+
+    Args:
+        metadata: of the source.
+        ending: of the output, such as `.png`.
+        size: (width, height) of the image.
+        options: of `metadata_left_out`.
+
+    Returns:
+        Ends of sentences that begin with the output's name.
+    """
+    parts = metadata_left_out(metadata, ending, size, **options)
+    return tuple(f"left out, as {ending} does not hold it: {part}" for part in parts)
+
+
 def _file_metadata(
     metadata: ImageMetadata,
     kind: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ class Job:
             from 1 style-1, region-1, mask-1.
         output: file or folder for the result.
         weights: role of a style -> its weight; 1 if missing.
+        strip: leave out all metadata of the input.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Job:
     inputs: Mapping[str, str]
     output: str
     weights: Mapping[str, float] = field(default_factory=dict)
+    strip: bool = False
 
     @property
     def options(self) -> Recipe:
@@ -109,6 +111,8 @@ class Outcome:
         reason: why it failed, in a sentence; None unless failed.
         permanent: True if another attempt would fail in the same way.
         frames: input -> pictures in its file, where only the first of several was used.
+        notes: input or output -> what was left out of it or taken for what, each the end of a
+            sentence that begins with the file's name.
     """
 
     status: Status
@@ -117,6 +121,7 @@ class Outcome:
     reason: str | None = None
     permanent: bool = False
     frames: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def thin_history(history: list[LossPoint]) -> list[LossPoint]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ def run_job(
     device: str | None = None,
     reporter: JobReporter | None = None,
     checkpoint: Path | None = None,
+    opened: Mapping[str, Any] | None = None,
 ) -> Result | DenoiseResult:
     """Run a job's method on its input files, which must be on this machine.
 
@@ -36,6 +37,7 @@ def run_job(
         device: where to compute; None leaves it to the recipe.
         reporter: reports progress, and ends the run on request.
         checkpoint: file to resume from, if the method can resume.
+        opened: role -> image, of inputs that are open already.
 
     Returns:
         The result. Its recipe has the job's own `memory`, whatever `share` made of it.
@@ -45,7 +47,7 @@ def run_job(
     if device is not None:
         limited = limited.model_copy(update={"device": device})
     result = METHODS[job.method].run(
-        method_images(job),
+        method_images(job, opened),
         recipe=limited,
         on_step=reporter and reporter.on_step,
         stop=reporter and reporter.stop,
@@ -56,8 +58,12 @@ def run_job(
     return replace(result, recipe=stored)
 
 
-def method_images(job: Job) -> dict[str, str | list[Style]]:
+def method_images(job: Job, opened: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return a job's inputs as its method takes them: the files of each style together.
+
+    Args:
+        job: the job.
+        opened: role -> image that stands for the input's path.
 
     Example:
         >>> inputs = {"content": "a.png", "style-1": "b.png", "mask-1": "c.png"}
@@ -65,15 +71,16 @@ def method_images(job: Job) -> dict[str, str | list[Style]]:
         >>> images["content"], images["style"][0].weight, images["style"][0].mask
         ('a.png', 0.5, 'c.png')
     """
-    images: dict[str, Any] = {role: path for role, path in job.inputs.items() if "-" not in role}
-    numbers = [role.partition("-")[2] for role in job.inputs if role.startswith("style-")]
+    inputs = {**job.inputs, **(opened or {})}
+    images: dict[str, Any] = {role: image for role, image in inputs.items() if "-" not in role}
+    numbers = [role.partition("-")[2] for role in inputs if role.startswith("style-")]
     if numbers:
         images["style"] = [
             Style(
-                job.inputs[f"style-{number}"],
+                inputs[f"style-{number}"],
                 job.weights.get(f"style-{number}", 1.0),
-                job.inputs.get(f"region-{number}"),
-                job.inputs.get(f"mask-{number}"),
+                inputs.get(f"region-{number}"),
+                inputs.get(f"mask-{number}"),
             )
             for number in numbers
         ]

@@ -54,6 +54,11 @@ class Upload(BaseModel):
     width: int
     height: int
     weight: float | None = Field(None, description="of a style")
+    notes: list[str] = Field(
+        [],
+        description="what of the file is left out, converted, or taken for what; each the end of a "
+        "sentence that begins with its name",
+    )
 
 
 class NoiseInfo(BaseModel):
@@ -70,6 +75,7 @@ class NoiseInfo(BaseModel):
     changed: int = Field(0, description="those of them that a method runs on")
     width: int
     height: int
+    notes: list[str] = Field([], description="on the file, as those of a job's inputs")
 
     @classmethod
     def of(cls, diagnosis: Diagnosis, size: tuple[int, int], *, stack: bool) -> NoiseInfo:
@@ -141,6 +147,10 @@ class InputView(BaseModel):
     width: int
     height: int
     weight: float | None
+    notes: list[str] = Field(
+        description="what of the file is left out, converted, or taken for what; each the end of a "
+        "sentence that begins with its name",
+    )
     url: str
 
 

@@ -247,7 +247,8 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> NoiseInfo:
         with storing():
             path.write_bytes(file.data)
         with service.diagnosis_lock:
-            return diagnose_file(path, facts.size)
+            found = diagnose_file(path, facts.size)
+            return found.model_copy(update={"notes": list(facts.notes)})
     except (ImageError, ValueError) as error:
         raise RequestError(422, _error_sentence(error, file.name)) from None
     finally:
@@ -317,6 +318,7 @@ def _store_file(file: ReceivedFile, folder: Path, facts: FileFacts, weight: floa
         width=width,
         height=height,
         weight=weight,
+        notes=list(facts.notes),
     )
 
 

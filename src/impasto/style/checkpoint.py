@@ -22,7 +22,7 @@ from torch import Tensor
 
 from impasto._version import __version__
 from impasto.errors import ImageError, ImpastoError
-from impasto.files import atomic_path, ensure_directory, stale_temporary_files
+from impasto.files import atomic_path, check_pickles, ensure_directory, stale_temporary_files
 from impasto.images.image import Image
 from impasto.style.optimizers import State
 from impasto.style.spec import R
@@ -164,6 +164,7 @@ class Checkpoint:
                 damaged = archive.testzip()
             if damaged is not None:
                 raise ValueError(f"the checksum of {damaged} does not match")
+            check_pickles(self.path)
             record = torch.load(self.path, map_location="cpu", weights_only=True)
             if record["fingerprint"] != self.fingerprint:
                 raise ValueError("it belongs to another run")

@@ -10,12 +10,10 @@ References:
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
 import pickle
-import pickletools
 import tempfile
 import urllib.error
 import urllib.request
@@ -32,7 +30,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from impasto.errors import WeightsError, quote
-from impasto.files import file_sha256
+from impasto.files import check_pickles, file_sha256
 from impasto.recipes import BLOCKS, parse_layer
 
 OXFORD_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
@@ -45,8 +43,6 @@ _OXFORD_STD = (1 / 255,) * 3
 _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 _TORCHVISION_STD = (0.229, 0.224, 0.225)
 
-# Of the form of PyTorch's files before they were archives: pickles in front of the numbers.
-_PICKLES, _PROTOCOL = 5, 2
 # How files begin: what `torch.save` writes now, and what it wrote before version 1.6.
 _ZIP, _OLD_TORCH = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _HEAD_BYTES = 1024
@@ -240,7 +236,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
                 raise ValueError(problem)
             if head.startswith(_ZIP) and not zipfile.is_zipfile(file):
                 raise ValueError("it is cut short, as by a download that broke off")
-            _check_pickles(path)
+            check_pickles(path)
             file.seek(0)
             # Not by its path, whose ending torch would go by.
             state = torch.load(file, map_location="cpu", weights_only=True)
@@ -282,25 +278,6 @@ def _reason(error: Exception) -> str:
     if type(error) is ValueError:
         return str(error)
     return "it is damaged or cut short"
-
-
-def _check_pickles(path: Path) -> None:
-    """Refuse pickles of other protocols than PyTorch writes, about which it warns the terminal.
-
-    Raises:
-        Exception: the file is broken.
-    """
-    with contextlib.ExitStack() as stack:
-        if zipfile.is_zipfile(path):
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            streams = [stack.enter_context(archive.open(name)) for name in names]
-        else:
-            streams = [stack.enter_context(open(path, "rb"))] * _PICKLES
-        for stream in streams:
-            for operation, argument, _ in pickletools.genops(stream):
-                if operation.name == "PROTO" and argument != _PROTOCOL:
-                    raise ValueError(f"its pickle has protocol {argument}, not {_PROTOCOL}")
 
 
 def _convolutions_by_layer(

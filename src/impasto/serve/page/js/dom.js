@@ -20,6 +20,12 @@ export function show(element, wanted) {
   element.hidden = !wanted;
 }
 
+// Lines in a list that is not there without any.
+export function list(element, lines) {
+  element.replaceChildren(...lines.map((line) => h("li", {}, line)));
+  show(element, lines.length > 0);
+}
+
 // Blob URLs that replace each other are given back.
 const held = new WeakMap();
 export function picture(image, blob) {

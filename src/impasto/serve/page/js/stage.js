@@ -3,10 +3,10 @@
 import { ask, blob, download } from "./api.js";
 import * as clean from "./clean.js";
 import * as compare from "./compare.js";
-import { byId, clock, complain, picture, say, show } from "./dom.js";
+import { byId, clock, complain, list, picture, say, show } from "./dom.js";
 import { draw } from "./losses.js";
 import { on, state, tell } from "./state.js";
-import { t } from "./texts.js";
+import { noted, t } from "./texts.js";
 import { diagnosis } from "./wells.js";
 
 let opened = null; // what the comparison shows: job and when it ended
@@ -53,6 +53,7 @@ export function render() {
   show(byId("running"), job?.status === "running" && job.preview > 0);
   show(byId("compare"), Boolean(result) && !result.stack);
   message(job, result);
+  list(byId("job-notes"), (job?.inputs ?? []).flatMap((one) => one.notes.map((note) => t("notes.line", { name: one.name, note: noted(note) }))));
   if (running) progress(job);
   if (result) done(job, result);
   else opened = null;

@@ -31,6 +31,15 @@ export function named(group, key, otherwise) {
   return texts[group]?.[key] ?? otherwise;
 }
 
+// A note on a file: translated where the language has a pattern that it fits.
+export function noted(note) {
+  for (const [pattern, words] of Object.entries(texts.notes ?? {})) {
+    const found = note.match(new RegExp(`^${pattern}$`));
+    if (found) return words.replace(/\{(\d)\}/g, (_, number) => found[number]);
+  }
+  return note;
+}
+
 export function dress(root) {
   for (const one of root.querySelectorAll("[data-t]")) one.textContent = t(one.dataset.t);
   for (const one of root.querySelectorAll("[data-t-label]")) one.setAttribute("aria-label", t(one.dataset.tLabel));

@@ -1,9 +1,9 @@
 // Pictures that come in: dropped, pasted, chosen, or taken from the shelf.
 
 import { ask, json } from "./api.js";
-import { byId, complain, h, picture, quiet, show } from "./dom.js";
+import { byId, complain, h, list, picture, quiet, show } from "./dom.js";
 import { on, state, tell } from "./state.js";
-import { language, t } from "./texts.js";
+import { language, noted, t } from "./texts.js";
 
 const KINDS = /\.(jpe?g|jfif|jpe|png|webp|tiff?|avif|jxl|gif|bmp|p[bgpn]m)$/i;
 const SEEN = /\.(jpe?g|jfif|jpe|png|webp|avif|gif|bmp)$/i;
@@ -145,6 +145,7 @@ export function shelf() {
 export async function diagnose() {
   const box = byId("diagnosis");
   show(box, false);
+  list(byId("content-notes"), []);
   const file = state.content;
   if (state.mode !== "denoise" || !file) return;
   box.textContent = t("diagnosis.looking");
@@ -153,7 +154,9 @@ export async function diagnose() {
   form.append("content", file);
   try {
     const found = await json("/v1/diagnosis", { method: "POST", body: form });
-    if (state.content === file) box.textContent = diagnosis(found);
+    if (state.content !== file) return;
+    box.textContent = diagnosis(found);
+    list(byId("content-notes"), found.notes.map((note) => t("notes.line", { name: file.name, note: noted(note) })));
   } catch (error) {
     show(box, false);
     complain(error.unreachable ? t("gone") : error.message);
