@@ -219,7 +219,7 @@ def provenance_of(data: Mapping[str, Any]) -> Provenance:
         path = ".".join(str(part) for part in first["loc"])
         reason = first["msg"][:1].lower() + first["msg"][1:]
         raise ValueError(
-            f"`{path[:80]}` must be as impasto writes it, got {quote(first['input'])}: "
+            f"`{quoted_name(path)}` must be as impasto writes it, got {quote(first['input'])}: "
             f"{reason}; leave it out or correct it"
         ) from None
 
