@@ -84,6 +84,7 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
                 "padding": "zeros",
                 "optimizer": "lbfgs-clamped",
                 "history": 100,
+                "steps": 300,
                 "scales": 1,
                 "precision": "float32",
                 "warmup": 0.0,

@@ -78,6 +78,21 @@ Steps = Annotated[
         "scales; more lowers the loss further and takes longer in proportion",
     ),
 ]
+AutoSteps = Annotated[
+    Steps | Literal["auto"],
+    Field(
+        description="evaluations of the loss and its gradient in the whole run, shared over the "
+        "scales; more lowers the loss further and takes longer in proportion; `auto` spends on "
+        "each scale what the effort allows, and ends it when the loss no longer falls",
+    ),
+]
+Effort = Annotated[
+    Literal["quick", "balanced", "best"],
+    Field(
+        description="how long to try where `steps` is auto: quick shows what it will be, balanced "
+        "is what most want, best takes the loss further down"
+    ),
+]
 Scales = Annotated[
     int,
     Field(
@@ -273,7 +288,8 @@ class StyleRecipe(Options):
         "the content and style weights as they stand",
     )
     size: Size = 512
-    steps: Steps = 300
+    effort: Effort = "balanced"
+    steps: AutoSteps = "auto"
     scales: Scales = 0
     init: Literal["content", "recolored", "noise", "picture"] = Field(
         "recolored",
@@ -301,6 +317,14 @@ class StyleRecipe(Options):
         description="how much more the content counts where the picture has edges and details, "
         "and less where it is plain; 0 counts all places alike, larger keeps faces and leaves "
         "skies to the style",
+    )
+    composition: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how much of what the style shows may come along, its moon or its faces, and "
+        "where: 0 takes the brush and the colors alone, 1 whatever the statistics of small "
+        "pictures hold",
     )
     content_layers: LayerWeights = Field(
         {"relu4_2": 1.0},
@@ -394,7 +418,8 @@ class TextureRecipe(Options):
         description="make its borders fit each other, so that it can be laid side by side without "
         "a seam",
     )
-    steps: Steps = 300
+    effort: Effort = "balanced"
+    steps: AutoSteps = "auto"
     scales: Scales = 0
     style_layers: StyleLayers = STYLE_LAYERS
     style_scale: StyleScale = "fit"

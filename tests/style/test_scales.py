@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.style.plan import scale_sizes, split_steps
+from impasto.style.schedule import scale_sizes, split_steps
 
 SIDE = st.integers(16, 20_000)
 

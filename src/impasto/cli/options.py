@@ -32,7 +32,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
         "content", "style", "styles", "over", "settings", "pick", "cell", "cell_steps",
         "output", "ending", "preset", "strength", "chroma", "method", "effort", "sigma", "gaussian",
         "poisson", "layer", "kind", "width", "height", "tileable", "size", "steps", "color",
-        "style_scale", "structure",
+        "style_scale", "structure", "composition",
     ),
     "Regions and masks": ("regions", "style_masks", "protect", "keep"),
     "Color and noise": ("color_by", "denoise"),

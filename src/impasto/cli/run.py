@@ -47,6 +47,7 @@ from impasto.images.write import save
 from impasto.memory import GIB
 from impasto.methods import METHODS
 from impasto.style.checkpoint import Checkpoints
+from impasto.style.schedule import most_evaluations
 from impasto.style.source import Style
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def paint(
         {name: getattr(run_options, name) for name in figures},
         writes_image=writes_image,
         save_every=run_options.save_every,
-        steps=recipe.steps,
+        steps=most_evaluations(recipe),
     )
     images = open_inputs(inputs)
     if writes_image:
@@ -374,22 +375,17 @@ def _recorders(
 ) -> Iterator[OnStep]:
     """Yield the watchers that write snapshots and collect the frames of the time-lapse."""
     if options.timelapse:
-        yield delivery.watcher("timelapse", collect_frames(frames, recipe.steps))
+        yield delivery.watcher("timelapse", collect_frames(frames))
     if options.save_every:
         snapshots = _write_snapshots(delivery.saving, options.save_every, recipe)
         yield delivery.watcher("save_every", snapshots)
 
 
-def collect_frames(frames: list[Tensor], steps: int) -> OnStep:
-    """Return a watcher that collects the frames of a run's time-lapse.
-
-    Args:
-        frames: the frames, small; grows.
-        steps: evaluations planned.
-    """
-    every = max(1, -(-steps // FRAMES))
+def collect_frames(frames: list[Tensor]) -> OnStep:
+    """Return a watcher that collects the frames of a run's time-lapse, small, in a list."""
 
     def watch(step: Step) -> None:
+        every = max(1, -(-step.evaluations // FRAMES))
         if step.evaluation == 1 or step.evaluation % every == 0:
             frames.append(thumbnail(step.picture(), _FRAME_SIDE).to(torch.float16))
 

@@ -40,7 +40,7 @@ def demo(
     overwrite: bool = False,
     on_rescue: OnRescue | None = None,
     size: int = 384,
-    steps: int = 200,
+    steps: int | str = "auto",
 ) -> dict[str, Path]:
     """Stylize the demo's photograph with the demo's painting and write both, the result and plots.
 
@@ -53,7 +53,8 @@ def demo(
         on_rescue: called with another place and the reason for each picture that cannot be written
             into the folder any more when it is done, and went there; None raises instead.
         size: longer side of the result in pixels; larger shows finer strokes and takes longer.
-        steps: evaluations of the loss; more lowers it further and takes longer.
+        steps: evaluations of the loss; more lowers it further and takes longer; `auto` as many as
+            show in the picture.
 
     Returns:
         The path of each picture, under the names `content`, `style`, `result`, `figure` (the

@@ -13,6 +13,7 @@ from pydantic import Field
 from impasto.errors import ImageError, ImpastoError
 from impasto.methods import Recipe
 from impasto.recipes import DenoiseRecipe
+from impasto.style.schedule import full_size_evaluations
 from impasto.validation import Options
 
 MAX_STYLES = 4  # of one job
@@ -145,7 +146,7 @@ def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
     if isinstance(recipe, DenoiseRecipe):
         steps, names, hint = _DENOISING_STEPS[recipe.method], "`method`", "clean a part of it"
     else:
-        steps, names, hint = recipe.steps, "`size` and `steps`", "lower one"
+        steps, names, hint = full_size_evaluations(recipe), "`size` and `steps`", "lower one"
     if width * height * steps > max_work:
         raise RequestError(
             413,

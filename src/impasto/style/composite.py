@@ -14,7 +14,7 @@ from impasto.images.masks import resize_mask
 from impasto.images.resize import composite_rgb, resize
 from impasto.style.color import restore_colors
 from impasto.style.objective import Evaluation
-from impasto.style.plan import Size
+from impasto.style.schedule import Size
 from impasto.style.spec import RunSpec
 
 Finish = Callable[[Tensor], Tensor]

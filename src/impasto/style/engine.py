@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,11 +38,13 @@ from impasto.style.optimizers import (
     lbfgs,
     lbfgs_clamped,
 )
-from impasto.style.plan import Plan, Size, make_plan
+from impasto.style.plan import Plan, at_scale, make_plan
+from impasto.style.schedule import Size
 from impasto.style.spec import RunSpec, resolve_auto
 from impasto.vgg.network import VGG19Features
 from impasto.vgg.weights import load_weights
 
+_WINDOW = 5  # evaluations over which the decrease of the loss is averaged
 _NO_LOSSES = Losses(total=math.inf)
 
 
@@ -60,6 +61,11 @@ class Setup(NamedTuple):
     plan: Plan
     checkpoint: Checkpoint | None
     state: State  # of an interrupted run; empty if there was none
+
+    def at_scale(self, scale: int) -> tuple[RunSpec, VGG19Features]:
+        """Return the specification and network of one scale, from 0."""
+        plan = self.plan
+        return at_scale(self.spec, self.network, plan.scales[scale], plan.sizes[-1])
 
 
 class Problem(NamedTuple):
@@ -127,10 +133,11 @@ class Run:
     Attributes:
         spec: the options.
         sizes: (width, height) of each scale, coarse to fine.
-        evaluations: how many are planned at each scale.
+        evaluations: the most at each scale.
         on_step: called after every evaluation.
         checkpoint: where the run saves its state.
         stop: asked between the layers of each evaluation but the first; True ends the run there.
+        tolerances: as in `ScalePlan`, of each scale; empty spends all evaluations.
         scale: the present scale, from 0; -1 before the first, past the last one when finished.
         optimizer_state: where the optimizer can resume.
         history: the losses of every evaluation.
@@ -149,6 +156,7 @@ class Run:
     on_step: OnStep | None = None
     checkpoint: Checkpoint | None = None
     stop: Stop | None = None
+    tolerances: Sequence[float] = ()
     scale: int = -1
     optimizer_state: State = field(default_factory=dict)
     history: list[Losses] = field(default_factory=list)
@@ -164,7 +172,10 @@ class Run:
     def of(cls, setup: Setup, on_step: OnStep | None, stop: Stop | None) -> Run:
         """Begin the run that was set up, or resume it."""
         plan = setup.plan
-        run = cls(setup.spec, plan.sizes, plan.evaluations, on_step, setup.checkpoint, stop)
+        tolerances = [scale.tolerance for scale in plan.scales]
+        run = cls(
+            setup.spec, plan.sizes, plan.evaluations, on_step, setup.checkpoint, stop, tolerances
+        )
         run.resume(setup.state)
         return run
 
@@ -261,7 +272,11 @@ class Run:
 
         steps = _optimizer(self.spec, evaluate, start, self.optimizer_state)
         left = self.evaluations[self.scale] - self.optimizer_state.get("made", 0)
-        for pixels, value in islice(steps, left):
+        while left and not self._has_settled():
+            left -= 1
+            if (step := next(steps, None)) is None:
+                return
+            pixels, value = step
             losses = evaluations.pop()
             if len(self.history) == self.starts[-1] and not math.isfinite(losses["total"]):
                 width, height = self.sizes[self.scale]
@@ -277,13 +292,23 @@ class Run:
             if self._save_is_due():
                 self._save()
 
+    def _has_settled(self) -> bool:
+        """Return whether the loss of this scale falls so slowly that nobody sees it."""
+        losses = [step["total"] for step in self.history[self.starts[-1] :]]
+        tolerance = self.tolerances[self.scale] if self.tolerances else 0.0
+        if not tolerance or len(losses) < 2 * _WINDOW:
+            return False
+        least = min(losses)
+        decrease = (min(losses[:-_WINDOW]) - least) / _WINDOW
+        return decrease < tolerance * least
+
     def _report(self, pixels: Tensor, losses: Losses) -> None:
         """Call `on_step`; its `StopIteration` ends the run as `stop` does."""
         if self.on_step is None:
             return
         step = Step(
             evaluation=len(self.history),
-            evaluations=self.spec.steps,
+            evaluations=sum(self.evaluations),
             scale=self.scale + 1,
             scales=len(self.sizes),
             size=self.sizes[self.scale],

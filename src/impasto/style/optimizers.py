@@ -32,6 +32,9 @@ _FIRST_STEP = 0.01  # root mean square, in pixel values, of the first step
 _ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
 _BANDS = 24  # evenly spaced in the logarithm of frequency
 _DECAY = 0.8  # each older pair counts this share of the next younger one
+_REGION = 32  # pixels between the centers of neighboring regions
+_MIN_COSINE = 0.01  # of step and gradient change in a region, below which it learns nothing
+_STRETCH = 1.3  # of the direction's own length: the decrease is larger than predicted. Measured.
 
 
 class Pair(NamedTuple):
@@ -40,6 +43,7 @@ class Pair(NamedTuple):
     step: Tensor  # (C, H, W), from where to where the pixels went
     gradient_change: Tensor  # (C, H, W), how the gradient changed on the way
     curvature: float  # step · gradient_change, above 0
+    inverses: Tensor  # (rows, columns) of 1 / curvature by regions, 0 where it is not positive
     powers: Tensor  # of both in each frequency band, as `Spectrum.powers` gives them
 
 
@@ -55,7 +59,9 @@ def lbfgs(
     pairs; each step is projected onto the box and its pair taken from where the pixels really went,
     so that clamping never lies to the pairs. A step must lower the loss (Armijo) or is shortened;
     where even a short step fails, the pairs are forgotten. The first guess of the inverse curvature
-    is not a multiple of the identity but one number for each color and frequency band.
+    is not a multiple of the identity but one number for each color and frequency band. Inner
+    products are taken region by region: a pixel's curvature is that of its neighborhood, and a pair
+    measures that of each part of the image.
 
     Args:
         evaluate: pixels to loss and gradient.
@@ -69,7 +75,8 @@ def lbfgs(
 
     References:
         Nocedal, Wright 2006, algorithms 7.4 and 7.5; Schmidt, Kim, Sra 2011, Projected Newton-type
-        methods in machine learning, for the two-metric projection.
+        methods in machine learning, for the two-metric projection; Griewank, Toint 1982, for
+        quasi-Newton updates by parts of a function.
     """
     state = {} if state is None else state
     if not state:
@@ -77,21 +84,22 @@ def lbfgs(
         loss, gradient = evaluate(pixels)
         _save_point(state, pixels, loss, gradient, deque(), 1.0, 1)
         yield pixels, loss
-    spectrum = Spectrum((start.shape[2], start.shape[1]), start.device)
+    size = (start.shape[2], start.shape[1])
+    spectrum, regions = Spectrum(size, start.device), Regions(size, start.device)
     pixels, loss, gradient, pairs, damping, made = _load_point(
-        state, spectrum, start.device, history
+        state, spectrum, regions, start.device, history
     )
     while True:
         active = ((pixels <= 0) & (gradient > 0)) | ((pixels >= 1) & (gradient < 0))
         free = gradient.masked_fill(active, 0)
         if not free.any():
             return  # stationary: nothing left to do
-        direction = _two_loop_direction(free, pairs, spectrum).masked_fill_(active, 0)
+        direction = _two_loop_direction(free, pairs, spectrum, regions).masked_fill_(active, 0)
         if not _dot(direction, free) < 0:  # NaN too: the pairs are worth nothing
             pairs.clear()
             direction = -free
         # Without pairs the gradient has no natural length.
-        length = 1.0 if pairs else damping * _FIRST_STEP / max(_rms(direction), 1e-30)
+        length = _STRETCH if pairs else damping * _FIRST_STEP / max(_rms(direction), 1e-30)
         for _ in range(8):
             candidate = torch.add(pixels, direction, alpha=length).clamp_(0, 1)
             step = candidate - pixels
@@ -99,7 +107,7 @@ def lbfgs(
             new_loss, new_gradient = evaluate(candidate)
             made += 1
             if new_loss <= loss + _ARMIJO * predicted:  # False for NaN
-                _add_pair(pairs, step, new_gradient - gradient, spectrum)
+                _add_pair(pairs, step, new_gradient - gradient, spectrum, regions)
                 pixels, loss, gradient = candidate, new_loss, new_gradient
                 _save_point(state, pixels, loss, gradient, pairs, damping, made)
                 yield candidate, new_loss
@@ -282,33 +290,84 @@ class Spectrum:
         return torch.stack(bands).cpu()
 
 
-def _two_loop_direction(gradient: Tensor, pairs: Pairs, spectrum: Spectrum) -> Tensor:
-    """−H·g by the two-loop recursion over the curvature pairs."""
+class Regions:
+    """Overlapping regions of images of one size, and sums over them.
+
+    A region's weights fall off linearly from its center to those of its neighbors and add up to 1
+    everywhere. Taking sums and spreading them are each other's transposes, so that L-BFGS's matrix
+    stays symmetric.
+
+    Args:
+        size: (width, height), in pixels.
+        device: where the images are.
+
+    Example:
+        >>> regions = Regions((96, 48))
+        >>> sums = regions.inner(torch.ones(3, 48, 96), torch.ones(3, 48, 96))
+        >>> sums.shape, sums.sum().item()
+        (torch.Size([2, 3]), 13824.0)
+    """
+
+    def __init__(self, size: tuple[int, int], device: torch.device | str = "cpu") -> None:
+        self.across, self.down = (_hats(side).to(device) for side in size)
+
+    def inner(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the inner product of two images, (3, H, W), in each region: (rows, columns)."""
+        product = a[0] * b[0]
+        for color in range(1, a.shape[0]):  # one at a time, for memory's sake
+            product.addcmul_(a[color], b[color])
+        return self.down @ product @ self.across.T
+
+    def add(self, image: Tensor, factors: Tensor, other: Tensor) -> None:
+        """Add to an image another one times each region's factor, (rows, columns), in place."""
+        spread = self.down.T @ factors @ self.across
+        for color in range(image.shape[0]):
+            image[color].addcmul_(spread, other[color])
+
+
+def _hats(side: int) -> Tensor:
+    """Return each region's weight at each pixel of a side, (regions, side)."""
+    count = max(1, round(side / _REGION))
+    place = ((torch.arange(side) + 0.5) * (count / side) - 0.5).clamp(0, count - 1)
+    return (1 - (place - torch.arange(count)[:, None]).abs()).clamp(min=0)
+
+
+def _two_loop_direction(
+    gradient: Tensor, pairs: Pairs, spectrum: Spectrum, regions: Regions
+) -> Tensor:
+    """−H·g by the two-loop recursion over the curvature pairs, in each region with its own."""
     direction = -gradient
     if not pairs:
         return direction
     alphas = []
     for pair in reversed(pairs):
-        alpha = _dot(pair.step, direction) / pair.curvature
+        alpha = regions.inner(pair.step, direction) * pair.inverses
         alphas.append(alpha)
-        direction.sub_(pair.gradient_change, alpha=alpha)
+        regions.add(direction, -alpha, pair.gradient_change)
     gain = spectrum.gain([pair.powers for pair in pairs])
     # Scaled so that along the latest pair the guess gives the curvature measured there.
     latest = pairs[-1]
     inverse = latest.curvature / _dot(latest.gradient_change, latest.gradient_change)
     direction = spectrum.scale(direction, gain * (inverse / (gain * latest.powers[1]).sum()))
     for pair, alpha in zip(pairs, reversed(alphas), strict=True):
-        beta = _dot(pair.gradient_change, direction) / pair.curvature
-        direction.add_(pair.step, alpha=alpha - beta)
+        beta = regions.inner(pair.gradient_change, direction) * pair.inverses
+        regions.add(direction, alpha - beta, pair.step)
     return direction
 
 
-def _add_pair(pairs: Pairs, step: Tensor, gradient_change: Tensor, spectrum: Spectrum) -> None:
+def _add_pair(
+    pairs: Pairs, step: Tensor, gradient_change: Tensor, spectrum: Spectrum, regions: Regions
+) -> None:
     """Add a step and its gradient change if the curvature along it is positive."""
     gradient_change = gradient_change.masked_fill_(step == 0, 0)
     curvature = _dot(step, gradient_change)
     if curvature > 1e-8 * _dot(step, step) ** 0.5 * _dot(gradient_change, gradient_change) ** 0.5:
-        pairs.append(Pair(step, gradient_change, curvature, spectrum.powers(step, gradient_change)))
+        curvatures = regions.inner(step, gradient_change)
+        squares = regions.inner(step, step) * regions.inner(gradient_change, gradient_change)
+        learns = curvatures > _MIN_COSINE * squares.sqrt()
+        inverses = torch.where(learns, 1 / curvatures, 0)
+        powers = spectrum.powers(step, gradient_change)
+        pairs.append(Pair(step, gradient_change, curvature, inverses, powers))
 
 
 def _save_point(
@@ -329,12 +388,12 @@ def _save_point(
 
 
 def _load_point(
-    state: State, spectrum: Spectrum, device: torch.device, history: int
+    state: State, spectrum: Spectrum, regions: Regions, device: torch.device, history: int
 ) -> tuple[Tensor, float, Tensor, Pairs, float, int]:
     """Return pixels, loss, gradient, pairs, damping and evaluations made of a saved point."""
     pairs: Pairs = deque(maxlen=history)
     for step, gradient_change in zip(state["steps"], state["gradient_changes"], strict=True):
-        _add_pair(pairs, step.to(device), gradient_change.to(device), spectrum)
+        _add_pair(pairs, step.to(device), gradient_change.to(device), spectrum, regions)
     pixels, gradient = state["pixels"].to(device), state["gradient"].to(device)
     return pixels, state["loss"], gradient, pairs, state["damping"], state["made"]
 

@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 
@@ -18,13 +17,12 @@ from impasto.memory import GIB, RESERVE, available_bytes, release_caches, used_b
 from impasto.recipes import parse_layer
 from impasto.style.features import style_statistics
 from impasto.style.objective import Objective, build_objective
-from impasto.style.spec import RunSpec
+from impasto.style.schedule import Size, Stage, make_stages
+from impasto.style.spec import RunSpec, coarse_spec, shallow_spec
 from impasto.style.terms import Region
 from impasto.vgg.memory_model import activation_bytes, multiply_adds, peak_bytes
 from impasto.vgg.network import VGG19Features
 from impasto.vgg.tiling import MIN_TILE, TiledNetwork
-
-Size = tuple[int, int]  # width, height
 
 _TILES = (2048, 1024, 768, 512, 384, 256, 192, 128)  # pixels a side
 # A whole image is computed a quarter faster than in tiles of 768 pixels, and those 2 % slower
@@ -37,10 +35,6 @@ _HALO_VALUES = 300  # numbers a pixel beyond the image's own that the network se
 _IMAGES_ONCE = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
 _PROBE_SIDES = (64, 160)  # pixels a side
-_COARSEST = 128  # longer side, in pixels, that the automatic choice of scales starts near
-_MIN_SIDE = 48  # no scale but the last has a shorter side below this
-_DECAY = 0.6  # each finer scale gets this share of the coarser one's steps
-_MAX_SHARE = 0.3  # of all steps, at one of many scales: by then a coarse image changes no more
 
 
 @dataclass(frozen=True)
@@ -49,12 +43,15 @@ class ScalePlan:
 
     Attributes:
         size: (width, height) in pixels.
-        evaluations: how many are planned there, at least 1.
+        evaluations: the most that it takes, at least 1.
         tile: side of the tiles in pixels; None if the image is computed whole.
         tiles: how many there are.
         memory: bytes the process takes at its peak.
         seconds: estimated; None if nothing was timed.
         warmup: whether it minimizes the warm-up loss, which leads to the recipe's faster.
+        tolerance: share of the loss that an evaluation must take away on average, or the scale
+            ends before its evaluations are spent; 0 spends them all.
+        shallow: whether only the shallow layers are computed.
     """
 
     size: Size
@@ -64,6 +61,8 @@ class ScalePlan:
     memory: int
     seconds: float | None = None
     warmup: bool = False
+    tolerance: float = 0.0
+    shallow: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def make_plan(
     if spec.memory != "auto":
         budget = min(round(spec.memory * GIB), used + free)
     planes += math.ceil((around - 1) * _HALO_VALUES)
-    stages = _stages(spec, size)
+    stages = make_stages(spec, size)
     finest = max(stage.evaluations for stage in stages if stage.size == size)
     used_last = max(0, used - released)
     history = _MemoryModel(spec, network, size, finest, used_last, planes).history(budget)
@@ -156,7 +155,10 @@ def make_plan(
     scales = []
     for stage in reversed(stages):
         stage_used = used_last if stage is stages[-1] else used
-        model = _MemoryModel(spec, network, stage.size, stage.evaluations, stage_used, planes)
+        stage_spec, stage_network = at_scale(spec, network, stage, size)
+        model = _MemoryModel(
+            stage_spec, stage_network, stage.size, stage.evaluations, stage_used, planes
+        )
         tiled, memory = model.choose_tiles(budget, history, tiles.pop())
         seconds = None
         if time_model is not None:
@@ -170,91 +172,29 @@ def make_plan(
                 memory,
                 seconds,
                 stage.warmup,
+                stage.tolerance,
+                stage.shallow,
             )
         )
     precision = str(network.dtype).removeprefix("torch.")
     return Plan(tuple(scales[::-1]), history, str(network.device), precision, free, budget)
 
 
-def scale_sizes(size: tuple[int, int], scales: int = 0) -> list[tuple[int, int]]:
-    """Return the sizes an image is optimized at, coarse to fine, each twice the last.
+def at_scale(
+    spec: RunSpec, network: VGG19Features, scale: Stage | ScalePlan, output: Size
+) -> tuple[RunSpec, VGG19Features]:
+    """Return the specification and network of one scale.
 
     Args:
-        size: (width, height) of the finished image, in pixels.
-        scales: how many sizes; 0 takes as many as lead down to about 128 pixels. Scales whose
-            shorter side would be under 48 pixels are left out.
-
-    Returns:
-        (width, height) of each scale; the last is `size`.
-
-    Example:
-        >>> scale_sizes((512, 384))
-        [(128, 96), (256, 192), (512, 384)]
-        >>> scale_sizes((512, 384), scales=1)
-        [(512, 384)]
+        spec: of the run.
+        network: the run's.
+        scale: which one.
+        output: (width, height) of the finished image.
     """
-    sizes = [size]
-    factor = 2
-    while len(sizes) != scales:
-        smaller = (round(size[0] / factor), round(size[1] / factor))
-        # In whole octaves the coarsest scale lands between 91 and 181 pixels: 128 at the middle.
-        if min(smaller) < _MIN_SIDE or (not scales and max(smaller) < _COARSEST / 2**0.5):
-            break
-        sizes.append(smaller)
-        factor *= 2
-    return sizes[::-1]
-
-
-def split_steps(steps: int, scales: int) -> list[int]:
-    """Split the steps over the scales, coarse to fine: a coarse step costs a quarter of the next.
-
-    Args:
-        steps: evaluations in the whole run.
-        scales: number of scales.
-
-    Returns:
-        Evaluations at each scale; they add up to `steps`. With fewer steps than scales the finest
-        scales get them.
-
-    Example:
-        >>> split_steps(300, 3)
-        [100, 100, 100]
-    """
-    weights = [_DECAY**k for k in range(scales)]
-    parts = [max(1, round(steps * w / sum(weights))) for w in weights]
-    for k in range(scales):  # rounding and the minimum of one: the coarsest pays or gains
-        parts[k] = max(0, parts[k] + steps - sum(parts))
-    max_steps = math.ceil(max(_MAX_SHARE, 1 / scales) * steps)
-    for k in range(scales - 1):
-        spare = max(0, parts[k] - max_steps)
-        parts[k] -= spare
-        parts[k + 1] += spare
-    return parts
-
-
-class _Stage(NamedTuple):
-    """One optimization of a run."""
-
-    size: Size
-    evaluations: int
-    warmup: bool = False
-
-
-def _stages(spec: RunSpec, size: Size) -> list[_Stage]:
-    """List the optimizations of a run, coarse to fine; sizes without evaluations are left out."""
-    if spec.evaluate_only:
-        return [_Stage(size, 1)]
-    sizes = scale_sizes(size, spec.scales)
-    pairs = zip(sizes, split_steps(spec.steps, len(sizes)), strict=True)
-    stages = [_Stage(*pair) for pair in pairs if pair[1]]
-    if not spec.warmup:
-        return stages
-    # A coarser scale is there to be enlarged, nothing else; the finest ends with the loss asked
-    # for.
-    finest = stages[-1].evaluations
-    warmup = min(finest - 1, round(spec.warmup * finest))
-    coarse = [stage._replace(warmup=True) for stage in stages[:-1]]
-    return [*coarse, *[_Stage(size, warmup, True)] * bool(warmup), _Stage(size, finest - warmup)]
+    if scale.shallow:
+        spec = shallow_spec(spec)
+        return spec, network.truncated(spec.layers)
+    return (spec if scale.size == output else coarse_spec(spec, scale.size)), network
 
 
 def _tile_sides(spec: RunSpec, stages: int) -> list[int | None]:

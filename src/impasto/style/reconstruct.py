@@ -17,7 +17,8 @@ from impasto.style.composite import without_color
 from impasto.style.engine import Problem, Run, Setup, random_image, set_up
 from impasto.style.features import style_statistics
 from impasto.style.objective import build_objective
-from impasto.style.plan import Plan, Size
+from impasto.style.plan import Plan
+from impasto.style.schedule import Size
 from impasto.style.spec import reconstruct_spec
 from impasto.style.styles import output_size, resize_image
 from impasto.style.terms import Region

@@ -6,7 +6,7 @@ Each recipe becomes a `RunSpec` by one function; plan, objective and engine know
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,6 +23,8 @@ R = TypeVar("R", bound=BaseModel)
 _CONTENT_FADE, _STYLE_FADE = 1.0, 2.0
 # These losses are relative to their target's norm, so that layers are averaged, not added.
 _RELATIVE = ("wasserstein", "gram", "gram+mean+std", "relative")
+# Scales beyond `Effort.whole_side` compute these blocks and hold the content here.
+_SHALLOW_BLOCKS, _SHALLOW_LAYER, _SHALLOW_CONTENT = 3, "relu3_1", 0.1
 # Options that mean the same in every recipe.
 _SHARED = (
     *("steps", "tv_weight", "pooling", "padding", "optimizer", "learning_rate", "history"),
@@ -45,8 +47,9 @@ class RunSpec:
         scales: number of scales, 0 to start near 128 pixels.
         start: the first image: the content, the content in the style's colors, noise, faint noise
             in the style's colors, or an image that the user gives.
+        effort: as in `StyleRecipe`; counts where `steps` is auto.
         evaluate_only: evaluate the start once and return it.
-        style_scale, structure, color, color_by: as in `StyleRecipe`.
+        style_scale, structure, composition, color, color_by: as in `StyleRecipe`.
 
     The other attributes are the options of the same name in every recipe.
     """
@@ -59,7 +62,7 @@ class RunSpec:
     warmup: float
     scales: int
     start: Literal["content", "recolored", "noise", "faint", "picture"]
-    steps: int
+    steps: int | Literal["auto"]
     tv_weight: float
     pooling: str
     padding: str
@@ -72,11 +75,21 @@ class RunSpec:
     precision: str
     memory: float | str
     tiles: tuple[int, ...] | str
+    effort: str = "balanced"
     evaluate_only: bool = False
     style_scale: float | str = "fit"
     structure: float = 0.0
+    composition: float = 1.0
     color: float = 1.0
     color_by: str = "luminance"
+
+    @property
+    def can_be_shallow(self) -> bool:
+        """Return whether shallow layers have statistics to match and deeper ones to leave out."""
+        blocks = [parse_layer(layer).block for layer in self.layers]
+        styles = [parse_layer(layer).block for layer in self.style_layers]
+        relative = self.style_loss in _RELATIVE and self.content_loss in _RELATIVE
+        return relative and bool(styles) and min(styles) <= _SHALLOW_BLOCKS < max(blocks)
 
 
 def style_spec(recipe: StyleRecipe) -> RunSpec:
@@ -101,10 +114,12 @@ def style_spec(recipe: StyleRecipe) -> RunSpec:
         style_loss=recipe.style_loss,
         warmup=_warmup(recipe.warmup, recipe.style_loss, style_layers),
         scales=recipe.scales,
+        effort=recipe.effort,
         start="content" if recipe.gives_content_back else recipe.init,
         evaluate_only=recipe.gives_content_back,
         style_scale=recipe.style_scale,
         structure=recipe.structure,
+        composition=recipe.composition,
         color=recipe.color,
         color_by=recipe.color_by,
         **_shared_options(recipe),
@@ -125,6 +140,7 @@ def texture_spec(recipe: TextureRecipe) -> RunSpec:
         style_loss=recipe.style_loss,
         warmup=_warmup(recipe.warmup, recipe.style_loss, style_layers),
         scales=recipe.scales,
+        effort=recipe.effort,
         start="faint",
         style_scale=recipe.style_scale,
         **_shared_options(recipe),
@@ -156,6 +172,60 @@ def reconstruct_spec(recipe: ReconstructRecipe) -> RunSpec:
         start="noise",
         **_shared_options(recipe),
     )
+
+
+def shallow_spec(spec: RunSpec) -> RunSpec:
+    """Return the specification of scales at which only the shallow layers are computed.
+
+    The statistics of deeper layers are right already, enlarged from the scale before; what is left
+    is what the shallow layers see, strokes and grain. The content holds on to a layer of theirs, by
+    a tenth of its weight: more and the strokes give way to the photograph. Measured (docs/log.md).
+
+    Example:
+        >>> spec = shallow_spec(style_spec(StyleRecipe()))
+        >>> list(spec.style_layers), round(spec.content_layers["relu3_1"], 3)
+        (['relu1_1', 'relu2_1', 'relu3_1'], 0.02)
+    """
+    styles = {
+        layer: weight
+        for layer, weight in spec.style_layers.items()
+        if parse_layer(layer).block <= _SHALLOW_BLOCKS
+    }
+    factor = sum(spec.style_layers.values()) / sum(styles.values())
+    content = _SHALLOW_CONTENT * sum(spec.content_layers.values())
+    content_layers = {_SHALLOW_LAYER: content} if content else {}
+    return replace(
+        spec,
+        layers=(*content_layers, *styles),
+        style_layers={layer: factor * weight for layer, weight in styles.items()},
+        content_layers=content_layers,
+    )
+
+
+def coarse_spec(spec: RunSpec, size: tuple[int, int]) -> RunSpec:
+    """Return the specification of a scale that is there to be enlarged.
+
+    A layer with fewer positions than channels has seen too little for statistics: they hold the
+    style's arrangement, its moon and its faces, and would paint them where nothing is. Such a layer
+    counts by its positions, the less the lower `composition` is. Measured (docs/log.md).
+
+    Args:
+        spec: of the run.
+        size: (width, height) of the scale.
+
+    Example:
+        >>> spec = coarse_spec(style_spec(StyleRecipe()), (128, 96))
+        >>> [round(weight, 3) for weight in spec.style_layers.values()]
+        [0.2, 0.2, 0.2, 0.075, 0.019]
+    """
+    if spec.style_loss not in _RELATIVE:
+        return spec
+    weights = {}
+    for name, weight in spec.style_layers.items():
+        layer = parse_layer(name)
+        positions = (size[0] // layer.stride) * (size[1] // layer.stride)
+        weights[name] = weight * min(1.0, positions / layer.channels) ** (1 - spec.composition)
+    return replace(spec, style_layers=weights)
 
 
 def apply_strength(recipe: StyleRecipe) -> tuple[float, float]:

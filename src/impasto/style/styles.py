@@ -18,7 +18,8 @@ from impasto.images.resize import composite_rgb, fit_longest_side, resize
 from impasto.provenance import StyleInput
 from impasto.style.color import match_style_colors, recolor
 from impasto.style.features import style_statistics
-from impasto.style.plan import ScalePlan, Size
+from impasto.style.plan import ScalePlan
+from impasto.style.schedule import Size
 from impasto.style.source import Style
 from impasto.style.spec import RunSpec
 from impasto.style.statistics import Moments, moments, weighted_average

@@ -14,6 +14,7 @@ from impasto.images.image import Image
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
 from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, open_image
+from impasto.images.resize import resize
 from impasto.presets import style_recipe
 from impasto.provenance import Inputs
 from impasto.recipes import StyleRecipe
@@ -29,7 +30,8 @@ from impasto.style.composite import (
 )
 from impasto.style.engine import Problem, Run, Setup, random_image, set_up
 from impasto.style.objective import build_objective
-from impasto.style.plan import Plan, Size
+from impasto.style.plan import Plan
+from impasto.style.schedule import Size
 from impasto.style.source import Style
 from impasto.style.spec import style_spec
 from impasto.style.styles import (
@@ -45,6 +47,7 @@ from impasto.style.styles import (
     style_inputs,
     style_sizes,
 )
+from impasto.style.terms import Region
 from impasto.validation import reject_recipe_and_options
 
 
@@ -140,15 +143,16 @@ class PreparedStyles:
         """
         if scale in self._targets:
             return self._targets[scale]
-        spec, plan = self.setup.spec, self.setup.plan
+        plan = self.setup.plan
+        spec, network = self.setup.at_scale(scale)
         targets = measure_styles(
             self.sources,
             spec,
-            self.setup.network,
+            network,
             plan.scales[scale],
             plan.sizes[-1],
             content=content,
-            colors=scale == 0 and spec.start == "recolored",
+            colors=spec.start == "recolored",
         )
         if not self.reuse and scale == len(plan.scales) - 1:
             self.sources = [source._replace(images=[]) for source in self.sources]
@@ -334,7 +338,8 @@ class _Painting:
 
     def problem(self, run: Run, scale: int) -> Problem:
         """Build objective and start of one scale."""
-        spec, network, plan = run.spec, self.prepared.setup.network, self.prepared.setup.plan
+        plan = self.prepared.setup.plan
+        spec, network = self.prepared.setup.at_scale(scale)
         stage, device, protect = plan.scales[scale], network.device, None
         preview = composite(spec, self.content, self.extras.protect, stage.size, gray=self.gray)
         original, mask = resize_image(self.content, stage.size, device)
@@ -346,16 +351,12 @@ class _Painting:
         targets = self.prepared.targets(scale, original)
         sources = self.prepared.sources
         regions = build_regions(sources, targets, stage.size, device, painted)
+        first = self._first(content, targets, regions)
+        start = first
         if scale:
-            start = run.resize_best(scale)
-        elif spec.start == "noise":
-            start = random_image(content.shape, spec.seed, gray=self.gray)
-        elif spec.start == "picture":
-            start, _ = resize_image(self.extras.start, stage.size, device)
-        elif spec.start == "recolored":
-            start = recolor_by_region(content, targets, regions)
-        else:
-            start = content
+            start = run.resize_best(scale).to(device)
+            if spec.start != "noise" and run.scale != scale:  # else it resumes and has them
+                start = add_details(start, first, plan.sizes[scale - 1])
         start = to_gray(start.to(device)) if self.gray else start.to(device)
         objective = build_objective(
             spec,
@@ -377,3 +378,34 @@ class _Painting:
             return Problem(objective, start, preview)
         start = torch.lerp(start, content, protect)
         return Problem(paste_protected(objective, content, protect), start, preview)
+
+    def _first(
+        self, content: Tensor, targets: Sequence[StyleTargets], regions: Sequence[Region]
+    ) -> Tensor:
+        """Return what the run starts as, at the size of the content image given."""
+        spec, (height, width) = self.prepared.setup.spec, content.shape[1:]
+        if spec.start == "noise":
+            return random_image(content.shape, spec.seed, gray=self.gray).to(content.device)
+        if spec.start == "picture":
+            return resize_image(self.extras.start, (width, height), content.device)[0]
+        if spec.start == "recolored":
+            return recolor_by_region(content, targets, regions)
+        return content
+
+
+def add_details(enlarged: Tensor, image: Tensor, before: Size) -> Tensor:
+    """Give an enlarged image the fine detail that another one has and enlarging cannot make.
+
+    Args:
+        enlarged: (3, H, W) in [0, 1].
+        image: (3, H, W) in [0, 1], whose detail it is.
+        before: (width, height) that it was enlarged from.
+
+    Example:
+        >>> plain, image = torch.full((3, 8, 8), 0.5), torch.rand(3, 8, 8)
+        >>> torch.allclose(add_details(plain, image, (8, 8)), plain, atol=1e-6)
+        True
+    """
+    size = (image.shape[2], image.shape[1])
+    blurred = resize(resize(image.cpu(), before), size).to(image.device)
+    return (enlarged + image - blurred).clamp_(0, 1)

@@ -20,7 +20,8 @@ from impasto.result import OnStep, Result, Stop
 from impasto.style.composite import EvaluatePixels, without_color
 from impasto.style.engine import Problem, Run, Setup, random_image, set_up
 from impasto.style.objective import Evaluation, build_objective
-from impasto.style.plan import Plan, Size
+from impasto.style.plan import Plan
+from impasto.style.schedule import Size
 from impasto.style.source import Style
 from impasto.style.spec import texture_spec
 from impasto.style.styles import (
@@ -124,7 +125,7 @@ def _problem(
     setup: Setup, styles: Sequence[StyleSource], gray: bool, run: Run, scale: int
 ) -> Problem:
     """Match the styles' statistics at one scale; `gray` if no style has any color."""
-    spec, network, stage = setup.spec, setup.network, setup.plan.scales[scale]
+    (spec, network), stage = setup.at_scale(scale), setup.plan.scales[scale]
     device, (width, height) = network.device, stage.size
     halo = _halo(setup.recipe.tileable, stage.size)
     mask = None

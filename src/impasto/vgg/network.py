@@ -8,6 +8,7 @@ indices.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -85,6 +86,13 @@ class VGG19Features:
         features: dict[str, Tensor] = {}
         self.forward(self.normalize(pixels), self.names, features.__setitem__)
         return features
+
+    def truncated(self, layers: Iterable[str]) -> VGG19Features:
+        """Return the same network only as deep as some layers need it; the weights are shared."""
+        network = copy(self)
+        network.layers = tuple(sorted(set(layers), key=_depth))
+        network.names = CONVS[: _depth(network.layers[-1]) // 2 + 1]
+        return network
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Make the first convolution's input: (3, H, W) -> (1, 3, H, W), channels last."""

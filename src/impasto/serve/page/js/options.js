@@ -4,9 +4,9 @@ import { byId, h, show } from "./dom.js";
 import { change, fromPreset, on, properties, same, state, value } from "./state.js";
 import { named, t } from "./texts.js";
 
-const MAIN = { style: ["strength", "size"], denoise: ["strength", "method", "effort"], reconstruct: ["layer", "kind", "size"] };
+const MAIN = { style: ["strength", "size", "effort"], denoise: ["strength", "method", "effort"], reconstruct: ["layer", "kind", "size"] };
 const GROUPS = {
-  look: ["color", "color_by", "style_scale", "structure", "tv_weight", "denoise", "chroma", "sigma", "axes", "joint"],
+  look: ["color", "color_by", "style_scale", "structure", "composition", "tv_weight", "denoise", "chroma", "sigma", "axes", "joint"],
   run: ["steps", "scales", "init", "seed"],
   losses: ["content_weight", "style_weight", "content_layers", "style_layers", "style_loss", "content_loss", "warmup"],
   network: ["pooling", "padding", "weights"],
