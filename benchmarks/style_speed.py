@@ -1,6 +1,7 @@
 """Time to equal quality: the notebook's recipe against impasto's engine on the same objective.
 
     python benchmarks/style_speed.py --content FILE --style FILE [--size 512] [--cap bf16=off]
+    python benchmarks/style_speed.py --content FILE --style FILE --against default-2026-11
 
 The baseline is written here in a straight line from the notebook's own description: float32, one
 scale, a copy of the content image, torch's L-BFGS with the clamp inside, mean squared errors of
@@ -8,6 +9,11 @@ features and of Gram matrices, weights 1 and 1e6, on the paper's layers (content
 conv1_1 … conv5_1). Impasto paints under the same losses, layers and weights with its default
 engine. Both pictures are judged by the baseline's float32 loss of the clamped picture; each side
 runs in a process of its own, the baseline first. Prints a row per side; the last line is JSON.
+
+`--against default-2026-11` compares each effort with what was the default in November 2026, 300
+evaluations by all layers (`PREVIOUS`), computed by today's optimizer: its seconds and its loss, and
+for each effort seconds, loss and the ratio of seconds. The loss is the default's, in float32 at
+full size by all layers, whatever the run itself minimized.
 """
 
 from __future__ import annotations
@@ -32,6 +38,8 @@ from impasto.vgg.weights import load_weights
 CONTENT, STYLE = "conv4_2", ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_WEIGHT, STYLE_WEIGHT = 1.0, 1e6
 EVALUATIONS = 300  # of the baseline
+PREVIOUS = {"default-2026-11": {"steps": 300, "scales": 0, "composition": 1.0}}
+EFFORTS = ("quick", "balanced", "best")
 
 
 def main() -> None:
@@ -43,11 +51,17 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS, help="of the baseline")
     parser.add_argument("--steps", type=int, default=330, help="of ours, over all sizes")
     parser.add_argument("--cap", choices=["bf16=off"], help="measure without bfloat16")
-    parser.add_argument("--side", choices=["baseline", "ours"], help=argparse.SUPPRESS)
+    parser.add_argument("--against", choices=list(PREVIOUS))
+    sides = ["baseline", "ours", "previous", *EFFORTS]
+    parser.add_argument("--side", choices=sides, help=argparse.SUPPRESS)
     parser.add_argument("--target", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        print(json.dumps({"baseline": baseline, "ours": ours}[arguments.side](arguments)))
+        side = {"baseline": baseline, "ours": ours}.get(arguments.side, default)
+        print(json.dumps(side(arguments)))
+        return
+    if arguments.against:
+        compare(arguments)
         return
     report = {"size": arguments.size, "content": Path(arguments.content).name}
     report |= {"style": Path(arguments.style).name, "cap": arguments.cap}
@@ -68,6 +82,51 @@ def main() -> None:
     )
     print(f"to the notebook's loss: {reached} s, {report['ratio']} times as fast")
     print(json.dumps(report))
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Compare each effort with an earlier default."""
+    names = {"content": Path(arguments.content).name, "style": Path(arguments.style).name}
+    report = {"size": arguments.size, **names, "against": arguments.against}
+    for side in ("previous", *EFFORTS):
+        row = _side(side, [])
+        if side == "previous":
+            report |= {f"previous_{key}": value for key, value in row.items()}
+        else:
+            row["ratio"] = round(report["previous_seconds"] / row["seconds"], 2)
+            row["loss_ratio"] = round(row["loss"] / report["previous_loss"], 4)
+            report[side] = row
+        print(f"{side:9s}", *(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
+    print(json.dumps(report))
+
+
+def default(arguments: argparse.Namespace) -> dict:
+    """One run of the default recipe with an effort, or of an earlier default."""
+    options = PREVIOUS.get(arguments.against if arguments.side == "previous" else "")
+    options = {"effort": arguments.side} if options is None else options
+    pair = arguments.content, arguments.style
+    common = {"size": arguments.size, "device": arguments.device}
+    if arguments.cap:
+        common["precision"] = "float32"
+    result = impasto.stylize(*pair, **common, **options)
+    peak = _peak()
+    judged = impasto.stylize(
+        *pair,
+        init_image=result.pixels,
+        size=arguments.size,
+        device=arguments.device,
+        precision="float32",
+        scales=1,
+        steps=1,
+    )
+    return {
+        "seconds": round(result.seconds, 2),
+        "loss": judged.losses["total"],
+        "content_loss": judged.losses["content"],
+        "style_loss": judged.losses["style"],
+        "evaluations": result.evaluations,
+        "peak_rss_mb": peak,
+    }
 
 
 def baseline(arguments: argparse.Namespace) -> dict:
