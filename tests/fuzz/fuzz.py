@@ -111,7 +111,7 @@ def run(start: int, cases: int, seconds: float, names: Sequence[str]) -> dict[st
 
 def _again(case: int, names: Sequence[str], folder: Path) -> bool:
     """Run a case once more, and return whether it is at fault again."""
-    return any(_Child(case, case + 1, names, folder).faults(2 * WALL_SECONDS))
+    return bool(list(_Child(case, case + 1, names, folder).faults(2 * WALL_SECONDS)))
 
 
 class _Child:
