@@ -48,7 +48,7 @@ class Effort(NamedTuple):
 # Measured (docs/log.md).
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
-        "quick": Effort(12, 10, 8, 60, 0.008, 768),
+        "quick": Effort(20, 10, 8, 60, 0.004, 384),
         "balanced": Effort(16, 24, 12, 150, 0.004, 768),
         "best": Effort(40, 70, 24, 300, 0.0012, 1536),
     }
