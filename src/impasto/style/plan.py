@@ -34,7 +34,8 @@ _IMAGES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
 _HALO_VALUES = 300  # numbers a pixel beyond the image's own that the network sees. Measured.
 _IMAGES_ONCE = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
-_PROBE_SIDES = (64, 160)  # pixels a side
+_PROBE_SIDES = (64, 224)  # pixels a side
+_SHALLOW_PROBE_SIDES = (128, 384)  # the same of shallow layers, which leave the cache
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def make_plan(
     finest = max(stage.evaluations for stage in stages if stage.size == size)
     used_last = max(0, used - released)
     history = _MemoryModel(spec, network, size, finest, used_last, planes).history(budget)
-    time_model = _probe_time(spec, network) if timed else None
+    time_models: dict[bool, _TimeModel] = {}
     tiles = _tile_sides(spec, len(stages))
     scales = []
     for stage in reversed(stages):
@@ -161,8 +162,14 @@ def make_plan(
         )
         tiled, memory = model.choose_tiles(budget, history, tiles.pop())
         seconds = None
-        if time_model is not None:
-            seconds = time_model.seconds(tiled, stage.evaluations, style_sizes(stage.size))
+        if timed:
+            # What a multiplication takes depends on the layer: the shallow ones wait for memory.
+            if stage.shallow not in time_models:
+                sides = _SHALLOW_PROBE_SIDES if stage.shallow else _PROBE_SIDES
+                time_models[stage.shallow] = _probe_time(stage_spec, stage_network, sides)
+            seconds = time_models[stage.shallow].seconds(
+                tiled, stage.evaluations, style_sizes(stage.size)
+            )
         scales.append(
             ScalePlan(
                 stage.size,
@@ -318,11 +325,11 @@ class _TimeModel:
         return self.per_multiply * once + evaluations * evaluation
 
 
-def _probe_time(spec: RunSpec, network: VGG19Features) -> _TimeModel:
-    """Time the run's own objective on two small images of noise."""
+def _probe_time(spec: RunSpec, network: VGG19Features, sides: Sequence[int]) -> _TimeModel:
+    """Time the run's own objective on two small images of noise, so many pixels a side."""
     generator = torch.Generator().manual_seed(0)
     probes = []
-    for side in _PROBE_SIDES:
+    for side in sides:
         pixels = torch.rand(3, side, side, generator=generator).to(network.device)
         targets = style_statistics(network, pixels, None, list(spec.style_layers))
         objective = build_objective(
