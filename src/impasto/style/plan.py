@@ -34,8 +34,8 @@ _IMAGES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
 _HALO_VALUES = 300  # numbers a pixel beyond the image's own that the network sees. Measured.
 _IMAGES_ONCE = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
-_PROBE_SIDES = (64, 224)  # pixels a side
-_SHALLOW_PROBE_SIDES = (128, 384)  # the same of shallow layers, which leave the cache
+_PROBE_SIDES = (64, 160)  # pixels a side
+_SHALLOW_PROBE_SIDES = (96, 288)  # the same of shallow layers, which leave the cache
 
 
 @dataclass(frozen=True)
