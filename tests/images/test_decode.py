@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import struct
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -235,6 +236,21 @@ def test_jpegs_in_arithmetic_codes(coded, capfd):
     old = file.getvalue().replace(tag, tag[:-4] + struct.pack("<I", 6))
     with pytest.raises(ImageError, match="old JPEG compression holds an arithmetic-coded JPEG; sa"):
         open_image(old)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_png_strip_with_a_wrong_checksum_is_refused_in_silence(capfd):
+    data = bytearray(tiff(noisy(), photometric="rgb", compression="png"))
+    end = data.index(b"IEND") - 4
+    (length,) = struct.unpack(">I", data[data.index(b"IDAT") - 4 : data.index(b"IDAT")])
+    start = data.index(b"IDAT") + 4
+    data[start + length - 1] ^= 1
+    data[start + length : start + length + 4] = struct.pack(
+        ">I", zlib.crc32(data[start - 4 : start + length])
+    )
+    assert end == start + length + 4
+    with pytest.raises(ImageError, match="cut short or broken"):
+        open_image(bytes(data))
     assert capfd.readouterr() == ("", "")
 
 

@@ -43,6 +43,7 @@ CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"
 MAX_PIXELS = 500_000_000
 
 # Chunks of a PNG that matter for its pixels.
+_PIECE = 1 << 20  # bytes that are decompressed at once
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # Color type of a PNG -> bytes of its transparent color; palettes have any number of them.
 _TRANSPARENT_BYTES = {0: (2,), 2: (6,), 3: range(257)}
@@ -187,6 +188,20 @@ def only_pixels(png: bytes) -> bytes:
         for kind, start, end in png_chunks(png)
         if kind in _PIXEL_CHUNKS and (kind != b"tRNS" or end - start - 12 in transparent_bytes)
     )
+
+
+def has_whole_stream(png: bytes) -> bool:
+    """Return whether a PNG's compressed pixels end with their right checksum: libpng warns else."""
+    stream = zlib.decompressobj()
+    try:
+        for kind, start, end in png_chunks(png):
+            data = png[start + 8 : end - 4] if kind == b"IDAT" else b""
+            while data:
+                stream.decompress(data, _PIECE)
+                data = stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return stream.eof and not stream.unused_data
 
 
 def without_chunks(png: bytes, kinds: Collection[bytes]) -> bytes:

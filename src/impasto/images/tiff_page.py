@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 
 from impasto.images.coded_size import TIFF_COMPRESSIONS, CodedSize, coded_sizes
-from impasto.images.formats import MAX_PIXELS, only_pixels
+from impasto.images.formats import MAX_PIXELS, has_whole_stream, only_pixels
 from impasto.images.unreadable import Unreadable, decoding
 
 _PNG = 34933  # TIFF's number of a compression
@@ -120,6 +120,8 @@ def checked_segments(page: Any) -> Iterator[tuple[bytes | None, int]]:
             _check_coded(data, index, keyframe)
             if keyframe.compression == _PNG:
                 data = only_pixels(data)  # libpng writes warnings about other chunks
+                if not has_whole_stream(data):
+                    raise Unreadable(_BROKEN)
         yield data, index
 
 
