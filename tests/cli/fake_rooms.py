@@ -29,14 +29,15 @@ def run(picture, recipe, on_step):
     """Step through a run as the real thing would; every step costs FAKE_SLEEP seconds."""
     history, stopped = [], False
     pixels = picture.pixels.expand(3, -1, -1).contiguous()
-    for evaluation in range(1, recipe.steps + 1):
+    steps = 300 if recipe.steps == "auto" else recipe.steps
+    for evaluation in range(1, steps + 1):
         time.sleep(float(os.environ.get("FAKE_SLEEP", "0")))
         losses = Losses(total=3.0 / evaluation, content=1.0 / evaluation, style=2.0 / evaluation)
         history.append(losses)
         size = pixels.shape[-1], pixels.shape[-2]
-        left = recipe.steps - evaluation
+        left = steps - evaluation
         seconds = evaluation / 10
-        step = Step(evaluation, recipe.steps, 1, 1, size, losses, seconds, left, pixels.clone)
+        step = Step(evaluation, steps, 1, 1, size, losses, seconds, left, pixels.clone)
         try:
             if on_step:
                 on_step(step)

@@ -73,7 +73,7 @@ def test_the_help_of_a_painting_begins_with_the_eight_options_that_matter_most(c
     sections = capsys.readouterr().out.split("\n\n")
     (first,) = (text for text in sections if text.startswith("Main dials:"))
     assert re.findall(r"^  (?:-\w, )?--([\w-]+)", first, re.MULTILINE) == [
-        "output", "preset", "strength", "size", "steps", "color", "style-scale", "structure",
+        "output", "preset", "strength", "effort", "size", "color", "style-scale", "structure",
     ]  # fmt: skip
     titles = [text.split("\n")[0] for text in sections if text.split("\n")[0].endswith(":")]
     assert titles == [

@@ -74,14 +74,15 @@ def test_the_loss_options_of_earlier_versions_are_still_taken_but_not_shown(impa
 
 def test_every_option_of_the_recipe_arrives(impasto, calls):
     wanted = {
-        "preset": "notebook", "strength": 0.25, "size": 64, "steps": 2, "scales": 2,
+        "preset": "notebook", "strength": 0.25, "size": 64, "effort": "best", "steps": 2, "scales": 2,
         "init": "noise", "content_layers": {"relu3_1": 1.0}, "style_layers":
         {"relu1_1": 1.0, "conv2_2": 0.5}, "content_weight": 2.0, "style_weight": 3.0,
         "tv_weight": 0.5, "style_loss": "wasserstein", "content_loss": "paper",
         "pooling": "average", "padding": "zeros", "optimizer": "adam", "learning_rate": 0.5,
         "history": 5, "weights": "torchvision", "seed": 9, "device": "cpu",
         "precision": "bfloat16", "memory": 3.5, "warmup": 0.5, "denoise": "no", "color": 0.5,
-        "color_by": "statistics", "style_scale": 1.5, "structure": 0.25, "tiles": (64, 0),
+        "color_by": "statistics", "style_scale": 1.5, "structure": 0.25, "composition": 0.5,
+        "tiles": (64, 0),
     }  # fmt: skip
     assert set(wanted) == set(StyleRecipe.model_fields) - {"version"}
     words = []
@@ -162,7 +163,11 @@ def test_figures_are_drawn(impasto, folder):
         (["--style-layers", ","], 2, "must name at least one layer"),
         (["--preset", "gaty"], 2, "got 'gaty'; did you mean gatys?"),
         (["--size", "5"], 2, "`size` must be at least 16, got 5"),
-        (["--steps", "2.5"], 2, "`steps` must be a whole number from 1 to 100000, got 2.5"),
+        (
+            ["--steps", "2.5"],
+            2,
+            "`steps` must be a whole number from 1 to 100000 or `auto`, got 2.5",
+        ),
         (["--device", "tpu"], 2, "`device` must be one of auto, cpu, cuda, cuda:N, mps, got 'tpu'"),
         (["--optimizer", "sgd"], 2, "`optimizer` must be one of lbfgs, adam, lbfgs-clamped"),
         (["--init", "nois"], 2, "`init` must be one of content, noise, recolored or the path"),

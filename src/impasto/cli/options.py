@@ -31,17 +31,18 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "Main dials": (
         "content", "style", "styles", "over", "settings", "pick", "cell", "cell_steps",
         "output", "ending", "preset", "strength", "chroma", "method", "effort", "sigma", "gaussian",
-        "poisson", "layer", "kind", "width", "height", "tileable", "size", "steps", "color",
-        "style_scale", "structure", "composition",
+        "poisson", "layer", "kind", "width", "height", "tileable", "size", "color",
+        "style_scale", "structure",
     ),
     "Regions and masks": ("regions", "style_masks", "protect", "keep"),
     "Color and noise": ("color_by", "denoise"),
     "Measured data": ("axes", "joint"),
     "Network and losses": (
-        "content_layers", "style_layers", "content_weight", "style_weight", "tv_weight",
+        "composition", "content_layers", "style_layers", "content_weight", "style_weight",
+        "tv_weight",
         "style_loss", "content_loss", "pooling", "padding", "weights",
     ),
-    "Optimizer": ("init", "scales", "warmup", "optimizer", "learning_rate", "history"),
+    "Optimizer": ("steps", "init", "scales", "warmup", "optimizer", "learning_rate", "history"),
     "Files": (
         "figure", "truth", "pairs", "residual", "loss_curve", "save_every", "timelapse",
         "checkpoint", "presets", "manifest", "bits", "quality", "strip_gps", "strip",
