@@ -74,7 +74,8 @@ def test_the_loss_options_of_earlier_versions_are_still_taken_but_not_shown(impa
 
 def test_every_option_of_the_recipe_arrives(impasto, calls):
     wanted = {
-        "preset": "notebook", "strength": 0.25, "size": 64, "effort": "best", "steps": 2, "scales": 2,
+        "preset": "notebook", "strength": 0.25, "size": 64, "effort": "best", "steps": 2,
+        "scales": 2,
         "init": "noise", "content_layers": {"relu3_1": 1.0}, "style_layers":
         {"relu1_1": 1.0, "conv2_2": 0.5}, "content_weight": 2.0, "style_weight": 3.0,
         "tv_weight": 0.5, "style_loss": "wasserstein", "content_loss": "paper",
