@@ -96,8 +96,12 @@ def drop(page, where, *files):
 
 def option(page, name, number):
     """Type a number into an option's field."""
-    if not page.locator(f"#o-{name}-n").is_visible():
+    word = page.locator(f"#o-{name}-word")
+    shown = word if word.count() else page.locator(f"#o-{name}-n")
+    if not shown.is_visible():
         page.click("#all summary")
+    if word.count() and word.is_checked():
+        word.uncheck()
     page.fill(f"#o-{name}-n", str(number))
     page.press(f"#o-{name}-n", "Tab")
 

@@ -124,7 +124,7 @@ function either(id, name, schema) {
   const word = schema.anyOf.find((one) => one.const).const;
   const now = value(name);
   const isWord = now === word;
-  const start = numeric?.default ?? (name === "size" ? 512 : name === "style_scale" ? 1 : name === "sigma" ? 0.1 : name === "chroma" ? 1 : 4);
+  const start = numeric?.default ?? (name === "size" ? 512 : name === "style_scale" ? 1 : name === "sigma" ? 0.1 : name === "chroma" ? 1 : name === "steps" ? 300 : 4);
   const inner = numeric ? number(id, name, numeric, isWord ? start : now)
     : h("input", { id, type: "text", value: isWord ? "" : String(now), placeholder: list ? "512, 512" : "TZCYX",
         onchange: (event) => change(name, list ? event.target.value.split(",").map(Number) : event.target.value.toUpperCase()) });
