@@ -102,8 +102,8 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def default(arguments: argparse.Namespace) -> dict:
     """One run of the default recipe with an effort, or of an earlier default."""
-    options = PREVIOUS.get(arguments.against if arguments.side == "previous" else "")
-    options = {"effort": arguments.side} if options is None else options
+    previous = arguments.side == "previous"
+    options = PREVIOUS[arguments.against] if previous else {"effort": arguments.side}
     pair = arguments.content, arguments.style
     common = {"size": arguments.size, "device": arguments.device}
     if arguments.cap:

@@ -238,9 +238,9 @@ def test_pictures_that_are_not_used_are_counted(folder, capsys):
     note = "1 of its 3 pictures taken, the others left out"
     assert f"impasto: in/film.webp: {note}\n" in err
     assert main([*words, "-o", "again", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["frames"] == {"in/film.webp": 3}
-    assert told["notes"] == {"in/film.webp": [note]}
+    report = json.loads(capsys.readouterr().out)
+    assert report["frames"] == {"in/film.webp": 3}
+    assert report["notes"] == {"in/film.webp": [note]}
 
 
 def png(width, height, data=b""):
@@ -743,13 +743,13 @@ def test_what_is_left_out_is_said_counted_and_kept_in_the_manifest(folder, capsy
     assert json.loads(rows["out/a.webp"].notes) == {"out/a.webp": [note]}
     # What is done already is told of as well.
     assert main([*words, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["made"], told["notes"]) == (0, {f"out/{name}.webp": [note] for name in "ab"})
+    report = json.loads(capsys.readouterr().out)
+    assert (report["made"], report["notes"]) == (0, {f"out/{name}.webp": [note] for name in "ab"})
     # Without metadata it is another picture, made once, of which nothing else is left out.
     for made in (2, 0):
         assert main([*words, "--strip", "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert (told["made"], told["notes"]) == (made, {})
+        report = json.loads(capsys.readouterr().out)
+        assert (report["made"], report["notes"]) == (made, {})
     image = open_image("out/a.webp")
     assert image.metadata.exif is None
     assert json.loads(image.metadata.recipe)["output"]["strip"] is True

@@ -209,8 +209,8 @@ def test_a_hostile_table_in_an_avif_is_not_followed():
 def test_the_exif_of_an_avif_is_that_of_its_primary_item():
     block = camera_exif().tobytes()
     data = file_of(Image.fromarray(smooth()), "AVIF", exif=block)
-    hidden, found = split_avif_exif(data)
-    assert found in (block, block[6:])
+    hidden, exif = split_avif_exif(data)
+    assert exif in (block, block[6:])
     assert (len(hidden), hidden.count(b"Exif")) == (len(data), data.count(b"Exif") - 1)
 
 

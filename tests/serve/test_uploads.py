@@ -236,32 +236,32 @@ def test_an_input_carries_the_notes_on_its_file(client):
     job = post(client, "denoise", content=film.getvalue()).json()
     assert [one["notes"] for one in job["inputs"]] == [[note]]
     assert client.get(f"/v1/jobs/{job['id']}").json()["inputs"][0]["notes"] == [note]
-    found = client.post("/v1/diagnosis", files=files(content=film.getvalue())).json()
-    assert found["notes"] == [note]
+    diagnosis = client.post("/v1/diagnosis", files=files(content=film.getvalue())).json()
+    assert diagnosis["notes"] == [note]
 
 
 def test_every_note_can_be_said_in_chinese():
     """The patterns of the Chinese page fit the sentences of the library."""
     path = PAGE / "texts" / "zh.json"
     patterns = json.loads(path.read_text(encoding="utf-8"))["notes"]
-    kept = "without a name; all are kept, and none is used as opacity"
+    rest = "without a name; all are kept, and none is used as opacity"
     for note in (
         "1 of its 1,203 pictures taken, the others left out",
         "1 of its 12 pages taken, the others left out",
         "its first page taken for a preview of the larger one, and left out",
         "2 of its 5 channels left out, as it calls only 3 color or opacity",
-        f"its 4 channels are taken for 3 colors and 1 {kept}",
-        f"its 5 channels are taken for 3 colors, opacity and 1 {kept}",
+        f"its 4 channels are taken for 3 colors and 1 {rest}",
+        f"its 5 channels are taken for 3 colors, opacity and 1 {rest}",
         "its XMP is longer than 1 MB and left out",
         "its XMP is broken and left out",
         "its XMP is not in a form that can be read and left out",
         "its georeference is left out, as the picture is turned",
         "its colors are converted from Display P3 (cICP) to sRGB",
     ):
-        (found,) = (
+        (match,) = (
             re.fullmatch(pattern, note) for pattern in patterns if re.fullmatch(pattern, note)
         )
-        (words,) = (words for pattern, words in patterns.items() if pattern == found.re.pattern)
+        (words,) = (words for pattern, words in patterns.items() if pattern == match.re.pattern)
         assert {int(number) for number in re.findall(r"\{(\d)\}", words)} <= set(
-            range(1, len(found.groups()) + 1)
+            range(1, len(match.groups()) + 1)
         )

@@ -39,8 +39,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "Measured data": ("axes", "joint"),
     "Network and losses": (
         "composition", "content_layers", "style_layers", "content_weight", "style_weight",
-        "tv_weight",
-        "style_loss", "content_loss", "pooling", "padding", "weights",
+        "tv_weight", "style_loss", "content_loss", "pooling", "padding", "weights",
     ),
     "Optimizer": ("steps", "init", "scales", "warmup", "optimizer", "learning_rate", "history"),
     "Files": (

@@ -86,11 +86,11 @@ def restore_sources(
             _examine(*planes, part, threshold, None if skew is None else skew[channel])
             for channel, planes in enumerate(zip(noisy, estimate, variance, strict=True))
         ]
-        found = torch.stack([sources.significant for sources in candidates]).any(0)
+        significant = torch.stack([sources.significant for sources in candidates]).any(0)
         for channel, sources in enumerate(candidates):
             peaks, missing = _missing_peaks(noisy[channel], estimate[channel], part, sources)
             strong = sources.strengths.abs() > _MIN_STRENGTH
-            chosen = found & sources.compact & strong & (missing > _MIN_MISSING)
+            chosen = significant & sources.compact & strong & (missing > _MIN_MISSING)
             for index, image in enumerate(impulses):
                 here = chosen & (sources.scales == index)
                 image[channel].view(-1)[part[here]] = peaks[here]

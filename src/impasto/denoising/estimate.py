@@ -111,15 +111,15 @@ def _estimate_different(image: Tensor, basis: Tensor, unmeasured: Tensor) -> Noi
         agree = channels_agree(noise, spectra)
         hidden = not all(has_white_noise([spectrum]) for spectrum in spectra)
         if hidden or not agree:
-            beside = _estimate_beside_detail(image, unmeasured, spectra)
-            if beside and (not agree or _is_unlike(beside, image, unmeasured)):
-                return beside
+            own_noise = _estimate_beside_detail(image, unmeasured, spectra)
+            if own_noise and (not agree or _is_unlike(own_noise, image, unmeasured)):
+                return own_noise
         if agree:
             correlation = channel_correlation(image, unmeasured, noise)
             return replace(noise, channel_correlation=correlation)
         return _estimate_separately(image, unmeasured)
-    beside = _estimate_beside_detail(image, unmeasured, spectra) if len(image) > 1 else None
-    return beside or estimate_correlated_noise(image, spectra, basis, clipped, unmeasured)
+    own_noise = _estimate_beside_detail(image, unmeasured, spectra) if len(image) > 1 else None
+    return own_noise or estimate_correlated_noise(image, spectra, basis, clipped, unmeasured)
 
 
 def _is_unlike(noise: Noise, image: Tensor, unmeasured: Tensor) -> bool:

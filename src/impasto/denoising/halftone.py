@@ -111,8 +111,8 @@ def find_screen(image: Tensor) -> Screen | None:
     if not screens:
         return None
     angles: list[float] = []
-    for _, found in screens:
-        angles += [a for a in found if all(_turn(a, other) > _MIN_TURN for other in angles)]
+    for screen in screens:
+        angles += [a for a in screen.angles if all(_turn(a, other) > _MIN_TURN for other in angles)]
     return Screen(screens[0].period, tuple(sorted(angles)))
 
 

@@ -70,6 +70,11 @@ class ColorSpace:
     def __str__(self) -> str:
         return f"{self.name} ({self.stated_by})"
 
+    @property
+    def is_srgb(self) -> bool:
+        """Return whether its full range, if it has that, is sRGB's."""
+        return self.chromaticities is None and self.curve is None
+
 
 def convert_to_srgb(colors: np.ndarray, space: ColorSpace, bits: int) -> np.ndarray:
     """Convert colors of a stated space to sRGB; those that sRGB cannot show are clipped.
@@ -87,8 +92,7 @@ def convert_to_srgb(colors: np.ndarray, space: ColorSpace, bits: int) -> np.ndar
         >>> round(convert_to_srgb(np.full((1, 1, 1), 0.5, np.float32), linear, 8).item(), 4)
         0.7354
     """
-    is_srgb = space.chromaticities is None and space.curve is None
-    if is_srgb and space.full_range:
+    if space.is_srgb and space.full_range:
         return colors
     result = np.empty_like(colors)
     rows = max(1, _CHUNK_VALUES // max(1, colors[:1].size))
@@ -98,7 +102,7 @@ def convert_to_srgb(colors: np.ndarray, space: ColorSpace, bits: int) -> np.ndar
             depth = max(bits, 8)
             step = 2 ** (depth - 8) / (2**depth - 1)  # between two of the 8-bit codes
             values = np.clip((values - 16 * step) / (219 * step), 0, 1)
-        if not is_srgb:
+        if not space.is_srgb:
             values = (space.curve or _srgb_curve)(values)
             if space.chromaticities and values.shape[-1] == 3:
                 values = values @ _matrix_to_srgb(space.chromaticities).T

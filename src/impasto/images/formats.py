@@ -42,8 +42,8 @@ HEAD_BYTES = 4096  # of a file, that tell its format
 CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"
 MAX_PIXELS = 500_000_000
 
-# Chunks of a PNG that matter for its pixels.
 _PIECE = 1 << 20  # bytes that are decompressed at once
+# Chunks of a PNG that matter for its pixels.
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 # Color type of a PNG -> bytes of its transparent color; palettes have any number of them.
 _TRANSPARENT_BYTES = {0: (2,), 2: (6,), 3: range(257)}

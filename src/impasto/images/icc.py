@@ -42,21 +42,31 @@ def to_srgb(
         (H, W, 1) or (H, W, 3) float32 in [0, 1]; gray stays gray.
     """
     channels = colors.shape[-1]
-    if stated is not None and stated.stated_by == "cICP":
-        profile = None
-    space, profile_channels = _SPACES.get((profile or b"")[16:20], ("", 0))
-    # A gray image may carry an RGB profile: its grays are that profile's grays.
-    if profile and (profile_channels == channels or (channels == 1 and profile_channels == 3)):
-        repeated = np.repeat(colors, profile_channels // channels, axis=-1)
-        try:
-            if space == "cmyk" or not _is_srgb(profile, space):
-                converted = _transform(repeated, profile, space)
-                return converted.mean(axis=-1, keepdims=True) if channels == 1 else converted
-        except (imagecodecs.CmsError, ValueError, RuntimeError):
-            pass  # unreadable
+    try:
+        if space := _converting_space(profile, stated, channels):
+            repeated = np.repeat(colors, _SPACES[profile[16:20]][1] // channels, axis=-1)
+            converted = _transform(repeated, profile, space)
+            return converted.mean(axis=-1, keepdims=True) if channels == 1 else converted
+    except (imagecodecs.CmsError, ValueError, RuntimeError):
+        pass  # unreadable
     if channels == 4:
         return (1 - colors[..., :3]) * (1 - colors[..., 3:])
     return colors if stated is None else convert_to_srgb(colors, stated, bits)
+
+
+def _converting_space(profile: bytes | None, stated: ColorSpace | None, channels: int) -> str:
+    """Return the space of a profile that `to_srgb` converts by; empty where it does not.
+
+    Raises:
+        imagecodecs.CmsError, ValueError, RuntimeError: the profile cannot be read.
+    """
+    if not profile or (stated is not None and stated.stated_by == "cICP"):
+        return ""
+    space, profile_channels = _SPACES.get(profile[16:20], ("", 0))
+    # A gray image may carry an RGB profile: its grays are that profile's grays.
+    if profile_channels != channels and (channels, profile_channels) != (1, 3):
+        return ""
+    return space if space == "cmyk" or not _is_srgb(profile, space) else ""
 
 
 @functools.lru_cache(maxsize=16)
@@ -127,19 +137,13 @@ def converted_space(profile: bytes | None, stated: ColorSpace | None, channels: 
         stated: as for `to_srgb`.
         channels: number of the colors' channels.
     """
-    if stated is not None and stated.stated_by == "cICP":
-        profile = None
-    space, profile_channels = _SPACES.get((profile or b"")[16:20], ("", 0))
-    if profile and (profile_channels == channels or (channels == 1 and profile_channels == 3)):
-        try:
-            if space == "cmyk" or not _is_srgb(profile, space):
-                return profile_name(profile)
-        except (imagecodecs.CmsError, ValueError, RuntimeError):
-            pass  # unreadable
-    if channels == 4 or stated is None:
-        return None
-    converts = stated.chromaticities is not None or stated.curve is not None
-    return str(stated) if converts or not stated.full_range else None
+    try:
+        if _converting_space(profile, stated, channels):
+            return profile_name(profile)
+    except (imagecodecs.CmsError, ValueError, RuntimeError):
+        pass  # unreadable
+    converts = channels != 4 and stated is not None and not (stated.is_srgb and stated.full_range)
+    return str(stated) if converts else None
 
 
 def profile_name(profile: bytes | None) -> str | None:

@@ -247,8 +247,8 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> NoiseInfo:
         with storing():
             path.write_bytes(file.data)
         with service.diagnosis_lock:
-            found = diagnose_file(path, facts.size)
-            return found.model_copy(update={"notes": list(facts.notes)})
+            noise = diagnose_file(path, facts.size)
+            return noise.model_copy(update={"notes": list(facts.notes)})
     except (ImageError, ValueError) as error:
         raise RequestError(422, _error_sentence(error, file.name)) from None
     finally:

@@ -274,9 +274,9 @@ class Run:
         left = self.evaluations[self.scale] - self.optimizer_state.get("made", 0)
         while left and not self._has_settled():
             left -= 1
-            if (step := next(steps, None)) is None:
-                return
-            pixels, value = step
+            if (evaluated := next(steps, None)) is None:
+                return  # stationary
+            pixels, value = evaluated
             losses = evaluations.pop()
             if len(self.history) == self.starts[-1] and not math.isfinite(losses["total"]):
                 width, height = self.sizes[self.scale]
@@ -294,10 +294,10 @@ class Run:
 
     def _has_settled(self) -> bool:
         """Return whether the loss of this scale falls so slowly that nobody sees it."""
-        losses = [step["total"] for step in self.history[self.starts[-1] :]]
         tolerance = self.tolerances[self.scale] if self.tolerances else 0.0
-        if not tolerance or len(losses) < 2 * _WINDOW:
+        if not tolerance or len(self.history) < self.starts[-1] + 2 * _WINDOW:
             return False
+        losses = [step["total"] for step in self.history[self.starts[-1] :]]
         least = min(losses)
         decrease = (min(losses[:-_WINDOW]) - least) / _WINDOW
         return decrease < tolerance * least

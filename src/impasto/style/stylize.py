@@ -351,13 +351,15 @@ class _Painting:
         targets = self.prepared.targets(scale, original)
         sources = self.prepared.sources
         regions = build_regions(sources, targets, stage.size, device, painted)
-        first = self._first(content, targets, regions)
-        start = first
         if scale:
             start = run.resize_best(scale).to(device)
-            if spec.start != "noise" and run.scale != scale:  # else it resumes and has them
+            resumes = run.scale == scale  # with the details that it began with
+            if not resumes and spec.start != "noise" and plan.sizes[scale - 1] != stage.size:
+                first = self._first(content, targets, regions)
                 start = add_details(start, first, plan.sizes[scale - 1])
-        start = to_gray(start.to(device)) if self.gray else start.to(device)
+        else:
+            start = self._first(content, targets, regions)
+        start = to_gray(start) if self.gray else start
         objective = build_objective(
             spec,
             network,

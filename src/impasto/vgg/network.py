@@ -61,14 +61,12 @@ class VGG19Features:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.layers = tuple(sorted(set(layers), key=_depth))
+        self._read(layers)
         self.pooling = pooling
         self.padding = padding
         self.device = torch.device(device)
         self.dtype = dtype
         self.mean = weights.mean.to(device).view(3, 1, 1)
-        # A convolution and its ReLU are two layers.
-        self.names = CONVS[: _depth(self.layers[-1]) // 2 + 1]
         self.sha256 = weights.sha256
         self.convolutions = {
             name: Convolution(*weights.convs[name], self.device, dtype) for name in self.names
@@ -90,9 +88,14 @@ class VGG19Features:
     def truncated(self, layers: Iterable[str]) -> VGG19Features:
         """Return the same network only as deep as some layers need it; the weights are shared."""
         network = copy(self)
-        network.layers = tuple(sorted(set(layers), key=_depth))
-        network.names = CONVS[: _depth(network.layers[-1]) // 2 + 1]
+        network._read(layers)
         return network
+
+    def _read(self, layers: Iterable[str]) -> None:
+        """Choose the layers that are read, and the convolutions that they need."""
+        self.layers = tuple(sorted(set(layers), key=_depth))
+        # A convolution and its ReLU are two layers.
+        self.names = CONVS[: _depth(self.layers[-1]) // 2 + 1]
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Make the first convolution's input: (3, H, W) -> (1, 3, H, W), channels last."""

@@ -34,8 +34,8 @@ export function named(group, key, otherwise) {
 // A note on a file: translated where the language has a pattern that it fits.
 export function noted(note) {
   for (const [pattern, words] of Object.entries(texts.notes ?? {})) {
-    const found = note.match(new RegExp(`^${pattern}$`));
-    if (found) return words.replace(/\{(\d)\}/g, (_, number) => found[number]);
+    const match = note.match(new RegExp(`^${pattern}$`));
+    if (match) return words.replace(/\{(\d)\}/g, (_, number) => match[number]);
   }
   return note;
 }
