@@ -50,22 +50,29 @@ def test_a_cluster_that_loses_a_node_gives_the_same_bytes(folder):
     from ray.cluster_utils import Cluster
 
     run_batch(plan("inline"), executor="inline", threads=1)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        only_node = cluster.add_node(num_cpus=1)  # whatever runs first, runs there
         ray.init(address=cluster.address, log_to_driver=False)
         removed = threading.Event()
 
         def watch(progress):
-            if len(progress.running) == 3 and not removed.is_set():
+            if progress.running and not removed.is_set():
                 removed.set()
-                cluster.remove_node(nodes[0], allow_graceful=False)
+                cluster.add_node(num_cpus=1)
+                cluster.add_node(num_cpus=1)
+                cluster.remove_node(only_node, allow_graceful=False)
 
-        found = run_batch(
-            plan("ray"), executor="ray", address=cluster.address, threads=1, on_progress=watch
+        progress = run_batch(
+            plan("ray"),
+            executor="ray",
+            address=cluster.address,
+            workers=2,
+            threads=1,
+            on_progress=watch,
         )
         assert removed.is_set()
-        assert (found.done, found.failed) == (6, {})
+        assert (progress.done, progress.failed) == (6, {})
         run_batch(painting("painted-ray"), executor="ray", threads=1)
     finally:
         ray.shutdown()

@@ -14,8 +14,8 @@ ROOT = Path(impasto.__file__).parent
 # A package or module may import those before it and itself.
 ORDER = [
     "_version", "errors", "validation", "recipes", "methods", "provenance", "presets", "files",
-    "images", "result", "memory", "device", "vgg", "style", "denoising", "api", "replay",
-    "metrics", "synthetic_noise", "figures", "denoise_figures", "demo", "notebook",
+    "images", "result", "memory", "device", "compiled", "vgg", "style", "denoising", "api",
+    "replay", "metrics", "synthetic_noise", "figures", "denoise_figures", "demo", "notebook",
     "jobs", "batch", "serve", "cli",
 ]  # fmt: skip
 # Only these packages may import these libraries.
@@ -25,6 +25,7 @@ ONLY = {
     "imagecodecs": {"images"},
     "urllib.request": {"vgg", "batch"},
     "fsspec": {"batch"},
+    "numba": {"compiled"},
     "sqlite3": {"batch", "jobs"},
     "fastapi": {"serve"},
     "starlette": {"serve"},
