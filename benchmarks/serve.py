@@ -5,7 +5,8 @@ python benchmarks/serve.py [--jobs 200] [--clients 8] [--browser /usr/bin/chromi
 One process serves, this one asks. The small jobs are paintings of the demo's own pictures; a full
 queue is answered by waiting as long as it says. Memory is the server's as each job ends: the
 median of the second half of the jobs beside that of the first, its first tenth left out. Then, one
-after the other on an idle server: from the request of a 512-pixel painting to its first preview;
+after the other on an idle server: from the request of a painting, of 512 pixels and of 2048, to
+its first preview;
 from asking it to stop, at moments spread over its steps, to its picture; from opening the page,
 with all those jobs in its history, to being able to use it, in a real browser.
 """
@@ -42,6 +43,7 @@ def main() -> None:
         process, client = start_server(folder, arguments.queue)
         try:
             report = load(process, client, arguments)
+            report |= first_preview(client)
             report |= preview_and_stop(client, arguments.stops)
             report |= open_page(client, arguments.browser)
         finally:
@@ -146,6 +148,22 @@ def load(process: subprocess.Popen, client: httpx2.Client, arguments: argparse.N
         "memory_mib": round(late / 2**20),
         "memory_growth": round(late / early - 1, 4),
     }
+
+
+def first_preview(client: httpx2.Client) -> dict:
+    """Seconds to the first preview of the default painting, by its size; upload included."""
+    files, report = pictures(), {}
+    for size in (512, 2048):
+        began = time.perf_counter()
+        job = submit(client, files, size=size)
+        while client.get(f"/v1/jobs/{job}/preview").status_code != 200:
+            time.sleep(0.02)
+        report[f"first_preview_{size}"] = round(time.perf_counter() - began, 2)
+        client.post(f"/v1/jobs/{job}/stop")
+        while client.get(f"/v1/jobs/{job}").json()["status"] != "stopped":
+            time.sleep(0.05)
+    print("first preview:", *(f"{name} {seconds} s" for name, seconds in report.items()))
+    return report
 
 
 def preview_and_stop(client: httpx2.Client, stops: int) -> dict:

@@ -245,11 +245,12 @@ class Workers:
         """
         import torch
 
+        from impasto.api import stylize
         from impasto.memory import release_caches
-        from impasto.vgg.weights import load_weights
 
         with contextlib.suppress(ImpastoError):  # each job says why
-            load_weights("oxford")  # so that the first job does not wait for it
+            # So that the first job does not wait for weights, imports and compiled code.
+            stylize(*torch.rand(2, 3, 64, 64), steps=1, device=device)
         kind = device.partition(":")[0]
         several = sum(other.startswith(kind) for other in self.devices) > 1
         while (record := self._next(device, is_default)) is not None:
