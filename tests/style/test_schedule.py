@@ -26,6 +26,14 @@ def test_more_effort_is_more_evaluations_at_every_scale():
         assert all(a.tolerance >= b.tolerance for a, b in zip(less, more, strict=True))
 
 
+def test_the_last_scale_of_the_whole_network_gets_most():
+    large = stages((2048, 1365), effort="balanced")
+    assert [stage.shallow for stage in large] == [False, False, False, True, True]
+    effort = EFFORTS["balanced"]
+    counts = [stage.evaluations for stage in large]
+    assert counts == [effort.first, effort.coarse, effort.finest, effort.shallow, effort.shallow]
+
+
 def test_a_number_of_steps_is_spent_whole_by_all_layers():
     planned = stages((2048, 1536), steps=40)
     assert sum(stage.evaluations for stage in planned) == 40
@@ -90,7 +98,7 @@ def test_a_scale_ends_when_its_loss_no_longer_falls():
 
 
 def test_a_large_picture_is_painted_through_shallow_layers(monkeypatch):
-    effort = EFFORTS["balanced"]._replace(whole_side=100, coarse=3, shallow=2)
+    effort = EFFORTS["balanced"]._replace(whole_side=100, finest=3, shallow=2)
     monkeypatch.setattr("impasto.style.schedule.EFFORTS", {**EFFORTS, "balanced": effort})
     result = impasto.stylize(CONTENT, STYLE, size=128, scales=2, **FAST)
     assert result.size == (128, 96)

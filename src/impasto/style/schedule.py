@@ -28,8 +28,9 @@ class Effort(NamedTuple):
     """How long a run tries: the most evaluations of each scale, and when it ends sooner.
 
     Attributes:
-        coarse: of a scale that is there to be enlarged.
-        finest: of the last scale, if the network is computed whole there.
+        first: of the coarsest of several scales.
+        coarse: of the others that are there to be enlarged.
+        finest: of the last scale at which the network is computed whole.
         shallow: of a scale at which only the shallow layers are computed.
         alone: of a scale that is the only one.
         tolerance: share of the loss that an evaluation must take away on average, or the scale
@@ -37,6 +38,7 @@ class Effort(NamedTuple):
         whole_side: longer side, in pixels, beyond which only the shallow layers are computed.
     """
 
+    first: int
     coarse: int
     finest: int
     shallow: int
@@ -48,9 +50,9 @@ class Effort(NamedTuple):
 # Measured (docs/log.md).
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
-        "quick": Effort(20, 10, 8, 60, 0.004, 384),
-        "balanced": Effort(16, 24, 12, 150, 0.004, 768),
-        "best": Effort(40, 70, 24, 300, 0.0012, 1536),
+        "quick": Effort(16, 8, 16, 8, 60, 0.004, 384),
+        "balanced": Effort(12, 8, 28, 12, 150, 0.003, 768),
+        "best": Effort(20, 10, 70, 24, 300, 0.0012, 1536),
     }
 )
 
@@ -100,7 +102,8 @@ def most_evaluations(recipe: StyleRecipe | TextureRecipe | ReconstructRecipe) ->
     if recipe.steps != "auto":
         return recipe.steps
     effort = EFFORTS[recipe.effort]
-    most = max(effort.alone, _MAX_SCALES * max(effort.coarse, effort.shallow) + effort.finest)
+    scales = effort.first + _MAX_SCALES * max(effort.coarse, effort.shallow) + effort.finest
+    most = max(effort.alone, scales)
     from_noise = isinstance(recipe, TextureRecipe) or recipe.init == "noise"
     return most * _factor(recipe.optimizer) * (_NOISE_FACTOR if from_noise else 1)
 
@@ -181,12 +184,16 @@ def _stages_by_effort(spec: RunSpec, sizes: list[Size]) -> list[Stage]:
         return [Stage(sizes[0], factor * effort.alone, tolerance=tolerance)]
     if spec.start in ("noise", "faint"):
         factor *= _NOISE_FACTOR
+    deep = [max(size) <= effort.whole_side or not spec.can_be_shallow for size in sizes]
+    whole = max(1, sum(deep))  # scales at which the network is computed whole, the first always
     stages = []
-    for size in sizes:
-        evaluations, shallow = effort.coarse, False
-        if max(size) > effort.whole_side and spec.can_be_shallow and stages:
-            evaluations, shallow = effort.shallow, True
-        elif size == sizes[-1]:
+    for index, size in enumerate(sizes):
+        shallow = index >= whole
+        if shallow:
+            evaluations = effort.shallow
+        elif index == whole - 1:
             evaluations = effort.finest
+        else:
+            evaluations = effort.coarse if index else effort.first
         stages.append(Stage(size, factor * evaluations, tolerance=tolerance, shallow=shallow))
     return stages
