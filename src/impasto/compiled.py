@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import TypeVar
@@ -72,11 +73,28 @@ def run_strips(work: Callable[[T], R], strips: Sequence[T]) -> list[R]:
         [2.0, 2.0, 2.0]
     """
     threads = torch.get_num_threads()
-    if threads == 1 or len(strips) < 2:
-        return [work(strip) for strip in strips]
-    torch.set_num_threads(1)  # also of the matrix products of other threads
-    try:
+    with one_thread():  # also for the matrix products of the other threads
+        if threads == 1 or len(strips) < 2:
+            return [work(strip) for strip in strips]
         return list(_pool(threads).map(work, strips))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let tensor operations use one thread: sums then do not depend on the number of threads.
+
+    Example:
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
 

@@ -9,8 +9,8 @@ from impasto.errors import ImpastoError
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.resize import resize
 from impasto.result import Losses
+from impasto.style import features, styles
 from impasto.style import objective as room
-from impasto.style import styles
 from impasto.style.losses import gram
 from impasto.style.statistics import moments
 from impasto.style.stylize import prepare_styles, transfer_style
@@ -62,6 +62,21 @@ def test_one_seed_gives_the_same_bytes():
 
 
 @pytest.mark.slow
+def test_any_number_of_threads_gives_the_same_bytes():
+    content = waves(96, 128, angle=torch.tensor(0.3), warm=False)
+    threads, pictures = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            features._cache.clear()
+            result = impasto.stylize(content, STYLE, **QUICK | {"size": 128, "precision": "auto"})
+            pictures.append(result.pixels)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(pictures[0], pictures[1])
+    assert torch.equal(pictures[0], pictures[2])
+
+
 def test_the_main_dial_goes_from_content_to_style():
     still = impasto.stylize(CONTENT, STYLE, strength=0, **QUICK)
     assert torch.equal(still.pixels, CONTENT)

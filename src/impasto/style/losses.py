@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from impasto.compiled import one_thread
 from impasto.style.statistics import Moments, accumulation_dtype
 
 _NOISE = 1e-6  # share of the largest eigenvalue that float32 features leave uncertain
@@ -19,16 +20,17 @@ _TINY = 1e-12  # keeps a division by the norm of an all-zero target finite
 def gram(m: Moments) -> Tensor:
     """Return the Gram matrix per position, Σw·f·fᵀ / Σw, shape (N, N).
 
-    Its entries do not grow with the image, so images of two sizes can be compared. The paper's
-    un-normalized G is this times the number of positions.
+        Its entries do not grow with the image, so images of two sizes can be compared. The paper's
+        un-normalized G is this times the number of positions.
 
-    Example:
-        >>> from impasto.style.statistics import moments
-        >>> gram(moments(torch.ones(2, 5, 5))).round(decimals=6).tolist()
-        [[1.0, 1.0], [1.0, 1.0]]
+        Example:
+            >>> from impasto.compiled import one_thread
+    from impasto.style.statistics import moments
+            >>> gram(moments(torch.ones(2, 5, 5))).round(decimals=6).tolist()
+            [[1.0, 1.0], [1.0, 1.0]]
 
-    References:
-        Gatys, Ecker, Bethge 2016, equation (3).
+        References:
+            Gatys, Ecker, Bethge 2016, equation (3).
     """
     return m.second / (m.weight + _TINY)  # no weight at all: nothing to match
 
@@ -69,7 +71,9 @@ def content_loss_and_gradient(
     difference = _to_float32(features) - _to_float32(target)
     weighted = difference if mask is None else difference * mask
     gradient.add_(weighted, alpha=2 * factor)
-    return factor * (weighted * difference).sum(dtype=accumulation_dtype(features.device)).item()
+    with one_thread():
+        total = (weighted * difference).sum(dtype=accumulation_dtype(features.device))
+    return factor * total.item()
 
 
 def content_mse(target: Tensor, mask: Tensor | None = None) -> float:
@@ -203,7 +207,8 @@ def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     if symmetric.device.type == "mps":  # which has no eigh
         values, vectors = torch.linalg.eigh(symmetric.cpu())
         return values.to(matrix.device), vectors.to(matrix.device)
-    return torch.linalg.eigh(symmetric)
+    with one_thread():
+        return torch.linalg.eigh(symmetric)
 
 
 def _relative(value: Tensor, target: Tensor) -> Tensor:

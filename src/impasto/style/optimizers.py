@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from impasto.compiled import one_thread
+
 # Pixels -> (loss, gradient in the pixels); pixels and gradient (C, H, W) float32.
 Evaluate = Callable[[Tensor], tuple[float, Tensor]]
 Optimization = Iterator[tuple[Tensor, float]]
@@ -316,11 +318,13 @@ class Regions:
         product = a[0] * b[0]
         for color in range(1, a.shape[0]):  # one at a time, for memory's sake
             product.addcmul_(a[color], b[color])
-        return self.down @ product @ self.across.T
+        with one_thread():
+            return self.down @ product @ self.across.T
 
     def add(self, image: Tensor, factors: Tensor, other: Tensor) -> None:
         """Add to an image another one times each region's factor, (rows, columns), in place."""
-        spread = self.down.T @ factors @ self.across
+        with one_thread():
+            spread = self.down.T @ factors @ self.across
         for color in range(image.shape[0]):
             image[color].addcmul_(spread, other[color])
 
@@ -407,12 +411,13 @@ def _step_factor(loss: float, new_loss: float, predicted: float) -> float:
 
 def _dot(a: Tensor, b: Tensor) -> float:
     """Return the inner product of two images."""
-    return torch.dot(a.flatten(), b.flatten()).item()
+    with one_thread():
+        return torch.dot(a.flatten(), b.flatten()).item()
 
 
 def _rms(a: Tensor) -> float:
     """Return the root mean square."""
-    return a.square().mean().sqrt().item()
+    return math.sqrt(_dot(a, a) / a.numel())
 
 
 def _initial_state(start: Tensor, rate: float) -> State:

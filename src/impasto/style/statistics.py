@@ -13,7 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_STRIP = 16_384  # positions whose products are formed at once
+from impasto.compiled import run_strips
+
+_STRIP, _STRIP_VALUES = 2**14, 2**19  # positions and features whose products are formed at once
+_MAX_SUMS = 16  # that wait to be added up
 
 
 class Moments(NamedTuple):
@@ -63,16 +66,24 @@ def moments(features: Tensor, mask: Tensor | None = None) -> Moments:
     rows = features.permute(1, 2, 0)  # (N, H, W) -> (H, W, N), no copy channels-last
     dtype = torch.promote_types(features.dtype, torch.float32)
     wide = accumulation_dtype(features.device)
-    first = torch.zeros(rows.shape[2], dtype=wide, device=rows.device)
-    second = torch.zeros(rows.shape[2], rows.shape[2], dtype=wide, device=rows.device)
-    high = max(1, _STRIP // rows.shape[1])
-    for top in range(0, rows.shape[0], high):
-        strip = rows[top : top + high].to(dtype).flatten(0, 1)  # (h, W, N) -> (M, N)
-        weighted = strip
-        if mask is not None:
-            weighted = strip * mask[top : top + high].to(dtype).reshape(-1, 1)
-        first = first + weighted.sum(0)
-        second = second + weighted.mT @ strip
+    high = max(1, min(_STRIP, _STRIP_VALUES // rows.shape[2]) // rows.shape[1])
+    tops = range(0, rows.shape[0], high)
+
+    def add_strips(tops: Sequence[int]) -> tuple[Tensor, Tensor]:
+        first = torch.zeros(rows.shape[2], dtype=wide, device=rows.device)
+        second = torch.zeros(rows.shape[2], rows.shape[2], dtype=wide, device=rows.device)
+        for top in tops:
+            strip = rows[top : top + high].to(dtype).flatten(0, 1)  # (h, W, N) -> (M, N)
+            weighted = strip
+            if mask is not None:
+                weighted = strip * mask[top : top + high].to(dtype).reshape(-1, 1)
+            first = first + weighted.sum(0)
+            second = second + weighted.mT @ strip
+        return first, second
+
+    several = -(-len(tops) // _MAX_SUMS)
+    groups = [tops[at : at + several] for at in range(0, len(tops), several)]
+    first, second = (sum(parts) for parts in zip(*run_strips(add_strips, groups), strict=True))
     weight = rows.shape[0] * rows.shape[1] if mask is None else mask.sum(dtype=wide)
     return Moments(torch.as_tensor(weight, dtype=wide, device=rows.device), first, second)
 

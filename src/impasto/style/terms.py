@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from impasto.compiled import run_strips
 from impasto.recipes import LAYERS
 from impasto.style import losses
 from impasto.style.statistics import Moments, backward_moments, moments
@@ -172,25 +173,31 @@ class StyleTerm:
 
     def evaluate(self) -> Contribution:
         """Return the loss, and keep its gradient in each region's Σw·f and Σw·f·fᵀ."""
-        loss = minimized = 0.0
+        layers = list(self.minimized_weights)
+        # The eigenvalues of one matrix are work for one thread; those of several are not.
+        parts = run_strips(self._evaluate_layer, layers)
+        self._slopes = {layer: slopes for layer, (_, slopes) in zip(layers, parts, strict=True)}
+        loss = sum((contribution.loss for contribution, _ in parts), 0.0)
+        return Contribution(loss, sum((contribution.minimized for contribution, _ in parts), 0.0))
+
+    def _evaluate_layer(self, layer: str) -> tuple[Contribution, list[tuple[Tensor, Tensor]]]:
+        """Return a layer's loss, and its gradient in each region's Σw·f and Σw·f·fᵀ."""
+        # Means of float64 sums need no more than float32, and the gradient of a mean is that
+        # of the sum over Σw.
+        means = [sums.normalized().to(self.dtype) for sums in self._sums[layer]]
+        leaves = [part.requires_grad_() for mean in means for part in mean[1:]]
+        with torch.enable_grad():
+            value = self._minimized_loss(layer, means)
+            gradients = torch.autograd.grad(
+                value, leaves, allow_unused=True, materialize_grads=True
+            )
+        minimized = value.item()
         warming_up = self.minimized_losses is not self.losses
-        for layer in self.minimized_weights:
-            # Means of float64 sums need no more than float32, and the gradient of a mean is that
-            # of the sum over Σw.
-            means = [sums.normalized().to(self.dtype) for sums in self._sums[layer]]
-            if warming_up:
-                loss += self._layer_loss(layer, means).item()
-            leaves = [part.requires_grad_() for mean in means for part in mean[1:]]
-            with torch.enable_grad():
-                value = self._minimized_loss(layer, means)
-                gradients = torch.autograd.grad(
-                    value, leaves, allow_unused=True, materialize_grads=True
-                )
-            scales = [1 / sums.weight.item() if sums.weight else 0.0 for sums in self._sums[layer]]
-            pairs = zip(gradients[::2], gradients[1::2], scales, strict=True)
-            self._slopes[layer] = [(first * s, second * s) for first, second, s in pairs]
-            minimized += value.item()
-        return Contribution(loss if warming_up else minimized, minimized)
+        loss = self._layer_loss(layer, means).item() if warming_up else minimized
+        scales = [1 / sums.weight.item() if sums.weight else 0.0 for sums in self._sums[layer]]
+        pairs = zip(gradients[::2], gradients[1::2], scales, strict=True)
+        slopes = [(first * s, second * s) for first, second, s in pairs]
+        return Contribution(loss, minimized), slopes
 
     def add_gradient(
         self, layer: str, features: Tensor, gradient: Tensor, place: Place
