@@ -40,7 +40,7 @@ _CACHE_BYTES = (
 # A strip's tiles in compiled code: so many bytes, but not fewer than pay for reading the kernel.
 _STRIP_BYTES, _MIN_STRIP_TILES = 4 * 2**20, 96
 # With fewer strips, cores would idle: one large strip then has its points shared out instead.
-_MIN_STRIPS, _SHARED_BYTES, _PARTS = 8, 32 * 2**20, 12
+_MIN_STRIPS, _SHARED_BYTES, _PARTS = 8, 32 * 2**20, 6
 
 # With fewer channels the transforms cost more than the multiplications they save. Measured.
 _MIN_CHANNEL_PRODUCT = 64 * 128

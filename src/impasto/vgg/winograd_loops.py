@@ -47,10 +47,13 @@ def transform_input(x, rotated, tiles, first, begin, end):
         if top < 0 or left < 0 or top + 6 > height or left + 6 > width:
             for i in range(6):
                 for j in range(6):
-                    if 0 <= top + i < height and 0 <= left + j < width:
-                        padded[i, j] = x[top + i, left + j]
+                    y, z = top + i, left + j
+                    if 0 <= y < height and 0 <= z < width:
+                        for c in range(channels):
+                            padded[i, j, c] = x[y, z, c]
                     else:
-                        padded[i, j] = 0
+                        for c in range(channels):
+                            padded[i, j, c] = 0
             source, top, left = padded, 0, 0
         row, step = (top + 5, -1) if rotated else (top, 1)
         for c0 in range(0, channels, BLOCK):
@@ -58,15 +61,12 @@ def transform_input(x, rotated, tiles, first, begin, end):
             c1 = c0 + n
             for j in range(6):
                 column = left + (5 - j if rotated else j)
-                r0, r1 = source[row, column, c0:c1], source[row + step, column, c0:c1]
-                r2, r3 = (
-                    source[row + 2 * step, column, c0:c1],
-                    source[row + 3 * step, column, c0:c1],
-                )
-                r4, r5 = (
-                    source[row + 4 * step, column, c0:c1],
-                    source[row + 5 * step, column, c0:c1],
-                )
+                r0 = source[row, column, c0:c1]
+                r1 = source[row + step, column, c0:c1]
+                r2 = source[row + 2 * step, column, c0:c1]
+                r3 = source[row + 3 * step, column, c0:c1]
+                r4 = source[row + 4 * step, column, c0:c1]
+                r5 = source[row + 5 * step, column, c0:c1]
                 s = scratch[j * BLOCK :]
                 for c in range(n):
                     v0, v1, v2, v3, v4, v5 = _evaluate(
@@ -85,7 +85,8 @@ def transform_input(x, rotated, tiles, first, begin, end):
                     s[c], s[c + BLOCK], s[c + 2 * BLOCK] = v0, v1, v2
                     s[c + 3 * BLOCK], s[c + 4 * BLOCK], s[c + 5 * BLOCK] = v3, v4, v5
             for k in range(36):
-                s, target = scratch[k * BLOCK :], tiles[k, t, c0:c1]
+                s = scratch[k * BLOCK : k * BLOCK + n]
+                target = tiles[k, t, c0:c1]
                 for c in range(n):
                     target[c] = s[c]
 
@@ -134,7 +135,8 @@ def transform_output(products, bias, rotated, first, begin, end, result):
                 for j in range(4):
                     y, x = top + (3 - i if rotated else i), left + (3 - j if rotated else j)
                     if y < height and x < width:
-                        s, target = scratch[(6 * i + j) * BLOCK :], result[y, x, c0:c1]
+                        k = (6 * i + j) * BLOCK
+                        s, target = scratch[k : k + n], result[y, x, c0:c1]
                         for c in range(n):
                             target[c] = _round(s[c] + b[c], shift)
 
