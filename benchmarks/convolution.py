@@ -108,7 +108,7 @@ def measure(
         "chosen": (lambda: chosen(x), lambda: chosen.backward(gradient)),
     }
     if dtype != torch.float32:
-        del ways["matrices"]
+        del ways["matrices"], ways["compiled"]
     rows = {}
     for way, (forward, backward) in ways.items():
         if way == "matrices":

@@ -71,34 +71,6 @@ def test_back_is_its_gradient(way, height, width):
     assert torch.equal(leaf.grad, convolution.backward(slope))
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_bfloat16_rounds_less_than_the_direct_convolution(compiled, monkeypatch, height, width):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    convolution, kernel, bias, x = pair(height, width, torch.bfloat16)
-    assert convolution.output_tile == OUTPUT_TILE
-    rounded_kernel, rounded_bias = kernel.bfloat16(), bias.bfloat16()
-    expected = F.conv2d(x.double(), kernel, bias, padding=1)
-    direct = F.conv2d(x, rounded_kernel, rounded_bias, padding=1)
-    result = convolution(x)
-    assert result.dtype == torch.bfloat16
-    assert error(result, expected) < (direct - expected).norm() / expected.norm()
-
-    slope = torch.randn(1, 128, height, width).bfloat16()
-    expected = F.conv_transpose2d(slope.double(), kernel, padding=1)
-    direct = F.conv_transpose2d(slope, rounded_kernel, padding=1)
-    result = convolution.backward(slope)
-    assert error(result, expected) < (direct - expected).norm() / expected.norm()
-
-
-def test_results_in_bfloat16_are_those_in_float32_rounded_to_nearest(compiled):
-    kernel, x = torch.randn(64, 64, 3, 3), torch.randn(1, 64, 9, 13).bfloat16()
-    transformed = transform_kernel(kernel)
-    result = conv3x3(x, transformed, torch.ones(64))
-    assert torch.equal(result, conv3x3(x.float(), transformed, torch.ones(64)).bfloat16())
-    x[0, 0, 4, 4] = torch.nan
-    assert conv3x3(x, transformed, None).isnan().any()
-
-
 @pytest.mark.parametrize("rotated", [False, True])
 @pytest.mark.parametrize("channels", [(64, 64), (5, 200)])
 def test_the_stand_in_is_the_compiled_loops_within_rounding(
@@ -153,10 +125,6 @@ def test_other_formats_and_narrow_layers_go_directly(way, monkeypatch):
     assert Convolution(kernel[:32], bias[:32]).output_tile == 1
     wide_enough = OUTPUT_TILE if way == "compiled" else 1
     assert Convolution(kernel[:64], bias[:64]).output_tile == wide_enough
-    assert Convolution(kernel[:64], bias[:64], dtype=torch.bfloat16).output_tile == 1
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert Convolution(kernel, bias, dtype=torch.bfloat16).output_tile == wide_enough
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert Convolution(kernel, bias, dtype=torch.bfloat16).output_tile == 1
 
 

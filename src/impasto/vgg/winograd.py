@@ -1,9 +1,9 @@
 """A frozen 3 × 3 convolution, forwards and backwards, by Winograd's filtering where it is faster.
 
 Winograd's minimal filtering F(4 × 4, 3 × 3) computes sixteen outputs with 36 multiplications
-instead of 144, on the CPU. Tiles of 6 × 6 positions, four apart, are transformed, multiplied with
-the transformed kernel as 36 matrix products over the channels, and transformed back. This goes
-strip by strip, so that the tiles stay in the processor's cache. Compiled loops transform one axis
+instead of 144, in float32 on the CPU. Tiles of 6 × 6 positions, four apart, are transformed,
+multiplied with the transformed kernel as 36 matrix products over the channels, and transformed
+back. This goes strip by strip, so that the tiles stay in the processor's cache. Compiled loops transform one axis
 after the other (`winograd_loops`); without numba, matrix products transform both at once. One
 transformed kernel serves both directions: to rotate the kernel by half a turn, rotate what it reads
 and what it writes.
@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from functools import cache, partial
 from types import ModuleType
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,18 +32,16 @@ _INPUT_TILE = OUTPUT_TILE + 2  # positions a side that they read
 _POINT_PAIRS = _INPUT_TILE**2  # a point for each axis
 # Where polynomials are evaluated; with ±1 and ±2, as usual, the rounding error is twice as large.
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5, math.inf)
-_CACHE_BYTES = (
-    48 * 2**20
-)  # without loops a strip's tiles take at most this, or they leave the cache
-
-# A strip's tiles in compiled code: so many bytes, but not fewer than pay for reading the kernel.
+# Without compiled loops a strip's tiles take at most this, or they leave the cache.
+_CACHE_BYTES = 48 * 2**20
+# A strip's tiles in compiled loops: so many bytes, but not fewer than pay for reading the kernel.
 _STRIP_BYTES, _MIN_STRIP_TILES = 4 * 2**20, 96
 # With fewer strips, cores would idle: one large strip then has its points shared out instead.
 _MIN_STRIPS, _SHARED_BYTES, _PARTS = 8, 32 * 2**20, 6
 
 # With fewer channels the transforms cost more than the multiplications they save. Measured.
 _MIN_CHANNEL_PRODUCT = 64 * 128
-_MIN_CHANNEL_PRODUCT_COMPILED = 64 * 64  # in float32
+_MIN_CHANNEL_PRODUCT_COMPILED = 64 * 64
 
 _thread = threading.local()
 
@@ -52,10 +49,9 @@ _thread = threading.local()
 class Convolution:
     """A 3 × 3 convolution whose kernel is prepared once.
 
-    On the CPU wide layers are computed by Winograd's filtering: in float32 two to three times as
-    fast as torch's direct convolution, at one and a half times its rounding error; in bfloat16,
-    where compiled loops round to it only what is read and written, at less. Everything else is
-    computed directly.
+    In float32 on the CPU wide layers are computed by Winograd's filtering, two to three times as
+    fast as torch's direct convolution at one and a half times its rounding error; everything else
+    is computed directly.
 
     Args:
         kernel: (C_out, C_in, 3, 3).
@@ -81,15 +77,16 @@ class Convolution:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.out_channels, self.in_channels = kernel.shape[:2]
+        kernel = kernel.to(device, dtype)
+        self.bias = bias.to(device, dtype)
         self.transformed = self.kernel = self.rotated = None
         self.output_tile = 1
-        product = self.out_channels * self.in_channels
-        if torch.device(device).type == "cpu" and product >= _min_channel_product(dtype):
-            # Products are formed in float32, whatever the format of the features.
-            self.transformed, self.output_tile = transform_kernel(kernel.float()), OUTPUT_TILE
-            self.bias = bias.float()
+        cpu = torch.device(device).type == "cpu"
+        least = _MIN_CHANNEL_PRODUCT_COMPILED if _loops() else _MIN_CHANNEL_PRODUCT
+        wide = self.out_channels * self.in_channels >= least
+        if cpu and dtype == torch.float32 and wide:
+            self.transformed, self.output_tile = transform_kernel(kernel), OUTPUT_TILE
             return
-        kernel, self.bias = kernel.to(device, dtype), bias.to(device, dtype)
         self.kernel = kernel.contiguous(memory_format=torch.channels_last)
         # (C_out, C_in, 3, 3) -> (C_in, C_out, 3, 3), rotated by half a turn
         rotated = kernel.flip(2, 3).transpose(0, 1)
@@ -124,17 +121,6 @@ class Convolution:
         return 9.0 * in_channels * positions * 2
 
 
-def _min_channel_product(dtype: torch.dtype) -> float:
-    """Return the least product of input and output channels for Winograd's filtering on the CPU."""
-    compiled = _loops() is not None
-    if dtype == torch.float32:
-        return _MIN_CHANNEL_PRODUCT_COMPILED if compiled else _MIN_CHANNEL_PRODUCT
-    # With AMX the direct convolution makes sixteen times as many products a cycle in bfloat16.
-    if dtype == torch.bfloat16 and compiled and not torch.cpu._is_amx_tile_supported():
-        return _MIN_CHANNEL_PRODUCT
-    return math.inf
-
-
 class _WinogradFunction(torch.autograd.Function):
     """Winograd's filtering for callers who differentiate the network with autograd."""
 
@@ -159,15 +145,15 @@ def conv3x3(x: Tensor, kernel: Tensor, bias: Tensor | None, *, rotated: bool = F
     """Convolve with one position of zeros around the input.
 
     Args:
-        x: (1, C_in, H, W), float32 or bfloat16; channels last is read fastest.
-        kernel: (36, C_in, C_out) float32, transformed.
-        bias: (C_out,) float32, or None.
+        x: (1, C_in, H, W) float32; channels last is read fastest.
+        kernel: (36, C_in, C_out), transformed.
+        bias: (C_out,), or None.
         rotated: convolve with the kernel rotated by half a turn. If its last two axes are also
             exchanged and `x` is the gradient in a convolution's output, the result is that in its
             input.
 
     Returns:
-        (1, C_out, H, W) in the format of `x`, channels last.
+        (1, C_out, H, W), channels last.
 
     Example:
         >>> from torch.nn import functional as F
@@ -178,27 +164,26 @@ def conv3x3(x: Tensor, kernel: Tensor, bias: Tensor | None, *, rotated: bool = F
     """
     loops = _loops()
     if loops is None:
-        return _conv3x3_by_matrices(x.float(), kernel, bias, rotated).to(x.dtype)
+        return _conv3x3_by_matrices(x, kernel, bias, rotated)
     x = x.detach().contiguous(memory_format=torch.channels_last)
     _, in_channels, height, width = x.shape
     out_channels = kernel.shape[2]
-    result = torch.empty(
-        (1, out_channels, height, width), dtype=x.dtype, memory_format=torch.channels_last
-    )
-    x_bits, result_bits = _bits(x), _bits(result)
+    result = torch.empty(1, out_channels, height, width, memory_format=torch.channels_last)
+    # (1, C, H, W) -> (H, W, C), views
+    x_values, result_values = (image[0].permute(1, 2, 0).numpy() for image in (x, result))
     bias_values = (torch.zeros(out_channels) if bias is None else bias).numpy()
     count = -(-height // OUTPUT_TILE) * -(-width // OUTPUT_TILE)  # of tiles
     size, shared = _strip_tiles(count, in_channels, out_channels)
 
     def read(tiles: Tensor, first: int, part: slice) -> None:
-        loops.transform_input(x_bits, rotated, tiles.numpy(), first, part.start, part.stop)
+        loops.transform_input(x_values, rotated, tiles.numpy(), first, part.start, part.stop)
 
     def multiply(tiles: Tensor, products: Tensor, points: slice) -> None:
         torch.bmm(tiles[points], kernel[points], out=products[points])
 
     def write(products: Tensor, first: int, part: slice) -> None:
         loops.transform_output(
-            products.numpy(), bias_values, rotated, first, part.start, part.stop, result_bits
+            products.numpy(), bias_values, rotated, first, part.start, part.stop, result_values
         )
 
     def convolve(strip: slice) -> None:
@@ -240,14 +225,6 @@ def _loops() -> ModuleType | None:
     return load_loops("impasto.vgg.winograd_loops")
 
 
-def _bits(x: Tensor) -> np.ndarray:
-    """View (1, C, H, W), channels last, as bits: (H, W, C) uint32, or uint16 for bfloat16."""
-    signed, unsigned = (
-        (torch.int32, np.uint32) if x.dtype == torch.float32 else (torch.int16, np.uint16)
-    )
-    return x[0].permute(1, 2, 0).view(signed).numpy().view(unsigned)
-
-
 def _tile_bytes(in_channels: int, out_channels: int) -> int:
     """Return the bytes of a tile and its products."""
     return 4 * _POINT_PAIRS * (in_channels + out_channels)
@@ -282,7 +259,7 @@ def _cut(count: int, size: int) -> list[slice]:
 def _strip_buffers(n: int, in_channels: int, out_channels: int) -> tuple[Tensor, Tensor]:
     """Return room for n tiles, (36, n, C_in), and for their products, (36, n, C_out).
 
-    Each thread has one buffer and keeps it: fresh memory costs an eighth of an evaluation.
+    Each thread has one buffer and keeps it, since fresh memory must be cleared by the system.
     """
     middle = _POINT_PAIRS * n * in_channels
     end = middle + _POINT_PAIRS * n * out_channels

@@ -1,8 +1,6 @@
 """Winograd's transforms as compiled loops: one axis after the other, a block of channels at a time.
 
-Tiles are counted along the rows of the image. Numbers of images come as their bits, uint32 for
-float32 and uint16 for bfloat16, which is float32 without its last 16 bits; NumPy has no bfloat16.
-Everything is computed in float32.
+Tiles are counted along the rows of the image; everything is float32.
 """
 
 from __future__ import annotations
@@ -29,16 +27,15 @@ def transform_input(x, rotated, tiles, first, begin, end):
     """Transform some tiles of an image that is surrounded by zeros.
 
     Args:
-        x: (H, W, C), bits.
+        x: (H, W, C).
         rotated: read each tile rotated by half a turn.
-        tiles: (36, n, C) float32, of which [:, begin:end] is written.
+        tiles: (36, n, C), of which [:, begin:end] is written.
         first: number in the image of the tile that becomes `tiles[:, 0]`.
         begin: first tile to transform.
         end: the one after the last.
     """
     height, width, channels = x.shape
     columns = (width + 3) // 4
-    shift = np.uint32(32 - 8 * x.itemsize)
     padded = np.zeros((6, 6, channels), x.dtype)
     scratch = np.empty(36 * BLOCK, np.float32)  # (6, 6, BLOCK)
     for t in range(begin, end):
@@ -69,10 +66,7 @@ def transform_input(x, rotated, tiles, first, begin, end):
                 r5 = source[row + 5 * step, column, c0:c1]
                 s = scratch[j * BLOCK :]
                 for c in range(n):
-                    v0, v1, v2, v3, v4, v5 = _evaluate(
-                        _read(r0[c], shift), _read(r1[c], shift), _read(r2[c], shift),
-                        _read(r3[c], shift), _read(r4[c], shift), _read(r5[c], shift),
-                    )  # fmt: skip
+                    v0, v1, v2, v3, v4, v5 = _evaluate(r0[c], r1[c], r2[c], r3[c], r4[c], r5[c])
                     s[c], s[c + 6 * BLOCK], s[c + 12 * BLOCK] = v0, v1, v2
                     s[c + 18 * BLOCK], s[c + 24 * BLOCK], s[c + 30 * BLOCK] = v3, v4, v5
             for i in range(6):
@@ -96,17 +90,16 @@ def transform_output(products, bias, rotated, first, begin, end, result):
     """Transform some tiles back into the image and add the bias.
 
     Args:
-        products: (36, n, C) float32, of which [:, begin:end] is read.
-        bias: (C,) float32.
+        products: (36, n, C), of which [:, begin:end] is read.
+        bias: (C,).
         rotated: write each tile rotated by half a turn.
         first: number in the image of the tile that `products[:, 0]` becomes.
         begin: first tile to transform.
         end: the one after the last.
-        result: (H, W, C), bits; positions of a tile beyond it are left out.
+        result: (H, W, C); positions of a tile beyond it are left out.
     """
     height, width, channels = result.shape
     columns = (width + 3) // 4
-    shift = np.uint32(32 - 8 * result.itemsize)
     scratch = np.empty(24 * BLOCK, np.float32)  # (4, 6, BLOCK)
     for t in range(begin, end):
         top, left = 4 * ((first + t) // columns), 4 * ((first + t) % columns)
@@ -138,7 +131,7 @@ def transform_output(products, bias, rotated, first, begin, end, result):
                         k = (6 * i + j) * BLOCK
                         s, target = scratch[k : k + n], result[y, x, c0:c1]
                         for c in range(n):
-                            target[c] = _round(s[c] + b[c], shift)
+                            target[c] = s[c] + b[c]
 
 
 @jit
@@ -166,18 +159,3 @@ def _interpolate(p0, p1, p2, p3, p4, p5):
         A2 * a_even + B2 * b_even,
         A3 * a_odd + B3 * b_odd + p5,
     )
-
-
-@jit
-def _read(bits, shift):
-    """Return the float32 of bits without its last `shift`, 0 or 16."""
-    return np.uint32(np.uint32(bits) << shift).view(np.float32)
-
-
-@jit
-def _round(value, shift):
-    """Return a float32's bits without its last `shift`, 0 or 16, rounded to the nearest or even."""
-    bits = np.float32(value).view(np.uint32)
-    half = np.uint32(0x7FFF if shift else 0)
-    odd = np.uint32(np.uint32(bits >> shift) & np.uint32(1 if shift else 0))
-    return np.uint32(bits + half + odd) >> shift
