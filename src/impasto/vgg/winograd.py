@@ -1,11 +1,12 @@
 """A frozen 3 × 3 convolution, forwards and backwards, by Winograd's filtering where it is faster.
 
 Winograd's minimal filtering F(4 × 4, 3 × 3) computes sixteen outputs with 36 multiplications
-instead of 144, in float32 on the CPU. Tiles of 6 × 6 positions, four apart, are transformed by
-small matrices, multiplied with the transformed kernel as 36 matrix products over the channels, and
-transformed back. This goes strip by strip, so that the tiles stay in the processor's cache. One
-transformed kernel serves both directions: rotating a kernel by half a turn exchanges its value at a
-point for that at the point's reciprocal.
+instead of 144, in float32 on the CPU. Tiles of 6 × 6 positions, four apart, are transformed,
+multiplied with the transformed kernel as 36 matrix products over the channels, and transformed
+back. This goes strip by strip, so that the tiles stay in the processor's cache. Compiled loops transform one axis
+after the other (`winograd_loops`); without numba, matrix products transform both at once. One
+transformed kernel serves both directions: to rotate the kernel by half a turn, rotate what it reads
+and what it writes.
 
 References:
     Lavin, Gray 2015, arXiv:1509.09308; Barabasz, Anderson, Soodhalter, Gregg 2018,
@@ -15,21 +16,34 @@ References:
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import cache, partial
+from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.compiled import load_loops, run_strips
+
 OUTPUT_TILE = 4  # positions a side that are computed together
 _INPUT_TILE = OUTPUT_TILE + 2  # positions a side that they read
+_POINT_PAIRS = _INPUT_TILE**2  # a point for each axis
 # Where polynomials are evaluated; with ±1 and ±2, as usual, the rounding error is twice as large.
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5, math.inf)
-_CACHE_BYTES = 48 * 2**20  # a strip's tiles take at most this, or they leave the cache
+# Without compiled loops a strip's tiles take at most this, or they leave the cache.
+_CACHE_BYTES = 48 * 2**20
+# A strip's tiles in compiled loops: so many bytes, but not fewer than pay for reading the kernel.
+_STRIP_BYTES, _MIN_STRIP_TILES = 4 * 2**20, 96
+# With fewer strips, cores would idle: one large strip then has its points shared out instead.
+_MIN_STRIPS, _SHARED_BYTES, _PARTS = 8, 32 * 2**20, 6
 
 # With fewer channels the transforms cost more than the multiplications they save. Measured.
 _MIN_CHANNEL_PRODUCT = 64 * 128
+_MIN_CHANNEL_PRODUCT_COMPILED = 64 * 64
+
+_thread = threading.local()
 
 
 class Convolution:
@@ -68,7 +82,8 @@ class Convolution:
         self.transformed = self.kernel = self.rotated = None
         self.output_tile = 1
         cpu = torch.device(device).type == "cpu"
-        wide = self.out_channels * self.in_channels >= _MIN_CHANNEL_PRODUCT
+        least = _MIN_CHANNEL_PRODUCT_COMPILED if _loops() else _MIN_CHANNEL_PRODUCT
+        wide = self.out_channels * self.in_channels >= least
         if cpu and dtype == torch.float32 and wide:
             self.transformed, self.output_tile = transform_kernel(kernel), OUTPUT_TILE
             return
@@ -89,7 +104,7 @@ class Convolution:
     def backward(self, gradient: Tensor, padding: int = 1) -> Tensor:
         """Return the gradient in the input from `gradient`, that in the output (1, C_out, h, w)."""
         if self.transformed is not None and padding == 1:
-            return conv3x3(gradient, self.transformed.transpose(1, 2), None, BACKWARD)
+            return conv3x3(gradient, self.transformed.transpose(1, 2), None, rotated=True)
         return F.conv2d(gradient, self.rotated, padding=2 - padding)
 
     def workspace_bytes(self, positions: float, *, backward: bool = False) -> float:
@@ -112,18 +127,11 @@ class _WinogradFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, convolution: Convolution) -> Tensor:
         ctx.convolution = convolution
-        return conv3x3(x, convolution.transformed, convolution.bias, FORWARD)
+        return conv3x3(x, convolution.transformed, convolution.bias)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.convolution.backward(gradient), None
-
-
-class Transform(NamedTuple):
-    """The small matrices of one direction, each for both axes at once."""
-
-    input: Tensor  # (36, 36), applied to the input's tiles
-    output: Tensor  # (16, 36), applied to the products
 
 
 def transform_kernel(kernel: Tensor) -> Tensor:
@@ -133,15 +141,16 @@ def transform_kernel(kernel: Tensor) -> Tensor:
     return values.flatten(0, 1).contiguous()
 
 
-def conv3x3(x: Tensor, kernel: Tensor, bias: Tensor | None, transform: Transform) -> Tensor:
+def conv3x3(x: Tensor, kernel: Tensor, bias: Tensor | None, *, rotated: bool = False) -> Tensor:
     """Convolve with one position of zeros around the input.
 
     Args:
         x: (1, C_in, H, W) float32; channels last is read fastest.
         kernel: (36, C_in, C_out), transformed.
         bias: (C_out,), or None.
-        transform: `FORWARD`; or, for a kernel whose last two axes are exchanged, `BACKWARD`: then
-            `x` is the gradient in a convolution's output and the result that in its input.
+        rotated: convolve with the kernel rotated by half a turn. If its last two axes are also
+            exchanged and `x` is the gradient in a convolution's output, the result is that in its
+            input.
 
     Returns:
         (1, C_out, H, W), channels last.
@@ -149,21 +158,133 @@ def conv3x3(x: Tensor, kernel: Tensor, bias: Tensor | None, transform: Transform
     Example:
         >>> from torch.nn import functional as F
         >>> x, kernel = torch.rand(1, 8, 10, 7), torch.rand(4, 8, 3, 3)
-        >>> result = conv3x3(x, transform_kernel(kernel), None, FORWARD)
+        >>> result = conv3x3(x, transform_kernel(kernel), None)
         >>> torch.allclose(result, F.conv2d(x, kernel, padding=1), atol=1e-4)
         True
     """
+    loops = _loops()
+    if loops is None:
+        return _conv3x3_by_matrices(x, kernel, bias, rotated)
+    x = x.detach().contiguous(memory_format=torch.channels_last)
+    _, in_channels, height, width = x.shape
+    out_channels = kernel.shape[2]
+    result = torch.empty(1, out_channels, height, width, memory_format=torch.channels_last)
+    # (1, C, H, W) -> (H, W, C), views
+    x_values, result_values = (image[0].permute(1, 2, 0).numpy() for image in (x, result))
+    bias_values = (torch.zeros(out_channels) if bias is None else bias).numpy()
+    count = -(-height // OUTPUT_TILE) * -(-width // OUTPUT_TILE)  # of tiles
+    size, shared = _strip_tiles(count, in_channels, out_channels)
+
+    def read(tiles: Tensor, first: int, part: slice) -> None:
+        loops.transform_input(x_values, rotated, tiles.numpy(), first, part.start, part.stop)
+
+    def multiply(tiles: Tensor, products: Tensor, points: slice) -> None:
+        torch.bmm(tiles[points], kernel[points], out=products[points])
+
+    def write(products: Tensor, first: int, part: slice) -> None:
+        loops.transform_output(
+            products.numpy(), bias_values, rotated, first, part.start, part.stop, result_values
+        )
+
+    def convolve(strip: slice) -> None:
+        """Convolve a strip on one thread."""
+        n = strip.stop - strip.start
+        tiles, products = _strip_buffers(n, in_channels, out_channels)
+        read(tiles, strip.start, slice(0, n))
+        multiply(tiles, products, slice(None))
+        write(products, strip.start, slice(0, n))
+
+    if not shared:
+        run_strips(convolve, _cut(count, size))
+        return result
+    for strip in _cut(count, size):
+        n = strip.stop - strip.start
+        tiles, products = _strip_buffers(n, in_channels, out_channels)
+        parts = _cut(n, -(-n // _PARTS))
+        run_strips(partial(read, tiles, strip.start), parts)
+        run_strips(partial(multiply, tiles, products), _cut(_POINT_PAIRS, _POINT_PAIRS // _PARTS))
+        run_strips(partial(write, products, strip.start), parts)
+    return result
+
+
+def conv3x3_workspace_bytes(positions: float, in_channels: int, out_channels: int) -> float:
+    """Return the bytes that `conv3x3` needs besides its input and its output."""
+    if _loops() is not None:
+        count = math.ceil(positions / OUTPUT_TILE**2)
+        limit, shared = _strip_limit(count, in_channels, out_channels)
+        buffers = 1 if shared else torch.get_num_threads()
+        return buffers * min(count, limit) * _tile_bytes(in_channels, out_channels)
+    tile_channels = 2 * in_channels + out_channels
+    strip = positions * _POINT_PAIRS / OUTPUT_TILE**2 * 4 * tile_channels
+    # Besides the tiles: the padded strip, the outputs, and the outputs in order.
+    others = OUTPUT_TILE**2 / _POINT_PAIRS * (in_channels + 2 * out_channels) / tile_channels
+    return min(strip, _CACHE_BYTES) * (1 + others)
+
+
+def _loops() -> ModuleType | None:
+    return load_loops("impasto.vgg.winograd_loops")
+
+
+def _tile_bytes(in_channels: int, out_channels: int) -> int:
+    """Return the bytes of a tile and its products."""
+    return 4 * _POINT_PAIRS * (in_channels + out_channels)
+
+
+def _strip_limit(count: int, in_channels: int, out_channels: int) -> tuple[int, bool]:
+    """Return the most tiles of a strip, and whether all threads share each strip.
+
+    It does not depend on the number of threads: neither do the results.
+    """
+    tile_bytes = _tile_bytes(in_channels, out_channels)
+    limit = max(_MIN_STRIP_TILES, _STRIP_BYTES // tile_bytes)
+    if count >= _MIN_STRIPS * limit:
+        return limit, False
+    return max(1, _SHARED_BYTES // tile_bytes), True
+
+
+def _strip_tiles(count: int, in_channels: int, out_channels: int) -> tuple[int, bool]:
+    """Return how many tiles make a strip, and whether all threads share each strip."""
+    limit, shared = _strip_limit(count, in_channels, out_channels)
+    strips = -(-count // limit)
+    if not shared:
+        strips += strips % 2  # as many for one core of two as for the other
+    return -(-count // strips), shared
+
+
+def _cut(count: int, size: int) -> list[slice]:
+    """Cut a range into pieces of a size; the last may be smaller."""
+    return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
+
+
+def _strip_buffers(n: int, in_channels: int, out_channels: int) -> tuple[Tensor, Tensor]:
+    """Return room for n tiles, (36, n, C_in), and for their products, (36, n, C_out).
+
+    Each thread has one buffer and keeps it, since fresh memory must be cleared by the system.
+    """
+    middle = _POINT_PAIRS * n * in_channels
+    end = middle + _POINT_PAIRS * n * out_channels
+    buffer = getattr(_thread, "buffer", None)
+    if buffer is None or buffer.numel() < end:
+        with torch.inference_mode(False):  # whose tensors could not be written to later
+            buffer = _thread.buffer = torch.empty(end)
+    tiles, products = buffer[:middle], buffer[middle:end]
+    return tiles.view(_POINT_PAIRS, n, -1), products.view(_POINT_PAIRS, n, -1)
+
+
+def _conv3x3_by_matrices(x: Tensor, kernel: Tensor, bias: Tensor | None, rotated: bool) -> Tensor:
+    """Convolve as `conv3x3` without compiled loops, in float32."""
+    input_matrix, output_matrix = _matrices(rotated)
     x = x[0].permute(1, 2, 0)  # (1, C, H, W) -> (H, W, C)
     (height, width, in_channels), out_channels = x.shape, kernel.shape[2]
     rows, columns = -(-height // OUTPUT_TILE), -(-width // OUTPUT_TILE)  # of tiles
-    row_bytes = 4 * _INPUT_TILE**2 * columns * (2 * in_channels + out_channels)
+    row_bytes = 4 * _POINT_PAIRS * columns * (2 * in_channels + out_channels)
     strip_rows = min(rows, max(1, _CACHE_BYTES // row_bytes))
     # The buffers serve all strips.
     padded = x.new_zeros(OUTPUT_TILE * strip_rows + 2, OUTPUT_TILE * columns + 2, in_channels)
     tiles, transformed = (
-        x.new_empty(strip_rows * columns, _INPUT_TILE**2, in_channels) for _ in range(2)
+        x.new_empty(strip_rows * columns, _POINT_PAIRS, in_channels) for _ in range(2)
     )
-    product_buffer = x.new_empty(_INPUT_TILE**2 * strip_rows * columns * out_channels)
+    product_buffer = x.new_empty(_POINT_PAIRS * strip_rows * columns * out_channels)
     outputs = x.new_empty(strip_rows * columns, OUTPUT_TILE**2, out_channels)
     result = torch.empty(1, out_channels, height, width, memory_format=torch.channels_last)
     result_rows = result[0].permute(1, 2, 0)  # (1, C, H, W) -> (H, W, C), a view
@@ -174,11 +295,11 @@ def conv3x3(x: Tensor, kernel: Tensor, bias: Tensor | None, transform: Transform
         tiles[:n].view(count, columns, _INPUT_TILE, _INPUT_TILE, in_channels).copy_(
             _overlapping_tiles(padded, count, columns)
         )
-        torch.bmm(transform.input.expand(n, -1, -1), tiles[:n], out=transformed[:n])
-        products = product_buffer[: _INPUT_TILE**2 * n * out_channels]
-        products = products.view(_INPUT_TILE**2, n, out_channels)
+        torch.bmm(input_matrix.expand(n, -1, -1), tiles[:n], out=transformed[:n])
+        products = product_buffer[: _POINT_PAIRS * n * out_channels]
+        products = products.view(_POINT_PAIRS, n, out_channels)
         torch.bmm(transformed[:n].transpose(0, 1), kernel, out=products)
-        torch.bmm(transform.output.expand(n, -1, -1), products.transpose(0, 1), out=outputs[:n])
+        torch.bmm(output_matrix.expand(n, -1, -1), products.transpose(0, 1), out=outputs[:n])
         grid = outputs[:n].view(count, columns, OUTPUT_TILE, OUTPUT_TILE, out_channels)
         # -> (h, w, C); the last tiles reach beyond the result
         strip = grid.transpose(1, 2).reshape(
@@ -188,15 +309,6 @@ def conv3x3(x: Tensor, kernel: Tensor, bias: Tensor | None, transform: Transform
         strip = strip[: target.shape[0], :width]
         target.copy_(strip) if bias is None else torch.add(strip, bias, out=target)
     return result
-
-
-def conv3x3_workspace_bytes(positions: float, in_channels: int, out_channels: int) -> float:
-    """Return the bytes that `conv3x3` needs besides its input and its output."""
-    tile_channels = 2 * in_channels + out_channels
-    strip = positions * _INPUT_TILE**2 / OUTPUT_TILE**2 * 4 * tile_channels
-    # Besides the tiles: the padded strip, the outputs, and the outputs in order.
-    others = OUTPUT_TILE**2 / _INPUT_TILE**2 * (in_channels + 2 * out_channels) / tile_channels
-    return min(strip, _CACHE_BYTES) * (1 + others)
 
 
 def _copy_padded_rows(x: Tensor, first: int, padded: Tensor) -> None:
@@ -222,23 +334,20 @@ def _vandermonde(points: Sequence[float], count: int) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def _make_transform(points: Sequence[float], factors: Sequence[float]) -> Transform:
-    """Return the matrices of F(4 × 4, 3 × 3): Toom-Cook multiplication of polynomials, transposed.
+@cache
+def _matrices(rotated: bool) -> tuple[Tensor, Tensor]:
+    """Return the matrices of F(4 × 4, 3 × 3), each for both axes at once.
+
+    It is Toom-Cook multiplication of polynomials, transposed.
 
     Args:
-        points: six of them.
-        factors: by which the kernel's value at each point must still be multiplied.
+        rotated: of what is read and what is written, by half a turn.
+
+    Returns:
+        (36, 36) for the input's tiles, and (16, 36) for the products.
     """
-    input_matrix = torch.linalg.inv(_vandermonde(points, _INPUT_TILE)).T
-    input_matrix = input_matrix * torch.tensor(factors)[:, None]
-    output_matrix = _vandermonde(points, OUTPUT_TILE).T
-    matrices = (torch.kron(m, m).float().contiguous() for m in (input_matrix, output_matrix))
-    return Transform(*matrices)
-
-
-# k'(z) = z² k(1/z): the rotated kernel's value at 1/z is k's at z, over z².
-FORWARD = _make_transform(_POINTS, [1.0] * _INPUT_TILE)
-BACKWARD = _make_transform(
-    [1 / p if p else math.inf for p in _POINTS],
-    [1 / p**2 if p and math.isfinite(p) else 1.0 for p in _POINTS],
-)
+    input_matrix = torch.linalg.inv(_vandermonde(_POINTS, _INPUT_TILE)).T
+    output_matrix = _vandermonde(_POINTS, OUTPUT_TILE).T
+    if rotated:
+        input_matrix, output_matrix = input_matrix.flip(1), output_matrix.flip(0)
+    return tuple(torch.kron(m, m).float().contiguous() for m in (input_matrix, output_matrix))
