@@ -2,9 +2,10 @@
 
 python benchmarks/busy.py --content FILE --style FILE [--size 256] [--steps 24]
 
-Each run is a process of its own, painting the same picture; the busy processes count, nothing
-else. Prints seconds, and how many times as long as alone; `fair` is what the number of cores would
-give. The last line is JSON.
+Each run is a process of its own, painting the same picture: as the library does, and as the command
+line and the page do, with threads by the load. The busy processes count, nothing else. Prints
+seconds, and how many times as long as alone; `fair` is what the number of cores would give. The
+last line is JSON.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import subprocess
 import sys
 
 PAINT = """
-import json, sys, impasto
-content, style, size, steps, threads = sys.argv[1:]
-if int(threads):
-    import torch
-    torch.set_num_threads(int(threads))
+import sys, impasto
+from impasto.jobs.load import FreeCores
+content, style, size, steps, adapt = sys.argv[1:]
 impasto.stylize(content, style, size=64, steps=2)  # imports, weights, compiled code
-print(impasto.stylize(content, style, size=int(size), steps=int(steps)).seconds)
+cores = FreeCores()
+on_step = (lambda step: cores.adapt()) if int(adapt) else None
+print(impasto.stylize(content, style, size=int(size), steps=int(steps), on_step=on_step).seconds)
 """
 COUNT = "number = 0\nwhile True:\n    number += 1"
 
@@ -32,30 +33,32 @@ def main() -> None:
     parser.add_argument("--content", required=True)
     parser.add_argument("--style", required=True)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--threads", type=int, default=0, help="of the painting; 0 for its own")
+    parser.add_argument("--steps", type=int, default=60)
     arguments = parser.parse_args()
     cores = os.cpu_count()
     report: dict[str, float] = {"size": arguments.size, "steps": arguments.steps, "cores": cores}
     for others in (0, 1, 3):
-        busy = [subprocess.Popen([sys.executable, "-c", COUNT]) for _ in range(others)]
-        try:
-            seconds = paint(arguments)
-        finally:
-            for process in busy:
-                process.kill()
-                process.wait()
-        report[f"beside_{others}"] = round(seconds, 2)
-        ratio = seconds / report["beside_0"]
-        report[f"ratio_{others}"] = round(ratio, 2)
         fair = max(1.0, (others + cores) / cores)
-        print(f"beside {others}: {seconds:.1f} s, {ratio:.2f} times as long; fair {fair:.2f}")
+        for adapt in (False, True):
+            busy = [subprocess.Popen([sys.executable, "-c", COUNT]) for _ in range(others)]
+            try:
+                seconds = paint(arguments, adapt)
+            finally:
+                for process in busy:
+                    process.kill()
+                    process.wait()
+            way = "adapted" if adapt else "all_threads"
+            report[f"{way}_{others}"] = round(seconds, 2)
+            ratio = report[f"{way}_ratio_{others}"] = round(seconds / report[f"{way}_0"], 2)
+            print(
+                f"beside {others}, {way}: {seconds:.1f} s, {ratio} times as long; fair {fair:.2f}"
+            )
     print(json.dumps(report))
 
 
-def paint(arguments: argparse.Namespace) -> float:
-    """Seconds of one painting in a process of its own."""
-    words = (arguments.size, arguments.steps, arguments.threads)
+def paint(arguments: argparse.Namespace, adapt: bool) -> float:
+    """Seconds of one painting in a process of its own, with threads by the load or all of them."""
+    words = (arguments.size, arguments.steps, int(adapt))
     run = subprocess.run(
         [sys.executable, "-c", PAINT, arguments.content, arguments.style, *map(str, words)],
         check=True,

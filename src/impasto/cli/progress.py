@@ -22,6 +22,7 @@ from rich.text import Text
 
 from impasto.cli.terminal import echo
 from impasto.errors import printable
+from impasto.jobs.load import FreeCores
 from impasto.jobs.progress import throughput
 
 if TYPE_CHECKING:
@@ -76,15 +77,20 @@ def interruptible(
 def combine_watchers(stop_requested: threading.Event, *watchers: OnStep) -> OnStep:
     """Combine callbacks into one that raises StopIteration once a stop was requested.
 
+    It also keeps the run to the cores that other programs leave.
+
     Example:
         >>> with interruptible() as stop_requested:
         ...     combine_watchers(stop_requested, print)("a step")
         a step
     """
 
+    cores = FreeCores()
+
     def on_step(step: Step) -> None:
         for watcher in watchers:
             watcher(step)
+        cores.adapt()
         if stop_requested.is_set():
             raise StopIteration
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from impasto.jobs.job import JobProgress, JobState, LossPoint
+from impasto.jobs.load import FreeCores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,6 +118,7 @@ class JobReporter:
         self.preview: bytes | None = None
         self.on_step = self.stop.on_step(self._record)
         self._rate = throughput()
+        self._cores = FreeCores()
         self._next_preview = -math.inf
 
     def show(self, pixels: Tensor) -> None:
@@ -125,6 +127,7 @@ class JobReporter:
         self.state.preview += 1
 
     def _record(self, step: Step) -> None:
+        self._cores.adapt()
         rate = self._rate(step)
         self.state.step = JobProgress(
             evaluation=step.evaluation,

@@ -3,10 +3,10 @@
 Winograd's minimal filtering F(4 × 4, 3 × 3) computes sixteen outputs with 36 multiplications
 instead of 144, in float32 on the CPU. Tiles of 6 × 6 positions, four apart, are transformed,
 multiplied with the transformed kernel as 36 matrix products over the channels, and transformed
-back. This goes strip by strip, so that the tiles stay in the processor's cache. Compiled loops transform one axis
-after the other (`winograd_loops`); without numba, matrix products transform both at once. One
-transformed kernel serves both directions: to rotate the kernel by half a turn, rotate what it reads
-and what it writes.
+back. This goes strip by strip, so that the tiles stay in the processor's cache. Compiled loops
+transform one axis after the other (`winograd_loops`); without numba, matrix products transform both
+at once. One transformed kernel serves both directions: to rotate the kernel by half a turn, rotate
+what it reads and what it writes.
 
 References:
     Lavin, Gray 2015, arXiv:1509.09308; Barabasz, Anderson, Soodhalter, Gregg 2018,
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.compiled import load_loops, run_strips
+from impasto.compiled import load_loops, one_thread, run_strips
 
 OUTPUT_TILE = 4  # positions a side that are computed together
 _INPUT_TILE = OUTPUT_TILE + 2  # positions a side that they read
@@ -137,7 +137,8 @@ class _WinogradFunction(torch.autograd.Function):
 def transform_kernel(kernel: Tensor) -> Tensor:
     """Evaluate a kernel at the points: (C_out, C_in, 3, 3) -> (36, C_in, C_out)."""
     matrix = _vandermonde(_POINTS, 3).to(kernel.dtype)
-    values = torch.einsum("ia,ocab,jb->ijco", matrix, kernel, matrix)
+    with one_thread():
+        values = torch.einsum("ia,ocab,jb->ijco", matrix, kernel, matrix)
     return values.flatten(0, 1).contiguous()
 
 
