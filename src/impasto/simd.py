@@ -1,4 +1,6 @@
-"""Vectors of 16 numbers that stay in registers, for compiled loops: only `*_loops` modules import it.
+"""Vectors of 16 numbers that stay in registers, for compiled loops.
+
+Only `*_loops` modules import it.
 
 Compilers keep sums of loops over arrays in memory; written with these, they lie in registers, and
 loops are five to ten times as fast. A processor whose registers are shorter takes several for each
@@ -179,7 +181,13 @@ def lowest_bit(typing: Any, bits: Any) -> Any:
 
 @intrinsic
 def transpose(
-    typing: Any, source: Any, index: Any, step: Any, target: Any, target_index: Any, target_step: Any
+    typing: Any,
+    source: Any,
+    index: Any,
+    step: Any,
+    target: Any,
+    target_index: Any,
+    target_step: Any,
 ) -> Any:
     """Write 16 rows of 16 numbers as columns; a step is from one row to the next."""
 

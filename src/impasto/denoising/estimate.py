@@ -27,12 +27,12 @@ from impasto.denoising.estimate_white import (
     has_white_noise,
     patch_spectrum,
 )
+from impasto.denoising.filters import interpolate
 from impasto.denoising.noise import (
     LEVELS,
     NORMAL_PROBABILITIES,
     NORMAL_VALUES,
     Noise,
-    interpolate,
     white_noise,
 )
 from impasto.denoising.shared_detail import fit_noise_beside_detail

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.noise import LEVELS, Noise, clipped_moments, interpolate, white_noise
+from impasto.denoising.filters import interpolate
+from impasto.denoising.noise import LEVELS, Noise, clipped_moments, white_noise
 
 _BINS = 6  # of brightness
 _PATCH_SIDES = ((9000, 7), (2000, 5), (0, 3))  # least pixels of an image, and its patches' side

@@ -28,6 +28,7 @@ from impasto.denoising.block_matching import (
     split_into_blocks,
 )
 from impasto.denoising.compact_sources import restore_sources
+from impasto.denoising.filters import gaussian_blur
 from impasto.denoising.nl_wiener_compiled import compiled_loops, ridge_sums, wiener_sums
 from impasto.denoising.noise import Noise
 from impasto.device import select_device
@@ -103,7 +104,17 @@ def nl_wiener(
 
     def denoise_plane(noisy: Tensor) -> Tensor:
         noisy = noisy.to(device)
-        clean = noisy.clone()
+        estimates: dict[tuple[int, ...], Tensor] = {}  # of the channels that are done
+
+        def current() -> Tensor:
+            clean = noisy.to("cpu", copy=True)
+            for group, estimate in estimates.items():
+                image = noise.select(group).debias(estimate).cpu()
+                for channel, first in enumerate(members):
+                    if first in group:
+                        clean[channel] = image[group.index(first)]
+            return clean
+
         members = _members_in(noisy, noise)
         groups = _channel_groups(noisy, members, noise)
         parts = min(max(1, noisy[0].numel() // _PART), _MAX_PARTS)  # of a pass
@@ -113,7 +124,7 @@ def nl_wiener(
             nonlocal reported
             while reported < done:
                 reported += 1
-                if not report(reported, total, lambda: clean.to("cpu", copy=True)):
+                if not report(reported, total, current):
                     raise _Stopped
 
         def on_part(share: float) -> None:  # the last part is reported when its pass is done
@@ -123,15 +134,13 @@ def nl_wiener(
         try:
             for group in groups:
                 part = noise.select(group)
-                for image in _filter_channels(noisy[group], part, passes, on_part):
-                    for channel, first in enumerate(members):
-                        if first in group:
-                            clean[channel] = image[group.index(first)]
+                for estimate in _filter_channels(noisy[group], part, passes, on_part):
+                    estimates[tuple(group)] = estimate
                     finished += 1
                     advance(finished * parts)
         except _Stopped:
             pass
-        return clean
+        return current()
 
     return denoise_plane
 
@@ -153,7 +162,7 @@ def _channel_groups(
     colors = len(different) == len(noisy) == 3
     if noise.autocorrelation is not None and (noise.separate or not colors):
         return [[channel] for channel in different]
-    smooth = _gaussian_blur(noisy[different], 1.5).flatten(1)
+    smooth = gaussian_blur(noisy[different], 1.5).flatten(1)
     smooth = F.normalize(smooth - smooth.mean(1, keepdim=True), dim=1)
     alike = (smooth @ smooth.T).abs().tolist()
     if colors and max(alike[0][1], alike[0][2], alike[1][2]) > _MIN_COLOR_LIKENESS:
@@ -169,20 +178,20 @@ def _channel_groups(
 def _filter_channels(
     noisy: Tensor, noise: Noise, passes: Sequence[Groups], on_part: Callable[[float], None]
 ) -> Iterator[Tensor]:
-    """Yield the estimate of channels (C, H, W) after each pass."""
+    """Yield the estimate of channels (C, H, W) after each pass, as noise moves its mean."""
     basis = _noise_basis(noisy, noise)
     inverse = torch.linalg.inv(basis)
     correlation = None if noise.autocorrelation is None else list(noise.autocorrelation)
     rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
-    variance = noise.variance_at(_gaussian_blur(noisy, 1.5), basis)
+    variance = noise.variance_at(gaussian_blur(noisy, 1.5), basis)
     # Patches are easier to compare with a little less noise in them.
-    guide = _gaussian_blur(rotated[:1], 0.7)[0]
+    guide = gaussian_blur(rotated[:1], 0.7)[0]
     estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation, on_part)
     for groups in (*passes[1:], None):
         if groups is None and correlation is None:
             estimate = restore_sources(rotated, estimate, variance, _noise_skew(noise, basis))
         image = torch.einsum("ij,jhw->ihw", inverse, estimate)
-        yield noise.debias(image)
+        yield image
         if groups is not None:
             variance = noise.variance_at(image, basis)
             estimate = wiener_estimate(
@@ -506,15 +515,3 @@ def _inverse(matrix: Tensor) -> Tensor:
             break
         floor = torch.where(failed[:, None] > 0, 30 * floor, floor)
     return torch.cholesky_inverse(factor)
-
-
-def _gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Smooth (C, H, W) by a Gaussian, with mirrored borders."""
-    reach = min(6, *(side - 1 for side in image.shape[1:]))
-    if reach < 1:
-        return image
-    offsets = torch.arange(-reach, reach + 1, device=image.device)
-    kernel = torch.exp(-offsets.square() / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
-    padded = F.pad(image[:, None], (reach,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))[:, 0]

@@ -1,4 +1,7 @@
-"""The filters of `nl_wiener` by compiled loops, on several threads; the same bytes for any number."""
+"""The filters of `nl_wiener` by compiled loops, on several threads.
+
+Any number of threads gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -78,8 +81,8 @@ def wiener_sums(
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches of `nl_wiener.wiener_estimate`.
 
-    Args:
-        correlation: of the noise between the values of a patch, (C·n, C·n); None for white noise.
+    Of white noise the correlation is None, else that of the noise between the values of a patch,
+    (C·n, C·n).
 
     Returns:
         As `ridge_sums`, the weights (1, H, W).
@@ -90,7 +93,7 @@ def wiener_sums(
         table = noisy.new_empty(0)
     else:  # from values by channels, rows and columns to rows, columns and channels
         values = len(correlation)
-        order = torch.arange(values).view(channels, -1).T.flatten()
+        order = torch.arange(values, device="cpu").view(channels, -1).T.flatten()
         table = noisy.new_zeros(values, _padded(values))
         table[:, :values] = correlation[order][:, order]
     table = table.flatten()

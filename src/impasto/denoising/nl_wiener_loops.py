@@ -156,7 +156,15 @@ def ridge_block(
                     weight = total / max(left, np.float32(1e-20))
                     weights[channel, positions[m]] += weight
                     _scatter(
-                        sums[channel], row, 1, patch, positions[m], estimate, m * width, mask, weight
+                        sums[channel],
+                        row,
+                        1,
+                        patch,
+                        positions[m],
+                        estimate,
+                        m * width,
+                        mask,
+                        weight,
                     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from impasto.denoising.filters import interpolate
+
 LEVELS = torch.linspace(0, 1, 257, dtype=torch.float64)
 # Values of a standard normal variable, and their probabilities.
 NORMAL_VALUES = torch.linspace(-6, 6, 241, dtype=torch.float64)
@@ -172,21 +174,6 @@ class Noise:
                 )
             ]
         )
-
-
-def interpolate(values: Tensor, positions: Tensor, table: Tensor) -> Tensor:
-    """Interpolate a table linearly at some values; beyond its ends it stays constant.
-
-    Args:
-        values: any shape.
-        positions: (N) of the table's entries, rising.
-        table: (N).
-    """
-    index = torch.searchsorted(positions.contiguous(), values.contiguous())
-    index = index.clamp(1, len(positions) - 1)
-    low, high = positions[index - 1], positions[index]
-    share = ((values - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
-    return table[index - 1] + share * (table[index] - table[index - 1])
 
 
 def white_noise(
