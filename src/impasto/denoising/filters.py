@@ -67,7 +67,7 @@ def interpolate(values: Tensor, positions: Tensor, table: Tensor) -> Tensor:
         return table[index - 1] + share * (table[index] - table[index - 1])
     positions = positions.contiguous()
     steps = torch.arange(_STEPS, device="cpu") / _STEPS
-    starts = torch.searchsorted(positions, steps)
+    starts = torch.searchsorted(positions, steps).clamp(max=len(positions) - 1)
     target = torch.empty_like(values, memory_format=torch.contiguous_format)
     parts = list(zip(values.flatten().split(_VALUES), target.view(-1).split(_VALUES), strict=True))
     tables = [t.contiguous().numpy() for t in (positions, table, starts)]

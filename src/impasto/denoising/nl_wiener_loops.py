@@ -343,6 +343,7 @@ def _match(guide, row, patch, window, size, down, across, similar, distances, po
                 low, below = middle, within
             else:
                 high, count = middle, within
+    positions[:] = down * row + across  # for distances that are no numbers
     equal = similar - below  # of the candidates beyond `low`
     found = 0
     for i in range(window[0]):
