@@ -42,10 +42,10 @@ _OPPONENT = _OPPONENT / _OPPONENT.norm(dim=1, keepdim=True)
 _PASSES = {
     "quick": (Groups(9, 18, 25, 8), Groups(5, 60, 25, 5), Groups(4, 45, 25, 4)),
     "balanced": (
-        Groups(9, 18, 37, 6),
-        Groups(5, 80, 37, 4),
-        Groups(5, 60, 37, 4),
-        Groups(4, 45, 37, 3),
+        Groups(9, 18, 37, 8),
+        Groups(5, 80, 37, 5),
+        Groups(5, 60, 37, 5),
+        Groups(4, 45, 37, 4),
     ),
     "best": (
         Groups(9, 18, 37, 6),

@@ -69,16 +69,21 @@ def ridge_block(
     theta = np.zeros(rows * columns + LANES, np.float32)
     product = np.zeros(rows * columns + LANES, np.float32)
     square = np.empty(16, np.float32)
-    patch_variance = np.empty(similar, np.float32)
+    powers, sigmas = np.empty(similar, np.float32), np.empty(similar, np.float32)
+    downs_of, acrosses_of = np.empty(similar, np.int64), np.empty(similar, np.int64)
     mask = _mask(patch[1])
     reach = correlation.shape[1] // 2
     for down in downs:
         for across in acrosses:
             _match(guide, row, patch, window, size, down, across, similar, distances, positions)
+            for m in range(similar):
+                downs_of[m] = positions[m] // row
+                acrosses_of[m] = positions[m] - downs_of[m] * row
             for channel in range(noisy.shape[0]):
                 _gather(variance[channel], row, 1, patch, positions, y, width)
                 for m in range(similar):
-                    patch_variance[m] = _row_sum(y, m * width, width)
+                    powers[m] = _row_sum(y, m * width, width)
+                    sigmas[m] = np.sqrt(powers[m])
                 _gather(noisy[channel], row, 1, patch, positions, y, width)
                 mean = _ZERO
                 for m in range(similar):
@@ -96,13 +101,12 @@ def ridge_block(
                         gram[a * columns + b] = sum_of(total)
                     trace += gram[a * columns + a]
                     for b in range(similar):
-                        noise[a * columns + b] = _ZERO
-                        dy = positions[a] // row - positions[b] // row + reach
-                        dx = positions[a] % row - positions[b] % row + reach
-                        if 0 <= dy <= 2 * reach and 0 <= dx <= 2 * reach:
-                            noise[a * columns + b] = correlation[channel, dy, dx] * np.sqrt(
-                                patch_variance[a] * patch_variance[b]
-                            )
+                        dy, dx = downs_of[a] - downs_of[b], acrosses_of[a] - acrosses_of[b]
+                        value = _ZERO
+                        if abs(dy) <= reach and abs(dx) <= reach:
+                            value = correlation[channel, dy + reach, dx + reach]
+                            value *= sigmas[a] * sigmas[b]
+                        noise[a * columns + b] = value
                 floor = _FLOOR * trace / np.float32(similar) + _LEAST_FLOOR
                 for _ in range(_ATTEMPTS):
                     for a in range(rows):
@@ -133,8 +137,8 @@ def ridge_block(
                         at = a * step + columns
                         theta[a * columns + b] = matrix[at + similar] * share - matrix[at + b]
                     theta[b * columns + b] += _ONE
-                product[:] = _ZERO
-                estimate[:] = mean
+                _fill(product, rows * columns, _ZERO)
+                _fill(estimate, rows * width, mean)
                 for a in range(0, similar, 4):
                     for at in range(0, columns, LANES):
                         _tile(
@@ -151,7 +155,7 @@ def ridge_block(
                     for a in range(similar):
                         left += theta[a * columns + m] * product[a * columns + m]
                     # A patch counts by how little noise is left in it.
-                    total = patch_variance[m]
+                    total = powers[m]
                     left = max(left, _ZERO) + np.float32(1e-4) * total
                     weight = total / max(left, np.float32(1e-20))
                     weights[channel, positions[m]] += weight
@@ -260,7 +264,7 @@ def wiener_block(
             _substitute(matrix, rows, width, step, square)
             # y less the noise in it: equal to the signal's part of it, and rounded far less.
             if correlation.size:
-                product[:] = _ZERO
+                _fill(product, rows * columns, _ZERO)
                 for i in range(0, rows, 4):
                     for at in range(0, columns, LANES):
                         _tile(
@@ -295,6 +299,12 @@ def _mask(count):
     mask = np.zeros(_pad(count), np.float32)
     mask[:count] = _ONE
     return mask
+
+
+@jit
+def _fill(array, size, value):
+    for at in range(0, size, LANES):
+        store(array, at, splat(value))
 
 
 @jit
