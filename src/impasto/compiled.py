@@ -53,7 +53,8 @@ def announce_compilation(announce: Callable[[], None]) -> None:
 
     Code that is found on disk is not compiled again.
     """
-    _announcements.append(announce)
+    if announce not in _announcements:
+        _announcements.append(announce)
 
 
 def run_strips(

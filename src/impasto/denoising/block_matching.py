@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _CELL = 4  # reference patches a side that search one window together
-_BLOCK = 1.0  # pixels a side of a block's references over those that a group may reach
+# Blocks along an axis, where they are neither smaller than their groups' reach nor larger than this
+# many times.
+_BLOCKS, _LARGEST = 12, 2
 _CHUNK = 64 * 2**20  # bytes of candidates that are compared at a time
 
 
@@ -150,8 +152,9 @@ def _spans(count: int, patch: int, groups: Groups) -> Iterator[tuple[slice, Tens
         positions = torch.cat([positions, torch.tensor([count - 1], device="cpu")])
     window = min(count, groups.window)
     # Between two blocks of a color lies another one, which neither crosses.
-    least = math.ceil(_BLOCK * (groups.window + groups.patch) / groups.stride)
-    for references in positions.tensor_split(max(1, len(positions) // least)):
+    least = math.ceil((groups.window + groups.patch) / groups.stride)
+    length = min(max(least, len(positions) // _BLOCKS), _LARGEST * least)
+    for references in positions.tensor_split(max(1, len(positions) // length)):
         starts = (references - window // 2).clamp(0, count - window)
         first, last = int(starts[0]), int(starts[-1]) + window + patch - 1
         yield slice(first, last), references - first

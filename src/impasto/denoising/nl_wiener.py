@@ -40,7 +40,7 @@ _OPPONENT = _OPPONENT / _OPPONENT.norm(dim=1, keepdim=True)
 
 # Groups of each pass. Others that were measured: docs/log.md.
 _PASSES = {
-    "quick": (Groups(9, 18, 25, 8), Groups(5, 60, 25, 5), Groups(4, 45, 25, 4)),
+    "quick": (Groups(9, 16, 25, 9), Groups(4, 48, 25, 4)),
     "balanced": (
         Groups(9, 18, 37, 8),
         Groups(5, 80, 37, 5),

@@ -126,18 +126,19 @@ class Noise:
         Returns:
             (C, H, W), above zero.
         """
-        deviation = torch.stack(
+        variances = torch.stack(
             [
                 interpolate(plane, levels, variances)
                 for plane, levels, variances in zip(image, self.levels, self.variances, strict=True)
             ]
-        ).sqrt()
-        variance = torch.zeros_like(image)
+        )
+        own = basis.square() * self.channel_correlation.diagonal()
+        variance = torch.einsum("ci,ihw->chw", own.to(variances), variances)
         for i in range(len(image)):
-            for j in range(len(image)):
+            for j in range(i):
                 if self.channel_correlation[i, j]:
-                    weight = basis[:, i] * basis[:, j] * self.channel_correlation[i, j]  # (C)
-                    variance += weight[:, None, None] * deviation[i] * deviation[j]
+                    weight = 2 * basis[:, i] * basis[:, j] * self.channel_correlation[i, j]  # (C)
+                    variance += weight[:, None, None] * (variances[i] * variances[j]).sqrt()
         return variance.clamp(min=1e-9)
 
     def typical_sigma(self, image: Tensor, unmeasured: Tensor | None = None) -> Tensor:
