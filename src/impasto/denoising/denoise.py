@@ -287,10 +287,13 @@ class FittedDenoiser:
         if self.denoise_plane is None:
             return plane
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
-        clean = self.denoise_plane(self.values.normalize(visible)).cpu()
+        ends = visible.min(), visible.max()
+        visible = self.values.normalize(visible)
+        clean = self.denoise_plane(visible).cpu()
+        del visible
         clean = clean * self.values.span + self.values.low
         # Noise spreads values, so that without it none lies beyond.
-        clean = plane.where(hidden, clean.clamp(visible.min(), visible.max()))
+        clean = plane.where(hidden, clean.clamp_(*ends))
         return check_finite(
             clean, "the denoised picture", "scale the data to about 1, or give sigma"
         )

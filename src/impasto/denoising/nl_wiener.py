@@ -43,9 +43,9 @@ _PASSES = {
     "quick": (Groups(9, 16, 25, 9), Groups(4, 48, 25, 4)),
     "balanced": (
         Groups(9, 18, 37, 8),
-        Groups(5, 80, 37, 5),
-        Groups(5, 60, 37, 5),
-        Groups(4, 45, 37, 4),
+        Groups(5, 96, 37, 5),
+        Groups(5, 64, 37, 5),
+        Groups(4, 36, 37, 4),
     ),
     "best": (
         Groups(9, 18, 37, 6),
@@ -187,13 +187,16 @@ def _filter_channels(
     # Patches are easier to compare with a little less noise in them.
     guide = gaussian_blur(rotated[:1], 0.7)[0]
     estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation, on_part)
+    del guide
     for groups in (*passes[1:], None):
         if groups is None and correlation is None:
             estimate = restore_sources(rotated, estimate, variance, _noise_skew(noise, basis))
         image = torch.einsum("ij,jhw->ihw", inverse, estimate)
         yield image
         if groups is not None:
+            del variance  # what is not needed takes no memory while the next is made
             variance = noise.variance_at(image, basis)
+            del image
             estimate = wiener_estimate(
                 rotated, estimate, estimate[0], variance, groups, correlation, on_part
             )
@@ -274,7 +277,7 @@ def ridge_estimate(
         if loops
         else _ridge_sums(noisy, guide, variance, groups, autocorrelation, on_part)
     )
-    return sums / _spread(weights, patch_size(tuple(guide.shape), groups))
+    return sums.div_(_spread(weights, patch_size(tuple(guide.shape), groups)))
 
 
 def wiener_estimate(
@@ -310,7 +313,7 @@ def wiener_estimate(
         if loops
         else _wiener_sums(noisy, pilot, guide, variance, groups, correlation, on_part)
     )
-    return sums / _spread(weights, patch)
+    return sums.div_(_spread(weights, patch))
 
 
 def _ridge_sums(
