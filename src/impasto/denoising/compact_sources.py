@@ -96,10 +96,12 @@ def restore_sources(
             for index, image in enumerate(impulses):
                 here = chosen & (sources.scales == index)
                 image[channel].view(-1)[part[here]] = peaks[here]
+    restored = estimate.clone()
     for scale, image in zip(_SCALES, impulses, strict=True):
-        if image.any():
-            estimate = estimate + _filter(image, _gaussian(scale, noisy))
-    return estimate
+        for channel, plane in enumerate(image):
+            if plane.any():
+                restored[channel] += _filter(plane[None], _gaussian(scale, noisy))[0]
+    return restored
 
 
 def _find_peaks(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:

@@ -92,10 +92,11 @@ def denoise(
             "divide what counts to 255 by 255"
         )
     run = _Run(source, recipe, on_step)
-    clean = noisy.clone()
-    for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy))):
-        clean[number] = plane
+    clean = torch.empty_like(noisy)  # takes memory when it is filled
+    for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy)), 1):
+        clean[number - 1] = plane
         if run.reporter.stopped:
+            clean[number:] = noisy[number:]
             break
     if isinstance(source, Image) or source.single:
         noisy, clean = noisy[0], clean[0]

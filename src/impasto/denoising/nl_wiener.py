@@ -104,12 +104,13 @@ def nl_wiener(
 
     def denoise_plane(noisy: Tensor) -> Tensor:
         noisy = noisy.to(device)
-        estimates: dict[tuple[int, ...], Tensor] = {}  # of the channels that are done
+        estimates: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}  # of channels that are done
 
         def current() -> Tensor:
             clean = noisy.to("cpu", copy=True)
-            for group, estimate in estimates.items():
-                image = noise.select(group).debias(estimate).cpu()
+            for group, (estimate, inverse) in estimates.items():
+                image = torch.einsum("ij,jhw->ihw", inverse, estimate)
+                image = noise.select(group).debias(image).cpu()
                 for channel, first in enumerate(members):
                     if first in group:
                         clean[channel] = image[group.index(first)]
@@ -177,8 +178,11 @@ def _channel_groups(
 
 def _filter_channels(
     noisy: Tensor, noise: Noise, passes: Sequence[Groups], on_part: Callable[[float], None]
-) -> Iterator[Tensor]:
-    """Yield the estimate of channels (C, H, W) after each pass, as noise moves its mean."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the estimate of channels (C, H, W) after each pass, and the matrix that they need.
+
+    The estimate is in other channels, which the matrix turns back; noise has moved its mean.
+    """
     basis = _noise_basis(noisy, noise)
     inverse = torch.linalg.inv(basis)
     correlation = None if noise.autocorrelation is None else list(noise.autocorrelation)
@@ -191,9 +195,9 @@ def _filter_channels(
     for groups in (*passes[1:], None):
         if groups is None and correlation is None:
             estimate = restore_sources(rotated, estimate, variance, _noise_skew(noise, basis))
-        image = torch.einsum("ij,jhw->ihw", inverse, estimate)
-        yield image
+        yield estimate, inverse
         if groups is not None:
+            image = torch.einsum("ij,jhw->ihw", inverse, estimate)
             del variance  # what is not needed takes no memory while the next is made
             variance = noise.variance_at(image, basis)
             del image
