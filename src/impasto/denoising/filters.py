@@ -49,6 +49,16 @@ def filter_image(images: Tensor, line: Tensor) -> Tensor:
     return target
 
 
+def select_values(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the values where a mask of their shape is true: (N).
+
+    torch's own indexing makes a table of positions first, of eight bytes for each axis.
+    """
+    if values.device.type != "cpu":
+        return values[chosen]
+    return torch.from_numpy(values.numpy()[chosen.numpy()])
+
+
 def interpolate(values: Tensor, positions: Tensor, table: Tensor) -> Tensor:
     """Interpolate a table linearly at values; beyond its ends it is constant.
 
