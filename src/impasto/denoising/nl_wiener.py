@@ -45,7 +45,7 @@ _PASSES = {
         Groups(9, 18, 37, 8),
         Groups(5, 96, 37, 5),
         Groups(5, 64, 37, 5),
-        Groups(4, 36, 37, 4),
+        Groups(4, 36, 37, 3),
     ),
     "best": (
         Groups(9, 18, 37, 6),
