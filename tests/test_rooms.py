@@ -14,7 +14,7 @@ ROOT = Path(impasto.__file__).parent
 # A package or module may import those before it and itself.
 ORDER = [
     "_version", "errors", "validation", "recipes", "methods", "provenance", "presets", "files",
-    "images", "result", "memory", "device", "compiled", "vgg", "style", "denoising", "api",
+    "images", "result", "memory", "device", "compiled", "simd", "vgg", "style", "denoising", "api",
     "replay", "metrics", "synthetic_noise", "figures", "denoise_figures", "demo", "notebook",
     "jobs", "batch", "serve", "cli",
 ]  # fmt: skip
@@ -25,7 +25,8 @@ ONLY = {
     "imagecodecs": {"images"},
     "urllib.request": {"vgg", "batch"},
     "fsspec": {"batch"},
-    "numba": {"compiled"},
+    "numba": {"compiled", "simd"},
+    "llvmlite": {"simd"},
     "sqlite3": {"batch", "jobs"},
     "fastapi": {"serve"},
     "starlette": {"serve"},

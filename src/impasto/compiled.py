@@ -54,10 +54,13 @@ def announce_compilation(announce: Callable[[], None]) -> None:
 
     Code that is found on disk is not compiled again.
     """
-    _announcements.append(announce)
+    if announce not in _announcements:
+        _announcements.append(announce)
 
 
-def run_strips(work: Callable[[T], R], strips: Sequence[T]) -> list[R]:
+def run_strips(
+    work: Callable[[T], R], strips: Sequence[T], on_done: Callable[[], None] | None = None
+) -> list[R]:
     """Do the work of each strip, as many at a time as torch has threads; return it in order.
 
     Each strip is computed by one thread, tensor operations included, and strips are not cut by the
@@ -67,6 +70,7 @@ def run_strips(work: Callable[[T], R], strips: Sequence[T]) -> list[R]:
     Args:
         work: called with a strip, on any thread; compiled loops and tensor operations.
         strips: what it is called with.
+        on_done: called on this thread after each strip; what it raises keeps others from starting.
 
     Example:
         >>> run_strips(lambda strip: strip.sum().item(), torch.ones(6).split(2))
@@ -75,8 +79,8 @@ def run_strips(work: Callable[[T], R], strips: Sequence[T]) -> list[R]:
     threads = torch.get_num_threads()
     with one_thread():  # also for the matrix products of the other threads
         if threads == 1 or len(strips) < 2:
-            return [work(strip) for strip in strips]
-        return list(_pool(threads).map(work, strips))
+            return _collect(map(work, strips), on_done)
+        return _collect(_pool(threads).map(work, strips), on_done)
 
 
 @contextmanager
@@ -97,6 +101,15 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _collect(results: Iterator[R], on_done: Callable[[], None] | None) -> list[R]:
+    collected = []
+    for result in results:
+        collected.append(result)
+        if on_done is not None:
+            on_done()
+    return collected
 
 
 _announcements: list[Callable[[], None]] = []

@@ -7,7 +7,8 @@ import torch
 
 import impasto
 from impasto.denoising.estimate import _positive_definite, estimate_noise
-from impasto.denoising.noise import LEVELS, clipped_moments, interpolate, white_noise
+from impasto.denoising.filters import interpolate
+from impasto.denoising.noise import LEVELS, clipped_moments, white_noise
 from impasto.denoising.valid_pixels import constant_areas
 from impasto.images.image import Image, ImageMetadata
 

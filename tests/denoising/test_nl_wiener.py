@@ -1,12 +1,14 @@
 """Block matching and the filters on its groups, wherever the picture is cut into blocks."""
 
 from dataclasses import replace
+from itertools import chain, product
 
 import pytest
 import torch
 
 import impasto
 from impasto.denoising.block_matching import (
+    Block,
     Groups,
     extract_patches,
     match_blocks,
@@ -32,7 +34,7 @@ def test_patches_lie_by_rows():
 def test_every_pixel_lies_in_a_reference_patch(size):
     patch = patch_size(size, GROUPS)
     covered = torch.zeros(size, dtype=torch.bool)
-    for block in split_into_blocks(size, GROUPS):
+    for block in chain(*split_into_blocks(size, GROUPS)):
         for y in (block.down + block.rows.start).flatten().tolist():
             for x in (block.across + block.columns.start).flatten().tolist():
                 assert y + patch[0] <= block.rows.stop
@@ -42,44 +44,43 @@ def test_every_pixel_lies_in_a_reference_patch(size):
 
 
 def test_a_group_holds_the_nearest_patches_of_its_window_and_its_reference():
-    (block,) = split_into_blocks(tuple(PICTURE[:40, :40].shape), GROUPS)
     guide = PICTURE[:40, :40]
+    block = Block(slice(0, 40), slice(0, 40), *(2 * [torch.arange(0, 36, 3)]))
     near = match_blocks(guide, block, GROUPS)
     rows = extract_patches(guide, (5, 5))
     columns = 36
-    cells = [
-        (y, x)
-        for down in block.down
-        for across in block.across
-        for y in down.tolist()
-        for x in across.tolist()
-    ]
-    assert near.shape == (len(cells), GROUPS.similar)
-    for (y, x), group in list(zip(cells, near, strict=True))[::37]:
+    references = list(product(block.down.tolist(), block.across.tolist()))
+    assert near.shape == (len(references), GROUPS.similar)
+    for (y, x), group in list(zip(references, near, strict=True))[::37]:
         reference = y * columns + x
         assert reference in group
         assert len(set(group.tolist())) == GROUPS.similar
         distance = (rows[group] - rows[reference]).square().sum(1)
         down, across = group // columns, group % columns
-        # Whatever lies closer than the window's half is a candidate; none of it is nearer.
-        inside = [
-            yy * columns + xx
-            for yy in range(max(0, y - 2), min(36, y + 3))
-            for xx in range(max(0, x - 2), min(columns, x + 3))
-        ]
+        top, left = (min(max(at - 6, 0), 36 - 13) for at in (y, x))
+        inside = [yy * columns + xx for yy in range(top, top + 13) for xx in range(left, left + 13)]
         others = [position for position in inside if position not in group.tolist()]
         assert ((rows[others] - rows[reference]).square().sum(1) >= distance.max() - 1e-5).all()
-        assert (down - y).abs().max() <= 22
-        assert (across - x).abs().max() <= 22
+        assert top <= down.min() <= down.max() < top + 13
+        assert left <= across.min() <= across.max() < left + 13
+
+
+def test_blocks_of_a_color_reach_no_common_pixel():
+    for blocks in split_into_blocks((301, 203), GROUPS):
+        reached = torch.zeros(301, 203, dtype=torch.int)
+        for block in blocks:
+            reached[block.rows, block.columns] += 1
+        assert reached.max() == 1
 
 
 @pytest.mark.parametrize("method", [ridge_estimate, wiener_estimate])
 def test_parts_decide_about_memory_only(method, monkeypatch):
+    monkeypatch.setenv("IMPASTO_NO_COMPILED", "1")
     noisy = PICTURE[None].expand(2, -1, -1).contiguous()
     variance = torch.full_like(noisy, 0.01)
     pilot = () if method is ridge_estimate else (noisy,)
     whole = method(noisy, *pilot, PICTURE, variance, GROUPS)
-    monkeypatch.setattr("impasto.denoising.block_matching._BLOCK", 2)
+    monkeypatch.setattr("impasto.denoising.block_matching._CHUNK", 2**12)
     monkeypatch.setattr("impasto.denoising.nl_wiener._CHUNK", 2**12)
     assert torch.allclose(method(noisy, *pilot, PICTURE, variance, GROUPS), whole, atol=2e-4)
 
@@ -171,3 +172,66 @@ def test_a_noisy_channel_is_as_good_as_alone(sigmas):
         alone = impasto.denoise(noisy[channel], effort="quick").pixels
         error, usual = ((p - clean[channel]).square().mean() for p in (together[channel], alone))
         assert error < 1.07 * usual
+
+
+def sample(channels, height, width):
+    """A smooth picture, the same with noise, and the variance, which differs everywhere."""
+    down, across = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)
+    waves = [torch.sin(9 * down * (c + 1) + 14 * across) for c in range(channels)]
+    clean = 0.5 + 0.3 * torch.stack(waves)
+    variance = (0.005 * (1 + down + across)).expand_as(clean).contiguous()
+    white = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    return clean, clean + variance.sqrt() * white, variance
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+@pytest.mark.parametrize("size", [(3, 90, 70), (1, 61, 83), (5, 40, 33), (2, 4, 30), (3, 1, 1)])
+def test_compiled_loops_and_tensor_operations_agree(size, correlated, monkeypatch):
+    pytest.importorskip("numba")
+    clean, noisy, variance = sample(*size)
+    table = torch.tensor([[0.1, 0.25, 0.1], [0.25, 1, 0.25], [0.1, 0.25, 0.1]])
+    table = [table] * len(noisy) if correlated else None
+
+    def estimates():
+        yield ridge_estimate(noisy, noisy[0], variance, GROUPS, table)
+        yield wiener_estimate(noisy, clean, noisy[0], variance, GROUPS, table)
+
+    compiled = list(estimates())
+    monkeypatch.setenv("IMPASTO_NO_COMPILED", "1")
+    for result, expected in zip(compiled, estimates(), strict=True):
+        difference = (result - expected).abs()
+        assert difference.mean() < 1e-5
+        # Rounding may choose another patch where two are equally near.
+        assert (difference > 1e-4).float().mean() < 0.01
+
+
+def test_any_number_of_threads_gives_the_same_bytes():
+    pytest.importorskip("numba")
+    clean, noisy, variance = sample(3, 150, 130)
+    results = []
+    threads = torch.get_num_threads()
+    for count in (1, 2, 5):
+        torch.set_num_threads(count)
+        ridge = ridge_estimate(noisy, noisy[0], variance, GROUPS)
+        results.append((ridge, wiener_estimate(noisy, clean, clean[0], variance, GROUPS)))
+    torch.set_num_threads(threads)
+    for result in results[1:]:
+        assert all(map(torch.equal, result, results[0]))
+
+
+@pytest.mark.parametrize("without", ["", "1"])
+def test_a_run_ends_inside_a_pass(without, monkeypatch):
+    monkeypatch.setenv("IMPASTO_NO_COMPILED", without)
+    monkeypatch.setattr("impasto.denoising.nl_wiener._PART", 2**10)
+    _, noisy, _ = sample(1, 90, 90)
+    shares = []
+
+    def report(done, parts, image):
+        shares.append(done / parts)
+        return shares[-1] < 0.6  # in the second of two passes
+
+    recipe = DenoiseRecipe(device="cpu", effort="quick")
+    denoise_plane = nl_wiener(noisy[None], white_noise(0, 0.01, 1), recipe, report)
+    result = denoise_plane(noisy)
+    assert 0.6 <= shares[-1] < 0.9
+    assert not torch.equal(result, noisy)  # what the first pass made of it

@@ -30,6 +30,7 @@ from impasto.cli.options import PIPE, check_single_stdin
 from impasto.cli.progress import combine_watchers, format_duration, interruptible, show_progress
 from impasto.cli.style_args import StyleArgument, style_sources
 from impasto.cli.terminal import echo, echo_json, say_left_out
+from impasto.compiled import announce_compilation
 from impasto.errors import MAX_SENTENCE, shorten
 from impasto.figures import (
     check_sheet,
@@ -122,6 +123,7 @@ def execute(run: Callable[[threading.Event], CommandOutcome], as_json: bool) -> 
         run: does the work and writes everything; the flag that it gets says that it is to stop.
         as_json: print the facts instead of the path.
     """
+    announce_compilation(_announce_compilation)
     with interruptible() as stop_requested:
         try:
             outcome = run(stop_requested)
@@ -134,6 +136,10 @@ def execute(run: Callable[[threading.Event], CommandOutcome], as_json: bool) -> 
     if stop_requested.is_set():
         echo(f"impasto: {outcome.stopped}", err=True)
     return code or (INTERRUPTED if stop_requested.is_set() else 0)
+
+
+def _announce_compilation() -> None:
+    echo("impasto: compiling fast loops, once for this computer; it takes some seconds", err=True)
 
 
 def report_problems(problems: Sequence[str]) -> int:

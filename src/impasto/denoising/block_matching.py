@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _CELL = 4  # reference patches a side that search one window together
-_BLOCK = 12  # cells a side that are worked on at a time
+# Blocks along an axis, where they are neither smaller than their groups' reach nor larger than this
+# many times.
+_BLOCKS, _LARGEST = 12, 2
 _CHUNK = 64 * 2**20  # bytes of candidates that are compared at a time
 
 
@@ -37,7 +39,7 @@ class Block(NamedTuple):
     Attributes:
         rows: the rows of the image that their groups may reach.
         columns: the columns.
-        down: first rows of the reference patches' cells, counted from `rows.start`: (cells, 4).
+        down: first rows of the reference patches, counted from `rows.start`.
         across: their first columns.
     """
 
@@ -57,20 +59,28 @@ def extract_patches(plane: Tensor, patch: tuple[int, int]) -> Tensor:
     return F.unfold(plane[None, None], patch)[0].T.contiguous()
 
 
-def split_into_blocks(
-    size: tuple[int, int], groups: Groups, device: torch.device | str = "cpu"
-) -> Iterator[Block]:
-    """Yield the blocks of an image of (height, width), one after the other.
+def split_into_blocks(size: tuple[int, int], groups: Groups) -> list[list[Block]]:
+    """Return the blocks of an image of (height, width), in four colors, like a chessboard of two.
 
     Blocks limit the memory that is needed; a group is the same as it would be in the whole image.
+    Those of a color reach no common pixel.
     """
     patch = patch_size(size, groups)
-    axes = [
-        list(_spans(side - p + 1, p, groups, device)) for side, p in zip(size, patch, strict=True)
+    down, across = (
+        list(_spans(side - p + 1, p, groups)) for side, p in zip(size, patch, strict=True)
+    )
+    return [
+        [Block(rows, columns, y, x) for rows, y in down[top::2] for columns, x in across[left::2]]
+        for top in (0, 1)
+        for left in (0, 1)
     ]
-    for rows, down in axes[0]:
-        for columns, across in axes[1]:
-            yield Block(rows, columns, down, across)
+
+
+def window_size(size: tuple[int, int], groups: Groups) -> tuple[int, int]:
+    """Return (height, width) of the positions that a reference searches in an image or a block."""
+    patch = patch_size(size, groups)
+    height, width = (side - p + 1 for side, p in zip(size, patch, strict=True))
+    return min(height, groups.window), min(width, groups.window)
 
 
 def match_blocks(guide: Tensor, block: Block, groups: Groups) -> Tensor:
@@ -78,26 +88,31 @@ def match_blocks(guide: Tensor, block: Block, groups: Groups) -> Tensor:
 
     Args:
         guide: (H, W) that patches are compared on, cut to the block.
-        block: the references, on the guide's device.
+        block: the references, on the CPU.
         groups: how they are grouped.
 
     Returns:
         Positions in the block, by rows, (references, similar); each reference's own among them.
     """
     device = guide.device
-    patch = patch_size(tuple(guide.shape), groups)
-    rows, columns = (side - p + 1 for side, p in zip(guide.shape, patch, strict=True))
+    size = tuple(guide.shape)
+    patch, window = patch_size(size, groups), window_size(size, groups)
+    rows, columns = (side - p + 1 for side, p in zip(size, patch, strict=True))
     patches = extract_patches(guide, patch)
-    height, width = _window(rows, groups), _window(columns, groups)
-    tops = _window_starts(block.down, height, rows)
-    lefts = _window_starts(block.across, width, columns)
-    window_rows = torch.arange(height, device=device)
-    offsets = window_rows[:, None] * columns + torch.arange(width, device=device)
-    offsets = offsets.flatten()  # (candidates)
+    axes = [
+        _search(references.to(device), window, positions, groups)
+        for references, window, positions in zip(
+            (block.down, block.across), window, (rows, columns), strict=True
+        )
+    ]
+    (down, tops, tall, far_down), (across, lefts, wide, far_across) = axes
+    offsets = torch.arange(tall, device=device)[:, None] * columns
+    offsets = (offsets + torch.arange(wide, device=device)).flatten()  # (candidates)
     corners = (tops[:, None] * columns + lefts).flatten()  # (cells)
-    references = block.down[:, None, :, None] * columns + block.across[None, :, None, :]
+    references = down[:, None, :, None] * columns + across[None, :, None, :]
     references = references.flatten(2).flatten(0, 1)  # (cells, 16)
     squared_norms = patches.square().sum(1)
+    count = min(groups.similar, window[0] * window[1])
     cell_bytes = 4 * len(offsets) * (patches.shape[1] + references.shape[1])
     matches = []
     for cells in torch.arange(len(corners), device=device).split(max(1, _CHUNK // cell_bytes)):
@@ -108,49 +123,63 @@ def match_blocks(guide: Tensor, block: Block, groups: Groups) -> Tensor:
         distance = torch.baddbmm(
             squared_norms[candidates][:, None], centers, others.transpose(1, 2), alpha=-2
         )
+        far = (  # (cells, 4, 1, tall, 1) and (cells, 1, 4, 1, wide)
+            far_down[cells // len(lefts)][:, :, None, :, None]
+            | far_across[cells % len(lefts)][:, None, :, None, :]
+        )
+        distance.masked_fill_(far.flatten(3).flatten(1, 2), math.inf)
         # A reference is nearest to itself, whatever rounding says.
         is_reference = candidates[:, None] == references[cells][..., None]
         distance.masked_fill_(is_reference, -math.inf)
-        count = min(groups.similar, distance.shape[2])
         nearest = distance.topk(count, largest=False, sorted=False).indices
         positions = candidates.gather(1, nearest.flatten(1)).view(*nearest.shape)
         matches.append(positions.flatten(0, 1))
-    return torch.cat(matches)
+    grid = torch.cat(matches).view(len(tops), len(lefts), _CELL, _CELL, count)
+    grid = grid.transpose(1, 2).flatten(2, 3).flatten(0, 1)  # (references down, across, similar)
+    return grid[: len(block.down), : len(block.across)].flatten(0, 1)
 
 
-def _spans(
-    count: int, patch: int, groups: Groups, device: torch.device | str
-) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the pixels of each block along one axis, and its cells counted from their start.
+def _spans(count: int, patch: int, groups: Groups) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the pixels of each block along one axis, and its references from their start.
 
     Args:
         count: patch positions along the axis.
         patch: pixels of a patch along the axis.
         groups: how patches are grouped.
-        device: of the cells.
     """
-    window = _window(count, groups)
-    for cells in _reference_cells(count, groups, device).split(_BLOCK):
-        starts = _window_starts(cells, window, count)
-        first, last = int(starts.min()), int(starts.max()) + window + patch - 1
-        yield slice(first, last), cells - first
-
-
-def _reference_cells(count: int, groups: Groups, device: torch.device | str) -> Tensor:
-    """Return the references' first positions along one axis, in cells: (cells, 4)."""
-    positions = torch.arange(0, count, groups.stride, device=device)
+    positions = torch.arange(0, count, groups.stride, device="cpu")
     if positions[-1] != count - 1:
-        positions = torch.cat([positions, torch.tensor([count - 1], device=device)])
-    missing = -len(positions) % _CELL
-    return torch.cat([positions, positions[-1:].expand(missing)]).view(-1, _CELL)
+        positions = torch.cat([positions, torch.tensor([count - 1], device="cpu")])
+    window = min(count, groups.window)
+    # Between two blocks of a color lies another one, which neither crosses.
+    least = math.ceil((groups.window + groups.patch) / groups.stride)
+    length = min(max(least, len(positions) // _BLOCKS), _LARGEST * least)
+    for references in positions.tensor_split(max(1, len(positions) // length)):
+        starts = (references - window // 2).clamp(0, count - window)
+        first, last = int(starts[0]), int(starts[-1]) + window + patch - 1
+        yield slice(first, last), references - first
 
 
-def _window(count: int, groups: Groups) -> int:
-    """Return the positions along one axis that a cell searches."""
-    return min(count, groups.window + (_CELL - 1) * groups.stride)
+def _search(
+    references: Tensor, window: int, count: int, groups: Groups
+) -> tuple[Tensor, Tensor, int, Tensor]:
+    """Return the cells along one axis, where each searches, how far, and what is too far.
 
+    Args:
+        references: first positions of the patches.
+        window: positions that each of them searches.
+        count: positions of the block.
+        groups: how patches are grouped.
 
-def _window_starts(cells: Tensor, window: int, count: int) -> Tensor:
-    """Center a window on each cell along one axis, moved inwards at the border: (cells)."""
-    middle = (cells[:, 0] + cells[:, -1]) // 2
-    return (middle - window // 2).clamp(0, count - window)
+    Returns:
+        References (cells, 4), the last one repeated; first positions (cells); positions that a cell
+        searches; and whether they lie beyond a reference's window, (cells, 4, positions).
+    """
+    missing = -len(references) % _CELL
+    cells = torch.cat([references, references[-1:].expand(missing)]).view(-1, _CELL)
+    length = min(count, window + (_CELL - 1) * groups.stride)
+    starts = (cells - window // 2).clamp(0, count - window)
+    firsts = starts[:, 0].clamp(max=count - length)
+    positions = firsts[:, None, None] + torch.arange(length, device=references.device)
+    inside = (positions >= starts[..., None]) & (positions < starts[..., None] + window)
+    return cells, firsts, length, ~inside

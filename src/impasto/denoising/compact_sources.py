@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.denoising.filters import filter_image
+
 _SCALES = (0.9, 1.4)  # standard deviations of the sources: pixels; 2.1 and 3.3 at half height
 _WINDOW = 15  # pixels a side of the square that a source is found in
 _CORE = 9  # pixels a side that are a source's own; what lies around is its ground
@@ -94,10 +96,12 @@ def restore_sources(
             for index, image in enumerate(impulses):
                 here = chosen & (sources.scales == index)
                 image[channel].view(-1)[part[here]] = peaks[here]
+    restored = estimate.clone()
     for scale, image in zip(_SCALES, impulses, strict=True):
-        if image.any():
-            estimate = estimate + _filter(image, _gaussian(scale, noisy))
-    return estimate
+        for channel, plane in enumerate(image):
+            if plane.any():
+                restored[channel] += _filter(plane[None], _gaussian(scale, noisy))[0]
+    return restored
 
 
 def _find_peaks(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
@@ -189,6 +193,4 @@ def _spots(scales: Sequence[float], like: Tensor, reach: int) -> Tensor:
 
 def _filter(images: Tensor, line: Tensor) -> Tensor:
     """Filter (N, H, W) by a kernel along both axes, with zeros around."""
-    kernel, reach = line.view(1, 1, -1, 1), len(line) // 2
-    down = F.conv2d(images[:, None], kernel, padding=(reach, 0))
-    return F.conv2d(down, kernel.transpose(2, 3), padding=(0, reach))[:, 0]
+    return filter_image(F.pad(images, (len(line) // 2,) * 4), line)

@@ -92,10 +92,11 @@ def denoise(
             "divide what counts to 255 by 255"
         )
     run = _Run(source, recipe, on_step)
-    clean = noisy.clone()
-    for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy))):
-        clean[number] = plane
+    clean = torch.empty_like(noisy)  # takes memory when it is filled
+    for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy)), 1):
+        clean[number - 1] = plane
         if run.reporter.stopped:
+            clean[number:] = noisy[number:]
             break
     if isinstance(source, Image) or source.single:
         noisy, clean = noisy[0], clean[0]
@@ -287,10 +288,13 @@ class FittedDenoiser:
         if self.denoise_plane is None:
             return plane
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
-        clean = self.denoise_plane(self.values.normalize(visible)).cpu()
+        ends = visible.min(), visible.max()
+        visible = self.values.normalize(visible)
+        clean = self.denoise_plane(visible).cpu()
+        del visible
         clean = clean * self.values.span + self.values.low
         # Noise spreads values, so that without it none lies beyond.
-        clean = plane.where(hidden, clean.clamp(visible.min(), visible.max()))
+        clean = plane.where(hidden, clean.clamp_(*ends))
         return check_finite(
             clean, "the denoised picture", "scale the data to about 1, or give sigma"
         )

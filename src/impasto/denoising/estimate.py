@@ -27,12 +27,12 @@ from impasto.denoising.estimate_white import (
     has_white_noise,
     patch_spectrum,
 )
+from impasto.denoising.filters import interpolate, select_values
 from impasto.denoising.noise import (
     LEVELS,
     NORMAL_PROBABILITIES,
     NORMAL_VALUES,
     Noise,
-    interpolate,
     white_noise,
 )
 from impasto.denoising.shared_detail import fit_noise_beside_detail
@@ -217,7 +217,7 @@ def _lengthen(table: Tensor, length: int) -> Tensor:
 
 def _clipped_ends(image: Tensor, unmeasured: Tensor) -> tuple[bool, bool]:
     """Return whether values were clipped at 0 and at 1: many are equal to it, none is beyond."""
-    values = image[~unmeasured]
+    values = select_values(image, ~unmeasured)
     low, high = (
         bool(end == bound) and float((values == bound).float().mean()) > _CLIPPED_SHARE
         for end, bound in ((values.min(), 0), (values.max(), 1))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.noise import LEVELS, Noise, clipped_moments, interpolate, white_noise
+from impasto.denoising.filters import interpolate, select_values
+from impasto.denoising.noise import LEVELS, Noise, clipped_moments, white_noise
 
 _BINS = 6  # of brightness
 _PATCH_SIDES = ((9000, 7), (2000, 5), (0, 3))  # least pixels of an image, and its patches' side
@@ -53,7 +54,7 @@ def patch_spectrum(plane: Tensor, unmeasured: Tensor) -> PatchSpectrum:
     """
     (patches,) = extract_measured_patches(plane[None], unmeasured)
     means = patches.mean(1)
-    values = plane[~unmeasured]
+    values = select_values(plane, ~unmeasured)
     low, high = values.min(), values.max()
     levels, variances, plateaus = [], [], []
     bins = min(_BINS, max(1, len(patches) // _PATCHES_PER_BIN))
@@ -89,7 +90,7 @@ def fit_white_noise(
     channels = len(spectra)
     levels = torch.cat([spectrum.levels for spectrum in spectra]).double()
     variances = torch.cat([spectrum.variances for spectrum in spectra]).double().clamp(min=1e-9)
-    step = _count_step(image[~unmeasured])
+    step = _count_step(select_values(image, ~unmeasured))
     if step:
         # Counted photons pile up at zero without being clipped there.
         unclipped = (False, clipped[1])
@@ -113,8 +114,8 @@ def fit_few_photons(image: Tensor, unmeasured: Tensor) -> Noise | None:
         their variance.
     """
     unmeasured = unmeasured & (image != 0)
-    step = _count_step(image[~unmeasured])
-    if step is None or image[~unmeasured].min() != 0:
+    step = _count_step(select_values(image, ~unmeasured))
+    if step is None or select_values(image, ~unmeasured).min() != 0:
         return None
     for channel, out in zip(image, unmeasured, strict=True):
         near, far = (_difference_variance(channel, out, distance) for distance in (1, 2))

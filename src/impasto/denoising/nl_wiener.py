@@ -28,6 +28,8 @@ from impasto.denoising.block_matching import (
     split_into_blocks,
 )
 from impasto.denoising.compact_sources import restore_sources
+from impasto.denoising.filters import gaussian_blur
+from impasto.denoising.nl_wiener_compiled import compiled_loops, ridge_sums, wiener_sums
 from impasto.denoising.noise import Noise
 from impasto.device import select_device
 from impasto.recipes import DenoiseRecipe
@@ -38,12 +40,12 @@ _OPPONENT = _OPPONENT / _OPPONENT.norm(dim=1, keepdim=True)
 
 # Groups of each pass. Others that were measured: docs/log.md.
 _PASSES = {
-    "quick": (Groups(9, 18, 25, 8), Groups(5, 60, 25, 5), Groups(4, 45, 25, 4)),
+    "quick": (Groups(9, 16, 25, 9), Groups(4, 48, 25, 4)),
     "balanced": (
-        Groups(9, 18, 37, 6),
-        Groups(5, 80, 37, 4),
-        Groups(5, 60, 37, 4),
-        Groups(4, 45, 37, 3),
+        Groups(9, 18, 37, 8),
+        Groups(5, 96, 37, 5),
+        Groups(5, 64, 37, 5),
+        Groups(4, 36, 37, 3),
     ),
     "best": (
         Groups(9, 18, 37, 6),
@@ -54,6 +56,8 @@ _PASSES = {
     ),
 }
 
+# Pixels for each part of a pass that is reported, and the most parts.
+_PART, _MAX_PARTS = 2**18, 64
 _CHUNK = 2**20  # values of groups that are computed at a time, so that they stay in the cache
 _CHOLESKY_ATTEMPTS = 6  # each with a higher floor; the last is far above any rounding
 _MAX_UNLIKE_CORRELATION = 0.15  # difference of correlations between channels that count as alike
@@ -61,6 +65,10 @@ _MAX_UNLIKE_CORRELATION = 0.15  # difference of correlations between channels th
 _MIN_LIKENESS, _MIN_COLOR_LIKENESS = 0.5, 0.1
 _MIN_SIGMA, _MIN_POWER = 0.01, 1e-3  # of the largest channel's, and of the largest direction's
 _FLOOR = 1e-6  # of a matrix's mean diagonal, which rounding may have taken from it
+
+
+class _Stopped(Exception):
+    """`report` ended the run."""
 
 
 def working_basis(channels: int) -> Tensor:
@@ -85,8 +93,8 @@ def nl_wiener(
         planes: not used: this method needs no fitting.
         noise: the noise of the planes.
         recipe: its `effort` chooses the passes, its `device` where they run.
-        report: called after each pass with its number, the number of passes, and a function that
-            returns the image so far; False ends the run.
+        report: called after each part of a pass with its number, the number of parts, and a
+            function that returns the image so far; False ends the run.
     """
     device = select_device(recipe.device)
     if device.type == "mps":  # has no Cholesky factorization
@@ -96,19 +104,44 @@ def nl_wiener(
 
     def denoise_plane(noisy: Tensor) -> Tensor:
         noisy = noisy.to(device)
-        clean = noisy.clone()
-        members = _members_in(noisy, noise)
-        groups = _channel_groups(noisy, members, noise)
-        for number, group in enumerate(groups):
-            part = noise.select(group)
-            for done, image in enumerate(_filter_channels(noisy[group], part, passes), 1):
+        estimates: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}  # of channels that are done
+
+        def current() -> Tensor:
+            clean = noisy.to("cpu", copy=True)
+            for group, (estimate, inverse) in estimates.items():
+                image = torch.einsum("ij,jhw->ihw", inverse, estimate)
+                image = noise.select(group).debias(image).cpu()
                 for channel, first in enumerate(members):
                     if first in group:
                         clean[channel] = image[group.index(first)]
-                finished, total = number * len(passes) + done, len(groups) * len(passes)
-                if not report(finished, total, lambda: clean.to("cpu", copy=True)):
-                    return clean
-        return clean
+            return clean
+
+        members = _members_in(noisy, noise)
+        groups = _channel_groups(noisy, members, noise)
+        parts = min(max(1, noisy[0].numel() // _PART), _MAX_PARTS)  # of a pass
+        reported, total = 0, len(groups) * len(passes) * parts
+
+        def advance(done: int) -> None:
+            nonlocal reported
+            while reported < done:
+                reported += 1
+                if not report(reported, total, current):
+                    raise _Stopped
+
+        def on_part(share: float) -> None:  # the last part is reported when its pass is done
+            advance(finished * parts + int(share * (parts - 1)))
+
+        finished = 0  # passes
+        try:
+            for group in groups:
+                part = noise.select(group)
+                for estimate in _filter_channels(noisy[group], part, passes, on_part):
+                    estimates[tuple(group)] = estimate
+                    finished += 1
+                    advance(finished * parts)
+        except _Stopped:
+            pass
+        return current()
 
     return denoise_plane
 
@@ -130,7 +163,7 @@ def _channel_groups(
     colors = len(different) == len(noisy) == 3
     if noise.autocorrelation is not None and (noise.separate or not colors):
         return [[channel] for channel in different]
-    smooth = _gaussian_blur(noisy[different], 1.5).flatten(1)
+    smooth = gaussian_blur(noisy[different], 1.5).flatten(1)
     smooth = F.normalize(smooth - smooth.mean(1, keepdim=True), dim=1)
     alike = (smooth @ smooth.T).abs().tolist()
     if colors and max(alike[0][1], alike[0][2], alike[1][2]) > _MIN_COLOR_LIKENESS:
@@ -143,25 +176,33 @@ def _channel_groups(
     return [sorted(group) for group in groups]
 
 
-def _filter_channels(noisy: Tensor, noise: Noise, passes: Sequence[Groups]) -> Iterator[Tensor]:
-    """Yield the estimate of channels (C, H, W) after each pass."""
+def _filter_channels(
+    noisy: Tensor, noise: Noise, passes: Sequence[Groups], on_part: Callable[[float], None]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the estimate of channels (C, H, W) after each pass, and the matrix that they need.
+
+    The estimate is in other channels, which the matrix turns back; noise has moved its mean.
+    """
     basis = _noise_basis(noisy, noise)
     inverse = torch.linalg.inv(basis)
     correlation = None if noise.autocorrelation is None else list(noise.autocorrelation)
     rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
-    variance = noise.variance_at(_gaussian_blur(noisy, 1.5), basis)
+    variance = noise.variance_at(gaussian_blur(noisy, 1.5), basis)
     # Patches are easier to compare with a little less noise in them.
-    guide = _gaussian_blur(rotated[:1], 0.7)[0]
-    estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation)
+    guide = gaussian_blur(rotated[:1], 0.7)[0]
+    estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation, on_part)
+    del guide
     for groups in (*passes[1:], None):
         if groups is None and correlation is None:
             estimate = restore_sources(rotated, estimate, variance, _noise_skew(noise, basis))
-        image = torch.einsum("ij,jhw->ihw", inverse, estimate)
-        yield noise.debias(image)
+        yield estimate, inverse
         if groups is not None:
+            image = torch.einsum("ij,jhw->ihw", inverse, estimate)
+            del variance  # what is not needed takes no memory while the next is made
             variance = noise.variance_at(image, basis)
+            del image
             estimate = wiener_estimate(
-                rotated, estimate, estimate[0], variance, groups, correlation
+                rotated, estimate, estimate[0], variance, groups, correlation, on_part
             )
 
 
@@ -207,6 +248,7 @@ def ridge_estimate(
     variance: Tensor,
     groups: Groups,
     autocorrelation: Sequence[Tensor] | None = None,
+    on_part: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
     """Estimate each patch as a weighted sum of the patches like it (NL-Ridge).
 
@@ -220,6 +262,7 @@ def ridge_estimate(
         groups: how patches are grouped.
         autocorrelation: for each channel the noise's correlation with its neighbors,
             (2m + 1, 2m + 1) with 1 in the center; None for white noise.
+        on_part: called with the share that is done, up to 1; may raise to end the work.
 
     Returns:
         (C, H, W).
@@ -232,8 +275,62 @@ def ridge_estimate(
         >>> bool((estimate - clean).square().mean() < 0.3 * (noisy - clean).square().mean())
         True
     """
-    aggregator = _Aggregator(noisy)
-    for block in split_into_blocks(tuple(guide.shape), groups, guide.device):
+    loops = compiled_loops(noisy)
+    sums, weights = (
+        ridge_sums(loops, noisy, guide, variance, groups, autocorrelation, on_part)
+        if loops
+        else _ridge_sums(noisy, guide, variance, groups, autocorrelation, on_part)
+    )
+    return sums.div_(_spread(weights, patch_size(tuple(guide.shape), groups)))
+
+
+def wiener_estimate(
+    noisy: Tensor,
+    pilot: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    autocorrelation: Sequence[Tensor] | None = None,
+    on_part: Callable[[float], None] = lambda share: None,
+) -> Tensor:
+    """Filter each patch by the mean and covariance of the patches like it (NL-Bayes).
+
+    Args:
+        noisy: as for `ridge_estimate`; the channels are filtered together.
+        pilot: an earlier estimate of the same shape.
+        guide: as for `ridge_estimate`.
+        variance: as for `ridge_estimate`.
+        groups: how patches are grouped.
+        autocorrelation: as for `ridge_estimate`.
+        on_part: as for `ridge_estimate`.
+
+    Returns:
+        (C, H, W).
+    """
+    patch = patch_size(tuple(guide.shape), groups)
+    correlation = None
+    if autocorrelation is not None:
+        correlation = _correlation_within_patch(patch, autocorrelation)
+    loops = compiled_loops(noisy)
+    sums, weights = (
+        wiener_sums(loops, noisy, pilot, guide, variance, groups, correlation, on_part)
+        if loops
+        else _wiener_sums(noisy, pilot, guide, variance, groups, correlation, on_part)
+    )
+    return sums.div_(_spread(weights, patch))
+
+
+def _ridge_sums(
+    noisy: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    autocorrelation: Sequence[Tensor] | None,
+    on_part: Callable[[float], None],
+) -> tuple[Tensor, Tensor]:
+    """Do what `nl_wiener_compiled.ridge_sums` does by tensor operations."""
+    sums, weights = torch.zeros_like(noisy), torch.zeros_like(noisy)
+    for share, block in _blocks_in_turn(guide, groups):
         area = (block.rows, block.columns)
         patch = patch_size(tuple(guide[area].shape), groups)
         matches = match_blocks(guide[area], block, groups)
@@ -242,7 +339,7 @@ def ridge_estimate(
             patches = extract_patches(noisy[channel][area], patch)
             variances = extract_patches(variance[channel][area], patch).sum(1)  # (positions)
             table = None if autocorrelation is None else autocorrelation[channel]
-            sums, weights = torch.zeros_like(patches), patches.new_zeros(len(patches))
+            totals = torch.zeros_like(patches), patches.new_zeros(len(patches))
             for members in _chunks(matches, patches.shape[1]):
                 y = _gather(patches, members)  # (groups, k, n)
                 mean = y.mean((1, 2), keepdim=True)
@@ -254,34 +351,24 @@ def ridge_estimate(
                 confidence = variances[members] / (left + 1e-4 * variances[members]).clamp(
                     min=1e-20
                 )
-                _scatter_add(sums, weights, members, estimate, confidence)
-            aggregator.add(slice(channel, channel + 1), block, [sums], weights, patch)
-    return aggregator.mean()
+                _scatter_add(*totals, members, estimate, confidence)
+            _add_patches(sums[channel][area][None], weights[channel][area], *totals, patch)
+        on_part(share)
+    return sums, weights
 
 
-def wiener_estimate(
+def _wiener_sums(
     noisy: Tensor,
     pilot: Tensor,
     guide: Tensor,
     variance: Tensor,
     groups: Groups,
-    autocorrelation: Sequence[Tensor] | None = None,
-) -> Tensor:
-    """Filter each patch by the mean and covariance of the patches like it (NL-Bayes).
-
-    Args:
-        noisy: as for `ridge_estimate`; the channels are filtered together.
-        pilot: an earlier estimate of the same shape.
-        guide: as for `ridge_estimate`.
-        variance: as for `ridge_estimate`.
-        groups: how patches are grouped.
-        autocorrelation: as for `ridge_estimate`.
-
-    Returns:
-        (C, H, W).
-    """
-    aggregator = _Aggregator(noisy)
-    for block in split_into_blocks(tuple(guide.shape), groups, guide.device):
+    correlation: Tensor | None,
+    on_part: Callable[[float], None],
+) -> tuple[Tensor, Tensor]:
+    """Do what `nl_wiener_compiled.wiener_sums` does by tensor operations."""
+    sums, weights = torch.zeros_like(noisy), torch.zeros_like(guide)[None]
+    for share, block in _blocks_in_turn(guide, groups):
         area = (slice(None), block.rows, block.columns)
         patch = patch_size(tuple(guide[area[1:]].shape), groups)
         matches = match_blocks(guide[area[1:]], block, groups)
@@ -289,11 +376,7 @@ def wiener_estimate(
             torch.cat([extract_patches(plane, patch) for plane in image[area]], 1)
             for image in (noisy, pilot, variance)
         )
-        correlation = None
-        if autocorrelation is not None:
-            correlation = _correlation_within_patch(patch, autocorrelation)
-        sums = torch.zeros_like(noisy_patches)
-        weights = noisy_patches.new_zeros(len(noisy_patches))
+        totals = torch.zeros_like(noisy_patches), noisy_patches.new_zeros(len(noisy_patches))
         for members in _chunks(matches, noisy_patches.shape[1]):
             y, x = _gather(noisy_patches, members), _gather(pilot_patches, members)
             power = _gather(variances, members).mean(1)  # of the noise, (groups, C·n)
@@ -310,38 +393,39 @@ def wiener_estimate(
                 noise = ((y - mean) @ _inverse(covariance.add_(noise_covariance))) @ (
                     noise_covariance
                 )
-            estimate = y.sub_(noise)
-            _scatter_add(sums, weights, members, estimate, y.new_ones(members.shape))
-        aggregator.add(slice(None), block, sums.chunk(len(noisy), 1), weights, patch)
-    return aggregator.mean()
+            _scatter_add(*totals, members, y.sub_(noise), y.new_ones(members.shape))
+        _add_patches(sums[area], weights[area][0], *totals, patch)
+        on_part(share)
+    return sums, weights
 
 
-class _Aggregator:
-    """Sums of weighted, overlapping patches at each pixel, and of their weights."""
+def _blocks_in_turn(guide: Tensor, groups: Groups) -> Iterator[tuple[float, Block]]:
+    """Yield each block with the share of blocks that are done after it."""
+    blocks = [block for color in split_into_blocks(tuple(guide.shape), groups) for block in color]
+    for number, block in enumerate(blocks, 1):
+        yield number / len(blocks), block
 
-    def __init__(self, image: Tensor) -> None:
-        self.sums = torch.zeros_like(image)
-        self.weights = torch.zeros_like(image)
 
-    def add(
-        self,
-        channels: slice,
-        block: Block,
-        sums: Sequence[Tensor],
-        weights: Tensor,
-        patch: tuple[int, int],
-    ) -> None:
-        """Add a block's patches: for each channel (positions, n), with weights (positions)."""
-        area = (channels, block.rows, block.columns)
-        size = tuple(self.sums[area].shape[1:])
-        columns = torch.stack([channel.T for channel in sums])  # (C, n, positions)
-        self.sums[area] += F.fold(columns, size, patch)[:, 0]
-        grid = weights.view(1, 1, size[0] - patch[0] + 1, size[1] - patch[1] + 1)
-        self.weights[area] += F.conv_transpose2d(grid, grid.new_ones(1, 1, *patch))[0]
+def _add_patches(
+    sums: Tensor, weights: Tensor, patches: Tensor, patch_weights: Tensor, patch: tuple[int, int]
+) -> None:
+    """Add patches (positions, C·n) to a block (C, H, W), and their weights at their positions."""
+    height, width = sums.shape[1:]
+    columns = torch.stack([channel.T for channel in patches.chunk(len(sums), 1)])
+    sums += F.fold(columns, (height, width), patch)[:, 0]  # of (C, n, positions)
+    rows, columns = height - patch[0] + 1, width - patch[1] + 1
+    weights[:rows, :columns] += patch_weights.view(rows, columns)
 
-    def mean(self) -> Tensor:
-        """Return the weighted mean of the patches at each pixel."""
-        return self.sums / self.weights
+
+def _spread(weights: Tensor, patch: tuple[int, int]) -> Tensor:
+    """Return the weights of each pixel's patches, whose first pixels have them: (C, H, W)."""
+    for axis, side in zip((1, 2), patch, strict=True):
+        total = weights.clone()
+        for offset in range(1, side):
+            kept = weights.shape[axis] - offset
+            total.narrow(axis, offset, kept).add_(weights.narrow(axis, 0, kept))
+        weights = total
+    return weights
 
 
 def _chunks(matches: Tensor, values: int) -> Iterator[Tensor]:
@@ -438,15 +522,3 @@ def _inverse(matrix: Tensor) -> Tensor:
             break
         floor = torch.where(failed[:, None] > 0, 30 * floor, floor)
     return torch.cholesky_inverse(factor)
-
-
-def _gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Smooth (C, H, W) by a Gaussian, with mirrored borders."""
-    reach = min(6, *(side - 1 for side in image.shape[1:]))
-    if reach < 1:
-        return image
-    offsets = torch.arange(-reach, reach + 1, device=image.device)
-    kernel = torch.exp(-offsets.square() / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
-    padded = F.pad(image[:, None], (reach,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))[:, 0]

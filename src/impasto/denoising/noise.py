@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from impasto.denoising.filters import interpolate
+
 LEVELS = torch.linspace(0, 1, 257, dtype=torch.float64)
 # Values of a standard normal variable, and their probabilities.
 NORMAL_VALUES = torch.linspace(-6, 6, 241, dtype=torch.float64)
@@ -124,18 +126,19 @@ class Noise:
         Returns:
             (C, H, W), above zero.
         """
-        deviation = torch.stack(
+        variances = torch.stack(
             [
                 interpolate(plane, levels, variances)
                 for plane, levels, variances in zip(image, self.levels, self.variances, strict=True)
             ]
-        ).sqrt()
-        variance = torch.zeros_like(image)
+        )
+        own = basis.square() * self.channel_correlation.diagonal()
+        variance = torch.einsum("ci,ihw->chw", own.to(variances), variances)
         for i in range(len(image)):
-            for j in range(len(image)):
+            for j in range(i):
                 if self.channel_correlation[i, j]:
-                    weight = basis[:, i] * basis[:, j] * self.channel_correlation[i, j]  # (C)
-                    variance += weight[:, None, None] * deviation[i] * deviation[j]
+                    weight = 2 * basis[:, i] * basis[:, j] * self.channel_correlation[i, j]  # (C)
+                    variance += weight[:, None, None] * (variances[i] * variances[j]).sqrt()
         return variance.clamp(min=1e-9)
 
     def typical_sigma(self, image: Tensor, unmeasured: Tensor | None = None) -> Tensor:
@@ -172,21 +175,6 @@ class Noise:
                 )
             ]
         )
-
-
-def interpolate(values: Tensor, positions: Tensor, table: Tensor) -> Tensor:
-    """Interpolate a table linearly at some values; beyond its ends it stays constant.
-
-    Args:
-        values: any shape.
-        positions: (N) of the table's entries, rising.
-        table: (N).
-    """
-    index = torch.searchsorted(positions.contiguous(), values.contiguous())
-    index = index.clamp(1, len(positions) - 1)
-    low, high = positions[index - 1], positions[index]
-    share = ((values - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
-    return table[index - 1] + share * (table[index] - table[index - 1])
 
 
 def white_noise(

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from impasto.denoising.estimate_white import fit_line
-from impasto.denoising.noise import LEVELS, Noise, clipped_moments, interpolate, white_noise
+from impasto.denoising.filters import filter_image, interpolate
+from impasto.denoising.noise import LEVELS, Noise, clipped_moments, white_noise
 from impasto.recipes import DenoiseRecipe
 
 _TILE, _STRIDE = 32, 16  # pixels a side of a tile, and from one to the next
@@ -431,6 +432,5 @@ def _blur(images: Tensor) -> Tensor:
     """Smooth (N, H, W) by a Gaussian, with mirrored borders."""
     reach = int(3 * _BLUR)
     offsets = torch.arange(-reach, reach + 1)
-    kernel = torch.softmax(-offsets.square() / (2 * _BLUR**2), 0).view(1, 1, -1, 1)
-    padded = F.pad(images[:, None], (reach,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))[:, 0]
+    kernel = torch.softmax(-offsets.square() / (2 * _BLUR**2), 0)
+    return filter_image(F.pad(images, (reach,) * 4, mode="reflect"), kernel)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.denoising.filters import select_values
 from impasto.images.image import Image
 from impasto.images.stack import Stack
 
@@ -59,7 +60,7 @@ def value_range(planes: Tensor, source: Image | Stack) -> ValueRange:
     ignored = constant_areas(planes) | transparent_pixels(source)
     floors, ceilings, least, largest = [], [], [], []
     for channel, out in zip(planes.unbind(1), ignored.unbind(1), strict=True):
-        values = channel[~out]
+        values = select_values(channel, ~out.expand_as(channel))
         if not len(values):  # a constant channel
             floors.append(-torch.inf)
             ceilings.append(torch.inf)
