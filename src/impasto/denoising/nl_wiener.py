@@ -56,6 +56,9 @@ _PASSES = {
     ),
 }
 
+# Of the last pass, where neighbors share the noise: a group has less to tell it from detail.
+_MANY_SIMILAR = 45
+
 # Pixels for each part of a pass that is reported, and the most parts.
 _PART, _MAX_PARTS = 2**18, 64
 _CHUNK = 2**20  # values of groups that are computed at a time, so that they stay in the cache
@@ -101,6 +104,8 @@ def nl_wiener(
         device = torch.device("cpu")
     noise = noise.to(device)
     passes = _PASSES[recipe.effort]
+    if noise.autocorrelation is not None:
+        passes = (*passes[:-1], passes[-1]._replace(similar=_MANY_SIMILAR))
 
     def denoise_plane(noisy: Tensor) -> Tensor:
         noisy = noisy.to(device)
