@@ -24,8 +24,7 @@ def gram(m: Moments) -> Tensor:
         un-normalized G is this times the number of positions.
 
         Example:
-            >>> from impasto.compiled import one_thread
-    from impasto.style.statistics import moments
+            >>> from impasto.style.statistics import moments
             >>> gram(moments(torch.ones(2, 5, 5))).round(decimals=6).tolist()
             [[1.0, 1.0], [1.0, 1.0]]
 
