@@ -59,6 +59,11 @@ _PASSES = {
 # Of the last pass, where neighbors share the noise: a group has less to tell it from detail.
 _MANY_SIMILAR = 45
 
+# Noise that is coarser than a patch is looked for on half the size, so often; not on less than so
+# many pixels a side; where it has this share of the variance that averaging leaves. Measured.
+_BLOTCH_LEVELS, _MIN_COARSE_SIDE, _LEFT = 2, 16, 0.6
+_WHITE_POWER = 0.25  # share of white noise's variance that the mean of four pixels has
+
 # Pixels for each part of a pass that is reported, and the most parts.
 _PART, _MAX_PARTS = 2**18, 64
 _CHUNK = 2**20  # values of groups that are computed at a time, so that they stay in the cache
@@ -124,7 +129,8 @@ def nl_wiener(
         members = _members_in(noisy, noise)
         groups = _channel_groups(noisy, members, noise)
         parts = min(max(1, noisy[0].numel() // _PART), _MAX_PARTS)  # of a pass
-        reported, total = 0, len(groups) * len(passes) * parts
+        rounds = len(passes) + (noise.autocorrelation is not None)
+        reported, total = 0, len(groups) * rounds * parts
 
         def advance(done: int) -> None:
             nonlocal reported
@@ -209,6 +215,76 @@ def _filter_channels(
             estimate = wiener_estimate(
                 rotated, estimate, estimate[0], variance, groups, correlation, on_part
             )
+    if correlation is not None:
+        yield (
+            _remove_blotches(estimate, variance * _coarse_power(correlation), passes, on_part),
+            inverse,
+        )
+
+
+def _remove_blotches(
+    estimate: Tensor,
+    variance: Tensor,
+    passes: Sequence[Groups],
+    on_part: Callable[[float], None],
+    levels: int = _BLOTCH_LEVELS,
+) -> Tensor:
+    """Take away what noise is left that is coarser than a patch, on a picture of half the size.
+
+    Noise that neighbors share has most of its power at low frequencies, where a patch sees a part
+    of one blotch and cannot tell it from the picture. On half the size, and half of that, it can;
+    what is found there is white enough.
+
+    Args:
+        estimate: (C, H, W), of noise that neighbors share.
+        variance: of the noise that is left at half the size, (C, H, W).
+        passes: how patches are grouped.
+        on_part: called with the share that is done, up to 1; may raise to end the work.
+        levels: how often the size is halved.
+
+    Returns:
+        (C, H, W).
+
+    References:
+        Facciolo, Pierazzo, Morel 2017, Conservative scale recomposition for multiscale denoising.
+    """
+    if not levels or min(estimate.shape[1:]) < _MIN_COARSE_SIDE:
+        return estimate
+    coarse, variance = (
+        F.avg_pool2d(image[None], 2, ceil_mode=True, count_include_pad=False)[0]
+        for image in (estimate, variance)
+    )
+    variance = variance * _LEFT
+
+    # The coarser sizes take a fifth of the work.
+    reports = [
+        lambda share, before=before: on_part(0.8 * (before + share) / len(passes))
+        for before in range(len(passes))
+    ]
+    guide = gaussian_blur(coarse[:1], 0.7)[0]
+    clean = ridge_estimate(coarse, guide, variance, passes[0], on_part=reports[0])
+    for groups, report in zip(passes[1:], reports[1:], strict=True):
+        clean = wiener_estimate(coarse, clean, clean[0], variance, groups, on_part=report)
+    clean = _remove_blotches(
+        clean,
+        variance * _WHITE_POWER,
+        passes,
+        lambda share: on_part(0.8 + 0.2 * share),
+        levels - 1,
+    )
+    blotches = F.interpolate((coarse - clean)[None], scale_factor=2, mode="bicubic")[0]
+    return estimate - blotches[:, : estimate.shape[1], : estimate.shape[2]]
+
+
+def _coarse_power(autocorrelation: Sequence[Tensor]) -> Tensor:
+    """Return the share of the noise's variance that the mean of 2 × 2 pixels has, (C, 1, 1)."""
+    powers = []
+    for table in autocorrelation:
+        middle = len(table) // 2
+        corner = table[middle - 1 : middle + 2, middle - 1 : middle + 2]
+        weights = corner.new_tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
+        powers.append((corner * weights).sum().clamp(min=_WHITE_POWER))
+    return torch.stack(powers)[:, None, None]
 
 
 def _noise_skew(noise: Noise, basis: Tensor) -> Tensor | None:

@@ -20,16 +20,16 @@ _TINY = 1e-12  # keeps a division by the norm of an all-zero target finite
 def gram(m: Moments) -> Tensor:
     """Return the Gram matrix per position, Σw·f·fᵀ / Σw, shape (N, N).
 
-        Its entries do not grow with the image, so images of two sizes can be compared. The paper's
-        un-normalized G is this times the number of positions.
+    Its entries do not grow with the image, so images of two sizes can be compared. The paper's
+    un-normalized G is this times the number of positions.
 
-        Example:
-            >>> from impasto.style.statistics import moments
-            >>> gram(moments(torch.ones(2, 5, 5))).round(decimals=6).tolist()
-            [[1.0, 1.0], [1.0, 1.0]]
+    Example:
+        >>> from impasto.style.statistics import moments
+        >>> gram(moments(torch.ones(2, 5, 5))).round(decimals=6).tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
 
-        References:
-            Gatys, Ecker, Bethge 2016, equation (3).
+    References:
+        Gatys, Ecker, Bethge 2016, equation (3).
     """
     return m.second / (m.weight + _TINY)  # no weight at all: nothing to match
 
