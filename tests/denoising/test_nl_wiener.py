@@ -16,7 +16,7 @@ from impasto.denoising.block_matching import (
     split_into_blocks,
 )
 from impasto.denoising.filters import gaussian_blur
-from impasto.denoising.nl_wiener import nl_wiener, ridge_estimate, wiener_estimate
+from impasto.denoising.nl_wiener import _is_texture, nl_wiener, ridge_estimate, wiener_estimate
 from impasto.denoising.noise import white_noise
 from impasto.recipes import DenoiseRecipe
 
@@ -136,6 +136,13 @@ def test_noise_coarser_than_a_patch_goes_too():
     assert result.diagnosis.kind == "correlated"
     error = (result.pixels - clean).square().mean().sqrt()
     assert error < 0.018  # 0.025 of patches at full size alone
+
+
+def test_what_only_the_light_would_lose_is_texture():
+    ones = torch.ones(3, 8, 8)
+    weights = torch.tensor([2.0, 1.0, 0.5])[:, None, None]
+    assert _is_texture(weights * ones, ones)  # 4 times the energy
+    assert not _is_texture(weights * ones, 2 * weights * ones)
 
 
 def test_tensors_are_made_on_the_pictures_device():

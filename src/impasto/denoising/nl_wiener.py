@@ -62,6 +62,7 @@ _MANY_SIMILAR = 45
 # Noise that is coarser than a patch is looked for on half the size, so often; not on less than so
 # many pixels a side; where it has this share of the variance that averaging leaves. Measured.
 _BLOTCH_LEVELS, _MIN_COARSE_SIDE, _LEFT = 2, 16, 0.6
+_TEXTURE = 2.5  # times as much of the expected variance in light as in color is no noise
 _WHITE_POWER = 0.25  # share of white noise's variance that the mean of four pixels has
 
 # Pixels for each part of a pass that is reported, and the most parts.
@@ -216,10 +217,11 @@ def _filter_channels(
                 rotated, estimate, estimate[0], variance, groups, correlation, on_part
             )
     if correlation is not None:
-        yield (
-            _remove_blotches(estimate, variance * _coarse_power(correlation), passes, on_part),
-            inverse,
-        )
+        variance = variance * _coarse_power(correlation)
+        clean = _remove_blotches(estimate, variance, passes, on_part)
+        if len(clean) == 3 and _is_texture(estimate - clean, variance):
+            clean[0] = estimate[0]
+        yield clean, inverse
 
 
 def _remove_blotches(
@@ -274,6 +276,15 @@ def _remove_blotches(
     )
     blotches = F.interpolate((coarse - clean)[None], scale_factor=2, mode="bicubic")[0]
     return estimate - blotches[:, : estimate.shape[1], : estimate.shape[2]]
+
+
+def _is_texture(blotches: Tensor, variance: Tensor) -> bool:
+    """Return whether blotches, light and two of color, are the picture's own texture.
+
+    Noise that neighbors share, as demosaicing makes it, is in color as much as in light.
+    """
+    light, *colors = (blotches.square().mean((1, 2)) / variance.mean((1, 2))).tolist()
+    return light > _TEXTURE * max(colors)
 
 
 def _coarse_power(autocorrelation: Sequence[Tensor]) -> Tensor:
