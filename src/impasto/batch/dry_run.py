@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -93,11 +94,16 @@ def estimate_batch(
     left = len(jobs) - there
     if plan.method == "denoise":
         seconds = _measure_denoising(jobs[:_CANDIDATES], plan, each)
-        estimate["seconds"] = seconds and round(seconds * left / count, 1)
+        estimate["seconds"] = _round_up(seconds, left / count)
     elif first := _plan_first(jobs[:_CANDIDATES], plan):
         estimate["memory_gib"] = round(min(count, max(left, 1)) * first.memory / GIB, 2)
-        estimate["seconds"] = first.seconds and round(first.seconds * left / count, 1)
+        estimate["seconds"] = _round_up(first.seconds, left / count)
     return estimate
+
+
+def _round_up(seconds: float | None, times: float) -> float | None:
+    """Return so many times the seconds in tenths, at least one if anything takes any time."""
+    return seconds and math.ceil(10 * seconds * times) / 10
 
 
 def _check_inputs(jobs: Sequence[Job]) -> tuple[dict[str, str], dict[str, list[str]]]:
