@@ -81,10 +81,9 @@ class Convolution:
         self.bias = bias.to(device, dtype)
         self.transformed = self.kernel = self.rotated = None
         self.output_tile = 1
-        cpu = torch.device(device).type == "cpu"
-        least = _MIN_CHANNEL_PRODUCT_COMPILED if _loops() else _MIN_CHANNEL_PRODUCT
-        wide = self.out_channels * self.in_channels >= least
-        if cpu and dtype == torch.float32 and wide:
+        on_cpu = torch.device(device).type == "cpu"
+        product = self.out_channels * self.in_channels
+        if on_cpu and dtype == torch.float32 and product >= _min_channel_product():
             self.transformed, self.output_tile = transform_kernel(kernel), OUTPUT_TILE
             return
         self.kernel = kernel.contiguous(memory_format=torch.channels_last)
@@ -119,6 +118,10 @@ class Convolution:
         if torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return 0.0
         return 9.0 * in_channels * positions * 2
+
+
+def _min_channel_product() -> int:
+    return _MIN_CHANNEL_PRODUCT_COMPILED if _loops() else _MIN_CHANNEL_PRODUCT
 
 
 class _WinogradFunction(torch.autograd.Function):
