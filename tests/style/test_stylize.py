@@ -62,14 +62,16 @@ def test_one_seed_gives_the_same_bytes():
 
 
 @pytest.mark.slow
-def test_any_number_of_threads_gives_the_same_bytes():
+@pytest.mark.parametrize(("size", "precision"), [(128, "auto"), (48, "float32")])
+def test_any_number_of_threads_gives_the_same_bytes(size, precision):
     content = waves(96, 128, angle=torch.tensor(0.3), warm=False)
+    options = QUICK | {"size": size, "precision": precision}
     threads, pictures = torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
             features._cache.clear()
-            result = impasto.stylize(content, STYLE, **QUICK | {"size": 128, "precision": "auto"})
+            result = impasto.stylize(content, STYLE, **options)
             pictures.append(result.pixels)
     finally:
         torch.set_num_threads(threads)

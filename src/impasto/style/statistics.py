@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.compiled import run_strips
+from impasto.compiled import one_thread, run_strips
 
 _STRIP, _STRIP_VALUES = 2**14, 2**19  # positions and features whose products are formed at once
 _MAX_SUMS = 16  # that wait to be added up
@@ -107,11 +107,14 @@ def backward_moments(
     # network's backward pass takes.
     if mask is None and into.is_contiguous():
         flat = into.view(-1, into.shape[2])
-        flat.addmm_(rows.reshape(-1, rows.shape[2]), slope)
+        length = max(1, _STRIP_VALUES // flat.shape[1])
+        strips = (part.split(length) for part in (flat, rows.reshape(-1, rows.shape[2])))
+        run_strips(lambda strip: strip[0].addmm_(strip[1], slope), list(zip(*strips, strict=True)))
         if to_first.any():
             flat += to_first.to(flat.dtype)
         return
-    added = torch.addmm(to_first.to(slope.dtype), rows.reshape(-1, rows.shape[2]), slope)
+    with one_thread():
+        added = torch.addmm(to_first.to(slope.dtype), rows.reshape(-1, rows.shape[2]), slope)
     added = added.view(into.shape)
     into += added if mask is None else added.mul_(mask[..., None])
 
