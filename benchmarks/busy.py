@@ -1,6 +1,6 @@
 """A painting beside other programs: alone, and with one and three processes that keep a core busy.
 
-python benchmarks/busy.py --content FILE --style FILE [--size 256] [--steps 24]
+python benchmarks/busy.py --content FILE --style FILE [--size 256] [--steps 60]
 
 Each run is a process of its own, painting the same picture: as the library does, and as the command
 line and the page do, with threads by the load. The busy processes count, nothing else. Prints

@@ -154,16 +154,29 @@ def first_preview(client: httpx2.Client) -> dict:
     """Seconds to the first preview of the default painting, by its size; upload included."""
     files, report = pictures(), {}
     for size in (512, 2048):
-        began = time.perf_counter()
-        job = submit(client, files, size=size)
-        while client.get(f"/v1/jobs/{job}/preview").status_code != 200:
-            time.sleep(0.02)
-        report[f"first_preview_{size}"] = round(time.perf_counter() - began, 2)
-        client.post(f"/v1/jobs/{job}/stop")
-        while client.get(f"/v1/jobs/{job}").json()["status"] != "stopped":
-            time.sleep(0.05)
+        job, seconds = preview(client, files, size=size)
+        report[f"first_preview_{size}"] = round(seconds, 2)
+        stop(client, job)
     print("first preview:", *(f"{name} {seconds} s" for name, seconds in report.items()))
     return report
+
+
+def preview(
+    client: httpx2.Client, files: tuple[bytes, bytes], **options: object
+) -> tuple[str, float]:
+    """Ask for a painting and wait for its first preview: its id, and seconds."""
+    began = time.perf_counter()
+    job = submit(client, files, **options)
+    while client.get(f"/v1/jobs/{job}/preview").status_code != 200:
+        time.sleep(0.02)
+    return job, time.perf_counter() - began
+
+
+def stop(client: httpx2.Client, job: str) -> None:
+    """Ask a job to stop, and wait until it has."""
+    client.post(f"/v1/jobs/{job}/stop")
+    while client.get(f"/v1/jobs/{job}").json()["status"] != "stopped":
+        time.sleep(0.01)
 
 
 def preview_and_stop(client: httpx2.Client, stops: int) -> dict:
@@ -171,18 +184,13 @@ def preview_and_stop(client: httpx2.Client, stops: int) -> dict:
     files = pictures()
     previews, waits = [], []
     for number in range(stops):
-        began = time.perf_counter()
         # The last ones have no small sizes before the full one.
-        whole = number >= stops // 2
-        job = submit(client, files, size=512, steps=300, scales=1 if whole else 0)
-        while client.get(f"/v1/jobs/{job}/preview").status_code != 200:
-            time.sleep(0.02)
-        previews.append(time.perf_counter() - began)
+        scales = 1 if number >= stops // 2 else 0
+        job, seconds = preview(client, files, size=512, steps=300, scales=scales)
+        previews.append(seconds)
         time.sleep(random.Random(number).uniform(0.5, 4))
         began = time.perf_counter()
-        client.post(f"/v1/jobs/{job}/stop")
-        while client.get(f"/v1/jobs/{job}").json()["status"] != "stopped":
-            time.sleep(0.01)
+        stop(client, job)
         assert client.get(f"/v1/jobs/{job}/result").content[:4] == b"\x89PNG"
         waits.append(time.perf_counter() - began)
     small, full = previews[: stops // 2], previews[stops // 2 :]

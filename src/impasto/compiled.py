@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import TypeVar
 
@@ -144,6 +144,6 @@ def _listen() -> None:
     event.register("numba:compile", Announcer())
 
 
-@cache
+@lru_cache(maxsize=1)  # of another number of threads before, they end
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "strips", initializer=torch.set_num_threads, initargs=(1,))

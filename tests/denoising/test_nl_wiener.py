@@ -82,7 +82,7 @@ def test_parts_decide_about_memory_only(method, monkeypatch):
     pilot = () if method is ridge_estimate else (noisy,)
     whole = method(noisy, *pilot, PICTURE, variance, GROUPS)
     monkeypatch.setattr("impasto.denoising.block_matching._CHUNK", 2**12)
-    monkeypatch.setattr("impasto.denoising.nl_wiener._CHUNK", 2**12)
+    monkeypatch.setattr("impasto.denoising.nl_wiener_tensors._CHUNK", 2**12)
     assert torch.allclose(method(noisy, *pilot, PICTURE, variance, GROUPS), whole, atol=2e-4)
 
 
@@ -120,7 +120,7 @@ def test_shared_noise_needs_its_correlation():
     variance = torch.full_like(noisy, 0.01)
     known, unknown = (
         (wiener_estimate(noisy, clean, clean[0], variance, GROUPS, lags) - clean).square().mean()
-        for lags in ([table], None)
+        for lags in (table[None], None)
     )
     assert known < 0.9 * unknown
 
@@ -211,7 +211,7 @@ def test_compiled_loops_and_tensor_operations_agree(size, correlated, monkeypatc
     pytest.importorskip("numba")
     clean, noisy, variance = sample(*size)
     table = torch.tensor([[0.1, 0.25, 0.1], [0.25, 1, 0.25], [0.1, 0.25, 0.1]])
-    table = [table] * len(noisy) if correlated else None
+    table = table.expand(len(noisy), -1, -1) if correlated else None
 
     def estimates():
         yield ridge_estimate(noisy, noisy[0], variance, GROUPS, table)

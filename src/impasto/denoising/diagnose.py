@@ -94,15 +94,14 @@ def diagnose_planes(
     span = values.span
     outside = unmeasured_pixels(planes, source, values)
     first = fill_pixels(planes[0], outside[0])
-    normalized = values.normalize(first)
-    halftone = find_halftone(normalized) if recipe.sigma == "auto" else None
+    halftone = find_halftone(values.normalize(first)) if recipe.sigma == "auto" else None
     stripes = find_stripes(first) if len(planes) == 1 and halftone is None else None
     planes = planes if stripes is None else stripes.remove(planes)
     unmeasured = outside.transpose(0, 1).flatten(1, 2)
     image = values.normalize(planes).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
     regional = None
     noise = estimate_noise(image, working_basis(len(image)), unmeasured)
-    textured = noise.autocorrelation is not None and is_periodic(normalized)
+    textured = noise.autocorrelation is not None and is_periodic(values.normalize(first))
     if textured and halftone is None:
         noise = replace(noise, reliable=False)  # it may be that of threads or bars
     if recipe.sigma != "auto":

@@ -114,8 +114,9 @@ def fit_few_photons(image: Tensor, unmeasured: Tensor) -> Noise | None:
         their variance.
     """
     unmeasured = unmeasured & (image != 0)
-    step = _count_step(select_values(image, ~unmeasured))
-    if step is None or select_values(image, ~unmeasured).min() != 0:
+    values = select_values(image, ~unmeasured)
+    step = _count_step(values)
+    if step is None or values.min() != 0:
         return None
     for channel, out in zip(image, unmeasured, strict=True):
         near, far = (_difference_variance(channel, out, distance) for distance in (1, 2))

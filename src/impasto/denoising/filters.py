@@ -15,9 +15,9 @@ _VALUES = 2**18  # values that a thread looks up at a time
 _STEPS = 1024  # of a table's shortcut
 
 
-def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Smooth (C, H, W) by a Gaussian, with mirrored borders."""
-    reach = min(6, *(side - 1 for side in image.shape[1:]))
+def gaussian_blur(image: Tensor, sigma: float, reach: int = 6) -> Tensor:
+    """Smooth (C, H, W) by a Gaussian cut off at a reach in pixels, with mirrored borders."""
+    reach = min(reach, *(side - 1 for side in image.shape[1:]))
     if reach < 1:
         return image
     offsets = torch.arange(-reach, reach + 1, device=image.device)

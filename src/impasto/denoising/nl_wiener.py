@@ -19,17 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.block_matching import (
-    Block,
-    Groups,
-    extract_patches,
-    match_blocks,
-    patch_size,
-    split_into_blocks,
-)
+from impasto.denoising.block_matching import Groups, patch_size
 from impasto.denoising.compact_sources import restore_sources
 from impasto.denoising.filters import gaussian_blur
 from impasto.denoising.nl_wiener_compiled import compiled_loops, ridge_sums, wiener_sums
+from impasto.denoising.nl_wiener_tensors import tensor_ridge_sums, tensor_wiener_sums
 from impasto.denoising.noise import Noise
 from impasto.device import select_device
 from impasto.recipes import DenoiseRecipe
@@ -67,13 +61,10 @@ _WHITE_POWER = 0.25  # share of white noise's variance that the mean of four pix
 
 # Pixels for each part of a pass that is reported, and the most parts.
 _PART, _MAX_PARTS = 2**18, 64
-_CHUNK = 2**20  # values of groups that are computed at a time, so that they stay in the cache
-_CHOLESKY_ATTEMPTS = 6  # each with a higher floor; the last is far above any rounding
 _MAX_UNLIKE_CORRELATION = 0.15  # difference of correlations between channels that count as alike
 # Correlation of channels that show the same things; of colors, two that do are enough.
 _MIN_LIKENESS, _MIN_COLOR_LIKENESS = 0.5, 0.1
 _MIN_SIGMA, _MIN_POWER = 0.01, 1e-3  # of the largest channel's, and of the largest direction's
-_FLOOR = 1e-6  # of a matrix's mean diagonal, which rounding may have taken from it
 
 
 class _Stopped(Exception):
@@ -197,13 +188,12 @@ def _filter_channels(
     """
     basis = _noise_basis(noisy, noise)
     inverse = torch.linalg.inv(basis)
-    correlation = None if noise.autocorrelation is None else list(noise.autocorrelation)
+    correlation = noise.autocorrelation
     rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
     variance = noise.variance_at(gaussian_blur(noisy, 1.5), basis)
-    # Patches are easier to compare with a little less noise in them.
-    guide = gaussian_blur(rotated[:1], 0.7)[0]
-    estimate = ridge_estimate(rotated, guide, variance, passes[0], correlation, on_part)
-    del guide
+    estimate = ridge_estimate(
+        rotated, _first_guide(rotated), variance, passes[0], correlation, on_part
+    )
     for groups in (*passes[1:], None):
         if groups is None and correlation is None:
             estimate = restore_sources(rotated, estimate, variance, _noise_skew(noise, basis))
@@ -222,6 +212,11 @@ def _filter_channels(
         if len(clean) == 3 and _is_texture(estimate - clean, variance):
             clean[0] = estimate[0]
         yield clean, inverse
+
+
+def _first_guide(image: Tensor) -> Tensor:
+    """Return what patches are compared on in the first pass: with a little less noise in them."""
+    return gaussian_blur(image[:1], 0.7)[0]
 
 
 def _remove_blotches(
@@ -263,8 +258,7 @@ def _remove_blotches(
         lambda share, before=before: on_part(0.8 * (before + share) / len(passes))
         for before in range(len(passes))
     ]
-    guide = gaussian_blur(coarse[:1], 0.7)[0]
-    clean = ridge_estimate(coarse, guide, variance, passes[0], on_part=reports[0])
+    clean = ridge_estimate(coarse, _first_guide(coarse), variance, passes[0], on_part=reports[0])
     for groups, report in zip(passes[1:], reports[1:], strict=True):
         clean = wiener_estimate(coarse, clean, clean[0], variance, groups, on_part=report)
     clean = _remove_blotches(
@@ -287,15 +281,13 @@ def _is_texture(blotches: Tensor, variance: Tensor) -> bool:
     return light > _TEXTURE * max(colors)
 
 
-def _coarse_power(autocorrelation: Sequence[Tensor]) -> Tensor:
+def _coarse_power(autocorrelation: Tensor) -> Tensor:
     """Return the share of the noise's variance that the mean of 2 × 2 pixels has, (C, 1, 1)."""
-    powers = []
-    for table in autocorrelation:
-        middle = len(table) // 2
-        corner = table[middle - 1 : middle + 2, middle - 1 : middle + 2]
-        weights = corner.new_tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
-        powers.append((corner * weights).sum().clamp(min=_WHITE_POWER))
-    return torch.stack(powers)[:, None, None]
+    middle = autocorrelation.shape[-1] // 2
+    near = slice(middle - 1, middle + 2)
+    weights = autocorrelation.new_tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
+    power = (autocorrelation[:, near, near] * weights).sum((1, 2), keepdim=True)
+    return power.clamp(min=_WHITE_POWER)
 
 
 def _noise_skew(noise: Noise, basis: Tensor) -> Tensor | None:
@@ -339,7 +331,7 @@ def ridge_estimate(
     guide: Tensor,
     variance: Tensor,
     groups: Groups,
-    autocorrelation: Sequence[Tensor] | None = None,
+    autocorrelation: Tensor | None = None,
     on_part: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
     """Estimate each patch as a weighted sum of the patches like it (NL-Ridge).
@@ -352,8 +344,8 @@ def ridge_estimate(
         guide: (H, W) that patches are compared on.
         variance: of the noise, (C, H, W).
         groups: how patches are grouped.
-        autocorrelation: for each channel the noise's correlation with its neighbors,
-            (2m + 1, 2m + 1) with 1 in the center; None for white noise.
+        autocorrelation: of each channel's noise with its neighbors, (C, 2m + 1, 2m + 1) with 1 in
+            the center; None for white noise.
         on_part: called with the share that is done, up to 1; may raise to end the work.
 
     Returns:
@@ -371,7 +363,7 @@ def ridge_estimate(
     sums, weights = (
         ridge_sums(loops, noisy, guide, variance, groups, autocorrelation, on_part)
         if loops
-        else _ridge_sums(noisy, guide, variance, groups, autocorrelation, on_part)
+        else tensor_ridge_sums(noisy, guide, variance, groups, autocorrelation, on_part)
     )
     return sums.div_(_spread(weights, patch_size(tuple(guide.shape), groups)))
 
@@ -382,7 +374,7 @@ def wiener_estimate(
     guide: Tensor,
     variance: Tensor,
     groups: Groups,
-    autocorrelation: Sequence[Tensor] | None = None,
+    autocorrelation: Tensor | None = None,
     on_part: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
     """Filter each patch by the mean and covariance of the patches like it (NL-Bayes).
@@ -407,106 +399,9 @@ def wiener_estimate(
     sums, weights = (
         wiener_sums(loops, noisy, pilot, guide, variance, groups, correlation, on_part)
         if loops
-        else _wiener_sums(noisy, pilot, guide, variance, groups, correlation, on_part)
+        else tensor_wiener_sums(noisy, pilot, guide, variance, groups, correlation, on_part)
     )
     return sums.div_(_spread(weights, patch))
-
-
-def _ridge_sums(
-    noisy: Tensor,
-    guide: Tensor,
-    variance: Tensor,
-    groups: Groups,
-    autocorrelation: Sequence[Tensor] | None,
-    on_part: Callable[[float], None],
-) -> tuple[Tensor, Tensor]:
-    """Do what `nl_wiener_compiled.ridge_sums` does by tensor operations."""
-    sums, weights = torch.zeros_like(noisy), torch.zeros_like(noisy)
-    for share, block in _blocks_in_turn(guide, groups):
-        area = (block.rows, block.columns)
-        patch = patch_size(tuple(guide[area].shape), groups)
-        matches = match_blocks(guide[area], block, groups)
-        columns = guide[area].shape[1] - patch[1] + 1
-        for channel in range(len(noisy)):
-            patches = extract_patches(noisy[channel][area], patch)
-            variances = extract_patches(variance[channel][area], patch).sum(1)  # (positions)
-            table = None if autocorrelation is None else autocorrelation[channel]
-            totals = torch.zeros_like(patches), patches.new_zeros(len(patches))
-            for members in _chunks(matches, patches.shape[1]):
-                y = _gather(patches, members)  # (groups, k, n)
-                mean = y.mean((1, 2), keepdim=True)
-                noise = _noise_between_patches(variances[members], members, columns, table)
-                theta = _ridge_weights(y - mean, noise)  # (groups, k, k)
-                estimate = theta.transpose(1, 2) @ (y - mean) + mean
-                # A patch counts by how little noise is left in it.
-                left = (theta * (noise @ theta)).sum(1).clamp(min=0)
-                confidence = variances[members] / (left + 1e-4 * variances[members]).clamp(
-                    min=1e-20
-                )
-                _scatter_add(*totals, members, estimate, confidence)
-            _add_patches(sums[channel][area][None], weights[channel][area], *totals, patch)
-        on_part(share)
-    return sums, weights
-
-
-def _wiener_sums(
-    noisy: Tensor,
-    pilot: Tensor,
-    guide: Tensor,
-    variance: Tensor,
-    groups: Groups,
-    correlation: Tensor | None,
-    on_part: Callable[[float], None],
-) -> tuple[Tensor, Tensor]:
-    """Do what `nl_wiener_compiled.wiener_sums` does by tensor operations."""
-    sums, weights = torch.zeros_like(noisy), torch.zeros_like(guide)[None]
-    for share, block in _blocks_in_turn(guide, groups):
-        area = (slice(None), block.rows, block.columns)
-        patch = patch_size(tuple(guide[area[1:]].shape), groups)
-        matches = match_blocks(guide[area[1:]], block, groups)
-        noisy_patches, pilot_patches, variances = (  # (positions, C·n)
-            torch.cat([extract_patches(plane, patch) for plane in image[area]], 1)
-            for image in (noisy, pilot, variance)
-        )
-        totals = torch.zeros_like(noisy_patches), noisy_patches.new_zeros(len(noisy_patches))
-        for members in _chunks(matches, noisy_patches.shape[1]):
-            y, x = _gather(noisy_patches, members), _gather(pilot_patches, members)
-            power = _gather(variances, members).mean(1)  # of the noise, (groups, C·n)
-            mean = x.mean(1, keepdim=True)
-            x -= mean
-            covariance = x.transpose(1, 2) @ x / max(1, x.shape[1] - 1)
-            # y less the noise in it: equal to the signal's part of it, and rounded far less.
-            if correlation is None:
-                covariance.diagonal(dim1=1, dim2=2).add_(power)
-                noise = ((y - mean) @ _inverse(covariance)).mul_(power[:, None])
-            else:
-                sigma = power.sqrt()
-                noise_covariance = correlation * sigma[:, :, None] * sigma[:, None]
-                noise = ((y - mean) @ _inverse(covariance.add_(noise_covariance))) @ (
-                    noise_covariance
-                )
-            _scatter_add(*totals, members, y.sub_(noise), y.new_ones(members.shape))
-        _add_patches(sums[area], weights[area][0], *totals, patch)
-        on_part(share)
-    return sums, weights
-
-
-def _blocks_in_turn(guide: Tensor, groups: Groups) -> Iterator[tuple[float, Block]]:
-    """Yield each block with the share of blocks that are done after it."""
-    blocks = [block for color in split_into_blocks(tuple(guide.shape), groups) for block in color]
-    for number, block in enumerate(blocks, 1):
-        yield number / len(blocks), block
-
-
-def _add_patches(
-    sums: Tensor, weights: Tensor, patches: Tensor, patch_weights: Tensor, patch: tuple[int, int]
-) -> None:
-    """Add patches (positions, C·n) to a block (C, H, W), and their weights at their positions."""
-    height, width = sums.shape[1:]
-    columns = torch.stack([channel.T for channel in patches.chunk(len(sums), 1)])
-    sums += F.fold(columns, (height, width), patch)[:, 0]  # of (C, n, positions)
-    rows, columns = height - patch[0] + 1, width - patch[1] + 1
-    weights[:rows, :columns] += patch_weights.view(rows, columns)
 
 
 def _spread(weights: Tensor, patch: tuple[int, int]) -> Tensor:
@@ -514,80 +409,16 @@ def _spread(weights: Tensor, patch: tuple[int, int]) -> Tensor:
     for axis, side in zip((1, 2), patch, strict=True):
         total = weights.clone()
         for offset in range(1, side):
-            kept = weights.shape[axis] - offset
-            total.narrow(axis, offset, kept).add_(weights.narrow(axis, 0, kept))
+            length = weights.shape[axis] - offset
+            total.narrow(axis, offset, length).add_(weights.narrow(axis, 0, length))
         weights = total
     return weights
 
 
-def _chunks(matches: Tensor, values: int) -> Iterator[Tensor]:
-    """Split groups (groups, k) so that a chunk's matrices have about `_CHUNK` values."""
-    similar = matches.shape[1]
-    yield from matches.split(max(1, _CHUNK // (similar * max(values, similar))))
-
-
-def _gather(patches: Tensor, members: Tensor) -> Tensor:
-    """Gather the patches of groups: (positions, n) and (groups, k) -> (groups, k, n)."""
-    return patches[members.flatten()].view(*members.shape, -1)
-
-
-def _scatter_add(
-    sums: Tensor, weights: Tensor, members: Tensor, estimate: Tensor, confidence: Tensor
-) -> None:
-    """Add each group's patches at their positions, weighted by their confidence (groups, k)."""
-    positions = members.flatten()
-    rows = (estimate * confidence[..., None]).flatten(0, 1)
-    sums.scatter_add_(0, positions[:, None].expand_as(rows), rows)
-    weights.scatter_add_(0, positions, confidence.flatten())
-
-
-def _ridge_weights(y: Tensor, noise: Tensor) -> Tensor:
-    """Return the weights of least expected squared error, a column for each patch estimated.
-
-    Args:
-        y: the patches less their group's mean, (groups, k, n).
-        noise: covariance of the noise between patches, (groups, k, k).
-
-    Returns:
-        (groups, k, k), each column of sum one.
-    """
-    inverse = _inverse(y @ y.transpose(1, 2))
-    shrinkage = inverse @ noise
-    row_sums = inverse.sum(2, keepdim=True)  # the inverse times a column of ones
-    correction = shrinkage.sum(1, keepdim=True) / row_sums.sum(1, keepdim=True)
-    return torch.eye(y.shape[1], device=y.device) - shrinkage + row_sums * correction
-
-
-def _noise_between_patches(
-    variances: Tensor, members: Tensor, columns: int, autocorrelation: Tensor | None
-) -> Tensor:
-    """Return the noise's covariance between the patches of each group, summed over a patch.
-
-    Args:
-        variances: of the noise, summed over a patch, (groups, k).
-        members: positions of the patches, (groups, k).
-        columns: patch positions in a row of the block.
-        autocorrelation: (2m + 1, 2m + 1), or None.
-
-    Returns:
-        (groups, k, k).
-    """
-    if autocorrelation is None:
-        return torch.diag_embed(variances)
-    reach = len(autocorrelation) // 2 + 1
-    down, right = members // columns, members % columns
-    dy, dx = (
-        (axis[:, :, None] - axis[:, None]).clamp(-reach, reach) + reach for axis in (down, right)
-    )
-    sigma = variances.sqrt()
-    # A ring of zeros stands for everything beyond the table's reach.
-    return F.pad(autocorrelation, (1, 1, 1, 1))[dy, dx] * sigma[:, :, None] * sigma[:, None]
-
-
-def _correlation_within_patch(patch: tuple[int, int], autocorrelation: Sequence[Tensor]) -> Tensor:
+def _correlation_within_patch(patch: tuple[int, int], autocorrelation: Tensor) -> Tensor:
     """Return the noise's correlation between a patch's pixels, channels apart: (C·n, C·n)."""
     height, width = patch
-    device = autocorrelation[0].device
+    device = autocorrelation.device
     rows, columns = (torch.arange(side, device=device) for side in patch)
     pixels = torch.cartesian_prod(rows, columns).view(-1, 2)
     dy, dx = (pixels[:, None] - pixels).unbind(2)
@@ -597,20 +428,3 @@ def _correlation_within_patch(patch: tuple[int, int], autocorrelation: Sequence[
         padded = F.pad(table, (width, width, height, height))
         matrices.append(padded[dy + center + height, dx + center + width])
     return torch.block_diag(*matrices)
-
-
-def _inverse(matrix: Tensor) -> Tensor:
-    """Invert symmetric, positive definite matrices (groups, k, k), nearly.
-
-    Their diagonals are raised by a floor, which grows where rounding made one singular.
-    """
-    scale = matrix.diagonal(dim1=1, dim2=2).mean(1)
-    floor = (_FLOOR * scale + 1e-10)[:, None]
-    for _ in range(_CHOLESKY_ATTEMPTS):
-        raised = matrix.clone()
-        raised.diagonal(dim1=1, dim2=2).add_(floor)
-        factor, failed = torch.linalg.cholesky_ex(raised)
-        if not failed.any():
-            break
-        floor = torch.where(failed[:, None] > 0, 30 * floor, floor)
-    return torch.cholesky_inverse(factor)

@@ -5,7 +5,7 @@ Any number of threads gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
@@ -36,7 +36,7 @@ def ridge_sums(
     guide: Tensor,
     variance: Tensor,
     groups: Groups,
-    autocorrelation: Sequence[Tensor] | None,
+    autocorrelation: Tensor | None,
     on_part: Callable[[float], None],
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches of `nl_wiener.ridge_estimate`.
@@ -46,7 +46,7 @@ def ridge_sums(
     """
     sums, weights = torch.zeros_like(noisy), torch.zeros_like(noisy)
     white = noisy.new_ones(len(noisy), 1, 1)
-    table = white if autocorrelation is None else torch.stack(list(autocorrelation))
+    table = white if autocorrelation is None else autocorrelation
 
     def work(block: Block) -> None:
         area = (slice(None), block.rows, block.columns)

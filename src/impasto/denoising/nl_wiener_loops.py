@@ -355,7 +355,7 @@ def _match(guide, row, patch, window, size, down, across, similar, distances, po
                 high, count = middle, within
     positions[:] = down * row + across  # for distances that are no numbers
     equal = similar - below  # of the candidates beyond `low`
-    found = 0
+    count = 0
     for i in range(window[0]):
         for j in range(0, width, LANES):
             bits = at_most(load(distances, i * width + j), high)
@@ -366,8 +366,8 @@ def _match(guide, row, patch, window, size, down, across, similar, distances, po
                     if equal == 0:
                         continue
                     equal -= 1
-                positions[found] = (top + i) * row + left + place
-                found += 1
+                positions[count] = (top + i) * row + left + place
+                count += 1
 
 
 @jit

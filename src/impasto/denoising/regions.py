@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from impasto.denoising.estimate_white import fit_line
-from impasto.denoising.filters import filter_image, interpolate
+from impasto.denoising.filters import gaussian_blur, interpolate
 from impasto.denoising.noise import LEVELS, Noise, clipped_moments, white_noise
 from impasto.recipes import DenoiseRecipe
 
@@ -46,7 +46,7 @@ _LEAST = 0.1  # quantile of the variances of tiles with weak noise and detail th
 _REGION = 0.1  # of all tiles that a region has at least
 _SPREAD = 0.3  # deviation of the logarithm of the variances in one region
 _MIN_SHARE = 0.95  # of a tile's pixels in a region, from which its noise is the region's
-_BLUR = 3.0  # pixels over which the finest detail is averaged
+_BLUR, _REACH = 3.0, 9  # pixels over which the finest detail is averaged, and at most
 _MARGIN = 32  # pixels around a region that its patches may be like
 _MIN_DIFFERENCE = 0.1  # of the noise in a difference of colors over that in their mean
 _DETAIL = 0.35  # cost of more detail than the noise's, which may be texture, over that of less
@@ -114,7 +114,9 @@ def find_regions(
     # Detail raises the variance of what is too weak to be measured by white tiles.
     known = _fill(ratios.where(~weak | white, centers[0]), white | weak)
     labels = _absorb_specks((known[..., None] - centers).abs().argmin(-1))
-    variance = _variance_at(_blur(plane[None])[0].double(), line, clipped).float()
+    variance = _variance_at(
+        gaussian_blur(plane[None], _BLUR, _REACH)[0].double(), line, clipped
+    ).float()
     planes = plane[None]
     if len(image) == 3:  # differences of the colors, where there is less detail
         planes = torch.stack([plane, image[0] - image[2], image[0] - 2 * image[1] + image[2]])
@@ -425,12 +427,4 @@ def _finest_variance(plane: Tensor) -> Tensor:
     """
     padded = F.pad(plane[None, None], (1, 1, 1, 1), mode="reflect")
     detail = F.conv2d(padded, _SECOND_DIFFERENCES)[0].abs()
-    return (math.pi / 2) * _blur(detail).square().amin(0)
-
-
-def _blur(images: Tensor) -> Tensor:
-    """Smooth (N, H, W) by a Gaussian, with mirrored borders."""
-    reach = int(3 * _BLUR)
-    offsets = torch.arange(-reach, reach + 1)
-    kernel = torch.softmax(-offsets.square() / (2 * _BLUR**2), 0)
-    return filter_image(F.pad(images, (reach,) * 4, mode="reflect"), kernel)
+    return (math.pi / 2) * gaussian_blur(detail, _BLUR, _REACH).square().amin(0)

@@ -1,0 +1,203 @@
+"""The filters of `nl_wiener` by tensor operations: on a GPU, and where numba is missing.
+
+Each does what the function of the like name in `nl_wiener_compiled` does, within rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from impasto.denoising.block_matching import (
+    Block,
+    Groups,
+    extract_patches,
+    match_blocks,
+    patch_size,
+    split_into_blocks,
+)
+
+_CHUNK = 2**20  # values of groups that are computed at a time, so that they stay in the cache
+_CHOLESKY_ATTEMPTS = 6  # each with a higher floor; the last is far above any rounding
+_FLOOR = 1e-6  # of a matrix's mean diagonal, which rounding may have taken from it
+
+
+def tensor_ridge_sums(
+    noisy: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    autocorrelation: Tensor | None,
+    on_part: Callable[[float], None],
+) -> tuple[Tensor, Tensor]:
+    """Add up the patches as `nl_wiener_compiled.ridge_sums` does."""
+    sums, weights = torch.zeros_like(noisy), torch.zeros_like(noisy)
+    for share, block in _blocks_in_turn(guide, groups):
+        area = (block.rows, block.columns)
+        patch = patch_size(tuple(guide[area].shape), groups)
+        matches = match_blocks(guide[area], block, groups)
+        columns = guide[area].shape[1] - patch[1] + 1
+        for channel in range(len(noisy)):
+            patches = extract_patches(noisy[channel][area], patch)
+            variances = extract_patches(variance[channel][area], patch).sum(1)  # (positions)
+            table = None if autocorrelation is None else autocorrelation[channel]
+            totals = torch.zeros_like(patches), patches.new_zeros(len(patches))
+            for members in _chunks(matches, patches.shape[1]):
+                y = _gather(patches, members)  # (groups, k, n)
+                mean = y.mean((1, 2), keepdim=True)
+                noise = _noise_between_patches(variances[members], members, columns, table)
+                theta = _ridge_weights(y - mean, noise)  # (groups, k, k)
+                estimate = theta.transpose(1, 2) @ (y - mean) + mean
+                # A patch counts by how little noise is left in it.
+                left = (theta * (noise @ theta)).sum(1).clamp(min=0)
+                confidence = variances[members] / (left + 1e-4 * variances[members]).clamp(
+                    min=1e-20
+                )
+                _scatter_add(*totals, members, estimate, confidence)
+            _add_patches(sums[channel][area][None], weights[channel][area], *totals, patch)
+        on_part(share)
+    return sums, weights
+
+
+def tensor_wiener_sums(
+    noisy: Tensor,
+    pilot: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    correlation: Tensor | None,
+    on_part: Callable[[float], None],
+) -> tuple[Tensor, Tensor]:
+    """Add up the patches as `nl_wiener_compiled.wiener_sums` does."""
+    sums, weights = torch.zeros_like(noisy), torch.zeros_like(guide)[None]
+    for share, block in _blocks_in_turn(guide, groups):
+        area = (slice(None), block.rows, block.columns)
+        patch = patch_size(tuple(guide[area[1:]].shape), groups)
+        matches = match_blocks(guide[area[1:]], block, groups)
+        noisy_patches, pilot_patches, variances = (  # (positions, C·n)
+            torch.cat([extract_patches(plane, patch) for plane in image[area]], 1)
+            for image in (noisy, pilot, variance)
+        )
+        totals = torch.zeros_like(noisy_patches), noisy_patches.new_zeros(len(noisy_patches))
+        for members in _chunks(matches, noisy_patches.shape[1]):
+            y, x = _gather(noisy_patches, members), _gather(pilot_patches, members)
+            power = _gather(variances, members).mean(1)  # of the noise, (groups, C·n)
+            mean = x.mean(1, keepdim=True)
+            x -= mean
+            covariance = x.transpose(1, 2) @ x / max(1, x.shape[1] - 1)
+            # y less the noise in it: equal to the signal's part of it, and rounded far less.
+            if correlation is None:
+                covariance.diagonal(dim1=1, dim2=2).add_(power)
+                noise = ((y - mean) @ _inverse(covariance)).mul_(power[:, None])
+            else:
+                sigma = power.sqrt()
+                noise_covariance = correlation * sigma[:, :, None] * sigma[:, None]
+                noise = ((y - mean) @ _inverse(covariance.add_(noise_covariance))) @ (
+                    noise_covariance
+                )
+            _scatter_add(*totals, members, y.sub_(noise), y.new_ones(members.shape))
+        _add_patches(sums[area], weights[area][0], *totals, patch)
+        on_part(share)
+    return sums, weights
+
+
+def _blocks_in_turn(guide: Tensor, groups: Groups) -> Iterator[tuple[float, Block]]:
+    """Yield each block with the share of blocks that are done after it."""
+    blocks = [block for color in split_into_blocks(tuple(guide.shape), groups) for block in color]
+    for number, block in enumerate(blocks, 1):
+        yield number / len(blocks), block
+
+
+def _add_patches(
+    sums: Tensor, weights: Tensor, patches: Tensor, patch_weights: Tensor, patch: tuple[int, int]
+) -> None:
+    """Add patches (positions, C·n) to a block (C, H, W), and their weights at their positions."""
+    height, width = sums.shape[1:]
+    columns = torch.stack([channel.T for channel in patches.chunk(len(sums), 1)])
+    sums += F.fold(columns, (height, width), patch)[:, 0]  # of (C, n, positions)
+    rows, columns = height - patch[0] + 1, width - patch[1] + 1
+    weights[:rows, :columns] += patch_weights.view(rows, columns)
+
+
+def _chunks(matches: Tensor, values: int) -> Iterator[Tensor]:
+    """Split groups (groups, k) so that a chunk's matrices have about `_CHUNK` values."""
+    similar = matches.shape[1]
+    yield from matches.split(max(1, _CHUNK // (similar * max(values, similar))))
+
+
+def _gather(patches: Tensor, members: Tensor) -> Tensor:
+    """Gather the patches of groups: (positions, n) and (groups, k) -> (groups, k, n)."""
+    return patches[members.flatten()].view(*members.shape, -1)
+
+
+def _scatter_add(
+    sums: Tensor, weights: Tensor, members: Tensor, estimate: Tensor, confidence: Tensor
+) -> None:
+    """Add each group's patches at their positions, weighted by their confidence (groups, k)."""
+    positions = members.flatten()
+    rows = (estimate * confidence[..., None]).flatten(0, 1)
+    sums.scatter_add_(0, positions[:, None].expand_as(rows), rows)
+    weights.scatter_add_(0, positions, confidence.flatten())
+
+
+def _ridge_weights(y: Tensor, noise: Tensor) -> Tensor:
+    """Return the weights of least expected squared error, a column for each patch estimated.
+
+    Args:
+        y: the patches less their group's mean, (groups, k, n).
+        noise: covariance of the noise between patches, (groups, k, k).
+
+    Returns:
+        (groups, k, k), each column of sum one.
+    """
+    inverse = _inverse(y @ y.transpose(1, 2))
+    shrinkage = inverse @ noise
+    row_sums = inverse.sum(2, keepdim=True)  # the inverse times a column of ones
+    correction = shrinkage.sum(1, keepdim=True) / row_sums.sum(1, keepdim=True)
+    return torch.eye(y.shape[1], device=y.device) - shrinkage + row_sums * correction
+
+
+def _noise_between_patches(
+    variances: Tensor, members: Tensor, columns: int, autocorrelation: Tensor | None
+) -> Tensor:
+    """Return the noise's covariance between the patches of each group, summed over a patch.
+
+    Args:
+        variances: of the noise, summed over a patch, (groups, k).
+        members: positions of the patches, (groups, k).
+        columns: patch positions in a row of the block.
+        autocorrelation: (2m + 1, 2m + 1), or None.
+
+    Returns:
+        (groups, k, k).
+    """
+    if autocorrelation is None:
+        return torch.diag_embed(variances)
+    reach = len(autocorrelation) // 2 + 1
+    down, right = members // columns, members % columns
+    dy, dx = (
+        (axis[:, :, None] - axis[:, None]).clamp(-reach, reach) + reach for axis in (down, right)
+    )
+    sigma = variances.sqrt()
+    # A ring of zeros stands for everything beyond the table's reach.
+    return F.pad(autocorrelation, (1, 1, 1, 1))[dy, dx] * sigma[:, :, None] * sigma[:, None]
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Invert symmetric, positive definite matrices (groups, k, k), nearly.
+
+    Their diagonals are raised by a floor, which grows where rounding made one singular.
+    """
+    scale = matrix.diagonal(dim1=1, dim2=2).mean(1)
+    floor = (_FLOOR * scale + 1e-10)[:, None]
+    for _ in range(_CHOLESKY_ATTEMPTS):
+        raised = matrix.clone()
+        raised.diagonal(dim1=1, dim2=2).add_(floor)
+        factor, failed = torch.linalg.cholesky_ex(raised)
+        if not failed.any():
+            break
+        floor = torch.where(failed[:, None] > 0, 30 * floor, floor)
+    return torch.cholesky_inverse(factor)
