@@ -1,9 +1,9 @@
-"""PSNR, SSIM and seconds of `denoise` over a folder of pictures, and those of its peers.
+"""PSNR, SSIM, texture and seconds of `denoise` over a folder of pictures, and those of its peers.
 
     python benchmarks/denoise_quality.py --data DIR [--noise gaussian:25|poisson:50] [--crop 256]
     python benchmarks/denoise_quality.py --data DIR --noise none [--gt DIR | --gt-suffix _mean]
         [--method auto] [--effort balanced] [--sigma auto|known|LEVEL] [--device auto]
-        [--pictures N | --pictures every K] [--threads N] [--baselines]
+        [--detail 0] [--pictures N | --pictures every K] [--threads N] [--baselines]
 
 Clean pictures get noise, seeded by their names: Gaussian of a level of 255, clamped to [0, 1], or
 Poisson of so many photons, not clamped. It is cleaned as a float32 tensor. Pictures that are noisy
@@ -12,10 +12,15 @@ by themselves (`--noise none`) are paired with their truths by file names: the s
 as the files themselves. Everything is clamped to [0, 1] before it is measured, the noisy picture
 too.
 
-`--baselines` adds BM3D (package bm3d, free for non-commercial use only) and scikit-image's
-non-local means. Both get the true noise: sigma itself, Poisson noise leveled by Anscombe's
-transform, and of real noise its deviation from the truth. Prints a row per picture; the last line
-is JSON.
+`texture_kept` is the share of the truth's finest detail that is in the result: the slope of the
+result's high-pass over the truth's, each a picture less the mean of 3 × 3 pixels. Noise that was
+left does not count.
+
+`--baselines` adds those of the peers that are installed: BM3D (package bm3d, free for
+non-commercial use only), BMND (package bmnd, MIT license; BM3D that takes counts of photons as they
+are), and scikit-image's non-local means. They get the true noise: sigma itself, Poisson noise
+leveled by Anscombe's transform but for BMND, and of real noise its deviation from the truth. Prints
+a row per picture; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import impasto
 from impasto.images.formats import ENDINGS
@@ -64,19 +70,23 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     kind, level = noise_of(arguments.noise)
     rows = []
-    print(f"{'picture':40s}{'noisy':>7s}{'PSNR':>7s}{'SSIM':>8s}{'seconds':>9s}  kind", flush=True)
+    print(
+        f"{'picture':40s}{'noisy':>7s}{'PSNR':>7s}{'SSIM':>8s}{'texture':>9s}{'seconds':>9s}  kind",
+        flush=True,
+    )
     for sample in samples(arguments, kind, level):
         sigma = {"auto": "auto", "known": level / 255}.get(arguments.sigma)
         options = {"method": arguments.method, "effort": arguments.effort}
         options["sigma"] = float(arguments.sigma) / 255 if sigma is None else sigma
         options["device"] = arguments.device
+        options["detail"] = arguments.detail
         row = denoise_sample(sample, options)
         if arguments.baselines:
             row |= baselines(sample, kind, level)
         rows.append(row)
         print(
             f"{row['name']:40s}{row['noisy_psnr']:7.2f}{row['psnr']:7.2f}{row['ssim']:8.4f}"
-            f"{row['seconds']:9.2f}  {row['kind']}" + row_text(row),
+            f"{row['texture_kept']:9.3f}{row['seconds']:9.2f}  {row['kind']}" + row_text(row),
             flush=True,
         )
     if not rows:
@@ -96,6 +106,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--effort", default="balanced")
     parser.add_argument("--sigma", default="auto", help="auto, known, or a level of 255")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--detail", type=float, default=0.0)
     parser.add_argument("--pictures", nargs="+", default=[], help="the first N, or `every K`")
     parser.add_argument("--threads", type=int, default=0, help="of torch")
     parser.add_argument("--baselines", action="store_true")
@@ -191,16 +202,30 @@ def denoise_sample(sample: Sample, options: dict[str, Any]) -> dict[str, Any]:
         "noisy_ssim": impasto.ssim(clean, noisy),
         "psnr": impasto.psnr(clean, pixels),
         "ssim": impasto.ssim(clean, pixels),
+        "texture_kept": texture_kept(clean, pixels),
         "seconds": seconds,
         "kind": diagnosis.kind,
     }
+
+
+def texture_kept(clean: Tensor, pixels: Tensor) -> float:
+    """The slope of a result's high-pass over that of its truth, both (C, H, W); 1 keeps all."""
+    truth, result = (high_pass(image.double()) for image in (clean, pixels))
+    energy = truth.square().sum().item()
+    return (truth * result).sum().item() / energy if energy else 1.0
+
+
+def high_pass(image: Tensor) -> Tensor:
+    """A picture (C, H, W) less the mean of the 3 × 3 pixels around each."""
+    return image - F.avg_pool2d(F.pad(image[None], (1,) * 4, mode="replicate"), 3, 1)[0]
 
 
 def baselines(sample: Sample, kind: str, level: float) -> dict[str, float | None]:
     """Denoise a sample with the peers that are installed, which get the true noise."""
     row: dict[str, float | None] = {}
     for name, (package, peer) in PEERS.items():
-        row[f"{name}_psnr"] = row[f"{name}_seconds"] = None
+        keys = [f"{name}_{measure}" for measure in ("psnr", "texture_kept", "seconds")]
+        row |= dict.fromkeys(keys)
         if find_spec(package) is None:
             print(f"{name}: {package} is not installed", file=sys.stderr)
             continue
@@ -208,10 +233,20 @@ def baselines(sample: Sample, kind: str, level: float) -> dict[str, float | None
         deviation = (sample.noisy - sample.clean).square().mean().sqrt().item()
         sigma = level / 255 if kind == "gaussian" else deviation
         begin = time.perf_counter()
-        result = denoise_poisson(peer, image, level) if kind == "poisson" else peer(image, sigma)
-        row[f"{name}_seconds"] = time.perf_counter() - begin
+        if kind != "poisson":
+            result = peer(image, sigma)
+        elif name in COUNTING:
+            result = peer(image, sigma, level)
+        else:
+            result = denoise_poisson(peer, image, level)
+        seconds = time.perf_counter() - begin
         pixels = torch.from_numpy(result.transpose(2, 0, 1)).clamp(0, 1)
-        row[f"{name}_psnr"] = impasto.psnr(sample.clean, pixels)
+        measures = (
+            impasto.psnr(sample.clean, pixels),
+            texture_kept(sample.clean, pixels),
+            seconds,
+        )
+        row |= dict(zip(keys, measures, strict=True))
     return row
 
 
@@ -241,7 +276,30 @@ def nlmeans(image: np.ndarray, sigma: float) -> np.ndarray:
     return result.reshape(image.shape)
 
 
-PEERS = {"bm3d": ("bm3d", bm3d), "nlmeans": ("skimage", nlmeans)}
+def bmnd(image: np.ndarray, sigma: float, photons: float | None = None) -> np.ndarray:
+    """BMND of (H, W, C) as its authors set it: Gaussian noise, or so many photons at white.
+
+    It knows no color: each channel by itself, or light and two differences of Gaussian noise.
+    """
+    from bmnd import BM3DProfile, NoiseModel, bmnd
+
+    if photons is not None:
+        profile = BM3DProfile(noise_model=NoiseModel.POISSON)
+        counts = np.moveaxis(np.maximum(image * photons, 0), 2, 0)
+        clean = [bmnd(plane.astype(np.float32), profile) for plane in counts]
+        return np.stack(clean, 2).astype(np.float64) / photons
+    basis = np.eye(1) if image.shape[2] != 3 else OPPONENT
+    planes = np.einsum("ij,hwj->ihw", basis, image).astype(np.float32)
+    clean = [bmnd(plane, BM3DProfile(), sigma=sigma) for plane in planes]
+    return np.einsum("ji,jhw->hwi", basis, np.stack(clean).astype(np.float64))
+
+
+# Light and two differences of the colors, orthonormal: white noise stays as it is.
+OPPONENT = np.array([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
+OPPONENT /= np.linalg.norm(OPPONENT, axis=1, keepdims=True)
+
+PEERS = {"bm3d": ("bm3d", bm3d), "bmnd": ("bmnd", bmnd), "nlmeans": ("skimage", nlmeans)}
+COUNTING = ("bmnd",)  # those that take counts of photons as they are
 
 
 def denoise_poisson(peer: Callable, image: np.ndarray, photons: float) -> np.ndarray:
@@ -272,6 +330,7 @@ def summarize(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> dict
     report: dict[str, Any] = {
         "psnr": mean(rows, "psnr", 3),
         "ssim": mean(rows, "ssim", 4),
+        "texture_kept": mean(rows, "texture_kept", 4),
         "noisy_psnr": mean(rows, "noisy_psnr", 3),
         "noisy_ssim": mean(rows, "noisy_ssim", 4),
         "gain": round_or_none(sum(gains) / len(gains), 3),
@@ -282,12 +341,13 @@ def summarize(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> dict
         "effort": arguments.effort,
         "noise": arguments.noise,
         "sigma": arguments.sigma,
+        "detail": arguments.detail,
         "crop": arguments.crop,
         "kinds": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
         "threads": torch.get_num_threads(),
     }
     for name in PEERS if arguments.baselines else ():
-        for key in (f"{name}_psnr", f"{name}_seconds"):
+        for key in (f"{name}_psnr", f"{name}_texture_kept", f"{name}_seconds"):
             report[key] = None if rows[0][key] is None else mean(rows, key, 3)
     return report
 
