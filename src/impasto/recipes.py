@@ -463,6 +463,14 @@ class DenoiseRecipe(Options):
         description="the same for the noise in the colors alone; `same` is the strength; larger "
         "leaves fewer colored specks",
     )
+    detail: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the texture in what was taken away that is given back, where it "
+        "looks like the picture's own and not like noise; larger keeps more of cloth, hair and "
+        "grass, with a little noise in them",
+    )
     sigma: Annotated[float, Field(gt=0, le=MAX_SIGMA)] | Literal["auto"] = Field(
         "auto",
         description="standard deviation of the noise where it is known, 1 being white (in float "

@@ -260,7 +260,7 @@ class DenoiseResult:
             numbers for measured data.
         clean: the same without any of the estimated noise.
         source: metadata of the picture's file, or the stack of the planes.
-        recipe: every option the run used; its `strength` and `chroma` make `pixels`.
+        recipe: every option the run used; its `strength`, `chroma` and `detail` make `pixels`.
         method: the method that ran, never `auto`; `none` if no plane was changed.
         diagnosis: the noise and what was done about it, plane by plane if they were not denoised
             jointly.
@@ -269,6 +269,7 @@ class DenoiseResult:
         stopped: whether `on_step` ended the run early.
         inputs: name and hash of the input file.
         treatments: the same as the diagnosis in short, as it is stored in files.
+        find_texture: returns `texture`; called when it is first needed.
     """
 
     noisy: Tensor
@@ -282,11 +283,27 @@ class DenoiseResult:
     stopped: bool = False
     inputs: Inputs = field(default_factory=Inputs)
     treatments: tuple[Treatment, ...] = ()
+    find_texture: Callable[[], Tensor] | None = None
 
     @property
     def pixels(self) -> Tensor:
         """Return the picture without the recipe's share of the noise, of the shape of `noisy`."""
-        return blend_strength(self.noisy, self.clean, self.recipe)
+        texture = self.texture if self.recipe.detail else None
+        return blend_strength(self.noisy, self.clean, self.recipe, texture)
+
+    @property
+    def texture(self) -> Tensor:
+        """Return the texture in what was taken away, of the shape of `noisy`, as `detail` adds it.
+
+        Raises:
+            ImpastoError: the result is of an earlier version, which did not look for it.
+        """
+        if self.find_texture is None:
+            raise ImpastoError(
+                "`detail` must be 0 for what an earlier impasto denoised, got "
+                f"{self.recipe.detail:g}; denoise it again"
+            )
+        return self.find_texture()
 
     @property
     def metadata(self) -> ImageMetadata:
@@ -306,19 +323,24 @@ class DenoiseResult:
         return self.noisy.shape[-1], self.noisy.shape[-2]
 
     def at(
-        self, strength: float | None = None, chroma: float | Literal["same"] | None = None
+        self,
+        strength: float | None = None,
+        chroma: float | Literal["same"] | None = None,
+        detail: float | None = None,
     ) -> DenoiseResult:
-        """Return the same result without another share of the noise; nothing is computed again.
+        """Return the same result without another share of the noise; it is not denoised again.
 
         Args:
             strength: share of the noise in the light, 0 to 1, and in the colors if `chroma` is
                 `same`; None leaves it as it is.
             chroma: share of the noise in the colors, 0 to 1; None leaves it as it is.
+            detail: share of the texture in the noise that is given back, 0 to 1; None leaves it as
+                it is.
 
         Raises:
             ValueError: a share out of range.
         """
-        options = {"strength": strength, "chroma": chroma}
+        options = {"strength": strength, "chroma": chroma, "detail": detail}
         changes = {name: value for name, value in options.items() if value is not None}
         return replace(self, recipe=validate(type(self.recipe), dict(self.recipe) | changes))
 
@@ -410,9 +432,20 @@ class DenoiseResult:
         )
 
 
-def blend_strength(noisy: Tensor, clean: Tensor, recipe: DenoiseRecipe) -> Tensor:
-    """A share of the noise between two pictures (…, C, H, W) taken away, of light and of color."""
+def blend_strength(
+    noisy: Tensor, clean: Tensor, recipe: DenoiseRecipe, texture: Tensor | None = None
+) -> Tensor:
+    """Take a share of the noise between two pictures (..., C, H, W) away, of light and of color.
+
+    Args:
+        noisy: the picture with it.
+        clean: the same without it.
+        recipe: its `strength`, `chroma` and `detail`.
+        texture: what of the noise is the picture's own; read if `detail` is above 0.
+    """
     chroma = recipe.strength if recipe.chroma == "same" else recipe.chroma
+    if recipe.detail and texture is not None:
+        clean = clean + recipe.detail * texture
     if recipe.strength == chroma == 1:
         return clean
     residual = noisy - clean

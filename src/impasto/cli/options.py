@@ -30,7 +30,7 @@ PIPE = "-"  # stands for stdin among the inputs, and for stdout as the output
 PANELS: Mapping[str, tuple[str, ...]] = {
     "Main dials": (
         "content", "style", "styles", "over", "settings", "pick", "cell", "cell_steps",
-        "output", "ending", "preset", "strength", "chroma", "method", "effort", "sigma", "gaussian",
+        "output", "ending", "preset", "strength", "chroma", "detail", "method", "effort", "sigma", "gaussian",
         "poisson", "layer", "kind", "width", "height", "tileable", "size", "color",
         "style_scale", "structure",
     ),

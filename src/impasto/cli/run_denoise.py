@@ -268,6 +268,7 @@ def _facts(
         "planes": planes or (1 if isinstance(data, Image) else data.count),
         "strength": recipe.strength,
         "chroma": recipe.chroma,
+        "detail": recipe.detail,
         "device": device,
     }
 

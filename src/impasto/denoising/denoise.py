@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
 from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
+from impasto.denoising.texture import find_texture
 from impasto.denoising.valid_pixels import (
     ValueRange,
     fill_pixels,
@@ -98,7 +99,10 @@ def denoise(
         if run.reporter.stopped:
             clean[number:] = noisy[number:]
             break
-    if isinstance(source, Image) or source.single:
+    single = isinstance(source, Image) or source.single
+    textures = partial(find_textures, noisy, clean, run.denoisers)
+    find = cache(lambda: textures()[0] if single else textures())
+    if single:
         noisy, clean = noisy[0], clean[0]
     return DenoiseResult(
         noisy,
@@ -112,6 +116,7 @@ def denoise(
         run.reporter.stopped,
         Inputs(content=identify_input(source)),
         run.diagnosis.treatments,
+        find,
     )
 
 
@@ -178,7 +183,8 @@ def denoise_stack(
                     f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
                     "nothing was written"
                 )
-            yield blend_strength(noisy, clean, recipe)
+            texture = run.denoisers[-1].texture(noisy, clean) if recipe.detail else None
+            yield blend_strength(noisy, clean, recipe, texture)
 
     provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
 
@@ -223,6 +229,7 @@ class _Run:
     Attributes:
         reporter: hands the steps to `on_step`.
         device: where it computes.
+        denoisers: those of the planes so far, in order, or the one that all share.
     """
 
     def __init__(
@@ -230,6 +237,7 @@ class _Run:
     ) -> None:
         self.device = select_device(recipe.device)
         self._diagnoses: list[Diagnosis] = []
+        self.denoisers: list[FittedDenoiser] = []
         self._recipe = recipe
         self._source = source
         size = source.size if isinstance(source, Image) else source.plane_shape[:0:-1]
@@ -262,6 +270,8 @@ class _Run:
     def _fit(self, planes: Tensor) -> FittedDenoiser:
         denoiser = fit_denoiser(planes, self._recipe, self.reporter, self._source)
         self._diagnoses.append(denoiser.diagnosis)
+        # What a method holds to run again is not needed to tell texture.
+        self.denoisers.append(replace(denoiser, denoise_plane=None))
         return denoiser
 
 
@@ -298,6 +308,35 @@ class FittedDenoiser:
         return check_finite(
             clean, "the denoised picture", "scale the data to about 1, or give sigma"
         )
+
+    def texture(self, plane: Tensor, clean: Tensor) -> Tensor:
+        """Return what the picture's own texture is of the noise that was taken away: (C, H, W).
+
+        Args:
+            plane: (C, H, W).
+            clean: what `denoise` made of it.
+        """
+        if self.method == "none":
+            return torch.zeros_like(plane)
+        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
+        visible, clean = (self.values.normalize(image) for image in (visible, clean))
+        texture = find_texture(visible, clean, self.diagnosis.noise)
+        return (texture * self.values.span).masked_fill_(hidden, 0)
+
+
+def find_textures(noisy: Tensor, clean: Tensor, denoisers: Sequence[FittedDenoiser]) -> Tensor:
+    """Return the texture in what was taken from planes (P, C, H, W), of their shape.
+
+    Args:
+        noisy: the planes with noise.
+        clean: the same without.
+        denoisers: of each plane that was done, or one of all.
+    """
+    textures = torch.zeros_like(noisy)
+    shared = denoisers * len(noisy) if len(denoisers) == 1 else denoisers
+    for texture, denoiser, *planes in zip(textures, shared, noisy, clean, strict=False):
+        texture.copy_(denoiser.texture(*planes))
+    return textures
 
 
 def fit_denoiser(

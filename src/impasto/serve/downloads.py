@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,8 +72,7 @@ def encode_result(
     job: JobRecord,
     folder: Path,
     format: str,
-    strength: float | None = None,
-    chroma: float | None = None,
+    shares: Mapping[str, float | None] | None = None,
     max_side: int | None = None,
 ) -> Download:
     """Return the result of a job as a file.
@@ -81,8 +81,7 @@ def encode_result(
         job: a job that has a result.
         folder: its folder.
         format: one of `DOWNLOAD_FORMATS` that the job offers.
-        strength: share of the noise that denoising removes; None for the recipe's.
-        chroma: the same for the noise in the colors.
+        shares: `strength`, `chroma` and `detail` of denoising; None leaves the recipe's.
         max_side: pixels of the longer side, at most, for a preview; None for full size.
 
     Raises:
@@ -98,13 +97,13 @@ def encode_result(
     stem = Path(_content(job).name).stem
     name = f"{stem}-{METHODS[job.method].suffix}{suffix}"
     if job.method == "denoise":
-        data = _encode_denoised(job, folder, suffix, bits, strength, chroma, max_side)
+        data = _encode_denoised(job, folder, suffix, bits, shares or {}, max_side)
         return Download(data, name, media_type)
-    if strength is not None or chroma is not None:
+    if any(share is not None for share in (shares or {}).values()):
         raise RequestError(
             422,
-            "`strength` and `chroma` must be left out unless a job denoises, got a job of "
-            f"{job.method}; leave them out",
+            "`strength`, `chroma` and `detail` must be left out unless a job denoises, got a job "
+            f"of {job.method}; leave them out",
         )
     data = _encode_painting(job, folder, suffix, bits, max_side)
     return Download(data, name, media_type)
@@ -136,14 +135,13 @@ def _encode_denoised(
     folder: Path,
     suffix: str,
     bits: int | None,
-    strength: float | None,
-    chroma: float | None,
+    shares: Mapping[str, float | None],
     max_side: int | None,
 ) -> bytes:
     """Encode a denoised image; at full size the same bytes as `DenoiseResult.save` writes."""
     result = load_denoise_result(job, folder)
     try:
-        result = result.at(strength, chroma)
+        result = result.at(**shares)
     except ValueError as error:
         raise RequestError(422, str(error)) from None
     if job.result.stack:

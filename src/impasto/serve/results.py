@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ def make_result(
     )
     stack = noise = method = None
     if isinstance(result, DenoiseResult):
-        # Stored without the strength, so that another one needs no new run.
-        tensors = {"clean": result.clean}
+        # Stored without the strength and the texture, so that another share needs no new run.
+        tensors = {"clean": result.clean, "texture": result.texture}
         stack = isinstance(result.source, Stack)
         noise, method = NoiseInfo.of(result.diagnosis, result.size, stack=stack), result.method
         reporter.show(result.pixels if result.pixels.ndim == 3 else result.pixels[0])
@@ -131,9 +132,10 @@ def load_denoise_result(record: JobRecord, folder: Path) -> DenoiseResult:
     if isinstance(source, Image) or source.single:
         noisy = noisy[0]
     provenance = Provenance.model_validate_json((folder / PROVENANCE).read_bytes())
+    tensors = safetensors.torch.load_file(folder / PIXELS)
     return DenoiseResult(
         noisy=noisy,
-        clean=safetensors.torch.load_file(folder / PIXELS)["clean"],
+        clean=tensors["clean"],
         source=input_source_file(source),
         recipe=provenance.recipe,
         method=record.result.method,
@@ -142,4 +144,6 @@ def load_denoise_result(record: JobRecord, folder: Path) -> DenoiseResult:
         device=provenance.maker.device,
         inputs=provenance.inputs,
         treatments=provenance.treatments,
+        # Earlier versions stored none.
+        find_texture=partial(tensors.get, "texture") if "texture" in tensors else None,
     )

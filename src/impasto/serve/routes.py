@@ -398,6 +398,9 @@ def get_result(
     format: Literal["png", "png16", "jpeg", "webp", "tiff", "tiff16"] = "png",
     strength: Share = None,
     chroma: Share = None,
+    detail: Annotated[
+        float | None, Query(ge=0, le=1, description="of the texture in the noise, to give back")
+    ] = None,
     longest: MaxSide = None,
 ) -> Response:
     """Return the result of a job as a file."""
@@ -410,7 +413,8 @@ def get_result(
         )
     folder = service.store.path(job)
     try:
-        download = downloads.encode_result(record, folder, format, strength, chroma, longest)
+        shares = {"strength": strength, "chroma": chroma, "detail": detail}
+        download = downloads.encode_result(record, folder, format, shares, longest)
     except RequestError:
         raise
     except ImpastoError as error:

@@ -6,9 +6,13 @@ import { byId, show } from "./dom.js";
 const QUICK = 1_000_000; // pixels that are blended while a slider moves; the rest follows when it rests
 let noisy = null; // ImageData of the whole
 let clean = null;
+let textured = null; // ImageData of the whole with all of the texture given back; fetched when it is first asked for
+let fetchTextured = null;
 let linked = true; // the colors follow the light until their own slider is moved
 
-export function open(before, bitmap) {
+// `fetched` gives a promise of the bitmap with all of the texture.
+export function open(before, bitmap, fetched) {
+  fetchTextured = fetched;
   const pen = after.getContext("2d", { willReadFrequently: true });
   clean = pen.getImageData(0, 0, bitmap.width, bitmap.height);
   noisy = before.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, bitmap.width, bitmap.height);
@@ -16,39 +20,58 @@ export function open(before, bitmap) {
 }
 
 export function close() {
-  noisy = clean = null;
+  noisy = clean = textured = fetchTextured = null;
   show(byId("clean-sliders"), false);
 }
 
-export function set(strength, chroma) {
+export function set(strength, chroma, detail) {
   linked = chroma === "same";
   byId("clean-strength").value = strength;
   byId("clean-chroma").value = linked ? strength : chroma;
+  byId("clean-detail").value = detail;
+  blend(1);
+  if (detail > 0) texture();
+}
+
+async function texture() {
+  const ask = fetchTextured;
+  if (!ask) return;
+  fetchTextured = null;
+  const bitmap = await ask().catch(() => null);
+  if (!clean) return;
+  if (!bitmap) { fetchTextured = ask; return; }
+  const pen = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  pen.drawImage(bitmap, 0, 0);
+  textured = pen.getImageData(0, 0, bitmap.width, bitmap.height);
   blend(1);
 }
 
 // What a download asks for.
 export function shares() {
   if (!clean) return "";
-  return `&strength=${byId("clean-strength").value}&chroma=${byId("clean-chroma").value}`;
+  return `&strength=${byId("clean-strength").value}&chroma=${byId("clean-chroma").value}&detail=${byId("clean-detail").value}`;
 }
 
-// out = noisy − s·light − c·(residual − light), where light is the residual's mean over the colors.
+// out = noisy − s·light − c·(residual − light), where light is the residual's mean over the colors and the residual is
+// what is between the noisy picture and the clean one with a share of its texture.
 function blend(step) {
   const s = Number(byId("clean-strength").value);
   const c = Number(byId("clean-chroma").value);
-  for (const one of ["strength", "chroma"]) {
+  const d = textured ? Number(byId("clean-detail").value) : 0;
+  for (const one of ["strength", "chroma", "detail"]) {
     const input = byId(`clean-${one}`);
     input.nextElementSibling.textContent = `${Math.round(100 * input.value)} %`;
   }
   if (!clean) return;
   const out = new ImageData(clean.width, clean.height);
-  const [a, b, o] = [noisy.data, clean.data, out.data];
+  const [a, b, x, o] = [noisy.data, clean.data, (textured ?? clean).data, out.data];
   const row = 4 * clean.width;
   for (let top = 0; top < clean.height; top += step) {
     for (let left = 0; left < row; left += 4 * step) {
       const i = top * row + left;
-      const [r, g, l] = [a[i] - b[i], a[i + 1] - b[i + 1], a[i + 2] - b[i + 2]];
+      const r = a[i] - b[i] - d * (x[i] - b[i]);
+      const g = a[i + 1] - b[i + 1] - d * (x[i + 1] - b[i + 1]);
+      const l = a[i + 2] - b[i + 2] - d * (x[i + 2] - b[i + 2]);
       const light = (r + g + l) / 3;
       const shared = (s - c) * light;
       o[i] = a[i] - c * r - shared;
@@ -77,5 +100,6 @@ export function start() {
     quick();
   });
   byId("clean-chroma").addEventListener("input", () => { linked = false; quick(); });
-  for (const one of ["strength", "chroma"]) byId(`clean-${one}`).addEventListener("change", () => blend(1));
+  byId("clean-detail").addEventListener("input", () => { texture(); quick(); });
+  for (const one of ["strength", "chroma", "detail"]) byId(`clean-${one}`).addEventListener("change", () => blend(1));
 }

@@ -9,6 +9,7 @@ import { on, state, tell } from "./state.js";
 import { noted, t } from "./texts.js";
 import { diagnosis } from "./wells.js";
 
+const ALL = "&strength=1&chroma=1&detail=0"; // of the noise taken away; the sliders give back from it
 let opened = null; // what the comparison shows: job and when it ended
 let preview = { id: null, seen: 0, asked: false };
 
@@ -120,14 +121,15 @@ async function done(job, result) {
     const cleaned = job.method === "denoise";
     const [first, second] = await Promise.all([
       blob(`/v1/jobs/${job.id}/inputs/content?longest=${longest}`),
-      blob(`/v1/jobs/${job.id}/result?format=png${cleaned ? "&strength=1&chroma=1" : ""}`),
+      blob(`/v1/jobs/${job.id}/result?format=png${cleaned ? ALL : ""}`),
     ]);
     const pictures = await Promise.all([createImageBitmap(first), createImageBitmap(second)]);
     if (opened !== mark) return;
     compare.open(...pictures);
     if (cleaned) {
-      clean.open(compare.before, pictures[1]);
-      clean.set(job.recipe.strength, job.recipe.chroma);
+      clean.open(compare.before, pictures[1], async () =>
+        createImageBitmap(await blob(`/v1/jobs/${job.id}/result?format=png&strength=1&chroma=1&detail=1`)));
+      clean.set(job.recipe.strength, job.recipe.chroma, job.recipe.detail ?? 0);
     }
     byId("compare").dataset.job = job.id;
   } catch (error) {
