@@ -442,6 +442,10 @@ class TextureRecipe(Options):
     _upgrade = model_validator(mode="before")(upgrade_loss_options)
 
 
+_Start = Annotated[int, Field(ge=0, lt=2**31)]
+_Length = Annotated[int, Field(ge=1, lt=2**31)]
+
+
 class DenoiseRecipe(Options):
     """How `denoise` cleans a picture: every option, its default, its range and effect."""
 
@@ -483,6 +487,11 @@ class DenoiseRecipe(Options):
         "lie in a plane, C and S are channels, all others count planes; `auto` reads them from "
         "the file",
     )
+    crop: tuple[_Start, _Start, _Length, _Length] | Literal["whole"] = Field(
+        "whole",
+        description="clean a part alone, as it is in the whole picture: column and row of its "
+        "upper left corner, width and height, in pixels; `whole` is all of it",
+    )
     joint: bool = Field(
         False,
         description="fit all planes of a stack together, where each shows the same noise, instead "
@@ -495,3 +504,11 @@ class DenoiseRecipe(Options):
         description="most memory the whole process may take, in GiB (2^30 bytes); a method that "
         "needs more is refused before it starts; `auto` is what is free",
     )
+
+    @property
+    def part(self) -> tuple[slice, slice] | None:
+        """Rows and columns of `crop`; None for the whole picture."""
+        if self.crop == "whole":
+            return None
+        left, top, width, height = self.crop
+        return slice(top, top + height), slice(left, left + width)

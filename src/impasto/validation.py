@@ -274,7 +274,10 @@ def _type_words(annotation: Any) -> str:
     if get_origin(annotation) is dict:
         return "layer names with their weights"
     if get_origin(annotation) is tuple:
-        return "one or more numbers, " + _type_words(get_args(annotation)[0])
+        first, *others = get_args(annotation)
+        if Ellipsis not in others:
+            return f"{1 + len(others)} whole numbers"
+        return "one or more numbers, " + _type_words(first)
     return {int: "a whole number", float: "a number", str: "a text"}.get(annotation, "given")
 
 

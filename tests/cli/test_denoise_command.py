@@ -46,6 +46,50 @@ def clean(here, capsys):
     return call
 
 
+def test_a_part_is_cleaned_as_in_the_whole(clean, here):
+    assert clean("gray.png", "-o", "whole.png", "--sigma", "25")[0] == 0
+    code, out, _ = clean(
+        "gray.png", "-o", "part.png", "--sigma", "25", "--crop", "3,5,12,9", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["size"] == [12, 9]
+    whole, part = (np.array(Image.open(here / f"{name}.png")) for name in ("whole", "part"))
+    assert np.array_equal(part, whole[5:14, 3:15])
+    recipe = read_provenance(open_image("part.png").metadata.recipe).recipe
+    assert recipe.crop == (3, 5, 12, 9)
+
+
+def test_a_part_of_a_stack_with_all_its_files(clean, here):
+    code, _, err = clean(
+        "stack.tif", "-o", "part.tif", "--crop", "3,5,12,9", "--detail", "0.5",
+        "--residual", "residual.tif", "--figure", "figure.png", "--truth", "stack.tif",
+    )  # fmt: skip
+    assert code == 0, err
+    assert clean("stack.tif", "-o", "whole.tif", "--detail", "0.5")[0] == 0
+    whole, part, residual = (
+        tifffile.imread(here / f"{name}.tif") for name in ("whole", "part", "residual")
+    )
+    noisy = tifffile.imread(here / "stack.tif")[:, 5:14, 3:15]
+    assert np.array_equal(part, whole[:, 5:14, 3:15])
+    assert np.array_equal(residual, noisy.astype(float) - part)
+
+
+@pytest.mark.parametrize(
+    ("crop", "words"),
+    [
+        ("20,0,12,9", "`crop` must lie in the picture, which has 24 × 24 pixels, got 20,0,12,9"),
+        ("1,2,3", "`crop` must be 4 whole numbers or `whole`, got [1, 2, 3]"),
+        ("middle", "`crop` must be 4 whole numbers or `whole`, got 'middle'"),
+        ("0,0,0,4", "`crop` must be at least 1, got 0"),
+    ],
+)
+def test_a_part_that_is_none_is_refused(clean, here, crop, words):
+    code, _, err = clean("gray.png", "--crop", crop)
+    assert code == 2
+    assert words in err
+    assert not (here / "gray-clean.png").exists()
+
+
 @pytest.fixture
 def interrupted(monkeypatch):
     """Every run is interrupted by a signal at its second step."""

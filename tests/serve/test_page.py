@@ -274,6 +274,87 @@ def test_clean_and_choose_how_much(opens, tmp_path):
     assert np.abs(np.array(there) - np.array(half[:3])).max() <= 1
 
 
+def threads(height=96, width=128):
+    """Fine threads under noise, of which a filter takes some away."""
+    x, y = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
+    weave = 0.06 * torch.sin(x * 2.1 + y / 9) * torch.sin(y * 1.7 - x / 13)
+    noise = 0.08 * torch.randn(3, height, width, generator=torch.manual_seed(0))
+    return (0.5 + weave + noise).clamp(0, 1)
+
+
+def test_texture_is_given_back_by_a_slider(opens, tmp_path):
+    page = opens()
+    page.click("#mode-denoise")
+    drop(page, "#content-well", ("cloth.png", encode(threads(), "png")))
+    with page.expect_response("**/v1/jobs/denoise") as answered:
+        page.click("#go")
+    ended(page, answered.value.json()["id"])
+    page.wait_for_selector("#clean-sliders:not([hidden])")
+    assert page.input_value("#clean-detail") == "0"
+    plain = canvas(page, "#compare .after")
+    with page.expect_response(re.compile("detail=1")):
+        page.fill("#clean-detail", "1")
+    page.wait_for_function(
+        "plain => document.querySelector('#compare .after').toDataURL() !== plain", arg=plain[1]
+    )
+    textured = canvas(page, "#compare .after")
+    with page.expect_download() as download:
+        page.click("#download-png")
+    download.value.save_as(tmp_path / "clean.png")
+    file = impasto.open_image(tmp_path / "clean.png")
+    assert json.loads(file.metadata.recipe)["recipe"]["detail"] == 1
+    there = (255 * file.pixels.permute(1, 2, 0)).round().numpy()
+    assert np.abs(there - textured[0]).max() <= 1
+    assert np.abs(there - plain[0]).max() > 2
+
+
+def canvas(page, where):
+    """What a canvas shows, (H, W, 3), and its data URL."""
+    url = page.evaluate(f"document.querySelector('{where}').toDataURL()")
+    data = base64.b64decode(url.partition(",")[2])
+    return np.array(Image.open(io.BytesIO(data)).convert("RGB")).astype(float), url
+
+
+def test_a_part_is_looked_at_before_the_whole(opens, origin):
+    noisy = 0.5 + 0.1 * torch.randn(1, 600, 900, generator=torch.manual_seed(0))
+    noisy[:, :, :40] += 0.2
+    page = opens()
+    page.click("#mode-denoise")
+    drop(page, "#content-well", ("large.png", encode(noisy.clamp(0, 1), "png")))
+    page.wait_for_selector("#part-square:not([hidden])")
+    label = page.get_attribute("#part-square", "aria-label")
+    assert "512 × 512 pixels from column 194, row 44" in label
+    option(page, "strength", 0.8)
+    page.focus("#part-square")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowDown")
+    with page.expect_response("**/v1/jobs/denoise") as answered:
+        page.keyboard.press("Enter")
+    job = answered.value.json()
+    assert (job["recipe"]["crop"], job["recipe"]["strength"]) == ([130, 52, 512, 512], 0.8)
+    assert job["title"] == "large.png (512 × 512)"
+    ended(page, job["id"])
+    page.wait_for_selector(f"#compare[data-job='{job['id']}']")
+    before, _ = canvas(page, "#compare .before")
+    expected = (255 * noisy.clamp(0, 1)[0, 52:564, 130:642]).round().numpy()
+    assert np.abs(before[..., 0] - expected).max() <= 1
+    # Dragged to the left border, it shows what is there, and the part before is gone.
+    box = page.locator("#part-square").bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 300, box["y"] + 5, steps=4)
+    page.mouse.up()
+    with page.expect_response("**/v1/jobs/denoise") as answered:
+        page.click("#part-look")
+    second = answered.value.json()
+    assert second["recipe"]["crop"][0] == 0
+    ended(page, second["id"])
+    page.wait_for_selector(f"#compare[data-job='{second['id']}']")
+    page.wait_for_selector(f"[data-job='{job['id']}']", state="detached")
+    before, _ = canvas(page, "#compare .before")
+    assert before[:, :40].mean() - before[:, 40:].mean() > 40
+
+
 @pytest.mark.parametrize("language", ["en-US", "zh-CN"])
 def test_what_is_left_out_of_a_file_is_said_under_its_picture(opens, language):
     frames = [Image.new("RGB", (48, 32), color) for color in ("red", "lime", "blue")]

@@ -144,6 +144,35 @@ def test_a_cleaning_gives_any_share_of_the_noise_back(client, tmp_path):
     assert client.get(f"/v1/jobs/{job}/result?strength=2").status_code == 422
 
 
+def test_a_part_is_cleaned_as_in_the_whole_and_its_texture_given_back(client, tmp_path):
+    x = torch.arange(120)
+    weave = 0.06 * torch.sin(x * 2.1) * torch.sin(x[:100, None] * 1.7)
+    noise = 0.08 * torch.randn(3, 100, 120, generator=torch.manual_seed(0))
+    pixels = (0.5 + weave + noise).clamp(0, 1)
+    (tmp_path / "content.png").write_bytes(data := encode(pixels, "png"))
+    options = {"crop": [31, 22, 64, 48], "strength": 0.9}
+    job = post(client, "denoise", options, content=data).json()
+    assert job["title"] == "content.png (64 × 48)"
+    found = until(client, job["id"], "done")["result"]
+    assert (found["width"], found["height"]) == (64, 48)
+    made = impasto.denoise(tmp_path / "content.png", **options)
+    assert result(client, job["id"]) == made.save(tmp_path / "out.png").read_bytes()
+    textured = opened(result(client, job["id"], strength=1, detail=1, format="png16"))
+    expected = made.at(1, detail=1).pixels
+    assert (textured.pixels - expected.clamp(0, 1)).abs().max() < 1 / 65535
+    assert (expected - made.clean).abs().max() > 0.01
+    shown = client.get(f"/v1/jobs/{job['id']}/inputs/content?crop=true").content
+    assert torch.equal(opened(shown).pixels, opened(data).pixels[:, 22:70, 31:95])
+    whole = opened(client.get(f"/v1/jobs/{job['id']}/inputs/content").content)
+    assert whole.size == (120, 100)
+
+
+def test_a_part_beyond_the_border_is_refused_at_once(client):
+    answer = post(client, "denoise", {"crop": [40, 0, 64, 16]}, content=picture())
+    assert answer.status_code == 422
+    assert "`crop` must lie in the picture, which has 48 × 32 pixels" in answer.json()["detail"]
+
+
 def test_a_stack_stays_a_stack(client, tmp_path):
     noisy = np.random.default_rng(0).poisson(200, (3, 32, 40)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "content.tif", noisy, imagej=True, metadata={"axes": "ZYX"})

@@ -166,7 +166,7 @@ def _measure_denoising(jobs: Sequence[Job], plan: BatchPlan, threads: int) -> fl
         if step.seconds > steps[0].seconds + _MAX_SECONDS:
             raise StopIteration
 
-    recipe = plan.recipe.model_copy(update={"axes": "auto"})
+    recipe = plan.recipe.model_copy(update={"axes": "auto", "crop": "whole"})
     threads_before = torch.get_num_threads()
     for job in jobs:
         with suppress(ImageError, ValueError), storage.download(job.inputs["content"]) as content:

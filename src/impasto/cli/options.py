@@ -30,9 +30,9 @@ PIPE = "-"  # stands for stdin among the inputs, and for stdout as the output
 PANELS: Mapping[str, tuple[str, ...]] = {
     "Main dials": (
         "content", "style", "styles", "over", "settings", "pick", "cell", "cell_steps",
-        "output", "ending", "preset", "strength", "chroma", "detail", "method", "effort", "sigma", "gaussian",
-        "poisson", "layer", "kind", "width", "height", "tileable", "size", "color",
-        "style_scale", "structure",
+        "output", "ending", "preset", "strength", "chroma", "detail", "crop", "method", "effort",
+        "sigma", "gaussian", "poisson", "layer", "kind", "width", "height", "tileable", "size",
+        "color", "style_scale", "structure",
     ),
     "Regions and masks": ("regions", "style_masks", "protect", "keep"),
     "Color and noise": ("color_by", "denoise"),
@@ -426,8 +426,9 @@ def _bare_value(field: FieldInfo) -> str | None:
 def _metavar(field: FieldInfo) -> str:
     if get_origin(field.annotation) is dict:
         return "LAYER[:WEIGHT],…"
-    if any(get_origin(part) is tuple for part in _annotations(field.annotation)):
-        return "NUMBER,…"
+    for part in _annotations(field.annotation):
+        if get_origin(part) is tuple:
+            return "NUMBER,…" if Ellipsis in get_args(part) else "X,Y,W,H"
     return "NUMBER" if _is_numeric(field.annotation) else "NAME"
 
 
@@ -446,7 +447,7 @@ def _is_numeric(annotation: Any) -> bool:
 def _parse_option(name: str, field: FieldInfo, text: str) -> Any:
     if get_origin(field.annotation) is dict:
         return _parse_layers(name, text)
-    if name == "tiles" and text != "auto":
+    if (name == "tiles" and text != "auto") or (name == "crop" and "," in text):
         return [_parse_number(part.strip()) for part in text.split(",")]
     return _parse_number(text) if _is_numeric(field.annotation) else text
 

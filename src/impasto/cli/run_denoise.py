@@ -44,8 +44,10 @@ from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.figures import save_figure
 from impasto.files import check_writable
+from impasto.images.crop import check_part, crop_metadata, crop_source
 from impasto.images.image import Image
 from impasto.images.open_input import open_input
+from impasto.images.resize import result_size
 from impasto.images.stack import Stack, array_stack, check_single_picture
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
@@ -83,8 +85,10 @@ def clean(
     print_notes(source, data)
     if measured and not streamed:
         check_single_picture(data, output)
+    if recipe.crop != "whole":
+        check_part(recipe.crop, picture_size(data))
     if not streamed:
-        check_result_size(saving, picture_size(data))
+        check_result_size(saving, result_size(recipe, picture_size(data)))
     truth = _open_truth(options["truth"], data, recipe.axes)
     recipe = _normalize_sigma(recipe, data)
     if options["dry_run"]:
@@ -201,6 +205,7 @@ def _clean_image(
     measured = isinstance(result.source, Stack)
     if not measured:  # with its opacity
         noisy, pixels = Image(noisy, result.source), Image(pixels, result.source)
+    truth = _cut(truth, recipe)
     _draw(noisy, lambda: pixels, truth, options, delivery, measured=measured)
     place = "was written to stdout" if output == PIPE else f"is in {output}"
     state = "what was cleaned by then" if result.stopped else "the picture, which was done,"
@@ -224,6 +229,7 @@ def _clean_stack(
         on_step = combine_watchers(stop_requested, bar)
         diagnosis, output = stream_stack(data, recipe, delivery, on_step)
     _announce(diagnosis, options)
+    data, truth = _cut(data, recipe), _cut(truth, recipe)
 
     def write_residual(path: Path, overwrite: bool) -> None:
         axes = None if recipe.axes == "auto" else recipe.axes
@@ -264,7 +270,7 @@ def _facts(
     """Return what `--json` prints of cleaning, in plain JSON values."""
     return {
         **noise_facts(diagnosis),
-        "size": list(picture_size(data)),
+        "size": list(result_size(recipe, picture_size(data))),
         "planes": planes or (1 if isinstance(data, Image) else data.count),
         "strength": recipe.strength,
         "chroma": recipe.chroma,
@@ -343,6 +349,15 @@ def _check_writer_options(saving: SaveOptions) -> None:
                 f"`{name}` must be left out for a TIFF of measured data, which stays as it is, "
                 f"got {value}; leave it out, or write a .png"
             )
+
+
+def _cut(source: Source | None, recipe: DenoiseRecipe) -> Source | None:
+    """Return the recipe's part of an image or a stack."""
+    if source is None or recipe.part is None:
+        return source
+    if isinstance(source, Stack):
+        return crop_source(source, recipe.part)
+    return Image(source.pixels[:, *recipe.part], crop_metadata(source.metadata, recipe.part))
 
 
 def _open_truth(path: str | None, data: Source, axes: str) -> Source | None:

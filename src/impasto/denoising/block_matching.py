@@ -49,6 +49,37 @@ class Block(NamedTuple):
     across: Tensor
 
 
+class Cut(NamedTuple):
+    """A part of an image, cut out with so much around it that its middle comes out as in the whole.
+
+    Attributes:
+        size: (height, width) of the image.
+        corner: row and column of the image that the part begins at.
+        area: the rows and the columns, counted in the image, that come out as in the whole; None
+            filters all of the part as an image of its own, with references where the whole has
+            them.
+    """
+
+    size: tuple[int, int]
+    corner: tuple[int, int]
+    area: tuple[slice, slice] | None
+
+
+def read_area(
+    area: tuple[slice, slice], size: tuple[int, int], groups: Groups
+) -> tuple[slice, slice]:
+    """Return the rows and columns of an image that a pass reads to fill an area of it.
+
+    Example:
+        >>> read_area((slice(50, 60), slice(0, 5)), (100, 100), Groups(4, 8, 11, 3))
+        (slice(35, 75, None), slice(0, 18, None))
+    """
+    rows, columns = (
+        _read_span(*axis, groups) for axis in zip(area, size, patch_size(size, groups), strict=True)
+    )
+    return rows, columns
+
+
 def patch_size(size: tuple[int, int], groups: Groups) -> tuple[int, int]:
     """Return (height, width) of the patches in an image of (height, width), which may be thin."""
     return min(groups.patch, size[0]), min(groups.patch, size[1])
@@ -59,18 +90,38 @@ def extract_patches(plane: Tensor, patch: tuple[int, int]) -> Tensor:
     return F.unfold(plane[None, None], patch)[0].T.contiguous()
 
 
-def split_into_blocks(size: tuple[int, int], groups: Groups) -> list[list[Block]]:
+def split_into_blocks(
+    size: tuple[int, int], groups: Groups, cut: Cut | None = None
+) -> list[list[Block]]:
     """Return the blocks of an image of (height, width), in four colors, like a chessboard of two.
 
     Blocks limit the memory that is needed; a group is the same as it would be in the whole image.
     Those of a color reach no common pixel.
+
+    Args:
+        size: of the image, or of the part that is cut out of one.
+        groups: how patches are grouped.
+        cut: where the part lies; its blocks are then those of the whole that fill its area.
     """
     patch = patch_size(size, groups)
-    down, across = (
-        list(_spans(side - p + 1, p, groups)) for side, p in zip(size, patch, strict=True)
-    )
+    axes = []
+    for axis, (side, p) in enumerate(zip(size, patch, strict=True)):
+        if cut is None or cut.area is None:
+            start = 0 if cut is None else cut.corner[axis]
+            axes.append(list(_spans(side - p + 1, p, groups, start)))
+        else:
+            spans = _spans(cut.size[axis] - p + 1, p, groups)
+            kept = (_trim(*span, cut.size[axis], p, groups, cut.area[axis]) for span in spans)
+            first = cut.corner[axis]
+            axes.append([(slice(s.start - first, s.stop - first), at) for s, at in kept])
+    down, across = axes
     return [
-        [Block(rows, columns, y, x) for rows, y in down[top::2] for columns, x in across[left::2]]
+        [
+            Block(rows, columns, y, x)
+            for rows, y in down[top::2]
+            for columns, x in across[left::2]
+            if len(y) and len(x)
+        ]
         for top in (0, 1)
         for left in (0, 1)
     ]
@@ -139,17 +190,18 @@ def match_blocks(guide: Tensor, block: Block, groups: Groups) -> Tensor:
     return grid[: len(block.down), : len(block.across)].flatten(0, 1)
 
 
-def _spans(count: int, patch: int, groups: Groups) -> Iterator[tuple[slice, Tensor]]:
+def _spans(
+    count: int, patch: int, groups: Groups, start: int = 0
+) -> Iterator[tuple[slice, Tensor]]:
     """Yield the pixels of each block along one axis, and its references from their start.
 
     Args:
         count: patch positions along the axis.
         patch: pixels of a patch along the axis.
         groups: how patches are grouped.
+        start: of the axis in that of an image that it was cut from, whose references it has.
     """
-    positions = torch.arange(0, count, groups.stride, device="cpu")
-    if positions[-1] != count - 1:
-        positions = torch.cat([positions, torch.tensor([count - 1], device="cpu")])
+    positions = _grid(count, groups, start)
     window = min(count, groups.window)
     # Between two blocks of a color lies another one, which neither crosses.
     least = math.ceil((groups.window + groups.patch) / groups.stride)
@@ -158,6 +210,44 @@ def _spans(count: int, patch: int, groups: Groups) -> Iterator[tuple[slice, Tens
         starts = (references - window // 2).clamp(0, count - window)
         first, last = int(starts[0]), int(starts[-1]) + window + patch - 1
         yield slice(first, last), references - first
+
+
+def _grid(count: int, groups: Groups, start: int = 0) -> Tensor:
+    """Return the first positions of references along an axis, with one at each end."""
+    positions = torch.arange(-start % groups.stride, count, groups.stride, device="cpu")
+    ends = torch.tensor([0, count - 1], device="cpu")
+    return torch.cat([positions, ends]).unique()
+
+
+def _trim(
+    pixels: slice, references: Tensor, side: int, patch: int, groups: Groups, area: slice
+) -> tuple[slice, Tensor]:
+    """Return a block's pixels and references along an axis, those alone that reach an area.
+
+    Args:
+        pixels: of the block, as `_spans` yields them.
+        references: likewise.
+        side: of the image.
+        patch: pixels of a patch along the axis.
+        groups: how patches are grouped.
+        area: pixels along the axis.
+    """
+    count = side - patch + 1
+    window = min(count, groups.window)
+    positions = references + pixels.start
+    starts = (positions - window // 2).clamp(0, count - window)
+    reaching = (starts < area.stop) & (starts + window + patch - 1 > area.start)
+    positions, starts = positions[reaching], starts[reaching]
+    if not len(positions):
+        return slice(0, 0), positions
+    first, last = int(starts[0]), int(starts[-1]) + window + patch - 1
+    return slice(first, last), positions - first
+
+
+def _read_span(area: slice, side: int, patch: int, groups: Groups) -> slice:
+    """Return the pixels along an axis that a pass reads to fill an area of it."""
+    positions = _grid(side - patch + 1, groups)
+    return _trim(slice(0, side), positions, side, patch, groups, area)[0]
 
 
 def _search(

@@ -27,6 +27,8 @@ _SCALES = (0.9, 1.4)  # standard deviations of the sources: pixels; 2.1 and 3.3 
 _WINDOW = 15  # pixels a side of the square that a source is found in
 _CORE = 9  # pixels a side that are a source's own; what lies around is its ground
 _REACH = 11  # pixels around a source over which its flux is summed
+# Pixels that what is returned at a pixel depends on: a source's square, and its shape or its core.
+SOURCE_REACH = _WINDOW // 2 + max(_WINDOW // 2 + _CORE // 2, _REACH)
 _FALSE_SOURCES = 0.3  # expected in an image of white noise
 _MIN_STRENGTH = 3.0  # in a channel, of a source that was found in another
 _MAX_GROUND = 0.05  # variance of a denoised source's ground, over that of the noise
@@ -49,7 +51,11 @@ class _Sources(NamedTuple):
 
 
 def restore_sources(
-    noisy: Tensor, estimate: Tensor, variance: Tensor, skew: Tensor | None = None
+    noisy: Tensor,
+    estimate: Tensor,
+    variance: Tensor,
+    skew: Tensor | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
     """Return an estimate whose compact sources have the flux that they have in the noisy image.
 
@@ -62,6 +68,8 @@ def restore_sources(
         skew: third cumulant of each channel's noise over its variance, (C), which is the gain of
             Poisson noise; None for Gaussian noise. Where few photons were counted it raises the
             strength that a source must have.
+        size: (height, width) of the image that these were cut from, which decides how many false
+            sources are to be expected; None for their own.
 
     Returns:
         (C, H, W).
@@ -74,7 +82,8 @@ def restore_sources(
         >>> round(float(restored.sum() / star.sum()), 1)
         1.0
     """
-    channels, height, width = noisy.shape
+    channels = len(noisy)
+    height, width = size or noisy.shape[1:]
     if min(height, width) <= _REACH:
         return estimate
     tests = channels * len(_SCALES) * height * width

@@ -15,7 +15,7 @@ from torch import Tensor
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
 from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
-from impasto.denoising.texture import find_texture
+from impasto.denoising.texture import REACH, STEP, find_texture
 from impasto.denoising.valid_pixels import (
     ValueRange,
     fill_pixels,
@@ -27,7 +27,8 @@ from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.files import OnRescue
-from impasto.images.image import Image
+from impasto.images.crop import check_part, crop_source, size_of
+from impasto.images.image import Image, ImageMetadata
 from impasto.images.open_input import identify_input, input_planes, input_source_file, open_input
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
@@ -57,7 +58,8 @@ def denoise(
 
     Args:
         picture: a path, bytes, open file or Pillow image, as for `stylize`; an array or a tensor,
-            as for `array_stack`; an `Image` or a `Stack`.
+            as for `array_stack`; an `Image` or a `Stack`. With `crop`, a part of it is denoised as
+            it is in the whole, whose noise is measured.
         recipe: every option at once; or give the ones to change as `options`.
         on_step: called with a `Step` after each part of the work; raising `StopIteration` ends the
             run and keeps what was denoised by then.
@@ -93,21 +95,19 @@ def denoise(
             "divide what counts to 255 by 255"
         )
     run = _Run(source, recipe, on_step)
+    planes, noisy = noisy, run.cut(noisy)
     clean = torch.empty_like(noisy)  # takes memory when it is filled
-    for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy)), 1):
+    for number, (_, plane) in enumerate(run.denoise_planes(iter(planes)), 1):
         clean[number - 1] = plane
         if run.reporter.stopped:
             clean[number:] = noisy[number:]
             break
-    single = isinstance(source, Image) or source.single
-    textures = partial(find_textures, noisy, clean, run.denoisers)
-    find = cache(lambda: textures()[0] if single else textures())
-    if single:
-        noisy, clean = noisy[0], clean[0]
+    inner = (0 if isinstance(source, Image) or source.single else slice(None), ..., *run.inner)
+    textures = partial(find_textures, planes, clean, run.denoisers)
     return DenoiseResult(
-        noisy,
-        clean,
-        input_source_file(source),
+        noisy[inner],
+        clean[inner],
+        run.output,
         recipe,
         run.method,
         run.diagnosis,
@@ -116,7 +116,7 @@ def denoise(
         run.reporter.stopped,
         Inputs(content=identify_input(source)),
         run.diagnosis.treatments,
-        find,
+        cache(lambda: textures()[inner]),
     )
 
 
@@ -184,6 +184,8 @@ def denoise_stack(
                     "nothing was written"
                 )
             texture = run.denoisers[-1].texture(noisy, clean) if recipe.detail else None
+            planes = (run.cut(noisy), clean, texture)
+            noisy, clean, texture = (p if p is None else p[:, *run.inner] for p in planes)
             yield blend_strength(noisy, clean, recipe, texture)
 
     provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
@@ -193,7 +195,7 @@ def denoise_stack(
 
     path = write_stack(
         output,
-        source,
+        run.output,
         denoised_planes(),
         recipe=record,
         overwrite=overwrite,
@@ -230,6 +232,8 @@ class _Run:
         reporter: hands the steps to `on_step`.
         device: where it computes.
         denoisers: those of the planes so far, in order, or the one that all share.
+        inner: rows and columns of the recipe's part in what is denoised, which is a little more.
+        output: what the results are put back into.
     """
 
     def __init__(
@@ -238,11 +242,18 @@ class _Run:
         self.device = select_device(recipe.device)
         self._diagnoses: list[Diagnosis] = []
         self.denoisers: list[FittedDenoiser] = []
-        self._recipe = recipe
         self._source = source
-        size = source.size if isinstance(source, Image) else source.plane_shape[:0:-1]
+        size = size_of(source)
+        self.output: ImageMetadata | Stack = input_source_file(source)
+        self.inner = slice(None), slice(None)
+        if recipe.crop != "whole":
+            check_part(recipe.crop, size)
+            self.output = crop_source(self.output, recipe.part)
+            size = recipe.crop[2:]
+            recipe, self.inner = _with_surroundings(recipe, size_of(source))
+        self._recipe = recipe
         self._count = 1 if isinstance(source, Image) else source.count
-        self.reporter = StepReporter(on_step, size, self._count)
+        self.reporter = StepReporter(on_step, size, self._count, self.inner)
         self._joint: FittedDenoiser | None = None
         if recipe.joint:
             self._joint = self._fit(input_planes(source, SAMPLE_PLANES))
@@ -260,8 +271,12 @@ class _Run:
         """The method that ran, or `none`."""
         return (self.diagnosis and self.diagnosis.method) or "none"
 
+    def cut(self, planes: Tensor) -> Tensor:
+        """Return what is denoised of planes (..., H, W), the recipe's part and a little more."""
+        return planes if self._recipe.part is None else planes[..., *self._recipe.part]
+
     def denoise_planes(self, planes: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each plane (C, H, W), and the same without its noise."""
+        """Yield each plane (C, H, W), and without its noise what is denoised of it."""
         for number, noisy in enumerate(planes, 1):
             self.reporter.plane = number
             denoiser = self._joint or self._fit(noisy[None])
@@ -285,6 +300,7 @@ class FittedDenoiser:
         values: the range of the planes.
         source: of the planes.
         denoise_plane: the fitted method; None if there is nothing to remove.
+        part: rows and columns that it denoises of a plane; None for all.
     """
 
     method: str
@@ -292,17 +308,20 @@ class FittedDenoiser:
     values: ValueRange
     source: Image | Stack
     denoise_plane: Callable[[Tensor], Tensor] | None
+    part: tuple[slice, slice] | None = None
 
     def denoise(self, plane: Tensor) -> Tensor:
-        """Remove the noise of a plane (C, H, W); the result is on the CPU."""
+        """Remove the noise of a plane (C, H, W), or of its part; the result is on the CPU."""
         if self.denoise_plane is None:
-            return plane
+            return plane if self.part is None else plane[:, *self.part]
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
         ends = visible.min(), visible.max()
         visible = self.values.normalize(visible)
         clean = self.denoise_plane(visible).cpu()
         del visible
         clean = clean * self.values.span + self.values.low
+        if self.part is not None:
+            plane, hidden = (image[:, *self.part] for image in (plane, hidden))
         # Noise spreads values, so that without it none lies beyond.
         clean = plane.where(hidden, clean.clamp_(*ends))
         return check_finite(
@@ -314,25 +333,33 @@ class FittedDenoiser:
 
         Args:
             plane: (C, H, W).
-            clean: what `denoise` made of it.
+            clean: what `denoise` made of it, or of its part.
         """
         if self.method == "none":
-            return torch.zeros_like(plane)
+            return torch.zeros_like(clean)
+        noise = self.diagnosis.noise
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
+        if self.part is not None:
+            hidden, visible = (image[:, *self.part] for image in (hidden, visible))
+            if isinstance(noise, RegionalNoise):
+                noise = replace(noise, regions=noise.regions[self.part])
         visible, clean = (self.values.normalize(image) for image in (visible, clean))
-        texture = find_texture(visible, clean, self.diagnosis.noise)
+        texture = find_texture(visible, clean, noise)
         return (texture * self.values.span).masked_fill_(hidden, 0)
 
 
 def find_textures(noisy: Tensor, clean: Tensor, denoisers: Sequence[FittedDenoiser]) -> Tensor:
-    """Return the texture in what was taken from planes (P, C, H, W), of their shape.
+    """Return the texture in what was taken from planes (P, C, H, W).
 
     Args:
         noisy: the planes with noise.
-        clean: the same without.
+        clean: the same without, or their part.
         denoisers: of each plane that was done, or one of all.
+
+    Returns:
+        Of the shape of `clean`.
     """
-    textures = torch.zeros_like(noisy)
+    textures = torch.zeros_like(clean)
     shared = denoisers * len(noisy) if len(denoisers) == 1 else denoisers
     for texture, denoiser, *planes in zip(textures, shared, noisy, clean, strict=False):
         texture.copy_(denoiser.texture(*planes))
@@ -356,7 +383,7 @@ def fit_denoiser(
     values = value_range(planes, source)
     diagnosis = diagnose_planes(planes, recipe, values, source)
     if diagnosis.method is None:
-        return FittedDenoiser("none", diagnosis, values, source, None)
+        return FittedDenoiser("none", diagnosis, values, source, None, recipe.part)
     _check_counts(planes, diagnosis, source)
     fit = METHODS[diagnosis.method]
     visible = [_split_plane(plane, source, values, diagnosis)[1] for plane in planes]
@@ -364,7 +391,7 @@ def fit_denoiser(
     if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
         fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
-    return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane)
+    return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane, recipe.part)
 
 
 def _split_plane(
@@ -397,18 +424,26 @@ class StepReporter:
         on_step: called with each step; None for nobody.
         size: (width, height) of a plane.
         planes: how many planes the run has.
+        inner: rows and columns that are shown of what is denoised.
 
     Attributes:
         plane: number of the current plane, from 1.
         stopped: True if `on_step` ended the run.
     """
 
-    def __init__(self, on_step: OnStep | None, size: tuple[int, int], planes: int = 1) -> None:
+    def __init__(
+        self,
+        on_step: OnStep | None,
+        size: tuple[int, int],
+        planes: int = 1,
+        inner: tuple[slice, slice] = (slice(None), slice(None)),
+    ) -> None:
         self.plane = 1
         self.stopped = False
         self._on_step = on_step
         self._size = size
         self._planes = planes
+        self._inner = inner
         self._start = time.monotonic()
 
     @property
@@ -436,13 +471,38 @@ class StepReporter:
             losses=None,
             seconds=self.seconds,
             left=float(evaluations - evaluation),
-            picture=image,
+            picture=lambda: image()[..., *self._inner],
         )
         try:
             self._on_step(step)
         except StopIteration:
             self.stopped = True
         return not self.stopped
+
+
+def _with_surroundings(
+    recipe: DenoiseRecipe, size: tuple[int, int]
+) -> tuple[DenoiseRecipe, tuple[slice, slice]]:
+    """Return a recipe whose part has as much around it as its texture depends on.
+
+    Args:
+        recipe: with a part.
+        size: (width, height) of the whole.
+
+    Returns:
+        The recipe, and the rows and columns of the part in the larger one.
+    """
+    starts = [max(0, start // STEP * STEP - REACH) for start in recipe.crop[:2]]
+    ends = [
+        min(side, start + length + REACH + STEP)
+        for side, start, length in zip(size, recipe.crop[:2], recipe.crop[2:], strict=True)
+    ]
+    crop = (*starts, *(end - start for start, end in zip(starts, ends, strict=True)))
+    rows, columns = (
+        slice(axis.start - start, axis.stop - start)
+        for axis, start in zip(recipe.part, reversed(starts), strict=True)
+    )
+    return recipe.model_copy(update={"crop": crop}), (rows, columns)
 
 
 def _recipe_from(recipe: DenoiseRecipe | None, options: dict[str, Any]) -> DenoiseRecipe:

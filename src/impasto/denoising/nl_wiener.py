@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.block_matching import Groups, patch_size
-from impasto.denoising.compact_sources import restore_sources
+from impasto.denoising.block_matching import Cut, Groups, patch_size, read_area
+from impasto.denoising.compact_sources import SOURCE_REACH, restore_sources
 from impasto.denoising.filters import gaussian_blur
 from impasto.denoising.nl_wiener_compiled import compiled_loops, ridge_sums, wiener_sums
 from impasto.denoising.nl_wiener_tensors import tensor_ridge_sums, tensor_wiener_sums
@@ -61,6 +61,8 @@ _WHITE_POWER = 0.25  # share of white noise's variance that the mean of four pix
 
 # Pixels for each part of a pass that is reported, and the most parts.
 _PART, _MAX_PARTS = 2**18, 64
+_BLUR_REACH = 6  # pixels around each that the noise's variance and the first guide are read from
+_BLOTCH_MARGIN = 192  # pixels around a part of a picture that are searched for coarse noise
 _MAX_UNLIKE_CORRELATION = 0.15  # difference of correlations between channels that count as alike
 # Correlation of channels that show the same things; of colors, two that do are enough.
 _MIN_LIKENESS, _MIN_COLOR_LIKENESS = 0.5, 0.1
@@ -92,7 +94,8 @@ def nl_wiener(
     Args:
         planes: not used: this method needs no fitting.
         noise: the noise of the planes.
-        recipe: its `effort` chooses the passes, its `device` where they run.
+        recipe: its `effort` chooses the passes, its `device` where they run, its `part` what is
+            returned.
         report: called after each part of a pass with its number, the number of parts, and a
             function that returns the image so far; False ends the run.
     """
@@ -101,6 +104,7 @@ def nl_wiener(
         device = torch.device("cpu")
     noise = noise.to(device)
     passes = _PASSES[recipe.effort]
+    part = recipe.part
     if noise.autocorrelation is not None:
         passes = (*passes[:-1], passes[-1]._replace(similar=_MANY_SIMILAR))
 
@@ -109,7 +113,7 @@ def nl_wiener(
         estimates: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}  # of channels that are done
 
         def current() -> Tensor:
-            clean = noisy.to("cpu", copy=True)
+            clean = (noisy if part is None else noisy[:, *part]).to("cpu", copy=True)
             for group, (estimate, inverse) in estimates.items():
                 image = torch.einsum("ij,jhw->ihw", inverse, estimate)
                 image = noise.select(group).debias(image).cpu()
@@ -120,7 +124,8 @@ def nl_wiener(
 
         members = _members_in(noisy, noise)
         groups = _channel_groups(noisy, members, noise)
-        parts = min(max(1, noisy[0].numel() // _PART), _MAX_PARTS)  # of a pass
+        pixels = (noisy[0] if part is None else noisy[0, *part]).numel()
+        parts = min(max(1, pixels // _PART), _MAX_PARTS)  # of a pass
         rounds = len(passes) + (noise.autocorrelation is not None)
         reported, total = 0, len(groups) * rounds * parts
 
@@ -137,8 +142,8 @@ def nl_wiener(
         finished = 0  # passes
         try:
             for group in groups:
-                part = noise.select(group)
-                for estimate in _filter_channels(noisy[group], part, passes, on_part):
+                own = noise.select(group)
+                for estimate in _filter_channels(noisy[group], own, passes, on_part, part):
                     estimates[tuple(group)] = estimate
                     finished += 1
                     advance(finished * parts)
@@ -180,38 +185,104 @@ def _channel_groups(
 
 
 def _filter_channels(
-    noisy: Tensor, noise: Noise, passes: Sequence[Groups], on_part: Callable[[float], None]
+    noisy: Tensor,
+    noise: Noise,
+    passes: Sequence[Groups],
+    on_part: Callable[[float], None],
+    part: tuple[slice, slice] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the estimate of channels (C, H, W) after each pass, and the matrix that they need.
 
-    The estimate is in other channels, which the matrix turns back; noise has moved its mean.
+    The estimate is in other channels, which the matrix turns back; noise has moved its mean. It is
+    that of the rows and columns of a part, if one is given.
     """
     basis = _noise_basis(noisy, noise)
+    size = tuple(noisy.shape[1:])
+    cuts: list[Cut | None] = [None] * len(passes)
+    inner = slice(None), slice(None)
+    if part is not None:
+        cuts, rows, columns = _plan_cuts(size, part, passes, noise)
+        inner = _within(part, (rows.start, columns.start))
+        noisy = noisy[:, rows, columns]
     inverse = torch.linalg.inv(basis)
     correlation = noise.autocorrelation
     rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
     variance = noise.variance_at(gaussian_blur(noisy, 1.5), basis)
     estimate = ridge_estimate(
-        rotated, _first_guide(rotated), variance, passes[0], correlation, on_part
+        rotated, _first_guide(rotated), variance, passes[0], correlation, on_part, cuts[0]
     )
-    for groups in (*passes[1:], None):
+    for groups, cut in zip((*passes[1:], None), (*cuts[1:], None), strict=True):
         if groups is None and correlation is None:
-            estimate = restore_sources(rotated, estimate, variance, _noise_skew(noise, basis))
-        yield estimate, inverse
+            skew = _noise_skew(noise, basis)
+            estimate = restore_sources(rotated, estimate, variance, skew, size)
+        yield estimate[:, *inner], inverse
         if groups is not None:
             image = torch.einsum("ij,jhw->ihw", inverse, estimate)
             del variance  # what is not needed takes no memory while the next is made
             variance = noise.variance_at(image, basis)
             del image
             estimate = wiener_estimate(
-                rotated, estimate, estimate[0], variance, groups, correlation, on_part
+                rotated, estimate, estimate[0], variance, groups, correlation, on_part, cut
             )
     if correlation is not None:
+        cut = None
+        if part is not None:  # what was filtered alone, as a picture of its own
+            wide = cuts[-1].area
+            cut = Cut(size, (wide[0].start, wide[1].start), None)
+            filtered = _within(wide, (rows.start, columns.start))
+            estimate, variance = (image[:, *filtered] for image in (estimate, variance))
+            inner = _within(part, cut.corner)
         variance = variance * _coarse_power(correlation)
-        clean = _remove_blotches(estimate, variance, passes, on_part)
+        clean = _remove_blotches(estimate, variance, passes, on_part, cut=cut)
         if len(clean) == 3 and _is_texture(estimate - clean, variance):
             clean[0] = estimate[0]
-        yield clean, inverse
+        yield clean[:, *inner], inverse
+
+
+def _plan_cuts(
+    size: tuple[int, int], part: tuple[slice, slice], passes: Sequence[Groups], noise: Noise
+) -> tuple[list[Cut], slice, slice]:
+    """Return what each pass fills so that a part comes out as in the whole.
+
+    Args:
+        size: (height, width) of the whole.
+        part: rows and columns of it.
+        passes: how patches are grouped.
+        noise: that is taken away.
+
+    Returns:
+        A cut for each pass, and the rows and columns that are to be cut out.
+    """
+    around = SOURCE_REACH if noise.autocorrelation is None else _BLOTCH_MARGIN
+    area = _widen(part, around, size)
+    if noise.autocorrelation is not None:  # halves and quarters of the picture have the same pixels
+        even = 2**_BLOTCH_LEVELS
+        area = tuple(slice(axis.start // even * even, axis.stop) for axis in area)
+    areas = []
+    for groups in reversed(passes):
+        areas.append(area)
+        area = read_area(area, size, groups)
+    rows, columns = _widen(area, _BLUR_REACH, size)
+    corner = rows.start, columns.start
+    return [Cut(size, corner, area) for area in reversed(areas)], rows, columns
+
+
+def _widen(area: tuple[slice, slice], around: int, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Return rows and columns with so many more around, as far as an image of a size has them."""
+    rows, columns = (
+        slice(max(0, axis.start - around), min(side, axis.stop + around))
+        for axis, side in zip(area, size, strict=True)
+    )
+    return rows, columns
+
+
+def _within(area: tuple[slice, slice], corner: tuple[int, int]) -> tuple[slice, slice]:
+    """Return rows and columns counted from another corner."""
+    rows, columns = (
+        slice(axis.start - start, axis.stop - start)
+        for axis, start in zip(area, corner, strict=True)
+    )
+    return rows, columns
 
 
 def _first_guide(image: Tensor) -> Tensor:
@@ -225,6 +296,7 @@ def _remove_blotches(
     passes: Sequence[Groups],
     on_part: Callable[[float], None],
     levels: int = _BLOTCH_LEVELS,
+    cut: Cut | None = None,
 ) -> Tensor:
     """Take away what noise is left that is coarser than a patch, on a picture of half the size.
 
@@ -238,6 +310,7 @@ def _remove_blotches(
         passes: how patches are grouped.
         on_part: called with the share that is done, up to 1; may raise to end the work.
         levels: how often the size is halved.
+        cut: where the picture lies in another one that it was cut from; None for nowhere.
 
     Returns:
         (C, H, W).
@@ -252,21 +325,27 @@ def _remove_blotches(
         for image in (estimate, variance)
     )
     variance = variance * _LEFT
+    if cut is not None:
+        height, width = (-(-side // 2) for side in cut.size)
+        cut = Cut((height, width), (cut.corner[0] // 2, cut.corner[1] // 2), None)
 
     # The coarser sizes take a fifth of the work.
     reports = [
         lambda share, before=before: on_part(0.8 * (before + share) / len(passes))
         for before in range(len(passes))
     ]
-    clean = ridge_estimate(coarse, _first_guide(coarse), variance, passes[0], on_part=reports[0])
+    clean = ridge_estimate(
+        coarse, _first_guide(coarse), variance, passes[0], on_part=reports[0], cut=cut
+    )
     for groups, report in zip(passes[1:], reports[1:], strict=True):
-        clean = wiener_estimate(coarse, clean, clean[0], variance, groups, on_part=report)
+        clean = wiener_estimate(coarse, clean, clean[0], variance, groups, on_part=report, cut=cut)
     clean = _remove_blotches(
         clean,
         variance * _WHITE_POWER,
         passes,
         lambda share: on_part(0.8 + 0.2 * share),
         levels - 1,
+        cut,
     )
     blotches = F.interpolate((coarse - clean)[None], scale_factor=2, mode="bicubic")[0]
     return estimate - blotches[:, : estimate.shape[1], : estimate.shape[2]]
@@ -333,6 +412,7 @@ def ridge_estimate(
     groups: Groups,
     autocorrelation: Tensor | None = None,
     on_part: Callable[[float], None] = lambda share: None,
+    cut: Cut | None = None,
 ) -> Tensor:
     """Estimate each patch as a weighted sum of the patches like it (NL-Ridge).
 
@@ -347,6 +427,8 @@ def ridge_estimate(
         autocorrelation: of each channel's noise with its neighbors, (C, 2m + 1, 2m + 1) with 1 in
             the center; None for white noise.
         on_part: called with the share that is done, up to 1; may raise to end the work.
+        cut: where the image lies in another one that it was cut from; None for nowhere. What is not
+            in its area is anything.
 
     Returns:
         (C, H, W).
@@ -361,11 +443,11 @@ def ridge_estimate(
     """
     loops = compiled_loops(noisy)
     sums, weights = (
-        ridge_sums(loops, noisy, guide, variance, groups, autocorrelation, on_part)
+        ridge_sums(loops, noisy, guide, variance, groups, autocorrelation, on_part, cut)
         if loops
-        else tensor_ridge_sums(noisy, guide, variance, groups, autocorrelation, on_part)
+        else tensor_ridge_sums(noisy, guide, variance, groups, autocorrelation, on_part, cut)
     )
-    return sums.div_(_spread(weights, patch_size(tuple(guide.shape), groups)))
+    return _mean(sums, weights, patch_size(tuple(guide.shape), groups), cut)
 
 
 def wiener_estimate(
@@ -376,6 +458,7 @@ def wiener_estimate(
     groups: Groups,
     autocorrelation: Tensor | None = None,
     on_part: Callable[[float], None] = lambda share: None,
+    cut: Cut | None = None,
 ) -> Tensor:
     """Filter each patch by the mean and covariance of the patches like it (NL-Bayes).
 
@@ -387,6 +470,7 @@ def wiener_estimate(
         groups: how patches are grouped.
         autocorrelation: as for `ridge_estimate`.
         on_part: as for `ridge_estimate`.
+        cut: as for `ridge_estimate`.
 
     Returns:
         (C, H, W).
@@ -397,11 +481,19 @@ def wiener_estimate(
         correlation = _correlation_within_patch(patch, autocorrelation)
     loops = compiled_loops(noisy)
     sums, weights = (
-        wiener_sums(loops, noisy, pilot, guide, variance, groups, correlation, on_part)
+        wiener_sums(loops, noisy, pilot, guide, variance, groups, correlation, on_part, cut)
         if loops
-        else tensor_wiener_sums(noisy, pilot, guide, variance, groups, correlation, on_part)
+        else tensor_wiener_sums(noisy, pilot, guide, variance, groups, correlation, on_part, cut)
     )
-    return sums.div_(_spread(weights, patch))
+    return _mean(sums, weights, patch, cut)
+
+
+def _mean(sums: Tensor, weights: Tensor, patch: tuple[int, int], cut: Cut | None) -> Tensor:
+    """Return the weighted mean of patches; nothing where none lies, around the area of a cut."""
+    total = _spread(weights, patch)
+    if cut is not None:  # so that no later table is asked about what is no number
+        total = total.where(total > 0, 1.0)
+    return sums.div_(total)
 
 
 def _spread(weights: Tensor, patch: tuple[int, int]) -> Tensor:

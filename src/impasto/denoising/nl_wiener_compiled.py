@@ -14,6 +14,7 @@ from torch import Tensor
 from impasto.compiled import load_loops, run_strips
 from impasto.denoising.block_matching import (
     Block,
+    Cut,
     Groups,
     patch_size,
     split_into_blocks,
@@ -38,6 +39,7 @@ def ridge_sums(
     groups: Groups,
     autocorrelation: Tensor | None,
     on_part: Callable[[float], None],
+    cut: Cut | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches of `nl_wiener.ridge_estimate`.
 
@@ -65,7 +67,7 @@ def ridge_sums(
         for target, total in zip((sums, weights), totals, strict=True):
             target[area] += total[:, : height * width].view(-1, height, width)
 
-    _run(work, guide, groups, on_part)
+    _run(work, guide, groups, on_part, cut)
     return sums, weights
 
 
@@ -78,6 +80,7 @@ def wiener_sums(
     groups: Groups,
     correlation: Tensor | None,
     on_part: Callable[[float], None],
+    cut: Cut | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches of `nl_wiener.wiener_estimate`.
 
@@ -117,15 +120,19 @@ def wiener_sums(
         sums[area] += total.permute(2, 0, 1)
         weights[area] += totals[1].view(1, height, width)
 
-    _run(work, guide, groups, on_part)
+    _run(work, guide, groups, on_part, cut)
     return sums, weights
 
 
 def _run(
-    work: Callable[[Block], None], guide: Tensor, groups: Groups, on_part: Callable[[float], None]
+    work: Callable[[Block], None],
+    guide: Tensor,
+    groups: Groups,
+    on_part: Callable[[float], None],
+    cut: Cut | None,
 ) -> None:
     """Work on all blocks, a color after the other, and report the share that is done."""
-    colors = split_into_blocks(tuple(guide.shape), groups)
+    colors = split_into_blocks(tuple(guide.shape), groups, cut)
     count, done = sum(len(blocks) for blocks in colors), 0
 
     def on_done() -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from impasto.denoising.block_matching import (
     Block,
+    Cut,
     Groups,
     extract_patches,
     match_blocks,
@@ -32,10 +33,11 @@ def tensor_ridge_sums(
     groups: Groups,
     autocorrelation: Tensor | None,
     on_part: Callable[[float], None],
+    cut: Cut | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches as `nl_wiener_compiled.ridge_sums` does."""
     sums, weights = torch.zeros_like(noisy), torch.zeros_like(noisy)
-    for share, block in _blocks_in_turn(guide, groups):
+    for share, block in _blocks_in_turn(guide, groups, cut):
         area = (block.rows, block.columns)
         patch = patch_size(tuple(guide[area].shape), groups)
         matches = match_blocks(guide[area], block, groups)
@@ -70,10 +72,11 @@ def tensor_wiener_sums(
     groups: Groups,
     correlation: Tensor | None,
     on_part: Callable[[float], None],
+    cut: Cut | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches as `nl_wiener_compiled.wiener_sums` does."""
     sums, weights = torch.zeros_like(noisy), torch.zeros_like(guide)[None]
-    for share, block in _blocks_in_turn(guide, groups):
+    for share, block in _blocks_in_turn(guide, groups, cut):
         area = (slice(None), block.rows, block.columns)
         patch = patch_size(tuple(guide[area[1:]].shape), groups)
         matches = match_blocks(guide[area[1:]], block, groups)
@@ -104,9 +107,12 @@ def tensor_wiener_sums(
     return sums, weights
 
 
-def _blocks_in_turn(guide: Tensor, groups: Groups) -> Iterator[tuple[float, Block]]:
+def _blocks_in_turn(
+    guide: Tensor, groups: Groups, cut: Cut | None
+) -> Iterator[tuple[float, Block]]:
     """Yield each block with the share of blocks that are done after it."""
-    blocks = [block for color in split_into_blocks(tuple(guide.shape), groups) for block in color]
+    colors = split_into_blocks(tuple(guide.shape), groups, cut)
+    blocks = [block for color in colors for block in color]
     for number, block in enumerate(blocks, 1):
         yield number / len(blocks), block
 

@@ -214,28 +214,49 @@ def denoise_by_region(
     """
 
     def denoise_plane(noisy: Tensor) -> Tensor:
-        clean = noisy.cpu().clone()
+        whole = tuple(slice(0, side) for side in noisy.shape[1:])
+        wanted = recipe.part or whole
+        clean = noisy[:, *wanted].cpu().clone()
         for number, law in enumerate(noise.laws):
             mask = noise.regions == number
-            if not mask.any():
+            if not mask[wanted].any():
                 continue
-            rows, columns = (_span(mask.any(1 - axis)) for axis in (0, 1))
-            part = noisy[:, rows, columns]
+            span = tuple(_span(mask.any(1 - axis), noisy.shape[1 + axis]) for axis in (0, 1))
+            shared = tuple(
+                slice(max(a.start, b.start), min(a.stop, b.stop))
+                for a, b in zip(span, wanted, strict=True)
+            )
+            own = recipe if recipe.part is None else _with_part(recipe, _shift(shared, span))
 
             def report_part(done: int, parts: int, image: Callable[[], Tensor], at=number) -> bool:
                 return report(at * parts + done, len(noise.laws) * parts, clean.clone)
 
-            image = fit(planes, law, recipe, report_part)(part).cpu()
-            clean[:, mask] = image[:, mask[rows, columns]]
+            image = fit(planes, law, own, report_part)(noisy[:, *span]).cpu()
+            here, target = mask[shared], clean[:, *_shift(shared, wanted)]
+            target[:, here] = image[:, here]
         return clean
 
     return denoise_plane
 
 
-def _span(used: Tensor) -> slice:
+def _span(used: Tensor, side: int) -> slice:
     """Return the part of an axis (N) that is used, with what lies around it."""
     indices = used.nonzero()
-    return slice(max(0, int(indices[0]) - _MARGIN), int(indices[-1]) + 1 + _MARGIN)
+    return slice(max(0, int(indices[0]) - _MARGIN), min(side, int(indices[-1]) + 1 + _MARGIN))
+
+
+def _shift(area: tuple[slice, ...], by: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Return rows and columns of an image as they are counted in an area of it."""
+    return tuple(
+        slice(axis.start - other.start, axis.stop - other.start)
+        for axis, other in zip(area, by, strict=True)
+    )
+
+
+def _with_part(recipe: DenoiseRecipe, part: tuple[slice, ...]) -> DenoiseRecipe:
+    """Return a recipe for other rows and columns."""
+    (top, bottom), (left, right) = ((axis.start, axis.stop) for axis in part)
+    return recipe.model_copy(update={"crop": (left, top, right - left, bottom - top)})
 
 
 def _tile_step(plane: Tensor) -> int:

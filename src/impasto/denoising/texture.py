@@ -15,6 +15,7 @@ References:
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -192,7 +193,7 @@ def _bands() -> tuple[Tensor, Tensor]:
     directions = angles.round().long() % _DIRECTIONS
     bands = [
         (waves > least) & (waves <= most) & (directions == direction)
-        for least, most in zip(_WAVES[:-1], _WAVES[1:], strict=True)
+        for least, most in pairwise(_WAVES)
         for direction in range(_DIRECTIONS)
     ]
     # All but the first and the last across stand for two.

@@ -81,7 +81,7 @@ def zs_n2n(
     schedule = torch.optim.lr_scheduler.StepLR(adam, HALVED, 0.5)
 
     def denoise_plane(plane: Tensor) -> Tensor:
-        return run_tiled([parameters], plane)
+        return run_tiled([parameters], plane, recipe.part)
 
     for step in range(1, STEPS + 1):
         adam.zero_grad()
@@ -116,7 +116,8 @@ def zs_n2n_fast(
         # Departure from the paper: the mean of eight flips and rotations, which crops had too.
         networks = rotations([parameter.detach() for parameter in parameters])
         # Departure from the paper: mirrored pixels beyond the border instead of zeros.
-        return run_tiled(networks, plane) if too_thin else run_tiled_mirrored(networks, plane)
+        apply = run_tiled if too_thin else run_tiled_mirrored
+        return apply(networks, plane, recipe.part)
 
     for step in range(1, steps + 1):
         batch = random_crops(planes, generator).to(device)
@@ -298,12 +299,18 @@ def random_crops(planes: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def run_tiled(networks: Sequence[Parameters], plane: Tensor, tile: int = _TILE) -> Tensor:
+def run_tiled(
+    networks: Sequence[Parameters],
+    plane: Tensor,
+    part: tuple[slice, slice] | None = None,
+    tile: int = _TILE,
+) -> Tensor:
     """Denoise a plane by each of some networks and return the mean; zeros lie around the plane.
 
     Args:
         networks: one or more, on the device that is to compute.
         plane: (C, H, W) on any device.
+        part: rows and columns that are returned, those of the whole; None for all.
         tile: pixels a side that are computed at once; smaller takes less memory and changes
             nothing but rounding.
 
@@ -312,8 +319,9 @@ def run_tiled(networks: Sequence[Parameters], plane: Tensor, tile: int = _TILE) 
     """
     height, width = plane.shape[1:]
     result = torch.empty_like(plane)
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
+    rows, columns = part or (slice(0, height), slice(0, width))
+    for top in range(rows.start // tile * tile, rows.stop, tile):
+        for left in range(columns.start // tile * tile, columns.stop, tile):
             padded_top, padded_left = max(top - REACH, 0), max(left - REACH, 0)
             piece = plane[
                 None, :, padded_top : top + tile + REACH, padded_left : left + tile + REACH
@@ -322,18 +330,22 @@ def run_tiled(networks: Sequence[Parameters], plane: Tensor, tile: int = _TILE) 
             clean = sum(remove_noise(network, piece)[0] for network in networks) / len(networks)
             target = result[:, top : top + tile, left : left + tile]
             down, right = top - padded_top, left - padded_left
-            rows, columns = target.shape[1:]
-            target.copy_(clean[:, down : down + rows, right : right + columns])
-    return result
+            target.copy_(clean[:, down:, right:][:, : target.shape[1], : target.shape[2]])
+    return result if part is None else result[:, rows, columns].clone()
 
 
-def run_tiled_mirrored(networks: Sequence[Parameters], plane: Tensor) -> Tensor:
+def run_tiled_mirrored(
+    networks: Sequence[Parameters], plane: Tensor, part: tuple[slice, slice] | None = None
+) -> Tensor:
     """Denoise a plane as `run_tiled` does, with mirrored pixels around it.
 
     This is for networks whose training never saw a border.
     """
     padded = F.pad(plane[None], (REACH,) * 4, mode="reflect")[0]
-    return run_tiled(networks, padded)[:, REACH:-REACH, REACH:-REACH]
+    if part is None:
+        return run_tiled(networks, padded)[:, REACH:-REACH, REACH:-REACH]
+    rows, columns = (slice(axis.start + REACH, axis.stop + REACH) for axis in part)
+    return run_tiled(networks, padded, (rows, columns))
 
 
 class Muon:

@@ -59,9 +59,13 @@ def result_size(recipe: Any, content: tuple[int, int] | None) -> tuple[int, int]
         (300, 200)
         >>> result_size(DenoiseRecipe(), (640, 480))
         (640, 480)
+        >>> result_size(DenoiseRecipe(crop=(10, 20, 64, 48)), (640, 480))
+        (64, 48)
     """
     if content is None:
         return recipe.width, recipe.height
+    if getattr(recipe, "crop", "whole") != "whole":
+        return recipe.crop[2:]
     size = getattr(recipe, "size", "original")
     return content if size == "original" else fit_longest_side(content, size)
 

@@ -90,6 +90,39 @@ def fit_georeference(
     )
 
 
+def crop_georeference(
+    tags: Iterable[PortableTag], corner: tuple[int, int]
+) -> tuple[PortableTag, ...]:
+    """Change what tags say of where the pixels are on earth for a part of the picture.
+
+    Args:
+        tags: tags.
+        corner: column and row of the picture that the part begins at.
+
+    Example:
+        >>> tie = (33922, 12, 6, np.array([0, 0, 0, 500, 700, 0], "<f8").tobytes())
+        >>> ((*_, data),) = crop_georeference([tie], (10, 20))
+        >>> np.frombuffer(data)[:2].tolist()
+        [-10.0, -20.0]
+    """
+    return tuple(
+        (code, kind, count, _move(code, data, corner))
+        if code in (_TIE_POINTS, _TRANSFORM) and kind == 12
+        else (code, kind, count, data)
+        for code, kind, count, data in tags
+    )
+
+
+def _move(code: int, data: bytes, corner: tuple[int, int]) -> bytes:
+    values = np.frombuffer(data, "<f8").copy()
+    if code == _TIE_POINTS and len(values) % 6 == 0:  # column, row, 0 and where they are
+        values.reshape(-1, 6)[:, :2] -= corner
+    elif code == _TRANSFORM and len(values) == 16:
+        matrix = values.reshape(4, 4)
+        matrix[:, 3] += matrix[:, :2] @ np.array(corner, "<f8")
+    return values.tobytes()
+
+
 def _multiply(data: bytes, factors: tuple[float, ...]) -> bytes:
     values = np.frombuffer(data, "<f8")
     repeated = np.resize(factors, len(values))

@@ -50,22 +50,27 @@ class Download(NamedTuple):
     media_type: str
 
 
-def encode_input(path: Path, max_side: int | None) -> bytes:
+def encode_input(
+    path: Path, max_side: int | None, part: tuple[slice, slice] | None = None
+) -> bytes:
     """Return an input as a PNG that a page can show: upright and in sRGB, without metadata.
 
     Args:
         path: the file that came in.
         max_side: pixels of the longer side, at most; None for full size.
+        part: rows and columns to show; None for all.
     """
+    part = part or (slice(None), slice(None))
     if is_scientific_tiff(path):
         stack = open_stack(path)
         plane = next(stack.read_plane(index) for index in stack.plane_indices())
-        plane = plane if len(plane) == 3 else plane[:1]  # (1 or 3, H, W)
+        plane = (plane if len(plane) == 3 else plane[:1])[:, *part]  # (1 or 3, H, W)
         plane = (plane - plane.min()) / (plane.max() - plane.min()).clamp(min=1e-12)
         return encode(_shrink(plane, max_side), "png", bits=8)
     image = open_image(path)
-    metadata = _alpha_only(image.metadata.alpha, max_side)
-    return encode(_shrink(image.pixels, max_side), "png", metadata=metadata, bits=8)
+    alpha = image.metadata.alpha
+    metadata = _alpha_only(None if alpha is None else alpha[part], max_side)
+    return encode(_shrink(image.pixels[:, *part], max_side), "png", metadata=metadata, bits=8)
 
 
 def encode_result(

@@ -144,6 +144,8 @@ def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
 
     width, height = result_size(recipe, size)
     if isinstance(recipe, DenoiseRecipe):
+        if recipe.method.startswith("zs-n2n"):  # the network is trained on the whole
+            width, height = size
         steps, names, hint = _DENOISING_STEPS[recipe.method], "`method`", "clean a part of it"
     else:
         steps, names, hint = full_size_evaluations(recipe), "`size` and `steps`", "lower one"

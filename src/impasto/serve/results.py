@@ -13,6 +13,7 @@ from torch import Tensor
 
 from impasto.denoising.diagnose import diagnose
 from impasto.files import atomic_path
+from impasto.images.crop import crop_source
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, input_source_file, open_input
 from impasto.images.stack import Stack
@@ -131,12 +132,15 @@ def load_denoise_result(record: JobRecord, folder: Path) -> DenoiseResult:
     noisy = input_planes(source)
     if isinstance(source, Image) or source.single:
         noisy = noisy[0]
+    target = input_source_file(source)
+    if recipe.part is not None:
+        noisy, target = noisy[..., *recipe.part], crop_source(target, recipe.part)
     provenance = Provenance.model_validate_json((folder / PROVENANCE).read_bytes())
     tensors = safetensors.torch.load_file(folder / PIXELS)
     return DenoiseResult(
         noisy=noisy,
         clean=tensors["clean"],
-        source=input_source_file(source),
+        source=target,
         recipe=provenance.recipe,
         method=record.result.method,
         diagnosis=None,

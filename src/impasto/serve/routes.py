@@ -368,6 +368,7 @@ def get_input(
     role: Annotated[str, Path(pattern=r"^[a-z]+(-\d)?$")],
     longest: MaxSide = None,
     original: Annotated[bool, Query(description="the uploaded file itself, unchanged")] = False,
+    crop: Annotated[bool, Query(description="the part alone that the recipe cleans")] = False,
 ) -> Response:
     """Return an input of a job: as a PNG, upright and in sRGB, or the file itself."""
     record = service.workers.record(job)
@@ -384,7 +385,8 @@ def get_input(
     from impasto.serve import downloads
 
     try:
-        data = downloads.encode_input(path, longest)
+        part = uploads.part_of(record) if crop else None
+        data = downloads.encode_input(path, longest, part)
     except ImpastoError as error:
         reason = record.public_message(str(error), folder)
         raise RequestError(404, f"`{role}` cannot be shown: {reason}") from None

@@ -179,16 +179,20 @@ def create_job(
                 for file in files
             ]
         content = next(upload for upload in uploads if upload.role == "content")
+        _check_crop(recipe, content)
         check_work(recipe, (content.width, content.height), service.options.most_work)
         _check_roles(recipe, {upload.role for upload in uploads})
     except BaseException:
         service.store.discard_draft(name)
         raise
+    titles = [content.name]
+    if getattr(recipe, "crop", "whole") != "whole":
+        titles = [f"{content.name} ({recipe.crop[2]} × {recipe.crop[3]})"]
     styles = [upload.name for upload in uploads if upload.role.startswith("style-")]
     return JobRecord(
         id=name,
         method=method,
-        title=" × ".join([content.name, *styles]),
+        title=" × ".join([*titles, *styles]),
         recipe=recipe.model_dump(mode="json"),
         uploads=uploads,
     )
@@ -320,6 +324,24 @@ def _store_file(file: ReceivedFile, folder: Path, facts: FileFacts, weight: floa
         weight=weight,
         notes=list(facts.notes),
     )
+
+
+def part_of(record: JobRecord) -> tuple[slice, slice] | None:
+    """Return the rows and columns that a job denoises; None for all, and for other jobs."""
+    return getattr(validate(METHODS[record.method].recipe, record.recipe), "part", None)
+
+
+def _check_crop(recipe: Recipe, content: Upload) -> None:
+    """Check that the part to be denoised lies in the content image."""
+    from impasto.images.crop import check_part  # imports PyTorch
+
+    crop = getattr(recipe, "crop", "whole")
+    if crop == "whole":
+        return
+    try:
+        check_part(crop, (content.width, content.height))
+    except ValueError as error:
+        raise RequestError(422, str(error)) from None
 
 
 def _check_roles(recipe: Recipe, roles: set[str]) -> None:

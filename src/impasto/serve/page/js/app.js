@@ -5,6 +5,7 @@ import { byId, complain, h, quiet, show } from "./dom.js";
 import * as jobs from "./jobs.js";
 import * as mask from "./mask.js";
 import * as options from "./options.js";
+import * as part from "./part.js";
 import * as recipe from "./recipe.js";
 import * as stage from "./stage.js";
 import { on, state, tell, value } from "./state.js";
@@ -34,6 +35,7 @@ async function begin() {
   options.start();
   wells.start();
   mask.start();
+  part.start();
   recipe.start();
   stage.start();
   tabs();

@@ -6,7 +6,7 @@ import { named, t } from "./texts.js";
 
 const MAIN = { style: ["strength", "size", "effort"], denoise: ["strength", "method", "effort"], reconstruct: ["layer", "kind", "size"] };
 const GROUPS = {
-  look: ["color", "color_by", "style_scale", "structure", "composition", "tv_weight", "denoise", "chroma", "detail", "sigma", "axes", "joint"],
+  look: ["color", "color_by", "style_scale", "structure", "composition", "tv_weight", "denoise", "chroma", "detail", "sigma", "crop", "axes", "joint"],
   run: ["steps", "scales", "init", "seed"],
   losses: ["content_weight", "style_weight", "content_layers", "style_layers", "style_loss", "content_loss", "warmup"],
   network: ["pooling", "padding", "weights"],
@@ -126,7 +126,7 @@ function either(id, name, schema) {
   const isWord = now === word;
   const start = numeric?.default ?? (name === "size" ? 512 : name === "style_scale" ? 1 : name === "sigma" ? 0.1 : name === "chroma" ? 1 : name === "steps" ? 300 : 4);
   const inner = numeric ? number(id, name, numeric, isWord ? start : now)
-    : h("input", { id, type: "text", value: isWord ? "" : String(now), placeholder: list ? "512, 512" : "TZCYX",
+    : h("input", { id, type: "text", value: isWord ? "" : String(now), placeholder: list ? (name === "crop" ? "0, 0, 512, 512" : "512, 512") : "TZCYX",
         onchange: (event) => change(name, list ? event.target.value.split(",").map(Number) : event.target.value.toUpperCase()) });
   const tick = h("input", { type: "checkbox", checked: isWord, id: `${id}-word`, onchange: () => {
     show(inner, !tick.checked);

@@ -120,7 +120,7 @@ async function done(job, result) {
     const longest = Math.max(result.width, result.height);
     const cleaned = job.method === "denoise";
     const [first, second] = await Promise.all([
-      blob(`/v1/jobs/${job.id}/inputs/content?longest=${longest}`),
+      blob(`/v1/jobs/${job.id}/inputs/content?longest=${longest}${cleaned ? "&crop=true" : ""}`),
       blob(`/v1/jobs/${job.id}/result?format=png${cleaned ? ALL : ""}`),
     ]);
     const pictures = await Promise.all([createImageBitmap(first), createImageBitmap(second)]);

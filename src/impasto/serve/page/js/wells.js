@@ -156,6 +156,7 @@ export async function diagnose() {
     const found = await json("/v1/diagnosis", { method: "POST", body: form });
     if (state.content !== file) return;
     box.textContent = diagnosis(found);
+    tell("diagnosed", found);
     list(byId("content-notes"), found.notes.map((note) => t("notes.line", { name: file.name, note: noted(note) })));
   } catch (error) {
     show(box, false);
