@@ -130,8 +130,8 @@ def test_json_is_one_object_of_plain_values(clean):
     assert {name: type(value) for name, value in facts.items()} == {
         "output": str, "kind": str, "sigma": list, "correlation": float, "clipped": list,
         "gain": float if kind == "poisson-gaussian" else type(None), "method": str, "words": str,
-        "size": list, "planes": int, "strength": float, "chroma": str, "device": str,
-        "seconds": float, "residual": str,
+        "size": list, "planes": int, "strength": float, "chroma": str, "detail": float,
+        "device": str, "seconds": float, "residual": str,
     }  # fmt: skip
     assert (facts["output"], facts["residual"]) == ("gray-clean.png", "noise.tif")
     assert (facts["size"], facts["planes"], facts["method"]) == ([24, 24], 1, "nl-wiener")

@@ -15,6 +15,7 @@ References:
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -61,27 +62,32 @@ def find_texture(noisy: Tensor, clean: Tensor, noise: Noise) -> Tensor:
     """
     noise = noise.to(torch.device("cpu"))
     basis = _basis(noise, len(noisy))
-    residual, picture = (
-        torch.einsum("ij,jhw->ihw", basis, image) for image in (noisy - clean, clean)
-    )
-    planes = torch.stack([residual, picture, _variance(noise, clean, basis)])  # (3, C, H, W)
     height, width = noisy.shape[1:]
     rows, columns = (-(-side // STEP) for side in (height, width))  # of cells
     # Windows reach a step beyond the cells, and their neighbors another one.
-    ends = (2 * STEP, (columns + 2) * STEP - width, 2 * STEP, (rows + 2) * STEP - height)
-    planes = F.pad(planes, ends, mode="replicate")
+    ends = (2 * STEP, (columns + 2) * STEP - width, 0, 0)
     power = _relative_power(noise, len(noisy))
-    texture = noisy.new_empty(len(noisy), rows * STEP, columns * STEP)
+    texture = torch.empty_like(noisy)
 
     def work(first: int) -> None:
         last = min(first + _STRIP, rows)
-        strip = planes[:, :, first * STEP : (last + 4) * STEP]
-        texture[:, first * STEP : last * STEP] = _filter_strip(strip, power)
+        lines = torch.arange((first - 2) * STEP, (last + 2) * STEP).clamp(0, height - 1)
+        dirty, picture = noisy[:, lines], clean[:, lines]
+        law = noise
+        if isinstance(noise, RegionalNoise):
+            law = replace(noise, regions=noise.regions[lines])
+        variance = _variance(law, picture, basis)
+        dirty, picture = (torch.einsum("ij,jhw->ihw", basis, i) for i in (dirty, picture))
+        planes = torch.stack([dirty - picture, picture, variance])  # (3, C, h, w)
+        strip = _filter_strip(F.pad(planes, ends, mode="replicate"), power)
+        if len(basis) == 3 and not torch.equal(basis, torch.eye(3)):
+            strip[1:] = 0  # texture is in the light; what colors lost is mostly noise
+        strip = torch.einsum("ji,jhw->ihw", basis, strip)
+        target = texture[:, first * STEP : last * STEP]
+        target.copy_(strip[:, : target.shape[1], :width])
 
     run_strips(work, range(0, rows, _STRIP))
-    if len(basis) == 3 and not torch.equal(basis, torch.eye(3)):
-        texture[1:] = 0  # texture is in the light; what colors lost is mostly noise
-    return torch.einsum("ji,jhw->ihw", basis, texture[:, :height, :width])
+    return texture
 
 
 def _basis(noise: Noise, channels: int) -> Tensor:

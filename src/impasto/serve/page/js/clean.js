@@ -1,7 +1,7 @@
 // How much of the noise is taken away, changed after the run: blended here, at once.
 
 import { after } from "./compare.js";
-import { byId, show } from "./dom.js";
+import { byId, h, show } from "./dom.js";
 
 const QUICK = 1_000_000; // pixels that are blended while a slider moves; the rest follows when it rests
 let noisy = null; // ImageData of the whole
@@ -40,7 +40,7 @@ async function texture() {
   const bitmap = await ask().catch(() => null);
   if (!clean) return;
   if (!bitmap) { fetchTextured = ask; return; }
-  const pen = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  const pen = h("canvas", { width: bitmap.width, height: bitmap.height }).getContext("2d");
   pen.drawImage(bitmap, 0, 0);
   textured = pen.getImageData(0, 0, bitmap.width, bitmap.height);
   blend(1);
