@@ -122,14 +122,6 @@ def print_notes(source: str, data: Image | Stack) -> None:
         echo(f"impasto: {source}: {note}", err=True)
 
 
-def picture_size(data: Image | Stack) -> tuple[int, int]:
-    """Return (width, height) in pixels, of a stack those of its planes."""
-    if isinstance(data, Image):
-        return data.size
-    _, height, width = data.plane_shape
-    return width, height
-
-
 def is_tiff(path: str) -> bool:
     """Say whether a file name ends in .tif or .tiff."""
     return Path(path).suffix.lower() in TIFF_ENDINGS

@@ -20,7 +20,6 @@ from impasto.cli.files import (
     check_result_size,
     is_tiff,
     noise_facts,
-    picture_size,
     print_notes,
     print_result,
     read_image,
@@ -44,7 +43,7 @@ from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.figures import save_figure
 from impasto.files import check_writable
-from impasto.images.crop import check_part, crop_metadata, crop_source
+from impasto.images.crop import check_part, crop_metadata, crop_source, picture_size
 from impasto.images.image import Image
 from impasto.images.open_input import open_input
 from impasto.images.resize import result_size

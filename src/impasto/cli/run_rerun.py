@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from impasto.cli.delivery import Delivery
-from impasto.cli.files import check_places, check_result_size, is_tiff, picture_size, save_options
+from impasto.cli.files import check_places, check_result_size, is_tiff, save_options
 from impasto.cli.progress import combine_watchers, show_progress
 from impasto.cli.run import CommandOutcome, execute
 from impasto.cli.run_denoise import stream_stack
 from impasto.cli.terminal import echo
+from impasto.images.crop import picture_size
 from impasto.images.resize import result_size
 from impasto.images.stack import Stack
 from impasto.provenance import SIDECAR

@@ -80,6 +80,20 @@ def read_area(
     return rows, columns
 
 
+def relative_area(area: tuple[slice, slice], corner: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of an area counted from a corner.
+
+    Example:
+        >>> relative_area((slice(5, 9), slice(2, 4)), (5, 1))
+        (slice(0, 4, None), slice(1, 3, None))
+    """
+    rows, columns = (
+        slice(axis.start - start, axis.stop - start)
+        for axis, start in zip(area, corner, strict=True)
+    )
+    return rows, columns
+
+
 def patch_size(size: tuple[int, int], groups: Groups) -> tuple[int, int]:
     """Return (height, width) of the patches in an image of (height, width), which may be thin."""
     return min(groups.patch, size[0]), min(groups.patch, size[1])

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.denoising.block_matching import relative_area
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
 from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
@@ -27,7 +28,7 @@ from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.files import OnRescue
-from impasto.images.crop import check_part, crop_source, size_of
+from impasto.images.crop import check_part, crop_source, picture_size
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.open_input import identify_input, input_planes, input_source_file, open_input
 from impasto.images.read import ImageSource
@@ -243,14 +244,14 @@ class _Run:
         self._diagnoses: list[Diagnosis] = []
         self.denoisers: list[FittedDenoiser] = []
         self._source = source
-        size = size_of(source)
+        size = picture_size(source)
         self.output: ImageMetadata | Stack = input_source_file(source)
         self.inner = slice(None), slice(None)
         if recipe.crop != "whole":
             check_part(recipe.crop, size)
             self.output = crop_source(self.output, recipe.part)
             size = recipe.crop[2:]
-            recipe, self.inner = _with_surroundings(recipe, size_of(source))
+            recipe, self.inner = _with_surroundings(recipe, picture_size(source))
         self._recipe = recipe
         self._count = 1 if isinstance(source, Image) else source.count
         self.reporter = StepReporter(on_step, size, self._count, self.inner)
@@ -498,11 +499,8 @@ def _with_surroundings(
         for side, start, length in zip(size, recipe.crop[:2], recipe.crop[2:], strict=True)
     ]
     crop = (*starts, *(end - start for start, end in zip(starts, ends, strict=True)))
-    rows, columns = (
-        slice(axis.start - start, axis.stop - start)
-        for axis, start in zip(recipe.part, reversed(starts), strict=True)
-    )
-    return recipe.model_copy(update={"crop": crop}), (rows, columns)
+    inner = relative_area(recipe.part, (starts[1], starts[0]))
+    return recipe.model_copy(update={"crop": crop}), inner
 
 
 def _recipe_from(recipe: DenoiseRecipe | None, options: dict[str, Any]) -> DenoiseRecipe:

@@ -19,7 +19,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.block_matching import Cut, Groups, patch_size, read_area
+from impasto.denoising.block_matching import (
+    Cut,
+    Groups,
+    patch_size,
+    read_area,
+    relative_area,
+)
 from impasto.denoising.compact_sources import SOURCE_REACH, restore_sources
 from impasto.denoising.filters import gaussian_blur
 from impasto.denoising.nl_wiener_compiled import compiled_loops, ridge_sums, wiener_sums
@@ -202,7 +208,7 @@ def _filter_channels(
     inner = slice(None), slice(None)
     if part is not None:
         cuts, rows, columns = _plan_cuts(size, part, passes, noise)
-        inner = _within(part, (rows.start, columns.start))
+        inner = relative_area(part, (rows.start, columns.start))
         noisy = noisy[:, rows, columns]
     inverse = torch.linalg.inv(basis)
     correlation = noise.autocorrelation
@@ -229,9 +235,9 @@ def _filter_channels(
         if part is not None:  # what was filtered alone, as a picture of its own
             wide = cuts[-1].area
             cut = Cut(size, (wide[0].start, wide[1].start), None)
-            filtered = _within(wide, (rows.start, columns.start))
+            filtered = relative_area(wide, (rows.start, columns.start))
             estimate, variance = (image[:, *filtered] for image in (estimate, variance))
-            inner = _within(part, cut.corner)
+            inner = relative_area(part, cut.corner)
         variance = variance * _coarse_power(correlation)
         clean = _remove_blotches(estimate, variance, passes, on_part, cut=cut)
         if len(clean) == 3 and _is_texture(estimate - clean, variance):
@@ -272,15 +278,6 @@ def _widen(area: tuple[slice, slice], around: int, size: tuple[int, int]) -> tup
     rows, columns = (
         slice(max(0, axis.start - around), min(side, axis.stop + around))
         for axis, side in zip(area, size, strict=True)
-    )
-    return rows, columns
-
-
-def _within(area: tuple[slice, slice], corner: tuple[int, int]) -> tuple[slice, slice]:
-    """Return rows and columns counted from another corner."""
-    rows, columns = (
-        slice(axis.start - start, axis.stop - start)
-        for axis, start in zip(area, corner, strict=True)
     )
     return rows, columns
 

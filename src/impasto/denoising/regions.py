@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.denoising.block_matching import relative_area
 from impasto.denoising.estimate_white import fit_line
 from impasto.denoising.filters import gaussian_blur, interpolate
 from impasto.denoising.noise import LEVELS, Noise, clipped_moments, white_noise
@@ -226,13 +227,15 @@ def denoise_by_region(
                 slice(max(a.start, b.start), min(a.stop, b.stop))
                 for a, b in zip(span, wanted, strict=True)
             )
-            own = recipe if recipe.part is None else _with_part(recipe, _shift(shared, span))
+            own = recipe
+            if recipe.part is not None:
+                own = _with_part(recipe, relative_area(shared, _corner(span)))
 
             def report_part(done: int, parts: int, image: Callable[[], Tensor], at=number) -> bool:
                 return report(at * parts + done, len(noise.laws) * parts, clean.clone)
 
             image = fit(planes, law, own, report_part)(noisy[:, *span]).cpu()
-            here, target = mask[shared], clean[:, *_shift(shared, wanted)]
+            here, target = mask[shared], clean[:, *relative_area(shared, _corner(wanted))]
             target[:, here] = image[:, here]
         return clean
 
@@ -245,12 +248,9 @@ def _span(used: Tensor, side: int) -> slice:
     return slice(max(0, int(indices[0]) - _MARGIN), min(side, int(indices[-1]) + 1 + _MARGIN))
 
 
-def _shift(area: tuple[slice, ...], by: tuple[slice, ...]) -> tuple[slice, ...]:
-    """Return rows and columns of an image as they are counted in an area of it."""
-    return tuple(
-        slice(axis.start - other.start, axis.stop - other.start)
-        for axis, other in zip(area, by, strict=True)
-    )
+def _corner(area: tuple[slice, ...]) -> tuple[int, int]:
+    """Return the row and column that an area begins at."""
+    return area[0].start, area[1].start
 
 
 def _with_part(recipe: DenoiseRecipe, part: tuple[slice, ...]) -> DenoiseRecipe:

@@ -14,7 +14,7 @@ from impasto.images.tiff_tags import crop_georeference
 Part = tuple[slice, slice]  # rows and columns
 
 
-def size_of(source: Image | Stack) -> tuple[int, int]:
+def picture_size(source: Image | Stack) -> tuple[int, int]:
     """Return (width, height) of an image, or of the planes of a stack."""
     if isinstance(source, Image):
         return source.size
