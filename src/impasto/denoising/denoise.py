@@ -387,8 +387,9 @@ def fit_denoiser(
         return FittedDenoiser("none", diagnosis, values, source, None, recipe.part)
     _check_counts(planes, diagnosis, source)
     fit = METHODS[diagnosis.method]
-    visible = [_split_plane(plane, source, values, diagnosis)[1] for plane in planes]
-    planes = values.normalize(torch.stack(visible))
+    if diagnosis.method != "nl-wiener":  # which needs no fitting
+        visible = [_split_plane(plane, source, values, diagnosis)[1] for plane in planes]
+        planes = values.normalize(torch.stack(visible))
     if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
         fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
