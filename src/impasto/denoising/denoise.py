@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,8 @@ from torch import Tensor
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
 from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
-from impasto.denoising.valid_pixels import (
-    ValueRange,
-    fill_pixels,
-    unfiltered_pixels,
-    value_range,
-)
+from impasto.denoising.specks import Defects, find_defects
+from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unfiltered_pixels
 from impasto.denoising.wording import summarize_planes
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
@@ -33,7 +29,15 @@ from impasto.images.stack import Stack
 from impasto.images.tiff_write import write_stack
 from impasto.provenance import Inputs, Provenance, current_maker
 from impasto.recipes import DenoiseRecipe
-from impasto.result import DenoiseResult, Diagnosis, OnStep, Step, blend_strength, check_finite
+from impasto.result import (
+    REPAIR,
+    DenoiseResult,
+    Diagnosis,
+    OnStep,
+    Step,
+    blend_strength,
+    check_finite,
+)
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
 # Each is fitted to planes (P, C, H, W) in [0, 1] with the noise given, and returns a function that
@@ -93,13 +97,18 @@ def denoise(
         )
     run = _Run(source, recipe, on_step)
     clean = torch.empty_like(noisy)  # takes memory when it is filled
-    for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy)), 1):
+    defects = None
+    for number, (_, plane, mask) in enumerate(run.denoise_planes(iter(noisy)), 1):
         clean[number - 1] = plane
+        if mask is not None:
+            defects = torch.zeros_like(noisy, dtype=torch.bool) if defects is None else defects
+            defects[number - 1] = mask
         if run.reporter.stopped:
             clean[number:] = noisy[number:]
             break
     if isinstance(source, Image) or source.single:
         noisy, clean = noisy[0], clean[0]
+        defects = None if defects is None else defects[0]
     return DenoiseResult(
         noisy,
         clean,
@@ -112,6 +121,7 @@ def denoise(
         run.reporter.stopped,
         Inputs(content=identify_input(source)),
         run.diagnosis.treatments,
+        defects,
     )
 
 
@@ -172,13 +182,13 @@ def denoise_stack(
 
     def denoised_planes() -> Iterator[Tensor]:
         noisy_planes = (source.read_plane(index) for index in source.plane_indices())
-        for noisy, clean in run.denoise_planes(noisy_planes):
+        for noisy, clean, defects in run.denoise_planes(noisy_planes):
             if run.reporter.stopped:
                 raise ImpastoError(
                     f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
                     "nothing was written"
                 )
-            yield blend_strength(noisy, clean, recipe)
+            yield blend_strength(noisy, clean, recipe, defects)
 
     provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
 
@@ -252,12 +262,15 @@ class _Run:
         """The method that ran, or `none`."""
         return (self.diagnosis and self.diagnosis.method) or "none"
 
-    def denoise_planes(self, planes: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each plane (C, H, W), and the same without its noise."""
+    def denoise_planes(
+        self, planes: Iterator[Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Yield each plane (C, H, W), the same without its noise, and its defects if it has any."""
         for number, noisy in enumerate(planes, 1):
             self.reporter.plane = number
             denoiser = self._joint or self._fit(noisy[None])
-            yield noisy, denoiser.denoise(noisy)
+            defects = denoiser.find_defects(noisy)
+            yield noisy, denoiser.denoise(noisy, defects), defects and defects.mask[0]
 
     def _fit(self, planes: Tensor) -> FittedDenoiser:
         denoiser = fit_denoiser(planes, self._recipe, self.reporter, self._source)
@@ -274,7 +287,10 @@ class FittedDenoiser:
         diagnosis: the noise of the planes.
         values: the range of the planes.
         source: of the planes.
-        denoise_plane: the fitted method; None if there is nothing to remove.
+        denoise_plane: the fitted method; None if there is no noise to remove.
+        recipe: its `specks` and `stripes`.
+        defects: of the planes, if it is one; None if there are none.
+        single: whether it is one.
     """
 
     method: str
@@ -282,12 +298,22 @@ class FittedDenoiser:
     values: ValueRange
     source: Image | Stack
     denoise_plane: Callable[[Tensor], Tensor] | None
+    recipe: DenoiseRecipe
+    defects: Defects | None
+    single: bool
 
-    def denoise(self, plane: Tensor) -> Tensor:
-        """Remove the noise of a plane (C, H, W); the result is on the CPU."""
-        if self.denoise_plane is None:
-            return plane
+    def find_defects(self, plane: Tensor) -> Defects | None:
+        """Return the specks and stuck lines of a plane (C, H, W); None if it has none."""
+        if self.single or self.diagnosis.kind == "halftone":
+            return self.defects
+        return find_defects(plane[None], self.recipe, self.source)
+
+    def denoise(self, plane: Tensor, defects: Defects | None) -> Tensor:
+        """Remove the noise and the defects of a plane (C, H, W); the result is on the CPU."""
+        plane = plane if defects is None else defects.fill(plane[None])[0]
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
+        if self.denoise_plane is None:
+            return plane if self.diagnosis.stripes is None else plane.where(hidden, visible)
         ends = visible.min(), visible.max()
         visible = self.values.normalize(visible)
         clean = self.denoise_plane(visible).cpu()
@@ -314,10 +340,14 @@ def fit_denoiser(
     Raises:
         ValueError: whole numbers count less than a photon a pixel.
     """
-    values = value_range(planes, source)
-    diagnosis = diagnose_planes(planes, recipe, values, source)
-    if diagnosis.method is None:
-        return FittedDenoiser("none", diagnosis, values, source, None)
+    diagnosis, values, defects = diagnose_planes(planes, recipe, source)
+    single = len(planes) == 1
+    fitted = FittedDenoiser(
+        diagnosis.method or "none", diagnosis, values, source, None, recipe, defects, single
+    )
+    if diagnosis.method in (None, REPAIR):
+        return fitted
+    planes = planes if defects is None else defects.fill(planes)
     _check_counts(planes, diagnosis, source)
     fit = METHODS[diagnosis.method]
     visible = [_split_plane(plane, source, values, diagnosis)[1] for plane in planes]
@@ -325,7 +355,7 @@ def fit_denoiser(
     if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
         fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
-    return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane)
+    return replace(fitted, denoise_plane=denoise_plane)
 
 
 def _split_plane(

@@ -20,12 +20,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.valid_pixels import fill_pixels
+from impasto.denoising.stripes import find_stuck_lines
+from impasto.denoising.valid_pixels import fill_pixels, transparent_pixels
+from impasto.images.image import Image
+from impasto.images.stack import Stack
+from impasto.recipes import DenoiseRecipe
 
 _MIN_SIDE = 7  # pixels of a plane that is searched
 _MAX_SAMPLES = 2**19  # values from which quantiles are computed
 _BINS = 16  # of brightness, in which deviations are measured
 _CHUNK = 2**15  # candidates that are examined at a time
+_ROUNDING_8_BITS = 1.5 / 255  # deviation that is taken at least in a picture of 8 bits
 _REACH = 3  # pixels around a candidate that its ground is taken from
 
 # Deviations by which a speck exceeds its neighbors but one, at least. The picture's own tail, which
@@ -38,8 +43,9 @@ _SPREAD_OF_MEAN = 0.943  # deviation over that of the difference with the mean o
 # 1.5 pixels at half height has 0.29 on its pixel's center, and more between pixels.
 _MAX_SKIRT, _NARROWEST_SKIRT, _SKIRT_DEVIATIONS = 0.2, 0.295, 2.5
 # Share of turning points around it: 2/3 in white noise, none on a smooth shade. With less than the
-# first the ground is texture, with less than the second drawn.
-_WHITE, _DRAWN = 0.5, 0.25
+# first the ground is texture, with less than the second drawn. Of a whole channel, paintings have
+# up to 0.53.
+_WHITE, _DRAWN, _WHITE_CHANNEL = 0.5, 0.25, 0.55
 _MAX_EQUAL = 0.5  # share of equal neighbors around it; more is drawn
 # In texture a speck must stand out more, some must, and what stands out must have no skirt: as
 # much as the second share of it may.
@@ -55,12 +61,12 @@ _PAIR_REACH = 3
 
 
 class Defects(NamedTuple):
-    """Pixels of a plane that are no part of the picture.
+    """Pixels of planes that are no part of the picture.
 
     Attributes:
-        mask: which they are, (C, H, W) bool.
-        share: of all values that are specks.
-        rows: numbers from 1 of rows that are stuck.
+        mask: which they are, (P, C, H, W) bool.
+        share: of all values that are single specks.
+        rows: numbers from 1 of rows that are stuck, in any plane or channel.
         columns: of columns.
     """
 
@@ -69,9 +75,42 @@ class Defects(NamedTuple):
     rows: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
 
-    def fill(self, plane: Tensor) -> Tensor:
-        """Return a plane (C, H, W) whose defects continue what is around them."""
-        return fill_specks(plane, self.mask)
+    def fill(self, planes: Tensor) -> Tensor:
+        """Return planes (P, C, H, W) whose defects continue what is around them."""
+        pairs = zip(planes, self.mask, strict=True)
+        return torch.stack([fill_specks(plane, mask) for plane, mask in pairs])
+
+
+def find_defects(planes: Tensor, recipe: DenoiseRecipe, source: Image | Stack) -> Defects | None:
+    """Find the specks and the stuck lines of planes; None if there are none.
+
+    Args:
+        planes: (P, C, H, W).
+        recipe: its `specks` and `stripes`.
+        source: of the planes; it says which pixels are transparent, and how values are rounded.
+    """
+    visible = ~transparent_pixels(source)
+    least = _ROUNDING_8_BITS
+    if not isinstance(source, Image):
+        least = source.unit / 2 if source.dtype.kind in "ui" else 0.0
+    elif source.metadata.bits > 8:
+        least = 0.0
+    mask = torch.zeros_like(planes, dtype=torch.bool)
+    lines = torch.zeros_like(mask)
+    if recipe.stripes != "off":
+        for plane, out in zip(planes, lines, strict=True):
+            out |= find_stuck_lines(plane) & visible
+    if recipe.specks != "off":
+        for plane, out, line in zip(planes, mask, lines, strict=True):
+            filled = fill_specks(plane, line)
+            out |= find_specks(filled, least, trusting=recipe.specks == "on") & visible & ~line
+    if not (mask.any() or lines.any()):
+        return None
+    rows, columns = (
+        tuple((1 + lines.all(axis).flatten(0, 1).any(0).nonzero()[:, 0]).tolist())
+        for axis in (3, 2)
+    )
+    return Defects(mask | lines, float(mask.float().mean()), rows, columns)
 
 
 def find_specks(plane: Tensor, least: float, *, trusting: bool = False) -> Tensor:
@@ -183,9 +222,7 @@ def _find_outliers(values: Tensor, least: float, trusting: bool) -> Tensor:
     positions = (score > _MIN_EXCESS).flatten().nonzero()[:, 0]
     if not len(positions):
         return mask
-    parts = [
-        _examine(values, part, excess, bright, deviation) for part in positions.split(_CHUNK)
-    ]
+    parts = [_examine(values, part, excess, bright, deviation) for part in positions.split(_CHUNK)]
     found = _Candidates(*(torch.cat(tables) for tables in zip(*parts, strict=True)))
     stands_out = found.excess > threshold
     narrow = _NARROWEST_SKIRT - _SKIRT_DEVIATIONS / 2 / found.excess
@@ -207,7 +244,7 @@ def _find_outliers(values: Tensor, least: float, trusting: bool) -> Tensor:
 def _is_white(values: Tensor) -> bool:
     """Return whether noise gives a channel (H, W) nearly the turning points of white noise."""
     step = values.diff(dim=1)
-    return float((step[:, 1:] * step[:, :-1] < 0).float().mean()) > _WHITE
+    return float((step[:, 1:] * step[:, :-1] < 0).float().mean()) > _WHITE_CHANNEL
 
 
 def _excess(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
