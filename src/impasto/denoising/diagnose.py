@@ -131,11 +131,13 @@ def _diagnose_noise(
         regional = _estimate_regions(image, unmeasured, noise)
         noise = regional or noise
     sigma = tuple((noise.typical_sigma(image, unmeasured) * span).tolist())
-    kind = "halftone" if halftone else _kind_of_noise(noise, max(sigma) / span, image, unmeasured)
+    kind: Kind = "halftone" if halftone else _kind_of_noise(noise, max(sigma) / span)
+    if kind != "halftone" and defects is None and _has_impulses(image, unmeasured):
+        kind = "impulse"  # too many for any to be told
     if recipe.sigma != "auto" and kind == "clean":
         kind = "gaussian"
-    if defects is not None and kind in ("clean", "impulse"):
-        kind = "impulse" if defects.share else "clean"
+    if defects is not None and defects.share and kind == "clean":
+        kind = "impulse"
     if kind in ("clean", "halftone") or (kind == "impulse" and defects is not None):
         sigma = (0.0,) * len(sigma)
     method = _METHOD[kind] if recipe.method == "auto" else recipe.method
@@ -184,10 +186,8 @@ def white_level(source: Image | Stack) -> float:
     return 255 if isinstance(source, Image) else round(1 / source.unit)
 
 
-def _kind_of_noise(noise: Noise, sigma: float, image: Tensor, unmeasured: Tensor) -> Kind:
+def _kind_of_noise(noise: Noise, sigma: float) -> Kind:
     """Name the noise of a standard deviation relative to the range."""
-    if _has_impulses(image, unmeasured):
-        return "impulse"
     if sigma < _INVISIBLE_SIGMA or not noise.reliable:
         return "clean"
     if noise.autocorrelation is not None:

@@ -56,6 +56,7 @@ _MIN_END_SHARE, _MIN_END_COUNT = 4e-5, 8
 _MIN_STEP, _STEP_DEVIATIONS = 0.1, 5.0  # of the range, and of the deviation around
 _SURE_STEP, _SURE_GAP = 0.05, 0.2
 _OWN_SHARE = 0.6  # of the 24 pixels around that have the same end of the range: it is the scene's
+_MIN_COMMON = 0.5  # share of a channel's specks that are in another, if both have the same
 _MAX_PAIRS = 1.5  # pairs at one distance and direction over those of independent places
 _PAIR_REACH = 3
 
@@ -134,10 +135,28 @@ def find_specks(plane: Tensor, least: float, *, trusting: bool = False) -> Tenso
     if min(plane.shape[1:]) < _MIN_SIDE:
         return mask
     for channel, out in zip(plane, mask, strict=True):
-        ends = _find_salt_and_pepper(channel)
-        out |= ends
-        out |= _find_outliers(fill_specks(channel[None], ends[None])[0], least, trusting)
+        out |= _find_salt_and_pepper(channel)
+    _share_specks(plane, mask)
+    for filled, out in zip(fill_specks(plane, mask), mask, strict=True):
+        out |= _find_outliers(filled, least, trusting)
     return mask
+
+
+def _share_specks(plane: Tensor, mask: Tensor) -> None:
+    """Mark the specks of one channel in the others, too, if most are in two.
+
+    Args:
+        plane: (C, H, W).
+        mask: salt and pepper, likewise; it is changed.
+    """
+    low, high = plane.amin((1, 2), keepdim=True), plane.amax((1, 2), keepdim=True)
+    ends = (plane == low) | (plane == high)
+    own = mask.clone()
+    for channel, out in enumerate(mask):
+        for other in range(len(mask)):
+            shared = int((own[channel] & own[other]).sum())
+            if other != channel and shared > _MIN_COMMON * int(own[other].sum()):
+                out |= own[other] & ends[channel]
 
 
 def fill_specks(plane: Tensor, mask: Tensor) -> Tensor:

@@ -176,7 +176,7 @@ def _describe_removal(diagnosis: Diagnosis, recipe: DenoiseRecipe, nothing: str)
     elif strength == 1:
         share = ""
     if method == REPAIR:
-        return "they are replaced and nothing else is changed"
+        return f"{method} takes them away and changes nothing else"
     if diagnosis.kind in NOT_REMOVED:
         return f"{method} is applied as asked" + (f", {share.strip()} of it" if share else "")
     return f"{method} takes {share + 'of it' if share else 'it'} away"
