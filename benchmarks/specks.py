@@ -8,8 +8,8 @@ counts with Poisson noise; a dead column beside noise. Each line has the mean PS
 and of the result. Star fields of 200 stars (1.5 to 3.5 pixels at half height, peaks of 10 to 300
 standard deviations) in 16-bit counts get hot pixels: for each star, the flux in the result over
 that in the result of the same field without hot pixels, and over that of the same field with
-`specks` off. Drawings made of disks, lines, letters and single dots, and the pictures in `--clean`,
-are counted if anything of them changes. Last line: JSON.
+`specks` off. Drawings made of disks, lines, letters and single dots are counted if anything of them changes,
+the pictures in `--clean` if specks or stuck lines are told. Last line: JSON.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def main() -> None:
     print(f"drawings changed: {changed}", flush=True)
     figures["drawings"] = [len(changed), 240]
     clean = [path for folder in arguments.clean for path in list_pictures(folder)]
-    changed = [path.name for path in clean if changes(impasto.open_image(path))]
-    print(f"clean pictures changed: {changed}", flush=True)
+    changed = [path.name for path in clean if has_defects(impasto.open_image(path))]
+    print(f"clean pictures with specks or lines: {changed}", flush=True)
     figures["clean"] = [len(changed), len(clean)]
     if arguments.sheet:
         draw_sheet(crops, arguments.sheet)
@@ -229,9 +229,15 @@ def draw_lines(side: int, generator: np.random.Generator) -> Image.Image:
 
 
 def changes(picture: impasto.Image) -> bool:
-    """Whether `denoise` changes a picture's specks or lines, or anything of a drawing."""
+    """Whether `denoise` changes anything of a picture."""
     result = impasto.denoise(picture, effort="quick")
     return not torch.equal(result.pixels, picture.pixels)
+
+
+def has_defects(picture: impasto.Image) -> bool:
+    """Whether specks or stuck lines are told in a picture."""
+    diagnosis = impasto.diagnose(picture)
+    return bool(diagnosis.specks or diagnosis.stuck_rows or diagnosis.stuck_columns)
 
 
 def draw_sheet(crops: list[Tensor], path: Path) -> None:
