@@ -53,6 +53,8 @@ _MIN_EXCESS_TEXTURE, _MAX_SKIRT_TEXTURE, _MAX_DOUBTFUL, _MIN_STRONG = 12.0, 0.1,
 
 # Salt and pepper: the share of each, at least, and what makes single ones sure.
 _MIN_END_SHARE, _MIN_END_COUNT = 4e-5, 8
+# Where more of them than the first have one value all around, there must be as many as the second.
+_MAX_FLAT, _MIN_END_SHARE_FLAT = 0.5, 0.005
 _MIN_STEP, _STEP_DEVIATIONS = 0.1, 5.0  # of the range, and of the deviation around
 _SURE_STEP, _SURE_GAP = 0.05, 0.2
 _OWN_SHARE = 0.6  # of the 24 pixels around that have the same end of the range: it is the scene's
@@ -353,6 +355,8 @@ def _find_salt_and_pepper(values: Tensor) -> Tensor:
     counts = [int((clear & (own == end)).sum()) for end in (low, high)]
     places = nothing.clone()
     places.view(-1)[positions[clear]] = True
+    if float((spread[clear] == 0).float().mean()) > _MAX_FLAT:  # a drawing has few dots, too
+        least = max(least, _MIN_END_SHARE_FLAT * values.numel())
     if min(counts) < least or not _are_independent(places):
         return nothing
     # The more specks there are, the likelier is one where the scene itself may reach the end.
@@ -395,6 +399,7 @@ def _are_independent(mask: Tensor) -> bool:
     """Return whether places (H, W) are as often neighbors of each other as independent ones are."""
     places = mask.float()
     share = float(places.mean())
+    touching, expected_touching = 0.0, 0.0
     for down in range(_PAIR_REACH + 1):
         for across in range(-_PAIR_REACH, _PAIR_REACH + 1):
             if (down, across) <= (0, 0):
@@ -407,7 +412,10 @@ def _are_independent(mask: Tensor) -> bool:
             expected = share**2 * one.numel()
             if pairs > _MAX_PAIRS * expected + 4 * math.sqrt(expected) + 3:
                 return False
-    return True
+            if max(down, abs(across)) == 1:
+                touching, expected_touching = touching + pairs, expected_touching + expected
+    most = _MAX_PAIRS * expected_touching + 4 * math.sqrt(expected_touching) + 1
+    return touching <= most
 
 
 def _quantiles(values: Tensor, shares: tuple[float, float]) -> tuple[float, float]:
