@@ -8,8 +8,8 @@ counts with Poisson noise; a dead column beside noise. Each line has the mean PS
 and of the result. Star fields of 200 stars (1.5 to 3.5 pixels at half height, peaks of 10 to 300
 standard deviations) in 16-bit counts get hot pixels: for each star, the flux in the result over
 that in the result of the same field without hot pixels, and over that of the same field with
-`specks` off. Drawings made of disks, lines, letters and single dots are counted if anything of them changes,
-the pictures in `--clean` if specks or stuck lines are told. Last line: JSON.
+`specks` off. Drawings made of disks, lines, letters and single dots are counted if anything of
+them changes, the pictures in `--clean` if specks or stuck lines are told. Last line: JSON.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torch import Tensor
 
 import impasto
 from impasto.images.formats import ENDINGS
+from impasto.recipes import DenoiseRecipe
 
 PHOTONS = 400.0  # of white
 PEAKS = (10, 15, 25, 50, 100, 300)  # of stars, in standard deviations of the sky
@@ -126,7 +127,7 @@ def measure_stars(effort: str) -> dict[str, object]:
     for name, plane, options in (
         ("plain", noisy, {}), ("off", noisy, {"specks": "off"}), ("hot", with_hot, {}),
     ):  # fmt: skip
-        if "specks" not in impasto.recipes.DenoiseRecipe.model_fields:
+        if "specks" not in DenoiseRecipe.model_fields:  # of an earlier version
             options = {}
         result = impasto.denoise(plane.astype(np.uint16), effort=effort, **options)
         results[name] = 65535 * result.pixels.squeeze().double().numpy()
