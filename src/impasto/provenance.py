@@ -90,6 +90,9 @@ class Treatment(BaseModel):
         description="least and largest standard deviation of it in their channels"
     )
     method: str | None = Field(description="the method that ran; null where nothing was changed")
+    across: str | None = Field(
+        None, description="axis along which neighboring planes helped; null where none did"
+    )
 
 
 class Maker(BaseModel):

@@ -475,6 +475,12 @@ class DenoiseRecipe(Options):
         "lie in a plane, C and S are channels, all others count planes; `auto` reads them from "
         "the file",
     )
+    across: Annotated[str, Field(pattern="^[A-Z]$")] | Literal["auto", "none"] = Field(
+        "auto",
+        description="axis of measured data along which neighboring planes help each other, such as "
+        "T or Z; more detail is kept where they show the same thing, still or moving; `none` does "
+        "each plane by itself; `auto` compares some of them and decides",
+    )
     joint: bool = Field(
         False,
         description="fit all planes of a stack together, where each shows the same noise, instead "

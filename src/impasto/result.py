@@ -182,6 +182,7 @@ class Diagnosis:
             `sigma`; they are removed with the noise. None if there are none.
         screen: of a halftone, the printing screen's `period` in pixels and its `angles` in degrees;
             None for dithering, and for all other kinds.
+        across: axis along which neighboring planes helped; None if none did.
     """
 
     kind: Kind
@@ -196,6 +197,7 @@ class Diagnosis:
     region_sigmas: tuple[tuple[float, ...], ...] = ()
     stripes: Any = None
     screen: Any = None
+    across: str | None = None
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:
@@ -211,20 +213,21 @@ class Diagnosis:
                     kind=first.kind,
                     sigma=(min(sigmas), max(sigmas)),
                     method=first.method,
+                    across=first.across,
                 )
             )
         return tuple(treatments)
 
 
 def group_planes(planes: Sequence[Diagnosis]) -> list[list[int]]:
-    """Return the indices of planes of the same kind and method, each group rising, by their first.
+    """Return the indices of planes alike in kind, method and help, each group rising, by the first.
 
     Args:
         planes: the diagnosis of each.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index, plane in enumerate(planes):
-        groups.setdefault((plane.kind, plane.method), []).append(index)
+        groups.setdefault((plane.kind, plane.method, plane.across), []).append(index)
     return list(groups.values())
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.denoising.across import AcrossFilter, PlaneToFilter
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
 from impasto.denoising.nl_wiener import nl_wiener
+from impasto.denoising.plane_axis import choose_axis, plane_series
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
 from impasto.denoising.valid_pixels import (
     ValueRange,
@@ -21,7 +24,7 @@ from impasto.denoising.valid_pixels import (
     unfiltered_pixels,
     value_range,
 )
-from impasto.denoising.wording import summarize_planes
+from impasto.denoising.wording import summarize_planes, with_help
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
@@ -93,11 +96,12 @@ def denoise(
         )
     run = _Run(source, recipe, on_step)
     clean = torch.empty_like(noisy)  # takes memory when it is filled
-    for number, (_, plane) in enumerate(run.denoise_planes(iter(noisy)), 1):
-        clean[number - 1] = plane
-        if run.reporter.stopped:
-            clean[number:] = noisy[number:]
-            break
+    remaining = set(range(len(noisy)))
+    for number, _, plane in run.denoise_planes(lambda number: noisy[number]):
+        clean[number] = plane
+        remaining.remove(number)
+    for number in remaining:  # the run was ended
+        clean[number] = noisy[number]
     if isinstance(source, Image) or source.single:
         noisy, clean = noisy[0], clean[0]
     return DenoiseResult(
@@ -169,10 +173,12 @@ def denoise_stack(
         )
     _check_channels(source.plane_shape[0], recipe)
     run = _Run(source, recipe, on_step)
+    indices = list(source.plane_indices())
 
     def denoised_planes() -> Iterator[Tensor]:
-        noisy_planes = (source.read_plane(index) for index in source.plane_indices())
-        for noisy, clean in run.denoise_planes(noisy_planes):
+        for _, noisy, clean in run.denoise_planes(
+            lambda number: source.read_plane(indices[number])
+        ):
             if run.reporter.stopped:
                 raise ImpastoError(
                     f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
@@ -189,6 +195,7 @@ def denoise_stack(
         output,
         source,
         denoised_planes(),
+        indices=[indices[number] for number in run.order],
         recipe=record,
         overwrite=overwrite,
         on_rescue=on_rescue,
@@ -223,18 +230,22 @@ class _Run:
     Attributes:
         reporter: hands the steps to `on_step`.
         device: where it computes.
+        order: numbers of the planes, from 0, as they are denoised: along the axis whose planes help
+            each other, if there is one.
     """
 
     def __init__(
         self, source: Image | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
     ) -> None:
         self.device = select_device(recipe.device)
-        self._diagnoses: list[Diagnosis] = []
+        self._across = choose_axis(source, recipe)
+        self._series = plane_series(source, self._across)
+        self.order = [number for numbers in self._series for number in numbers]
+        self._diagnoses: dict[int, Diagnosis] = {}  # by the planes' numbers
         self._recipe = recipe
         self._source = source
         size = source.size if isinstance(source, Image) else source.plane_shape[:0:-1]
-        self._count = 1 if isinstance(source, Image) else source.count
-        self.reporter = StepReporter(on_step, size, self._count)
+        self.reporter = StepReporter(on_step, size, len(self.order))
         self._joint: FittedDenoiser | None = None
         if recipe.joint:
             self._joint = self._fit(input_planes(source, SAMPLE_PLANES))
@@ -242,27 +253,83 @@ class _Run:
     @property
     def diagnosis(self) -> Diagnosis | None:
         """The noise of the planes so far and what was done about it; None before the first."""
-        if not self._diagnoses or self._count == 1 or self._joint:
-            return self._diagnoses[0] if self._diagnoses else None
+        diagnoses = [diagnosis for _, diagnosis in sorted(self._diagnoses.items())]
+        if not diagnoses or len(self.order) == 1:
+            return diagnoses[0] if diagnoses else None
+        if self._joint:
+            return next((d for d in diagnoses if d.across), diagnoses[0])
         white = white_level(self._source)
-        return summarize_planes(self._diagnoses, self._recipe, white, count=self._count)
+        return summarize_planes(diagnoses, self._recipe, white, count=len(self.order))
 
     @property
     def method(self) -> str:
         """The method that ran, or `none`."""
         return (self.diagnosis and self.diagnosis.method) or "none"
 
-    def denoise_planes(self, planes: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each plane (C, H, W), and the same without its noise."""
-        for number, noisy in enumerate(planes, 1):
-            self.reporter.plane = number
+    def denoise_planes(
+        self, read_plane: Callable[[int], Tensor]
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield the number of each plane, the plane (C, H, W), and the same without its noise.
+
+        When `on_step` ends the run, the planes that something was done to are the last.
+
+        Args:
+            read_plane: returns the plane of a number.
+        """
+        for numbers in self._series:
+            together = self._across is not None and len(numbers) > 1
+            denoise_series = self._denoise_together if together else self._denoise_alone
+            for number, noisy, clean in denoise_series(numbers, read_plane):
+                self.reporter.finish()
+                yield number, noisy, clean
+            if self.reporter.stopped:
+                break
+
+    def _denoise_alone(
+        self, numbers: Sequence[int], read_plane: Callable[[int], Tensor]
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield planes that are denoised by themselves."""
+        for number in numbers:
+            noisy = read_plane(number)
             denoiser = self._joint or self._fit(noisy[None])
-            yield noisy, denoiser.denoise(noisy)
+            self._diagnoses[number] = denoiser.diagnosis
+            yield number, noisy, denoiser.denoise(noisy)
+            if self.reporter.stopped:
+                break
+
+    def _denoise_together(
+        self, numbers: Sequence[int], read_plane: Callable[[int], Tensor]
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield planes that follow each other along the axis whose planes help."""
+        waiting: deque[tuple[int, Tensor, FittedDenoiser]] = deque()
+        first = self.reporter.plane
+
+        def planes_to_filter() -> Iterator[PlaneToFilter]:
+            for place, number in enumerate(numbers, first):
+                noisy = read_plane(number)
+                denoiser = self._joint or self._fit(noisy[None])
+                waiting.append((number, noisy, denoiser))
+                yield denoiser.plane_to_filter(noisy, place)
+
+        together = AcrossFilter(
+            self._recipe, self.reporter.report_plane, cuts=self._recipe.across == "auto"
+        )
+        for filtered in together.run(planes_to_filter()):
+            number, noisy, denoiser = waiting.popleft()
+            if filtered.image is None and self.reporter.stopped:
+                break
+            axis = self._across if filtered.helped else None
+            white = white_level(self._source)
+            diagnosis = with_help(denoiser.diagnosis, axis, self._recipe, white)
+            self._diagnoses[number] = diagnosis
+            if filtered.image is None:
+                clean = denoiser.denoise(noisy)
+            else:
+                clean = denoiser.restore(noisy, filtered.image)
+            yield number, noisy, clean
 
     def _fit(self, planes: Tensor) -> FittedDenoiser:
-        denoiser = fit_denoiser(planes, self._recipe, self.reporter, self._source)
-        self._diagnoses.append(denoiser.diagnosis)
-        return denoiser
+        return fit_denoiser(planes, self._recipe, self.reporter, self._source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,14 +354,34 @@ class FittedDenoiser:
         """Remove the noise of a plane (C, H, W); the result is on the CPU."""
         if self.denoise_plane is None:
             return plane
+        visible = _split_plane(plane, self.source, self.values, self.diagnosis)[1]
+        return self.restore(plane, self.denoise_plane(self.values.normalize(visible)).cpu())
+
+    def plane_to_filter(self, plane: Tensor, number: int) -> PlaneToFilter:
+        """Return a plane (C, H, W) for planes that help each other; by itself if it does not.
+
+        Args:
+            plane: the plane.
+            number: from 1, in the order in which they come.
+        """
+        noise = self.diagnosis.noise
+        if self.method != "nl-wiener" or isinstance(noise, RegionalNoise):
+            return PlaneToFilter(number, plane, None)
+        visible = _split_plane(plane, self.source, self.values, self.diagnosis)[1]
+        image = self.values.normalize(visible)
+        return PlaneToFilter(number, image, noise, self.values.low, self.values.span)
+
+    def restore(self, plane: Tensor, image: Tensor) -> Tensor:
+        """Return a denoised image in a plane's own numbers, where it is to be changed: (C, H, W).
+
+        Args:
+            plane: as it came.
+            image: what was made of it, 0 to 1, on the CPU.
+        """
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
-        ends = visible.min(), visible.max()
-        visible = self.values.normalize(visible)
-        clean = self.denoise_plane(visible).cpu()
-        del visible
-        clean = clean * self.values.span + self.values.low
+        clean = image * self.values.span + self.values.low
         # Noise spreads values, so that without it none lies beyond.
-        clean = plane.where(hidden, clean.clamp_(*ends))
+        clean = plane.where(hidden, clean.clamp_(visible.min(), visible.max()))
         return check_finite(
             clean, "the denoised picture", "scale the data to about 1, or give sigma"
         )
@@ -360,22 +447,32 @@ class StepReporter:
         planes: how many planes the run has.
 
     Attributes:
-        plane: number of the current plane, from 1.
         stopped: True if `on_step` ended the run.
     """
 
     def __init__(self, on_step: OnStep | None, size: tuple[int, int], planes: int = 1) -> None:
-        self.plane = 1
         self.stopped = False
         self._on_step = on_step
         self._size = size
         self._planes = planes
+        self._finished = 0  # planes
+        self._shares: dict[int, float] = {}  # that are done of those after them
         self._start = time.monotonic()
+
+    @property
+    def plane(self) -> int:
+        """Return the number of the first plane that is not finished, from 1."""
+        return min(self._finished + 1, self._planes)
 
     @property
     def seconds(self) -> float:
         """Return the seconds since the run began."""
         return time.monotonic() - self._start
+
+    def finish(self) -> None:
+        """Count the first plane that is not finished as done."""
+        self._finished += 1
+        self._shares.pop(self._finished, None)
 
     def report(self, done: int, parts: int, image: Callable[[], Tensor]) -> bool:
         """Report that a part of a plane's work is done; return False if the run is to end.
@@ -385,9 +482,15 @@ class StepReporter:
             parts: of a plane's work.
             image: returns the plane so far, (C, H, W) on the CPU.
         """
+        return self.report_plane(self._finished + 1, done, parts, image)
+
+    def report_plane(self, plane: int, done: int, parts: int, image: Callable[[], Tensor]) -> bool:
+        """Report the same of a plane, from 1, while others are at work too."""
         if self._on_step is None or self.stopped:
             return not self.stopped
-        evaluation, evaluations = (self.plane - 1) * parts + done, self._planes * parts
+        self._shares[plane] = done / parts
+        evaluations = self._planes * parts
+        evaluation = round((self._finished + sum(self._shares.values())) * parts)
         step = Step(
             evaluation=evaluation,
             evaluations=evaluations,
