@@ -15,9 +15,10 @@ _CELL = 4  # reference patches a side that search one window together
 # many times.
 _BLOCKS, _LARGEST = 12, 2
 _CHUNK = 64 * 2**20  # bytes of candidates that are compared at a time
-# Factor of the squared differences between patches of two planes' pilots, which show less detail
-# than there is: measured.
-FUSION_DOUBT = 1.5
+# Fusion: pixels around two patches over which their difference is measured, and factors of the
+# squared difference between their pilots, which show less detail than there is, and of what the
+# noisy patches differ by beyond their noise and a margin, over the noise; measured.
+FUSION_REACH, FUSION_DOUBTS = 6, (1.5, 20.0, 0.2)
 
 
 class Groups(NamedTuple):

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from impasto.compiled import load_loops, run_strips
 from impasto.denoising.block_matching import (
-    FUSION_DOUBT,
+    FUSION_DOUBTS,
+    FUSION_REACH,
     Block,
     Groups,
     Neighbor,
@@ -172,7 +173,8 @@ def fused_sums(
             width,
             channels,
             *_shapes((height, width), groups, 1 + len(neighbors)),
-            np.float32(FUSION_DOUBT),
+            FUSION_REACH,
+            tuple(map(np.float32, FUSION_DOUBTS)),
             block.down.numpy(),
             block.across.numpy(),
             *_arrays(*totals),

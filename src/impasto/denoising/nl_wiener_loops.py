@@ -324,7 +324,7 @@ def wiener_block(
 @jit
 def fuse_block(
     noisy, pilot, variance, guide, row, channels,
-    patch, similar, window, size, planes, doubt, downs, acrosses, sums, weights, counts,
+    patch, similar, window, size, planes, reach, doubts, downs, acrosses, sums, weights, counts,
 ):  # fmt: skip
     """Add up a block's patches, each fused with those like it in other planes.
 
@@ -340,7 +340,9 @@ def fuse_block(
         window: (height, width) in positions, around a reference.
         size: (height, width) of a plane's block.
         planes: how many there are.
-        doubt: factor of the squared differences between pilots.
+        reach: pixels around patches over which their difference beyond noise is measured.
+        doubts: factors of the squared differences between pilots, and of what noisy patches differ
+            by beyond their noise and a margin.
         downs: first rows of the reference patches.
         acrosses: their first columns.
         sums: of the fused patches, weighted; added to.
@@ -363,6 +365,7 @@ def fuse_block(
     square = np.empty(16, np.float32)
     mask = _mask(patch[1] * channels)
     share = _ONE / np.float32(n)
+    doubt, more_doubt, margin = doubts
     for down in downs:
         for across in acrosses:
             positions[0] = down * row + across
@@ -397,6 +400,11 @@ def fuse_block(
                 matrix[a * step + a] = _ONE
             weight = _ONE
             _gather(noisy, row, channels, patch, positions, x, width)
+            for a in range(1, members):
+                beyond = _difference_beyond_noise(
+                    noisy, variance, row, channels, patch, size, reach, positions[0], positions[a]
+                )
+                matrix[a * step + a] += more_doubt * max(beyond - margin, _ZERO)
             if _eliminate(matrix, rows, step, square):
                 _substitute(matrix, rows, columns, step, square)
                 weight = _ZERO
@@ -414,6 +422,46 @@ def fuse_block(
             weights[positions[0]] += weight
             counts[positions[0]] += _ONE
             _scatter(sums, row, channels, patch, positions[0], fused, 0, mask, weight)
+
+
+@jit
+def _difference_beyond_noise(
+    noisy, variance, row, channels, patch, size, reach, position, other
+):  # fmt: skip
+    """Return how much more two patches and what lies around them differ than by their noise.
+
+    Args:
+        noisy: as for `fuse_block`, as are the other arguments that it has.
+        variance: of the noise.
+        row: pixels from one row to the next.
+        channels: C.
+        patch: (height, width).
+        size: (height, width) of a plane's block.
+        reach: pixels around the patches.
+        position: of a patch.
+        other: of one in another plane.
+
+    Returns:
+        The mean squared difference less the noise of both, over that of the first.
+    """
+    down, across = position // row, position % row
+    far, aside = other // row, other % row
+    near = far % size[0]
+    up = min(reach, down, near)
+    below = min(reach, size[0] - patch[0] - max(down, near))
+    left = min(reach, across, aside)
+    right = min(reach, row - patch[1] - max(across, aside))
+    line = (left + patch[1] + right) * channels
+    total, own, others = _ZERO, _ZERO, _ZERO
+    for dy in range(-up, patch[0] + below):
+        first = ((down + dy) * row + across - left) * channels
+        second = ((far + dy) * row + aside - left) * channels
+        for i in range(line):
+            value = noisy[second + i] - noisy[first + i]
+            total += value * value
+            own += variance[first + i]
+            others += variance[second + i]
+    return (total - own - others) / own
 
 
 @jit

@@ -5,6 +5,7 @@ Each does what the function of the like name in `nl_wiener_compiled` does, withi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from impasto.denoising.block_matching import (
-    FUSION_DOUBT,
+    FUSION_DOUBTS,
+    FUSION_REACH,
     Block,
     Groups,
     Neighbor,
@@ -152,6 +154,7 @@ def tensor_fused_sums(
     """Add up the patches as `nl_wiener_compiled.fused_sums` does."""
     sums = torch.zeros_like(noisy)
     weights, counts = (torch.zeros_like(guide)[None] for _ in range(2))
+    doubt, more_doubt, margin = FUSION_DOUBTS
     for share, block in _blocks_in_turn(guide, groups):
         area = (slice(None), block.rows, block.columns)
         size = tuple(guide[area[1:]].shape)
@@ -170,20 +173,67 @@ def tensor_fused_sums(
         )
         totals = _zero_totals(noisy_patches, rows * columns)
         count = torch.zeros_like(totals[1])
-        for part in _chunks(matches, noisy_patches.shape[1]):
-            x, power = _gather(pilot_patches, part), _gather(variances, part)
-            x = (x - x[:, :1]) / (power[:, :1] * power.shape[2]).sqrt()
-            matrix = x @ x.transpose(1, 2) * FUSION_DOUBT
-            matrix.diagonal(dim1=1, dim2=2).add_((power / power[:, :1]).mean(2))
+        images = [
+            cut_planes(image, name, block, neighbors)
+            for name, image in (("noisy", noisy), ("variance", variance))
+        ]
+        around = len(noisy) * math.prod(side + 2 * FUSION_REACH for side in patch)
+        for part in _chunks(matches, around):
+            x, y, power = (_gather(p, part) for p in (pilot_patches, noisy_patches, variances))
+            scale = (power[:, :1] * power.shape[2]).reciprocal()
+            x = (x - x[:, :1]) * scale.sqrt()
+            matrix = doubt * (x @ x.transpose(1, 2))
+            beyond = _differences_beyond_noise(*images, part, patch, size)
+            doubts = more_doubt * (beyond - margin).clamp(min=0)
+            matrix.diagonal(dim1=1, dim2=2).add_((power * scale).sum(2) + doubts)
             theta = torch.linalg.solve(matrix, torch.ones_like(matrix[..., :1]))
             total = theta.sum(1)  # (groups, 1)
-            fused = (_gather(noisy_patches, part) * (theta / total[:, None])).sum(1, keepdim=True)
+            fused = (y * (theta / total[:, None])).sum(1, keepdim=True)
             _scatter_add(*totals, part[:, :1], fused, total)
             count.scatter_add_(0, part[:, 0], torch.ones_like(total[:, 0]))
         _add_patches(sums[area], weights[area][0], *totals, patch)
         counts[area][0, :rows, :columns] += count.view(rows, columns)
         on_part(share)
     return sums, weights, counts
+
+
+def _differences_beyond_noise(
+    noisy: Tensor, variance: Tensor, members: Tensor, patch: tuple[int, int], size: tuple[int, int]
+) -> Tensor:
+    """Return how much more than by their noise other patches, and what lies around, differ.
+
+    Args:
+        noisy: (C, planes · h, w).
+        variance: of the noise, of the same shape.
+        members: positions of patches, the first of each group in the first plane, (groups, k).
+        patch: (height, width).
+        size: (h, w).
+
+    Returns:
+        The mean squared difference from the first patch less the noise of both, over that of the
+        first, (groups, k).
+    """
+    rows, columns = (side - p + 1 for side, p in zip(size, patch, strict=True))
+    places = members % (rows * columns)
+    indices, inside = [], []
+    for start, side, length in zip((places // columns, places % columns), size, patch, strict=True):
+        offsets = torch.arange(-FUSION_REACH, length + FUSION_REACH, device=members.device)
+        place = start[..., None] + offsets  # (groups, k, pixels)
+        within = (place >= 0) & (place < side)
+        indices.append(place.clamp(0, side - 1))
+        inside.append(within & within[:, :1])
+    first_rows = members // (rows * columns) * size[0]
+    down, across = indices[0] + first_rows[..., None], indices[1]
+    pixels = (down[..., :, None] * size[1] + across[..., None, :]).flatten(2)
+    counted = (inside[0][..., :, None] & inside[1][..., None, :]).flatten(2)  # (groups, k, pixels)
+    values, powers = (image.flatten(1)[:, pixels] for image in (noisy, variance))
+    difference = (values - values[:, :, :1]).square()
+    total, own, others = (
+        (part * counted).sum((0, 3)) for part in (difference, powers[:, :, :1], powers)
+    )
+    beyond = (total - own - others) / own
+    beyond[:, 0] = 0
+    return beyond
 
 
 def _blocks_in_turn(guide: Tensor, groups: Groups) -> Iterator[tuple[float, Block]]:
