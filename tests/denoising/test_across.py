@@ -172,11 +172,12 @@ def test_the_axis_is_chosen_and_planes_follow_it(tmp_path):
     clean = torch.stack([moving(4, seed=seed)[:, 0] for seed in (7, 8)], 1)  # (T, Z, Y, X)
     noisy = with_noise(clean).numpy()
     assert choose_axis(array_stack(noisy, "TZYX"), DenoiseRecipe()) == "T"
-    result = impasto.denoise(noisy, axes="TZYX", sigma=SIGMA, effort="quick")
+    options = {"sigma": SIGMA, "effort": "quick"}
+    result = impasto.denoise(noisy, axes="TZYX", **options)
     for z in range(2):
-        alone = impasto.denoise(noisy[:, z], axes="TYX", sigma=SIGMA, effort="quick")
+        alone = impasto.denoise(noisy[:, z], axes="TYX", **options)
         assert torch.allclose(result.pixels[z::2], alone.pixels, atol=2e-3)
-    path = impasto.denoise_stack(noisy, tmp_path / "clean.tif", axes="TZYX", sigma=SIGMA, effort="quick")
+    path = impasto.denoise_stack(noisy, tmp_path / "clean.tif", axes="TZYX", **options)
     assert np.allclose(impasto.denoise(path, axes="TZYX", strength=0).array(), result.array())
 
 

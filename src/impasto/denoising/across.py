@@ -117,6 +117,7 @@ class _Kind:
     Attributes:
         members: of the noise, in these planes.
         correlated: whether neighboring pixels share the noise.
+        separate: whether the channels' noise was measured separately.
         groups: channels that are filtered together.
         bases: the matrix of each group, (C, C), and its inverse.
         low: the data's number where the working images are 0.
@@ -230,7 +231,7 @@ class AcrossFilter:
         device = select_device(recipe.device)
         self._device = torch.device("cpu") if device.type == "mps" else device
         self._recipe, self._report, self._reach, self._cuts = recipe, report, reach, cuts
-        self._kinds: list[_Kind] = []
+        self._kinds: list[_Kind] = []  # of the scene
         self._stopped = False
 
     def run(self, planes: Iterable[PlaneToFilter]) -> Iterator[FilteredPlane]:
@@ -261,7 +262,6 @@ class AcrossFilter:
         if source.noise is None:
             return _Plane(source)
         image, noise = source.image.to(self._device), source.noise.to(self._device)
-        kind = self._kind_of(source, image, noise)
         link = None
         if before is not None and before.source.image.shape == source.image.shape:
             link = link_planes(*(p.image * p.span + p.low for p in (before.source, source)))
@@ -269,6 +269,9 @@ class AcrossFilter:
         if link is not None and (link.same or not self._cuts):
             scene = before.scene
             shift = before.shift[0] + link.shift[0], before.shift[1] + link.shift[1]
+        else:
+            self._kinds.clear()
+        kind = self._kind_of(source, image, noise)
         plane = _Plane(source, kind, noise, scene, shift)
         channels = []
         for group, (basis, _) in zip(kind.groups, kind.bases, strict=True):
