@@ -17,12 +17,14 @@ from impasto.images.open_input import plane_numbers
 from impasto.images.stack import Stack
 from impasto.recipes import DenoiseRecipe
 
-_COARSE = 96  # pixels of the shorter side of a plane whose motion is measured, at least
-_BLUR, _BLUR_REACH = 4.0, 12  # coarse pixels: what is smoother tells nothing about motion
+_COARSE = 192  # pixels of the shorter side of a plane whose motion is measured, at least
+# Coarse pixels: what is finer is noise, what is smoother tells nothing about motion.
+_FINE, _SMOOTH, _SMOOTH_REACH = 1.0, 4.0, 12
+_WHITENING = 0.5  # power of the spectrum that correlations are divided by
 _FARTHEST = 0.25  # of a side, that a plane moves from one to the next
 # Peak of two planes' correlation over its usual deviation at other shifts, from which they show the
 # same thing: measured.
-_MIN_PEAK = 7.0
+_MIN_PEAK = 8.0
 _PAIRS = 4  # of planes that are compared along each axis
 _TAILS = 0.001  # share of a plane's values at each end that may be anything
 _MAX_SAMPLES = 2**20  # values from which these are computed
@@ -33,7 +35,7 @@ class Link(NamedTuple):
 
     Attributes:
         shift: (down, across), pixels that it has moved by.
-        peak: of their correlation, over its deviation; about 4 if they have nothing in common.
+        peak: of their correlation, over its deviation; at most 5 if they have nothing in common.
     """
 
     shift: tuple[int, int]
@@ -110,6 +112,9 @@ def link_planes(before: Tensor, after: Tensor) -> Link:
         before: (C, H, W).
         after: of the same shape.
 
+    References:
+        Kuglin, Hines 1975 (phase correlation; here half way to it, for the sake of noise).
+
     Example:
         >>> scene = gaussian_blur(torch.rand(1, 80, 80, generator=torch.manual_seed(0)), 1.5)
         >>> link = link_planes(scene[:, 8:72, 8:72], scene[:, 5:69, 10:74])
@@ -121,7 +126,10 @@ def link_planes(before: Tensor, after: Tensor) -> Link:
     height, width = coarse[0].shape
     size = [2 * height, 2 * width]  # so that nothing comes in from the other side
     first, second = (torch.fft.rfft2(detail.double(), size) for detail in coarse)
-    correlation = torch.fft.irfft2(first.conj() * second, size)
+    power = first.abs() * second.abs()
+    floor = max(1e-9 * float(power.max()), 1e-300)
+    cross = first.conj() * second / (power + floor).pow(_WHITENING)
+    correlation = torch.fft.irfft2(cross, size)
     reaches = int(_FARTHEST * height), int(_FARTHEST * width)
     near = correlation.roll(reaches, (0, 1))[: 2 * reaches[0] + 1, : 2 * reaches[1] + 1]
     place = int(near.argmax())
@@ -149,8 +157,8 @@ def _coarse_detail(plane: Tensor, step: int) -> Tensor:
     low, high = values.quantile(values.new_tensor([_TAILS, 1 - _TAILS])).tolist()
     light = (plane.clamp(low, high) - low).mean(0) / ((high - low) or 1)
     coarse = F.avg_pool2d(light[None, None], step)[0]
-    coarse = gaussian_blur(coarse, 0.7)  # with less noise
-    detail = (coarse - gaussian_blur(coarse, _BLUR, _BLUR_REACH))[0]
+    coarse = gaussian_blur(coarse, _FINE)
+    detail = (coarse - gaussian_blur(coarse, _SMOOTH, _SMOOTH_REACH))[0]
     # A few bright spots do not decide.
     limit = 3 * 1.4826 * float(detail.abs().median())
     return detail.clamp(-limit, limit) if limit > 0 else detail
