@@ -168,6 +168,17 @@ def test_hidden_pixels_come_back():
     assert result.pixels[:, :, :, 25:].min() > -2
 
 
+def test_what_a_frame_hides_is_no_shared_noise():
+    clean = moving(4)
+    noisy = with_noise(clean)
+    noisy[..., :36] = -9999
+    result, alone = (clean_stack(noisy, across=a) for a in ("auto", "none"))
+    assert torch.equal(result.pixels[..., :36], noisy[..., :36])
+    assert psnr(result.pixels[..., 36:], clean[..., 36:]) > 1 + psnr(
+        alone.pixels[..., 36:], clean[..., 36:]
+    )
+
+
 def test_the_axis_is_chosen_and_planes_follow_it(tmp_path):
     clean = torch.stack([moving(4, seed=seed)[:, 0] for seed in (7, 8)], 1)  # (T, Z, Y, X)
     noisy = with_noise(clean).numpy()

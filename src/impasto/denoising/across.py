@@ -61,6 +61,7 @@ class PlaneToFilter(NamedTuple):
         noise: of the image; None if the plane is done by itself and neither helps nor is helped.
         low: the data's number where the image is 0.
         span: from there to the data's number where it is 1.
+        hidden: pixels that were filled in, (C, H, W) bool; None for none.
     """
 
     number: int
@@ -68,6 +69,7 @@ class PlaneToFilter(NamedTuple):
     noise: Noise | None
     low: float = 0.0
     span: float = 1.0
+    hidden: Tensor | None = None
 
 
 class FilteredPlane(NamedTuple):
@@ -282,7 +284,8 @@ class AcrossFilter:
             guide = first_guide(rotated).contiguous()
             channels.append(_Channels(rotated, rotated, None, variance, guide))
         plane = replace(plane, channels=tuple(channels))
-        if before is not None and _share_noise(before, plane):
+        measured = self._recipe.sigma == "auto"  # what is given may be too large
+        if measured and before is not None and _share_noise(before, plane):
             plane = replace(plane, scene=before.scene + 1)
         return plane
 
@@ -512,18 +515,24 @@ def _share_noise(before: _Plane, plane: _Plane) -> bool:
     if not plane.is_helped_by(before):
         return False
     move = tuple(a - b for a, b in zip(plane.shift, before.shift, strict=True))
+    height, width = plane.source.image.shape[1:]
+    there, here = (
+        (
+            slice(max(0, sign * move[0]), height - max(0, -sign * move[0])),
+            slice(max(0, sign * move[1]), width - max(0, -sign * move[1])),
+        )
+        for sign in (-1, 1)
+    )
+    counted = torch.ones(height, width, dtype=torch.bool, device="cpu")[here]
+    for source, area in ((before.source, there), (plane.source, here)):
+        if source.hidden is not None:
+            counted = counted & ~source.hidden.any(0)[area]
+    if not counted.any():
+        return False
     for first, second in zip(before.channels, plane.channels, strict=True):
-        sizes = first.guide.shape
-        parts = [
-            slice(max(0, -by), side - max(0, by)) for by, side in zip(move, sizes, strict=True)
-        ]
-        moved = [
-            slice(part.start + by, part.stop + by) for part, by in zip(parts, move, strict=True)
-        ]
-        there, here = (slice(None), *parts), (slice(None), *moved)
-        difference = second.noisy[here] - first.noisy[there]
-        difference = difference - difference.mean((1, 2), keepdim=True)
-        expected = second.variance[here] + first.variance[there]
-        if bool((difference.square().mean((1, 2)) < _OWN * expected.mean((1, 2))).any()):
+        counted = counted.to(first.noisy.device)
+        difference = (second.noisy[:, *here] - first.noisy[:, *there])[:, counted]
+        expected = (second.variance[:, *here] + first.variance[:, *there])[:, counted]
+        if bool((difference.var(1, correction=0) < _OWN * expected.mean(1)).any()):
             return True
     return False

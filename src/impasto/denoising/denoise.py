@@ -367,9 +367,9 @@ class FittedDenoiser:
         noise = self.diagnosis.noise
         if self.method != "nl-wiener" or isinstance(noise, RegionalNoise):
             return PlaneToFilter(number, plane, None)
-        visible = _split_plane(plane, self.source, self.values, self.diagnosis)[1]
+        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
         image = self.values.normalize(visible)
-        return PlaneToFilter(number, image, noise, self.values.low, self.values.span)
+        return PlaneToFilter(number, image, noise, self.values.low, self.values.span, hidden)
 
     def restore(self, plane: Tensor, image: Tensor) -> Tensor:
         """Return a denoised image in a plane's own numbers, where it is to be changed: (C, H, W).
