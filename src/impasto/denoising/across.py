@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -88,28 +89,19 @@ class FilteredPlane(NamedTuple):
 
 
 def with_neighbors(items: Iterable[T], reach: int) -> Iterator[tuple[T, list[T]]]:
-    """Yield each item with those up to so many places before and after it.
+    """Yield each item, none of them None, with those up to so many places before and after it.
 
     Example:
         >>> list(with_neighbors("abcd", 1))
         [('a', ['b']), ('b', ['a', 'c']), ('c', ['b', 'd']), ('d', ['c'])]
     """
-    held: deque[T] = deque()
-    center = 0  # its place in `held`
-    for item in items:
+    nothing = [None] * reach
+    held: deque[T | None] = deque(nothing, 2 * reach + 1)
+    for item in chain(items, nothing):
         held.append(item)
-        if len(held) > center + reach:
-            yield held[center], [item for at, item in enumerate(held) if at != center]
-            if center == reach:
-                held.popleft()
-            else:
-                center += 1
-    while center < len(held):
-        yield held[center], [item for at, item in enumerate(held) if at != center]
-        if center == reach:
-            held.popleft()
-        else:
-            center += 1
+        if len(held) == held.maxlen and (center := held[reach]) is not None:
+            others = (other for at, other in enumerate(held) if at != reach)
+            yield center, [other for other in others if other is not None]
 
 
 @dataclass(frozen=True, eq=False)
