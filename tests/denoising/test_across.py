@@ -196,7 +196,7 @@ def test_what_is_no_axis_is_refused():
     stack = np.zeros((2, 3, 8, 8), np.float32)
     with pytest.raises(ValueError, match="an axis of the planes, T or Z, got Q"):
         impasto.denoise(stack, axes="TZYX", across="Q")
-    with pytest.raises(ValueError, match="`across` must be"):
+    with pytest.raises(ValueError, match="`across` must be a capital letter or one of auto"):
         impasto.diagnose(stack, axes="TZYX", across="tz")
     with pytest.raises(ValueError, match="where no axis counts planes, got T"):
         impasto.denoise(stack[0, 0], across="T")
