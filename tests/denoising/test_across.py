@@ -235,6 +235,21 @@ def test_steps_count_to_the_end_and_a_stop_keeps_what_was_done():
     assert not changed[-1]
 
 
+def test_nothing_is_written_of_a_stack_where_the_run_is_ended(tmp_path):
+    noisy = with_noise(moving(4))
+    for last in (1, 9):
+
+        def stop(step, last=last):
+            if step.evaluation == last:
+                raise StopIteration
+
+        with pytest.raises(impasto.ImpastoError, match=r"in plane . of 4; nothing was written"):
+            impasto.denoise_stack(
+                stack_of(noisy), tmp_path / "out.tif", axes="TYX", effort="quick", on_step=stop
+            )
+    assert not list(tmp_path.iterdir())
+
+
 def test_planes_are_taken_one_at_a_time():
     """No more planes are at work than the two stages that look around need."""
     taken = 0

@@ -180,11 +180,13 @@ def denoise_stack(
             lambda number: source.read_plane(indices[number])
         ):
             if run.reporter.stopped:
-                raise ImpastoError(
-                    f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
-                    "nothing was written"
-                )
+                break
             yield blend_strength(noisy, clean, recipe)
+        if run.reporter.stopped:
+            raise ImpastoError(
+                f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
+                "nothing was written"
+            )
 
     provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
 
@@ -280,8 +282,8 @@ class _Run:
             together = self._across is not None and len(numbers) > 1
             denoise_series = self._denoise_together if together else self._denoise_alone
             for number, noisy, clean in denoise_series(numbers, read_plane):
-                self.reporter.finish()
                 yield number, noisy, clean
+                self.reporter.finish()
             if self.reporter.stopped:
                 break
 
