@@ -204,6 +204,21 @@ def test_what_is_no_axis_is_refused():
         impasto.denoise(stack, axes="TZYX", across="T", method="zs-n2n-fast")
 
 
+def test_planes_that_do_not_fit_in_memory_are_done_by_themselves():
+    stack = stack_of(with_noise(moving(3, 48)))
+    assert choose_axis(array_stack(stack, "TYX"), DenoiseRecipe()) == "T"
+    assert choose_axis(array_stack(stack, "TYX"), DenoiseRecipe(memory=0.001)) is None
+    with pytest.raises(impasto.ImpastoError, match="`across` must fit in memory, got T"):
+        impasto.denoise(stack, axes="TYX", across="T", memory=0.001)
+
+
+def test_without_compiled_loops_the_result_is_the_same(monkeypatch):
+    noisy = with_noise(moving(3, 40))
+    compiled = clean_stack(noisy, sigma=SIGMA).pixels
+    monkeypatch.setenv("IMPASTO_NO_COMPILED", "1")
+    assert torch.allclose(clean_stack(noisy, sigma=SIGMA).pixels, compiled, atol=1e-3)
+
+
 def test_the_same_bytes_for_any_number_of_threads():
     noisy, threads = with_noise(moving(4)), torch.get_num_threads()
     try:

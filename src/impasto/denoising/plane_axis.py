@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -12,9 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from impasto.denoising.filters import gaussian_blur
+from impasto.device import select_device
+from impasto.errors import MemoryShortageError
 from impasto.images.image import Image
 from impasto.images.open_input import plane_numbers
 from impasto.images.stack import Stack
+from impasto.memory import GIB, memory_budget, used_bytes
 from impasto.recipes import DenoiseRecipe
 
 _COARSE = 192  # pixels of the shorter side of a plane whose motion is measured, at least
@@ -25,6 +29,7 @@ _FARTHEST = 0.25  # of a side, that a plane moves from one to the next
 # Peak of two planes' correlation over its usual deviation at other shifts, from which they show the
 # same thing: measured.
 _MIN_PEAK = 8.0
+_BYTES = 300  # for each value of a plane, of all planes that wait for each other and their work
 _PAIRS = 4  # of planes that are compared along each axis
 _TAILS = 0.001  # share of a plane's values at each end that may be anything
 _MAX_SAMPLES = 2**20  # values from which these are computed
@@ -51,10 +56,11 @@ def choose_axis(source: Image | Stack, recipe: DenoiseRecipe) -> str | None:
     """Return the axis of a source whose neighboring planes help each other, or None.
 
     `auto` compares pairs of planes spread over the source, and takes the axis along which most of
-    them show the same thing, if there is one.
+    them show the same thing, if there is one and memory suffices.
 
     Raises:
         ValueError: the recipe's `across` is no axis of the planes, or its method uses one plane.
+        MemoryShortageError: the planes that wait for each other do not fit.
 
     Example:
         >>> from impasto.images.stack import array_stack
@@ -76,8 +82,11 @@ def choose_axis(source: Image | Stack, recipe: DenoiseRecipe) -> str | None:
                 f"`across` must be auto or none for {recipe.method}, which is trained on planes "
                 f"one by one, got {across}; leave it out, or choose nl-wiener"
             )
+        _check_memory(source, recipe)
         return across
     if across == "none" or alone or isinstance(source, Image):
+        return None
+    if _bytes_needed(source) > _bytes_free(recipe):
         return None
     peaks = {}
     for axis, length in zip(axes, source.plane_counts, strict=True):
@@ -139,6 +148,26 @@ def link_planes(before: Tensor, after: Tensor) -> Link:
         return Link((0, 0), peak)
     down, across = divmod(place, near.shape[1])
     return Link((step * (down - reaches[0]), step * (across - reaches[1])), peak)
+
+
+def _check_memory(source: Stack, recipe: DenoiseRecipe) -> None:
+    """Refuse planes that are too large to help each other."""
+    needed, free = _bytes_needed(source), _bytes_free(recipe)
+    if needed > free:
+        raise MemoryShortageError(
+            f"`across` must fit in memory, got {recipe.across}, which needs {needed / GIB:.1f} GiB "
+            f"for planes that wait for each other, of which {max(free, 0) / GIB:.1f} GiB are free; "
+            "use across none, or raise memory"
+        )
+
+
+def _bytes_needed(source: Stack) -> int:
+    return _BYTES * math.prod(source.plane_shape)
+
+
+def _bytes_free(recipe: DenoiseRecipe) -> int:
+    device = select_device(recipe.device)
+    return memory_budget(recipe.memory, device) - used_bytes(device)
 
 
 def _sample_pairs(stack: Stack, axis: str) -> Iterator[tuple[Tensor, Tensor]]:
