@@ -1,7 +1,7 @@
 """What planes gain that help each other, and the memory that a long stack takes.
 
     python benchmarks/across.py --data DIR [--planes 12] [--size 192] [--pictures 2]
-        [--long 500] [--long-size 160] [--threads N] [--sheet FILE.png]
+        [--long 500] [--long-size 160] [--long-only] [--threads N] [--sheet FILE.png]
 
 Stacks are made of clean pictures, a folder of them, and get noise: sigma 25 of 255 that is not
 clamped, or what their name says. `moving` slides a window over a picture by 2 and 3 pixels a plane,
@@ -85,7 +85,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--long-size", type=int, default=160)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--sheet")
-    parser.add_argument("--long-only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--long-only", action="store_true", help="measure the long stack alone")
     return parser.parse_args()
 
 
