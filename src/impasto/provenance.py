@@ -91,6 +91,9 @@ class Treatment(BaseModel):
     )
     method: str | None = Field(description="the method that ran; null where nothing was changed")
     specks: float = Field(0.0, description="largest share of a plane's values that were specks")
+    across: str | None = Field(
+        None, description="axis along which neighboring planes helped; null where none did"
+    )
 
 
 class Maker(BaseModel):

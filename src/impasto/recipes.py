@@ -503,6 +503,12 @@ class DenoiseRecipe(Options):
         description="clean a part alone, as it is in the whole picture: column and row of its "
         "upper left corner, width and height, in pixels; `whole` is all of it",
     )
+    across: Annotated[str, Field(pattern="^[A-Z]$")] | Literal["auto", "none"] = Field(
+        "auto",
+        description="axis of measured data along which neighboring planes help each other, such as "
+        "T or Z; more detail is kept where they show the same thing, still or moving; `none` does "
+        "each plane by itself; `auto` compares some of them and decides",
+    )
     joint: bool = Field(
         False,
         description="fit all planes of a stack together, where each shows the same noise, instead "

@@ -188,6 +188,7 @@ class Diagnosis:
         stuck_columns: of columns.
         screen: of a halftone, the printing screen's `period` in pixels and its `angles` in degrees;
             None for dithering, and for all other kinds.
+        across: axis along which neighboring planes helped; None if none did.
     """
 
     kind: Kind
@@ -205,6 +206,7 @@ class Diagnosis:
     stuck_rows: tuple[int, ...] = ()
     stuck_columns: tuple[int, ...] = ()
     screen: Any = None
+    across: str | None = None
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:
@@ -221,20 +223,21 @@ class Diagnosis:
                     sigma=(min(sigmas), max(sigmas)),
                     method=first.method,
                     specks=max(planes[index].specks for index in members),
+                    across=first.across,
                 )
             )
         return tuple(treatments)
 
 
 def group_planes(planes: Sequence[Diagnosis]) -> list[list[int]]:
-    """Return the indices of planes of the same kind and method, each group rising, by their first.
+    """Return the indices of planes alike in kind, method and help, each group rising, by the first.
 
     Args:
         planes: the diagnosis of each.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index, plane in enumerate(planes):
-        groups.setdefault((plane.kind, plane.method), []).append(index)
+        groups.setdefault((plane.kind, plane.method, plane.across), []).append(index)
     return list(groups.values())
 
 

@@ -21,6 +21,7 @@ _MAX_DIGITS = 1000  # of a whole number in JSON
 _MAX_NESTING = 50  # lists and objects in each other in JSON; a recipe has five
 
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+_PATTERNS = {"^[A-Z]$": "a capital letter", "^[A-Z]{2,}$": "capital letters"}
 # pydantic's type of error -> the bound in its context, and the words before it.
 _LIMITS = {
     "greater_than_equal": ("ge", "at least"),
@@ -265,6 +266,11 @@ def _type_words(annotation: Any) -> str:
     """Return an annotation in plain words, with the ranges inside unions."""
     if get_origin(annotation) is Annotated:
         inner, *notes = get_args(annotation)
+        if inner is str:
+            patterns = (
+                getattr(m, "pattern", None) for note in notes for m in getattr(note, "metadata", ())
+            )
+            return _PATTERNS.get(next(patterns, None), "a text")
         ranges = (_range_words(note) for note in notes if isinstance(note, FieldInfo))
         return _type_words(inner) + "".join(ranges)
     if get_origin(annotation) in (Union, types.UnionType):

@@ -36,7 +36,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     ),
     "Regions and masks": ("regions", "style_masks", "protect", "keep"),
     "Color and noise": ("color_by", "denoise", "specks", "stripes"),
-    "Measured data": ("axes", "joint"),
+    "Measured data": ("axes", "across", "joint"),
     "Network and losses": (
         "composition", "content_layers", "style_layers", "content_weight", "style_weight",
         "tv_weight", "style_loss", "content_loss", "pooling", "padding", "weights",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,10 @@ _CELL = 4  # reference patches a side that search one window together
 # many times.
 _BLOCKS, _LARGEST = 12, 2
 _CHUNK = 64 * 2**20  # bytes of candidates that are compared at a time
+# Fusion: pixels around two patches over which their difference is measured, and factors of the
+# squared difference between their pilots, which show less detail than there is, and of what the
+# noisy patches differ by beyond their noise and a margin, over the noise; measured.
+FUSION_REACH, FUSION_DOUBTS = 6, (1.5, 20.0, 0.2)
 
 
 class Groups(NamedTuple):
@@ -94,6 +98,56 @@ def relative_area(area: tuple[slice, slice], corner: tuple[int, int]) -> tuple[s
     return rows, columns
 
 
+class Neighbor(NamedTuple):
+    """A plane whose patches help those of another one of the same size.
+
+    Attributes:
+        noisy: (C, H, W).
+        variance: of its noise, (C, H, W).
+        guide: (H, W) that its patches are compared on.
+        shift: (down, across), by how many pixels what it shows lies further than in the other.
+        pilot: an earlier estimate, (C, H, W); None for the first.
+    """
+
+    noisy: Tensor
+    variance: Tensor
+    guide: Tensor
+    shift: tuple[int, int] = (0, 0)
+    pilot: Tensor | None = None
+
+    def area(self, block: Block) -> tuple[slice, slice]:
+        """Return the rows and columns that show what a block of the other plane does."""
+        rows, columns = (
+            slice(part.start + move, part.stop + move)
+            for part, move in (
+                (part, min(max(shift, -part.start), side - part.stop))
+                for part, shift, side in zip(
+                    (block.rows, block.columns), self.shift, self.guide.shape, strict=True
+                )
+            )
+        )
+        return rows, columns
+
+
+def cut_planes(image: Tensor, name: str, block: Block, neighbors: Sequence[Neighbor]) -> Tensor:
+    """Cut a block out of a plane (…, H, W) and what shows the same out of its neighbors, below.
+
+    Args:
+        image: of the plane.
+        name: of the same image of a neighbor.
+        block: the block, (h, w).
+        neighbors: the neighbors.
+
+    Returns:
+        (…, planes · h, w).
+    """
+    own = image[..., block.rows, block.columns]
+    if not neighbors:
+        return own
+    others = (getattr(n, name)[(..., *n.area(block))] for n in neighbors)
+    return torch.cat([own, *others], -2)
+
+
 def patch_size(size: tuple[int, int], groups: Groups) -> tuple[int, int]:
     """Return (height, width) of the patches in an image of (height, width), which may be thin."""
     return min(groups.patch, size[0]), min(groups.patch, size[1])
@@ -148,22 +202,28 @@ def window_size(size: tuple[int, int], groups: Groups) -> tuple[int, int]:
     return min(height, groups.window), min(width, groups.window)
 
 
-def match_blocks(guide: Tensor, block: Block, groups: Groups) -> Tensor:
-    """Find the nearest patches of each reference patch in a block.
+def match_blocks(
+    guide: Tensor, block: Block, groups: Groups, planes: int = 1, *, own: bool = True
+) -> Tensor:
+    """Find the nearest patches of each reference patch in a block, in all planes.
 
     Args:
-        guide: (H, W) that patches are compared on, cut to the block.
+        guide: (planes · H, W) that patches are compared on, cut to the block, planes below each
+            other; the references are in the first.
         block: the references, on the CPU.
         groups: how they are grouped.
+        planes: how many there are.
+        own: whether the first plane is searched too.
 
     Returns:
-        Positions in the block, by rows, (references, similar); each reference's own among them.
+        Positions, plane by plane and by rows, (references, similar); each reference's own among
+        them if its plane is searched.
     """
     device = guide.device
-    size = tuple(guide.shape)
+    size = len(guide) // planes, guide.shape[1]
     patch, window = patch_size(size, groups), window_size(size, groups)
     rows, columns = (side - p + 1 for side, p in zip(size, patch, strict=True))
-    patches = extract_patches(guide, patch)
+    patches = torch.cat([extract_patches(plane, patch) for plane in guide.split(size[0])])
     axes = [
         _search(references.to(device), window, positions, groups)
         for references, window, positions in zip(
@@ -172,12 +232,15 @@ def match_blocks(guide: Tensor, block: Block, groups: Groups) -> Tensor:
     ]
     (down, tops, tall, far_down), (across, lefts, wide, far_across) = axes
     offsets = torch.arange(tall, device=device)[:, None] * columns
-    offsets = (offsets + torch.arange(wide, device=device)).flatten()  # (candidates)
+    offsets = (offsets + torch.arange(wide, device=device)).flatten()
+    searched = planes if own else planes - 1
+    starts = torch.arange(planes - searched, planes, device=device)[:, None] * (rows * columns)
+    offsets = (starts + offsets).flatten()  # (candidates)
     corners = (tops[:, None] * columns + lefts).flatten()  # (cells)
     references = down[:, None, :, None] * columns + across[None, :, None, :]
     references = references.flatten(2).flatten(0, 1)  # (cells, 16)
     squared_norms = patches.square().sum(1)
-    count = min(groups.similar, window[0] * window[1])
+    count = min(groups.similar, searched * window[0] * window[1])
     cell_bytes = 4 * len(offsets) * (patches.shape[1] + references.shape[1])
     matches = []
     for cells in torch.arange(len(corners), device=device).split(max(1, _CHUNK // cell_bytes)):
@@ -192,7 +255,8 @@ def match_blocks(guide: Tensor, block: Block, groups: Groups) -> Tensor:
             far_down[cells // len(lefts)][:, :, None, :, None]
             | far_across[cells % len(lefts)][:, None, :, None, :]
         )
-        distance.masked_fill_(far.flatten(3).flatten(1, 2), math.inf)
+        far = far.flatten(3).flatten(1, 2).repeat(1, 1, searched)
+        distance.masked_fill_(far, math.inf)
         # A reference is nearest to itself, whatever rounding says.
         is_reference = candidates[:, None] == references[cells][..., None]
         distance.masked_fill_(is_reference, -math.inf)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from impasto.denoising.across import AcrossFilter, PlaneToFilter
 from impasto.denoising.block_matching import relative_area
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
 from impasto.denoising.nl_wiener import nl_wiener
+from impasto.denoising.plane_axis import choose_axis, plane_series
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
 from impasto.denoising.specks import Defects, find_defects
 from impasto.denoising.texture import REACH, STEP, find_texture
 from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unfiltered_pixels
-from impasto.denoising.wording import summarize_planes
+from impasto.denoising.wording import summarize_planes, with_help
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
 from impasto.errors import ImpastoError
@@ -103,14 +106,15 @@ def denoise(
     planes, noisy = noisy, run.cut(noisy)
     clean = torch.empty_like(noisy)  # takes memory when it is filled
     defects = None
-    for number, (_, plane, mask) in enumerate(run.denoise_planes(iter(planes)), 1):
-        clean[number - 1] = plane
-        if mask is not None:
+    remaining = set(range(len(planes)))
+    for done in run.denoise_planes(lambda number: planes[number]):
+        clean[done.number] = done.clean
+        remaining.remove(done.number)
+        if done.defects is not None:
             defects = torch.zeros_like(noisy, dtype=torch.bool) if defects is None else defects
-            defects[number - 1] = mask
-        if run.reporter.stopped:
-            clean[number:] = noisy[number:]
-            break
+            defects[done.number] = done.defects
+    for number in remaining:  # the run was ended
+        clean[number] = noisy[number]
     inner = (0 if isinstance(source, Image) or source.single else slice(None), ..., *run.inner)
     textures = partial(find_textures, planes, clean, run.denoisers)
     return DenoiseResult(
@@ -184,20 +188,22 @@ def denoise_stack(
         )
     _check_channels(source.plane_shape[0], recipe)
     run = _Run(source, recipe, on_step)
+    indices = list(source.plane_indices())
 
     def denoised_planes() -> Iterator[Tensor]:
-        noisy_planes = (source.read_plane(index) for index in source.plane_indices())
-        for noisy, clean, defects in run.denoise_planes(noisy_planes):
+        for done in run.denoise_planes(lambda number: source.read_plane(indices[number])):
             if run.reporter.stopped:
-                raise ImpastoError(
-                    f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
-                    "nothing was written"
-                )
-            del run.denoisers[:-1]  # of a long stack they take memory
-            texture = run.denoisers[-1].texture(noisy, clean) if recipe.detail else None
-            planes = (run.cut(noisy), clean, texture, defects)
+                break
+            denoiser = run.denoisers.pop(done.number)  # of a long stack they take memory
+            texture = denoiser.texture(done.noisy, done.clean) if recipe.detail else None
+            planes = (run.cut(done.noisy), done.clean, texture, done.defects)
             noisy, clean, texture, defects = (p if p is None else p[:, *run.inner] for p in planes)
             yield blend_strength(noisy, clean, recipe, texture, defects)
+        if run.reporter.stopped:
+            raise ImpastoError(
+                f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
+                "nothing was written"
+            )
 
     provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
 
@@ -208,6 +214,7 @@ def denoise_stack(
         output,
         run.output,
         denoised_planes(),
+        indices=[indices[number] for number in run.order],
         recipe=record,
         overwrite=overwrite,
         on_rescue=on_rescue,
@@ -236,13 +243,31 @@ def with_treatments(provenance: Provenance, diagnosis: Diagnosis | None) -> Prov
     return provenance.model_copy(update={"treatments": treatments})
 
 
+class _DenoisedPlane(NamedTuple):
+    """What became of a plane.
+
+    Attributes:
+        number: of the plane, from 0.
+        noisy: as it came, (C, H, W).
+        clean: without noise, what is denoised of it.
+        defects: which pixels of that were, bool; None if there were none.
+    """
+
+    number: int
+    noisy: Tensor
+    clean: Tensor
+    defects: Tensor | None
+
+
 class _Run:
     """One run over the planes of an image or a stack.
 
     Attributes:
         reporter: hands the steps to `on_step`.
         device: where it computes.
-        denoisers: those of the planes so far, in order, or the one that all share.
+        order: numbers of the planes, from 0, as they are denoised: along the axis whose planes help
+            each other, if there is one.
+        denoisers: of each plane so far, by its number.
         inner: rows and columns of the recipe's part in what is denoised, which is a little more.
         output: what the results are put back into.
     """
@@ -251,8 +276,11 @@ class _Run:
         self, source: Image | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
     ) -> None:
         self.device = select_device(recipe.device)
-        self._diagnoses: list[Diagnosis] = []
-        self.denoisers: list[FittedDenoiser] = []
+        self._across = choose_axis(source, recipe)
+        self._series = plane_series(source, self._across)
+        self.order = [number for numbers in self._series for number in numbers]
+        self._diagnoses: dict[int, Diagnosis] = {}  # by the planes' numbers
+        self.denoisers: dict[int, FittedDenoiser] = {}
         self._source = source
         size = picture_size(source)
         self.output: ImageMetadata | Stack = input_source_file(source)
@@ -263,8 +291,7 @@ class _Run:
             size = recipe.crop[2:]
             recipe, self.inner = _with_surroundings(recipe, picture_size(source))
         self._recipe = recipe
-        self._count = 1 if isinstance(source, Image) else source.count
-        self.reporter = StepReporter(on_step, size, self._count, self.inner)
+        self.reporter = StepReporter(on_step, size, len(self.order), self.inner)
         self._joint: FittedDenoiser | None = None
         if recipe.joint:
             self._joint = self._fit(input_planes(source, SAMPLE_PLANES))
@@ -272,10 +299,13 @@ class _Run:
     @property
     def diagnosis(self) -> Diagnosis | None:
         """The noise of the planes so far and what was done about it; None before the first."""
-        if not self._diagnoses or self._count == 1 or self._joint:
-            return self._diagnoses[0] if self._diagnoses else None
+        diagnoses = [diagnosis for _, diagnosis in sorted(self._diagnoses.items())]
+        if not diagnoses or len(self.order) == 1:
+            return diagnoses[0] if diagnoses else None
+        if self._joint:
+            return next((d for d in diagnoses if d.across), diagnoses[0])
         white = white_level(self._source)
-        return summarize_planes(self._diagnoses, self._recipe, white, count=self._count)
+        return summarize_planes(diagnoses, self._recipe, white, count=len(self.order))
 
     @property
     def method(self) -> str:
@@ -286,26 +316,82 @@ class _Run:
         """Return what is denoised of planes (..., H, W), the recipe's part and a little more."""
         return planes if self._recipe.part is None else planes[..., *self._recipe.part]
 
-    def denoise_planes(
-        self, planes: Iterator[Tensor]
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """Yield each plane (C, H, W), and without its noise what is denoised of it.
+    def denoise_planes(self, read_plane: Callable[[int], Tensor]) -> Iterator[_DenoisedPlane]:
+        """Yield what becomes of each plane.
 
-        The third is which pixels of that are defects; None if there are none.
+        When `on_step` ends the run, the planes that something was done to are the last.
+
+        Args:
+            read_plane: returns the plane of a number.
         """
-        for number, noisy in enumerate(planes, 1):
-            self.reporter.plane = number
-            denoiser = self._joint or self._fit(noisy[None])
-            defects = denoiser.find_defects(noisy)
-            mask = None if defects is None else self.cut(defects.mask[0])
-            yield noisy, denoiser.denoise(noisy, defects), mask
+        for numbers in self._series:
+            together = self._across is not None and len(numbers) > 1
+            denoise_series = self._denoise_together if together else self._denoise_alone
+            for done in denoise_series(numbers, read_plane):
+                yield done
+                self.reporter.finish()
+            if self.reporter.stopped:
+                break
+
+    def _denoise_alone(
+        self, numbers: Sequence[int], read_plane: Callable[[int], Tensor]
+    ) -> Iterator[_DenoisedPlane]:
+        """Yield planes that are denoised by themselves."""
+        for number in numbers:
+            noisy = read_plane(number)
+            denoiser, defects = self._fit_plane(number, noisy)
+            self._diagnoses[number] = denoiser.diagnosis
+            yield self._denoised(number, noisy, denoiser.denoise(noisy, defects), defects)
+            if self.reporter.stopped:
+                break
+
+    def _denoise_together(
+        self, numbers: Sequence[int], read_plane: Callable[[int], Tensor]
+    ) -> Iterator[_DenoisedPlane]:
+        """Yield planes that follow each other along the axis whose planes help."""
+        waiting: deque[tuple[int, Tensor, FittedDenoiser, Defects | None]] = deque()
+        first = self.reporter.plane
+
+        def planes_to_filter() -> Iterator[PlaneToFilter]:
+            for place, number in enumerate(numbers, first):
+                noisy = read_plane(number)
+                denoiser, defects = self._fit_plane(number, noisy)
+                waiting.append((number, noisy, denoiser, defects))
+                yield denoiser.plane_to_filter(_repair(noisy, defects), place)
+
+        def report(plane: int, done: int, parts: int, image: Callable[[], Tensor]) -> bool:
+            return self.reporter.report_plane(plane, done, parts, lambda: self.cut(image()))
+
+        together = AcrossFilter(self._recipe, report, cuts=self._recipe.across == "auto")
+        for filtered in together.run(planes_to_filter()):
+            number, noisy, denoiser, defects = waiting.popleft()
+            if filtered.image is None and self.reporter.stopped:
+                break
+            axis = self._across if filtered.helped else None
+            white = white_level(self._source)
+            diagnosis = with_help(denoiser.diagnosis, axis, self._recipe, white)
+            self._diagnoses[number] = diagnosis
+            if filtered.image is None:
+                clean = denoiser.denoise(noisy, defects)
+            else:  # of the whole plane, since a part would be helped by other shifts
+                clean = self.cut(denoiser.restore(_repair(noisy, defects), filtered.image))
+            yield self._denoised(number, noisy, clean, defects)
+
+    def _denoised(
+        self, number: int, noisy: Tensor, clean: Tensor, defects: Defects | None
+    ) -> _DenoisedPlane:
+        mask = None if defects is None else self.cut(defects.mask[0])
+        return _DenoisedPlane(number, noisy, clean, mask)
+
+    def _fit_plane(self, number: int, noisy: Tensor) -> tuple[FittedDenoiser, Defects | None]:
+        """Return what denoises a plane (C, H, W), and its defects."""
+        denoiser = self._joint or self._fit(noisy[None])
+        # What a method holds to run again is not needed to tell texture.
+        self.denoisers[number] = replace(denoiser, denoise_plane=None)
+        return denoiser, denoiser.find_defects(noisy)
 
     def _fit(self, planes: Tensor) -> FittedDenoiser:
-        denoiser = fit_denoiser(planes, self._recipe, self.reporter, self._source)
-        self._diagnoses.append(denoiser.diagnosis)
-        # What a method holds to run again is not needed to tell texture.
-        self.denoisers.append(replace(denoiser, denoise_plane=None))
-        return denoiser
+        return fit_denoiser(planes, self._recipe, self.reporter, self._source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,18 +431,45 @@ class FittedDenoiser:
 
     def denoise(self, plane: Tensor, defects: Defects | None) -> Tensor:
         """Remove the noise and the defects of a plane (C, H, W), or of its part, on the CPU."""
-        plane = plane if defects is None else defects.fill(plane[None])[0]
+        plane = _repair(plane, defects)
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
         if self.denoise_plane is None:
             repaired = plane if self.diagnosis.stripes is None else plane.where(hidden, visible)
             return repaired if self.part is None else repaired[:, *self.part]
+        image = self.denoise_plane(self.values.normalize(visible)).cpu()
+        del hidden, visible
+        return self.restore(plane, image, self.part)
+
+    def plane_to_filter(self, plane: Tensor, number: int) -> PlaneToFilter:
+        """Return a plane (C, H, W) for planes that help each other; by itself if it does not.
+
+        Args:
+            plane: the plane, without defects.
+            number: from 1, in the order in which they come.
+        """
+        noise = self.diagnosis.noise
+        if self.method != "nl-wiener" or isinstance(noise, RegionalNoise):
+            return PlaneToFilter(number, plane, None)
+        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
+        image = self.values.normalize(visible)
+        return PlaneToFilter(number, image, noise, self.values.low, self.values.span, hidden)
+
+    def restore(
+        self, plane: Tensor, image: Tensor, part: tuple[slice, slice] | None = None
+    ) -> Tensor:
+        """Return a denoised image in a plane's own numbers, where it is to be changed: (C, H, W).
+
+        Args:
+            plane: as it came, without defects.
+            image: what was made of it, 0 to 1, on the CPU.
+            part: rows and columns of the plane that the image shows; None for all.
+        """
+        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
         ends = visible.min(), visible.max()
-        visible = self.values.normalize(visible)
-        clean = self.denoise_plane(visible).cpu()
         del visible
-        clean = clean * self.values.span + self.values.low
-        if self.part is not None:
-            plane, hidden = (image[:, *self.part] for image in (plane, hidden))
+        clean = image * self.values.span + self.values.low
+        if part is not None:
+            plane, hidden = (image[:, *part] for image in (plane, hidden))
         # Noise spreads values, so that without it none lies beyond.
         clean = plane.where(hidden, clean.clamp_(*ends))
         return check_finite(
@@ -373,8 +486,7 @@ class FittedDenoiser:
         if self.method in ("none", REPAIR):
             return torch.zeros_like(clean)
         noise = self.diagnosis.noise
-        defects = self.find_defects(plane)
-        plane = plane if defects is None else defects.fill(plane[None])[0]
+        plane = _repair(plane, self.find_defects(plane))
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
         if self.part is not None:
             hidden, visible = (image[:, *self.part] for image in (hidden, visible))
@@ -385,21 +497,20 @@ class FittedDenoiser:
         return (texture * self.values.span).masked_fill_(hidden, 0)
 
 
-def find_textures(noisy: Tensor, clean: Tensor, denoisers: Sequence[FittedDenoiser]) -> Tensor:
+def find_textures(noisy: Tensor, clean: Tensor, denoisers: Mapping[int, FittedDenoiser]) -> Tensor:
     """Return the texture in what was taken from planes (P, C, H, W).
 
     Args:
         noisy: the planes with noise.
         clean: the same without, or their part.
-        denoisers: of each plane that was done, or one of all.
+        denoisers: of the planes that were done, by their numbers.
 
     Returns:
         Of the shape of `clean`.
     """
     textures = torch.zeros_like(clean)
-    shared = denoisers * len(noisy) if len(denoisers) == 1 else denoisers
-    for texture, denoiser, *planes in zip(textures, shared, noisy, clean, strict=False):
-        texture.copy_(denoiser.texture(*planes))
+    for number, denoiser in denoisers.items():
+        textures[number] = denoiser.texture(noisy[number], clean[number])
     return textures
 
 
@@ -436,6 +547,11 @@ def fit_denoiser(
     return replace(fitted, denoise_plane=denoise_plane)
 
 
+def _repair(plane: Tensor, defects: Defects | None) -> Tensor:
+    """Return a plane (C, H, W) without its defects."""
+    return plane if defects is None else defects.fill(plane[None])[0]
+
+
 def _split_plane(
     plane: Tensor, source: Image | Stack, values: ValueRange, diagnosis: Diagnosis
 ) -> tuple[Tensor, Tensor]:
@@ -469,7 +585,6 @@ class StepReporter:
         inner: rows and columns that are shown of what is denoised.
 
     Attributes:
-        plane: number of the current plane, from 1.
         stopped: True if `on_step` ended the run.
     """
 
@@ -480,18 +595,29 @@ class StepReporter:
         planes: int = 1,
         inner: tuple[slice, slice] = (slice(None), slice(None)),
     ) -> None:
-        self.plane = 1
         self.stopped = False
         self._on_step = on_step
         self._size = size
         self._planes = planes
         self._inner = inner
+        self._finished = 0  # planes
+        self._shares: dict[int, float] = {}  # that are done of those after them
         self._start = time.monotonic()
+
+    @property
+    def plane(self) -> int:
+        """Return the number of the first plane that is not finished, from 1."""
+        return min(self._finished + 1, self._planes)
 
     @property
     def seconds(self) -> float:
         """Return the seconds since the run began."""
         return time.monotonic() - self._start
+
+    def finish(self) -> None:
+        """Count the first plane that is not finished as done."""
+        self._finished += 1
+        self._shares.pop(self._finished, None)
 
     def report(self, done: int, parts: int, image: Callable[[], Tensor]) -> bool:
         """Report that a part of a plane's work is done; return False if the run is to end.
@@ -501,9 +627,15 @@ class StepReporter:
             parts: of a plane's work.
             image: returns the plane so far, (C, H, W) on the CPU.
         """
+        return self.report_plane(self._finished + 1, done, parts, image)
+
+    def report_plane(self, plane: int, done: int, parts: int, image: Callable[[], Tensor]) -> bool:
+        """Report the same of a plane, from 1, while others are at work too."""
         if self._on_step is None or self.stopped:
             return not self.stopped
-        evaluation, evaluations = (self.plane - 1) * parts + done, self._planes * parts
+        self._shares[plane] = done / parts
+        evaluations = self._planes * parts
+        evaluation = round((self._finished + sum(self._shares.values())) * parts)
         step = Step(
             evaluation=evaluation,
             evaluations=evaluations,

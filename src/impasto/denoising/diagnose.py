@@ -12,11 +12,12 @@ from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.halftone import find_halftone, is_periodic
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
+from impasto.denoising.plane_axis import choose_axis
 from impasto.denoising.regions import RegionalNoise, estimate_regional_noise
 from impasto.denoising.specks import Defects, find_defects
 from impasto.denoising.stripes import find_stripes
 from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unmeasured_pixels, value_range
-from impasto.denoising.wording import describe, summarize_planes
+from impasto.denoising.wording import describe, summarize_planes, with_help
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, open_input, plane_numbers
 from impasto.images.read import ImageSource
@@ -70,13 +71,17 @@ def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
     """
     recipe = validate(DenoiseRecipe, options)
     source = open_input(picture, recipe.axes)
+    across, white = choose_axis(source, recipe), white_level(source)
     planes = input_planes(source, SAMPLE_PLANES)
     samples = [planes] if recipe.joint else planes.split(1)
-    diagnoses = [diagnose_planes(sample, recipe, source)[0] for sample in samples]
+    diagnoses = [
+        with_help(diagnose_planes(sample, recipe, source)[0], across, recipe, white)
+        for sample in samples
+    ]
     if len(diagnoses) == 1:
         return diagnoses[0]
     numbers = plane_numbers(source.count, SAMPLE_PLANES)
-    return summarize_planes(diagnoses, recipe, white_level(source), numbers, source.count)
+    return summarize_planes(diagnoses, recipe, white, numbers, source.count)
 
 
 def diagnose_planes(

@@ -22,14 +22,19 @@ from torch.nn import functional as F
 from impasto.denoising.block_matching import (
     Cut,
     Groups,
+    Neighbor,
     patch_size,
     read_area,
     relative_area,
 )
 from impasto.denoising.compact_sources import SOURCE_REACH, restore_sources
 from impasto.denoising.filters import gaussian_blur
-from impasto.denoising.nl_wiener_compiled import compiled_loops, ridge_sums, wiener_sums
-from impasto.denoising.nl_wiener_tensors import tensor_ridge_sums, tensor_wiener_sums
+from impasto.denoising.nl_wiener_compiled import compiled_loops, fused_sums, ridge_sums, wiener_sums
+from impasto.denoising.nl_wiener_tensors import (
+    tensor_fused_sums,
+    tensor_ridge_sums,
+    tensor_wiener_sums,
+)
 from impasto.denoising.noise import Noise
 from impasto.device import select_device
 from impasto.recipes import DenoiseRecipe
@@ -109,10 +114,8 @@ def nl_wiener(
     if device.type == "mps":  # has no Cholesky factorization
         device = torch.device("cpu")
     noise = noise.to(device)
-    passes = _PASSES[recipe.effort]
     part = recipe.part
-    if noise.autocorrelation is not None:
-        passes = (*passes[:-1], passes[-1]._replace(similar=_MANY_SIMILAR))
+    passes = passes_of(recipe.effort, noise.autocorrelation is not None)
 
     def denoise_plane(noisy: Tensor) -> Tensor:
         noisy = noisy.to(device)
@@ -128,10 +131,9 @@ def nl_wiener(
                         clean[channel] = image[group.index(first)]
             return clean
 
-        members = _members_in(noisy, noise)
-        groups = _channel_groups(noisy, members, noise)
-        pixels = (noisy[0] if part is None else noisy[0, *part]).numel()
-        parts = min(max(1, pixels // _PART), _MAX_PARTS)  # of a pass
+        members = members_in(noisy, noise)
+        groups = channel_groups(noisy, members, noise)
+        parts = parts_of_pass(noisy if part is None else noisy[:, *part])
         rounds = len(passes) + (noise.autocorrelation is not None)
         reported, total = 0, len(groups) * rounds * parts
 
@@ -160,7 +162,20 @@ def nl_wiener(
     return denoise_plane
 
 
-def _members_in(noisy: Tensor, noise: Noise) -> tuple[int | None, ...]:
+def passes_of(effort: str, correlated: bool) -> tuple[Groups, ...]:
+    """Return how each pass of an effort groups patches, of noise that neighbors share or not."""
+    passes = _PASSES[effort]
+    if correlated:
+        passes = (*passes[:-1], passes[-1]._replace(similar=_MANY_SIMILAR))
+    return passes
+
+
+def parts_of_pass(noisy: Tensor) -> int:
+    """Return in how many parts a pass over (C, H, W) is reported."""
+    return min(max(1, noisy[0].numel() // _PART), _MAX_PARTS)
+
+
+def members_in(noisy: Tensor, noise: Noise) -> tuple[int | None, ...]:
     """Return the noise's members if channels that were the same are so in this plane too."""
     members = noise.members or tuple(range(len(noisy)))
     pairs = ((c, first) for c, first in enumerate(members) if first is not None)
@@ -169,9 +184,7 @@ def _members_in(noisy: Tensor, noise: Noise) -> tuple[int | None, ...]:
     return tuple(None if first is None else c for c, first in enumerate(members))
 
 
-def _channel_groups(
-    noisy: Tensor, members: tuple[int | None, ...], noise: Noise
-) -> list[list[int]]:
+def channel_groups(noisy: Tensor, members: tuple[int | None, ...], noise: Noise) -> list[list[int]]:
     """Return the channels that are filtered together: those that show the same things."""
     different = [c for c, first in enumerate(members) if c == first]
     colors = len(different) == len(noisy) == 3
@@ -202,7 +215,7 @@ def _filter_channels(
     The estimate is in other channels, which the matrix turns back; noise has moved its mean. It is
     that of the rows and columns of a part, if one is given.
     """
-    basis = _noise_basis(noisy, noise)
+    basis = noise_basis(noisy, noise)
     size = tuple(noisy.shape[1:])
     cuts: list[Cut | None] = [None] * len(passes)
     inner = slice(None), slice(None)
@@ -215,11 +228,11 @@ def _filter_channels(
     rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
     variance = noise.variance_at(gaussian_blur(noisy, 1.5), basis)
     estimate = ridge_estimate(
-        rotated, _first_guide(rotated), variance, passes[0], correlation, on_part, cuts[0]
+        rotated, first_guide(rotated), variance, passes[0], correlation, on_part, cuts[0]
     )
     for groups, cut in zip((*passes[1:], None), (*cuts[1:], None), strict=True):
         if groups is None and correlation is None:
-            skew = _noise_skew(noise, basis)
+            skew = noise_skew(noise, basis)
             estimate = restore_sources(rotated, estimate, variance, skew, size)
         yield estimate[:, *inner], inverse
         if groups is not None:
@@ -238,10 +251,7 @@ def _filter_channels(
             filtered = relative_area(wide, (rows.start, columns.start))
             estimate, variance = (image[:, *filtered] for image in (estimate, variance))
             inner = relative_area(part, cut.corner)
-        variance = variance * _coarse_power(correlation)
-        clean = _remove_blotches(estimate, variance, passes, on_part, cut=cut)
-        if len(clean) == 3 and _is_texture(estimate - clean, variance):
-            clean[0] = estimate[0]
+        clean = remove_coarse_noise(estimate, variance, correlation, passes, on_part, cut)
         yield clean[:, *inner], inverse
 
 
@@ -282,7 +292,35 @@ def _widen(area: tuple[slice, slice], around: int, size: tuple[int, int]) -> tup
     return rows, columns
 
 
-def _first_guide(image: Tensor) -> Tensor:
+def remove_coarse_noise(
+    estimate: Tensor,
+    variance: Tensor,
+    autocorrelation: Tensor,
+    passes: Sequence[Groups],
+    on_part: Callable[[float], None],
+    cut: Cut | None = None,
+) -> Tensor:
+    """Take away what noise is left that is coarser than a patch, unless it is the picture's own.
+
+    Args:
+        estimate: (C, H, W), of noise that neighbors share.
+        variance: of the noise that was filtered, (C, H, W).
+        autocorrelation: as for `ridge_estimate`.
+        passes: how patches are grouped.
+        on_part: as for `ridge_estimate`.
+        cut: as for `ridge_estimate`.
+
+    Returns:
+        (C, H, W).
+    """
+    variance = variance * _coarse_power(autocorrelation)
+    clean = _remove_blotches(estimate, variance, passes, on_part, cut=cut)
+    if len(clean) == 3 and _is_texture(estimate - clean, variance):
+        clean[0] = estimate[0]
+    return clean
+
+
+def first_guide(image: Tensor) -> Tensor:
     """Return what patches are compared on in the first pass: with a little less noise in them."""
     return gaussian_blur(image[:1], 0.7)[0]
 
@@ -332,7 +370,7 @@ def _remove_blotches(
         for before in range(len(passes))
     ]
     clean = ridge_estimate(
-        coarse, _first_guide(coarse), variance, passes[0], on_part=reports[0], cut=cut
+        coarse, first_guide(coarse), variance, passes[0], on_part=reports[0], cut=cut
     )
     for groups, report in zip(passes[1:], reports[1:], strict=True):
         clean = wiener_estimate(coarse, clean, clean[0], variance, groups, on_part=report, cut=cut)
@@ -366,14 +404,14 @@ def _coarse_power(autocorrelation: Tensor) -> Tensor:
     return power.clamp(min=_WHITE_POWER)
 
 
-def _noise_skew(noise: Noise, basis: Tensor) -> Tensor | None:
+def noise_skew(noise: Noise, basis: Tensor) -> Tensor | None:
     """Return the most that the noise's third cumulant over its variance can be in a basis: (C)."""
     if noise.lines is None:
         return None
     return (basis.abs() * noise.lines[:, 0].clamp(min=0)).amax(1)
 
 
-def _noise_basis(noisy: Tensor, noise: Noise) -> Tensor:
+def noise_basis(noisy: Tensor, noise: Noise) -> Tensor:
     """Return working channels (C, C) in which white noise is independent and nearly alike.
 
     The first is the best estimate of light that all channels share. For channels of like noise
@@ -410,6 +448,7 @@ def ridge_estimate(
     autocorrelation: Tensor | None = None,
     on_part: Callable[[float], None] = lambda share: None,
     cut: Cut | None = None,
+    neighbors: Sequence[Neighbor] = (),
 ) -> Tensor:
     """Estimate each patch as a weighted sum of the patches like it (NL-Ridge).
 
@@ -426,6 +465,7 @@ def ridge_estimate(
         on_part: called with the share that is done, up to 1; may raise to end the work.
         cut: where the image lies in another one that it was cut from; None for nowhere. What is not
             in its area is anything.
+        neighbors: planes whose patches help.
 
     Returns:
         (C, H, W).
@@ -440,9 +480,11 @@ def ridge_estimate(
     """
     loops = compiled_loops(noisy)
     sums, weights = (
-        ridge_sums(loops, noisy, guide, variance, groups, autocorrelation, on_part, cut)
+        ridge_sums(loops, noisy, guide, variance, groups, autocorrelation, on_part, cut, neighbors)
         if loops
-        else tensor_ridge_sums(noisy, guide, variance, groups, autocorrelation, on_part, cut)
+        else tensor_ridge_sums(
+            noisy, guide, variance, groups, autocorrelation, on_part, cut, neighbors
+        )
     )
     return _mean(sums, weights, patch_size(tuple(guide.shape), groups), cut)
 
@@ -456,6 +498,7 @@ def wiener_estimate(
     autocorrelation: Tensor | None = None,
     on_part: Callable[[float], None] = lambda share: None,
     cut: Cut | None = None,
+    neighbors: Sequence[Neighbor] = (),
 ) -> Tensor:
     """Filter each patch by the mean and covariance of the patches like it (NL-Bayes).
 
@@ -468,6 +511,7 @@ def wiener_estimate(
         autocorrelation: as for `ridge_estimate`.
         on_part: as for `ridge_estimate`.
         cut: as for `ridge_estimate`.
+        neighbors: as for `ridge_estimate`, with their pilots.
 
     Returns:
         (C, H, W).
@@ -477,10 +521,11 @@ def wiener_estimate(
     if autocorrelation is not None:
         correlation = _correlation_within_patch(patch, autocorrelation)
     loops = compiled_loops(noisy)
+    images = pilot, guide, variance
     sums, weights = (
-        wiener_sums(loops, noisy, pilot, guide, variance, groups, correlation, on_part, cut)
+        wiener_sums(loops, noisy, *images, groups, correlation, on_part, cut, neighbors)
         if loops
-        else tensor_wiener_sums(noisy, pilot, guide, variance, groups, correlation, on_part, cut)
+        else tensor_wiener_sums(noisy, *images, groups, correlation, on_part, cut, neighbors)
     )
     return _mean(sums, weights, patch, cut)
 
@@ -491,6 +536,45 @@ def _mean(sums: Tensor, weights: Tensor, patch: tuple[int, int], cut: Cut | None
     if cut is not None:  # so that no later table is asked about what is no number
         total = total.where(total > 0, 1.0)
     return sums.div_(total)
+
+
+def fuse_neighbors(
+    noisy: Tensor,
+    pilot: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    neighbors: Sequence[Neighbor],
+    on_part: Callable[[float], None] = lambda share: None,
+) -> tuple[Tensor, Tensor]:
+    """Fuse each patch of a plane with those like it in its neighbors.
+
+    A fused patch is the weighted mean of least expected squared error: the pilots tell by how much
+    the patches differ, together and not one by one, so that two to both sides of a shift by half a
+    pixel count fully.
+
+    Args:
+        noisy: (C, H, W), in channels whose noise is independent.
+        pilot: an earlier estimate of the same shape.
+        guide: (H, W) that patches are compared on.
+        variance: of the noise, (C, H, W).
+        groups: how patches are grouped; `similar` are taken of each neighbor.
+        neighbors: with their pilots.
+        on_part: as for `ridge_estimate`.
+
+    Returns:
+        The plane with less noise, (C, H, W), and the share of the variance that is left, (1, H, W).
+    """
+    loops = compiled_loops(noisy)
+    planes = noisy, pilot, guide, variance
+    sums, weights, counts = (
+        fused_sums(loops, *planes, groups, on_part, neighbors)
+        if loops
+        else tensor_fused_sums(*planes, groups, on_part, neighbors)
+    )
+    patch = patch_size(tuple(guide.shape), groups)
+    total = _spread(weights, patch)
+    return sums.div_(total), _spread(counts, patch).div_(total)
 
 
 def _spread(weights: Tensor, patch: tuple[int, int]) -> Tensor:

@@ -5,17 +5,22 @@ Any number of threads gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from impasto.compiled import load_loops, run_strips
 from impasto.denoising.block_matching import (
+    FUSION_DOUBTS,
+    FUSION_REACH,
     Block,
     Cut,
     Groups,
+    Neighbor,
+    cut_planes,
     patch_size,
     split_into_blocks,
     window_size,
@@ -40,6 +45,7 @@ def ridge_sums(
     autocorrelation: Tensor | None,
     on_part: Callable[[float], None],
     cut: Cut | None = None,
+    neighbors: Sequence[Neighbor] = (),
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches of `nl_wiener.ridge_estimate`.
 
@@ -53,13 +59,17 @@ def ridge_sums(
     def work(block: Block) -> None:
         area = (slice(None), block.rows, block.columns)
         height, width = guide[area[1:]].shape
-        images = [_planes(image[area]) for image in (noisy, variance)]
-        totals = [torch.zeros_like(image) for image in images]
+        compared = cut_planes(guide, "guide", block, neighbors)
+        images = [
+            _planes(cut_planes(image, name, block, neighbors))
+            for name, image in (("noisy", noisy), ("variance", variance))
+        ]
+        totals = [noisy.new_zeros(len(noisy), height * width + _LANES) for _ in images]
         loops.ridge_block(
-            *_arrays(*images, _interleaved(guide[area[1:]][None])),
+            *_arrays(*images, _interleaved(compared[None])),
             width,
             table.float().contiguous().numpy(),
-            *_shapes((height, width), groups),
+            *_shapes((height, width), groups, 1 + len(neighbors)),
             block.down.numpy(),
             block.across.numpy(),
             *_arrays(*totals),
@@ -81,6 +91,7 @@ def wiener_sums(
     correlation: Tensor | None,
     on_part: Callable[[float], None],
     cut: Cut | None = None,
+    neighbors: Sequence[Neighbor] = (),
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches of `nl_wiener.wiener_estimate`.
 
@@ -104,14 +115,21 @@ def wiener_sums(
     def work(block: Block) -> None:
         area = (slice(None), block.rows, block.columns)
         height, width = guide[area[1:]].shape
-        images = [_interleaved(image[area]) for image in (noisy, pilot, variance)]
-        totals = torch.zeros_like(images[0]), noisy.new_zeros(height * width)
+        compared = cut_planes(guide, "guide", block, neighbors)
+        images = [
+            _interleaved(cut_planes(image, name, block, neighbors))
+            for name, image in (("noisy", noisy), ("pilot", pilot), ("variance", variance))
+        ]
+        totals = (
+            noisy.new_zeros(height * width * channels + _LANES),
+            noisy.new_zeros(height * width),
+        )
         loops.wiener_block(
-            *_arrays(*images, _interleaved(guide[area[1:]][None])),
+            *_arrays(*images, _interleaved(compared[None])),
             width,
             channels,
             table.numpy(),
-            *_shapes((height, width), groups),
+            *_shapes((height, width), groups, 1 + len(neighbors)),
             block.down.numpy(),
             block.across.numpy(),
             *_arrays(*totals),
@@ -122,6 +140,54 @@ def wiener_sums(
 
     _run(work, guide, groups, on_part, cut)
     return sums, weights
+
+
+def fused_sums(
+    loops: ModuleType,
+    noisy: Tensor,
+    pilot: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    groups: Groups,
+    on_part: Callable[[float], None],
+    neighbors: Sequence[Neighbor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Add up the patches of `nl_wiener.fuse_neighbors`.
+
+    Returns:
+        Their weighted sums, (C, H, W), and the weights and the number of the patches at their first
+        pixels, (1, H, W).
+    """
+    channels = len(noisy)
+    sums = torch.zeros_like(noisy)
+    weights, counts = (torch.zeros_like(guide)[None] for _ in range(2))
+
+    def work(block: Block) -> None:
+        area = (slice(None), block.rows, block.columns)
+        height, width = guide[area[1:]].shape
+        images = [
+            _interleaved(cut_planes(image, name, block, neighbors))
+            for name, image in (("noisy", noisy), ("pilot", pilot), ("variance", variance))
+        ]
+        compared = cut_planes(guide, "guide", block, neighbors)
+        totals = [noisy.new_zeros(height * width * k + _LANES) for k in (channels, 1, 1)]
+        loops.fuse_block(
+            *_arrays(*images, _interleaved(compared[None])),
+            width,
+            channels,
+            *_shapes((height, width), groups, 1 + len(neighbors)),
+            FUSION_REACH,
+            tuple(map(np.float32, FUSION_DOUBTS)),
+            block.down.numpy(),
+            block.across.numpy(),
+            *_arrays(*totals),
+        )
+        for target, total in zip((sums, weights, counts), totals, strict=True):
+            total = total[: height * width * len(target)].view(height, width, -1)
+            target[area] += total.permute(2, 0, 1)
+
+    _run(work, guide, groups, on_part, None)
+    return sums, weights, counts
 
 
 def _run(
@@ -145,12 +211,12 @@ def _run(
 
 
 def _shapes(
-    size: tuple[int, int], groups: Groups
-) -> tuple[tuple[int, int], int, tuple[int, int], tuple[int, int]]:
-    """Return what the loops take: patch, patches of a group, window, and size of the block."""
+    size: tuple[int, int], groups: Groups, planes: int
+) -> tuple[tuple[int, int], int, tuple[int, int], tuple[int, int], int]:
+    """Return what the loops take: patch, patches of a group, window, size of the block, planes."""
     window = window_size(size, groups)
-    similar = min(groups.similar, window[0] * window[1])
-    return patch_size(size, groups), similar, window, size
+    similar = min(groups.similar, planes * window[0] * window[1])
+    return patch_size(size, groups), similar, window, size, planes
 
 
 def _arrays(*tensors: Tensor) -> list:

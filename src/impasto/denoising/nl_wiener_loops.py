@@ -35,23 +35,26 @@ _FAR = np.float32(3e38)
 @jit
 def ridge_block(
     noisy, variance, guide, row, correlation,
-    patch, similar, window, size, downs, acrosses, sums, weights,
+    patch, similar, window, size, planes, downs, acrosses, sums, weights,
 ):  # fmt: skip
     """Add up the groups of a block, each patch a weighted sum of the others of its group.
 
+    Patches of other planes, which lie below the block in the same arrays, help; they are not added.
+
     Args:
-        noisy: (C, H · row + 16), as are `variance`, `sums` and `weights`.
+        noisy: (C, planes · H · row + 16), as is `variance`.
         variance: of the noise.
-        guide: (H, row) that patches are compared on.
+        guide: (planes · H, row) that patches are compared on.
         row: pixels from one row to the next.
         correlation: of the noise with its neighbors, (C, 2m + 1, 2m + 1); m is 0 for white noise.
         patch: (height, width).
         similar: patches in a group.
         window: (height, width) in positions, around a reference.
-        size: (height, width) of the image.
+        size: (height, width) of a plane's block.
+        planes: how many planes are searched; the references are in the first.
         downs: first rows of the reference patches.
         acrosses: their first columns.
-        sums: of the filtered patches, weighted; added to.
+        sums: of the first plane's filtered patches, weighted, (C, H · row + 16); added to.
         weights: of the patches at their first pixels; added to.
     """
     n = patch[0] * patch[1]
@@ -60,7 +63,7 @@ def ridge_block(
     right = _pad(similar + 1)  # right-hand sides: the noise, and a column of ones
     step = columns + right
     positions = np.empty(similar, np.int64)
-    distances = np.empty(window[0] * _pad(window[1]) + LANES, np.float32)
+    distances = np.empty(planes * window[0] * _pad(window[1]) + LANES, np.float32)
     y = np.zeros(rows * width + LANES, np.float32)
     estimate = np.zeros(rows * width + LANES, np.float32)
     matrix = np.zeros(rows * step + LANES, np.float32)
@@ -75,10 +78,25 @@ def ridge_block(
     reach = correlation.shape[1] // 2
     for down in downs:
         for across in acrosses:
-            _match(guide, row, patch, window, size, down, across, similar, distances, positions)
+            own = _match(
+                guide,
+                row,
+                patch,
+                window,
+                size,
+                0,
+                planes,
+                down,
+                across,
+                similar,
+                distances,
+                positions,
+            )
             for m in range(similar):
                 downs_of[m] = positions[m] // row
                 acrosses_of[m] = positions[m] - downs_of[m] * row
+                # Planes share no noise.
+                downs_of[m] += downs_of[m] // size[0] * correlation.shape[1]
             for channel in range(noisy.shape[0]):
                 _gather(variance[channel], row, 1, patch, positions, y, width)
                 for m in range(similar):
@@ -150,7 +168,7 @@ def ridge_block(
                             estimate, a * width + at, width, theta, a, 1, columns,
                             y, at, width, similar, _ONE,
                         )  # fmt: skip
-                for m in range(similar):
+                for m in range(own):
                     left = _ZERO
                     for a in range(similar):
                         left += theta[a * columns + m] * product[a * columns + m]
@@ -175,12 +193,12 @@ def ridge_block(
 @jit
 def wiener_block(
     noisy, pilot, variance, guide, row, channels, correlation,
-    patch, similar, window, size, downs, acrosses, sums, weights,
+    patch, similar, window, size, planes, downs, acrosses, sums, weights,
 ):  # fmt: skip
     """Add up the groups of a block, filtered by their mean and covariance.
 
     Args:
-        noisy: (H, row, C), as are `pilot`, `variance` and `sums`.
+        noisy: (planes · H, row, C), as are `pilot` and `variance`.
         pilot: an earlier estimate.
         variance: as for `ridge_block`.
         guide: as for `ridge_block`.
@@ -191,16 +209,17 @@ def wiener_block(
         similar: as for `ridge_block`.
         window: as for `ridge_block`.
         size: as for `ridge_block`.
+        planes: as for `ridge_block`.
         downs: as for `ridge_block`.
         acrosses: as for `ridge_block`.
-        sums: of the filtered patches; added to.
+        sums: of the first plane's filtered patches, (H, row, C); added to.
         weights: (H, row), how often each position was filtered; added to.
     """
     n = patch[0] * patch[1] * channels
     width, columns = _pad(n), _pad(similar)
     rows, step = (n + 3) // 4 * 4, width + columns
     positions = np.empty(similar, np.int64)
-    distances = np.empty(window[0] * _pad(window[1]) + LANES, np.float32)
+    distances = np.empty(planes * window[0] * _pad(window[1]) + LANES, np.float32)
     x = np.zeros(columns * width + LANES, np.float32)
     y = np.zeros(columns * width + LANES, np.float32)
     noise = np.zeros(columns * width + LANES, np.float32)
@@ -214,9 +233,24 @@ def wiener_block(
     share = _ONE / np.float32(max(1, similar - 1))
     for down in downs:
         for across in acrosses:
-            _match(guide, row, patch, window, size, down, across, similar, distances, positions)
-            _gather(variance, row, channels, patch, positions, x, width)
-            _column_means(x, similar, width, power)
+            own = _match(
+                guide,
+                row,
+                patch,
+                window,
+                size,
+                0,
+                planes,
+                down,
+                across,
+                similar,
+                distances,
+                positions,
+            )
+            columns = _pad(own)
+            step = width + columns
+            _gather(variance, row, channels, patch, positions[:own], x, width)
+            _column_means(x, own, width, power)
             _gather(pilot, row, channels, patch, positions, x, width)
             _column_means(x, similar, width, mean)
             trace = splat(_ZERO)
@@ -234,7 +268,7 @@ def wiener_block(
                     for j in range(n):
                         value = correlation[i * width + j] * np.sqrt(power[i] * power[j])
                         between[i * width + j] = value
-            _gather(noisy, row, channels, patch, positions, y, width)
+            _gather(noisy, row, channels, patch, positions[:own], y, width)
             for _ in range(_ATTEMPTS):
                 for i in range(rows):
                     first = i // LANES * LANES
@@ -279,12 +313,155 @@ def wiener_block(
             for i in range(0, width, LANES):
                 for m in range(0, columns, LANES):
                     transpose(product, i * columns + m, columns, noise, m * width + i, width)
-            for m in range(similar):
+            for m in range(own):
                 for at in range(m * width, (m + 1) * width, LANES):
                     store(y, at, subtract(load(y, at), load(noise, at)))
-            for m in range(similar):
+            for m in range(own):
                 weights[positions[m]] += _ONE
                 _scatter(sums, row, channels, patch, positions[m], y, m * width, mask, _ONE)
+
+
+@jit
+def fuse_block(
+    noisy, pilot, variance, guide, row, channels,
+    patch, similar, window, size, planes, reach, doubts, downs, acrosses, sums, weights, counts,
+):  # fmt: skip
+    """Add up a block's patches, each fused with those like it in other planes.
+
+    Args:
+        noisy: as for `wiener_block`, as are the other arguments that it has.
+        pilot: an earlier estimate.
+        variance: of the noise.
+        guide: that patches are compared on.
+        row: pixels from one row to the next.
+        channels: C.
+        patch: (height, width).
+        similar: patches that are taken of each other plane.
+        window: (height, width) in positions, around a reference.
+        size: (height, width) of a plane's block.
+        planes: how many there are.
+        reach: pixels around patches over which their difference beyond noise is measured.
+        doubts: factors of the squared differences between pilots, and of what noisy patches differ
+            by beyond their noise and a margin.
+        downs: first rows of the reference patches.
+        acrosses: their first columns.
+        sums: of the fused patches, weighted; added to.
+        weights: (H, row), of each patch at its first pixel, which is its own noise's variance over
+            the fused one's; added to.
+        counts: (H, row), how many patches are at each position; added to.
+    """
+    n = patch[0] * patch[1] * channels
+    width, members = _pad(n), 1 + (planes - 1) * similar
+    rows, columns = (members + 3) // 4 * 4, _pad(members)
+    step = columns + LANES
+    found = np.empty(similar, np.int64)
+    positions = np.empty(members, np.int64)
+    distances = np.empty(window[0] * _pad(window[1]) + LANES, np.float32)
+    x = np.zeros(members * width + LANES, np.float32)
+    power = np.zeros(members * width + LANES, np.float32)
+    scale = np.zeros(width + LANES, np.float32)
+    matrix = np.zeros(rows * step + LANES, np.float32)
+    fused = np.zeros(width + LANES, np.float32)
+    square = np.empty(16, np.float32)
+    mask = _mask(patch[1] * channels)
+    share = _ONE / np.float32(n)
+    doubt, more_doubt, margin = doubts
+    for down in downs:
+        for across in acrosses:
+            positions[0] = down * row + across
+            for plane in range(1, planes):
+                _match(
+                    guide, row, patch, window, size, plane, 1, down, across, similar, distances,
+                    found,
+                )  # fmt: skip
+                positions[1 + (plane - 1) * similar : 1 + plane * similar] = found
+            _gather(variance, row, channels, patch, positions, power, width)
+            for i in range(n):
+                scale[i] = share / power[i]
+            _gather(pilot, row, channels, patch, positions, x, width)
+            for m in range(members - 1, -1, -1):
+                for at in range(0, width, LANES):
+                    value = subtract(load(x, m * width + at), load(x, at))
+                    store(x, m * width + at, value)
+            _fill(matrix, rows * step, _ZERO)
+            for a in range(members):
+                for b in range(a, members):
+                    total = splat(_ZERO)
+                    for at in range(0, width, LANES):
+                        value = multiply(load(x, a * width + at), load(scale, at))
+                        total = fma(value, load(x, b * width + at), total)
+                    matrix[a * step + b] = sum_of(total) * doubt
+                total = splat(_ZERO)
+                for at in range(0, width, LANES):
+                    total = fma(load(power, a * width + at), load(scale, at), total)
+                matrix[a * step + a] += sum_of(total)
+                matrix[a * step + columns] = _ONE
+            for a in range(members, rows):
+                matrix[a * step + a] = _ONE
+            weight = _ONE
+            _gather(noisy, row, channels, patch, positions, x, width)
+            for a in range(1, members):
+                beyond = _difference_beyond_noise(
+                    noisy, variance, row, channels, patch, size, reach, positions[0], positions[a]
+                )
+                matrix[a * step + a] += more_doubt * max(beyond - margin, _ZERO)
+            if _eliminate(matrix, rows, step, square):
+                _substitute(matrix, rows, columns, step, square)
+                weight = _ZERO
+                for a in range(members):
+                    weight += matrix[a * step + columns]
+                _fill(fused, width, _ZERO)
+                for a in range(members):
+                    theta = matrix[a * step + columns] / weight
+                    for at in range(0, width, LANES):
+                        value = fma(theta, load(x, a * width + at), load(fused, at))
+                        store(fused, at, value)
+            else:
+                for at in range(0, width, LANES):
+                    store(fused, at, load(x, at))
+            weights[positions[0]] += weight
+            counts[positions[0]] += _ONE
+            _scatter(sums, row, channels, patch, positions[0], fused, 0, mask, weight)
+
+
+@jit
+def _difference_beyond_noise(
+    noisy, variance, row, channels, patch, size, reach, position, other
+):  # fmt: skip
+    """Return how much more two patches and what lies around them differ than by their noise.
+
+    Args:
+        noisy: as for `fuse_block`, as are the other arguments that it has.
+        variance: of the noise.
+        row: pixels from one row to the next.
+        channels: C.
+        patch: (height, width).
+        size: (height, width) of a plane's block.
+        reach: pixels around the patches.
+        position: of a patch.
+        other: of one in another plane.
+
+    Returns:
+        The mean squared difference less the noise of both, over that of the first.
+    """
+    down, across = position // row, position % row
+    far, aside = other // row, other % row
+    near = far % size[0]
+    up = min(reach, down, near)
+    below = min(reach, size[0] - patch[0] - max(down, near))
+    left = min(reach, across, aside)
+    right = min(reach, row - patch[1] - max(across, aside))
+    line = (left + patch[1] + right) * channels
+    total, own, others = _ZERO, _ZERO, _ZERO
+    for dy in range(-up, patch[0] + below):
+        first = ((down + dy) * row + across - left) * channels
+        second = ((far + dy) * row + aside - left) * channels
+        for i in range(line):
+            value = noisy[second + i] - noisy[first + i]
+            total += value * value
+            own += variance[first + i]
+            others += variance[second + i]
+    return (total - own - others) / own
 
 
 @jit
@@ -316,17 +493,38 @@ def _row_sum(array, at, width):
 
 
 @jit
-def _match(guide, row, patch, window, size, down, across, similar, distances, positions):
-    """Find the patches nearest to the one at (down, across) in a window around it."""
+def _match(
+    guide, row, patch, window, size, start, planes, down, across, similar, distances, positions
+):
+    """Find the patches nearest to the first plane's at (down, across) in a window around it.
+
+    Args:
+        guide: as for `ridge_block`.
+        row: as for `ridge_block`.
+        patch: as for `ridge_block`.
+        window: as for `ridge_block`.
+        size: as for `ridge_block`.
+        start: number of the first plane that is searched.
+        planes: how many are.
+        down: first row of the reference.
+        across: its first column.
+        similar: how many patches are found.
+        distances: room for those of all positions in the windows.
+        positions: what is found is written here, by planes and rows.
+
+    Returns:
+        How many of them are in the first plane that is searched.
+    """
     tall, wide = size[0] - patch[0] + 1, size[1] - patch[1] + 1  # positions
     top = min(max(down - window[0] // 2, 0), tall - window[0])
     left = min(max(across - window[1] // 2, 0), wide - window[1])
-    width = _pad(window[1])
-    for i in range(window[0]):
+    width, rows = _pad(window[1]), planes * window[0]
+    for i in range(rows):
+        first = (start + i // window[0]) * size[0] + top + i % window[0]
         for j in range(0, window[1], LANES):
             total = splat(_ZERO)
             for dy in range(patch[0]):
-                at = (top + i + dy) * row + left + j
+                at = (first + dy) * row + left + j
                 reference = (down + dy) * row + across
                 for dx in range(patch[1]):
                     value = subtract(load(guide, at + dx), guide[reference + dx])
@@ -334,29 +532,33 @@ def _match(guide, row, patch, window, size, down, across, similar, distances, po
             store(distances, i * width + j, total)
         for j in range(i * width + window[1], (i + 1) * width):
             distances[j] = _FAR
-    distances[(down - top) * width + across - left] = -_ONE
     # Bisect: fewer than a group are within `low`, at least as many within `high`.
-    low, high, below = -_ONE, _ZERO, 1
-    count = _count(distances, window[0] * width, high)
+    low, high, below = -_ONE, _ZERO, 0
+    if start == 0:  # a reference is nearest to itself
+        distances[(down - top) * width + across - left] = -_ONE
+        below = 1
+    count = _count(distances, rows * width, high)
     if count < similar:
         low, below = high, count
-        high, count = _ZERO, window[0] * window[1]
-        for i in range(window[0]):
+        high, count = _ZERO, rows * window[1]
+        for i in range(rows):
             for j in range(i * width, i * width + window[1]):
                 high = max(high, distances[j])
         while count > similar:
             middle = (low + high) / np.float32(2)
             if not low < middle < high:
                 break
-            within = _count(distances, window[0] * width, middle)
+            within = _count(distances, rows * width, middle)
             if within < similar:
                 low, below = middle, within
             else:
                 high, count = middle, within
     positions[:] = down * row + across  # for distances that are no numbers
     equal = similar - below  # of the candidates beyond `low`
-    count = 0
-    for i in range(window[0]):
+    count = own = 0
+    for i in range(rows):
+        if i == window[0]:
+            own = count
         for j in range(0, width, LANES):
             bits = at_most(load(distances, i * width + j), high)
             while bits:
@@ -366,8 +568,15 @@ def _match(guide, row, patch, window, size, down, across, similar, distances, po
                     if equal == 0:
                         continue
                     equal -= 1
-                positions[count] = (top + i) * row + left + place
+                first = (start + i // window[0]) * size[0] + top + i % window[0]
+                positions[count] = first * row + left + place
                 count += 1
+    if planes == 1:
+        return similar
+    if count < similar:
+        positions[:] = down * row + across
+        return similar
+    return own
 
 
 @jit

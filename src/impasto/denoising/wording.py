@@ -32,6 +32,23 @@ def describe(diagnosis: Diagnosis, recipe: DenoiseRecipe, white: float) -> str:
     return f"{_describe_noise([diagnosis], recipe, white)}; {removal}"
 
 
+def with_help(
+    diagnosis: Diagnosis, axis: str | None, recipe: DenoiseRecipe, white: float
+) -> Diagnosis:
+    """Return a diagnosis that says along which axis other planes help, if its method lets them.
+
+    Args:
+        diagnosis: of a plane, or of planes that were examined together.
+        axis: letter of the axis, or None.
+        recipe: as for `describe`.
+        white: as for `describe`.
+    """
+    if axis is None or diagnosis.method != "nl-wiener" or diagnosis.region_sigmas:
+        return diagnosis
+    diagnosis = replace(diagnosis, across=axis)
+    return replace(diagnosis, words=describe(diagnosis, recipe, white))
+
+
 def summarize_planes(
     planes: Sequence[Diagnosis],
     recipe: DenoiseRecipe,
@@ -179,7 +196,8 @@ def _describe_removal(diagnosis: Diagnosis, recipe: DenoiseRecipe, nothing: str)
         return f"{method} takes them away and changes nothing else"
     if diagnosis.kind in NOT_REMOVED:
         return f"{method} is applied as asked" + (f", {share.strip()} of it" if share else "")
-    return f"{method} takes {share + 'of it' if share else 'it'} away"
+    helped = f", with the planes next to it along {diagnosis.across}" if diagnosis.across else ""
+    return f"{method} takes {share + 'of it' if share else 'it'} away{helped}"
 
 
 def _percent(share: float) -> str:

@@ -86,6 +86,16 @@ class Stack:
         return math.prod(self.shape[dim] for dim in self._plane_dims)
 
     @property
+    def plane_axes(self) -> str:
+        """Letters of the axes that count planes."""
+        return "".join(self.axes[dim] for dim in self._plane_dims)
+
+    @property
+    def plane_counts(self) -> tuple[int, ...]:
+        """Sizes of these axes."""
+        return tuple(self.shape[dim] for dim in self._plane_dims)
+
+    @property
     def single(self) -> bool:
         """True where no axis counts planes."""
         return not self._plane_dims

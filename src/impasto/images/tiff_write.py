@@ -49,6 +49,7 @@ def write_stack(
     stack: Stack,
     planes: Iterable[Tensor],
     *,
+    indices: Iterable[tuple[int, ...]] | None = None,
     recipe: str | Callable[[], str] | None = None,
     overwrite: bool = False,
     inputs: Iterable[Any] = (),
@@ -69,8 +70,9 @@ def write_stack(
     Args:
         path: the file to write, ending in .tif or .tiff.
         stack: the stack that the planes are results of; its file is read again.
-        planes: the results, (C, H, W) each, in the order of `Stack.plane_indices`. They are taken
-            one at a time, as each is written.
+        planes: the results, (C, H, W) each, in the order of `indices`. They are taken one at a
+            time, as each is written.
+        indices: of the planes; None for the order of `Stack.plane_indices`.
         recipe: JSON of the recipe to store inside, as XMP, beside the properties of other
             programs; left out if the file has XMP that is broken, or ends where a classic TIFF
             must. A function that returns it is called again when all planes are taken, so that it
@@ -125,7 +127,7 @@ def write_stack(
                 folder = Path(os.path.realpath(target)).parent
                 array = _array_on_disk(folder, stack.shape, stack.dtype)
                 open_array = disk.enter_context(array)
-                _collect(stack, open_array, planes)
+                _collect(stack, open_array, planes, indices or stack.plane_indices())
                 record = recipe() if callable(recipe) else recipe
                 build = partial(_build, stack, open_array, record, tags)
                 build(temporary)
@@ -192,10 +194,15 @@ def _array_on_disk(
         yield lambda: np.memmap(file, dtype, "r+", shape=shape)
 
 
-def _collect(stack: Stack, open_array: Callable[[], np.memmap], planes: Iterable[Tensor]) -> None:
+def _collect(
+    stack: Stack,
+    open_array: Callable[[], np.memmap],
+    planes: Iterable[Tensor],
+    indices: Iterable[tuple[int, ...]],
+) -> None:
     """Write every plane into an array, and make sure that there are as many as the stack has."""
     done = 0
-    indices = stack.plane_indices()
+    indices = iter(indices)
     for plane in planes:
         index = next(indices, None)
         if index is None:
