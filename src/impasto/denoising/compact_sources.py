@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.filters import filter_image
+from impasto.denoising.filters import filter_image, row_strips
 
 _SCALES = (0.9, 1.4)  # standard deviations of the sources: pixels; 2.1 and 3.3 at half height
 _WINDOW = 15  # pixels a side of the square that a source is found in
@@ -91,7 +91,7 @@ def restore_sources(
     positions = _find_peaks(noisy, variance, threshold)
     if not len(positions):
         return estimate
-    impulses = [torch.zeros_like(estimate) for _ in _SCALES]
+    found: list[tuple[int, int, Tensor, Tensor]] = []  # scale, channel, positions, heights
     for part in positions.split(_CHUNK):
         candidates = [
             _examine(*planes, part, threshold, None if skew is None else skew[channel])
@@ -102,19 +102,39 @@ def restore_sources(
             peaks, missing = _missing_peaks(noisy[channel], estimate[channel], part, sources)
             strong = sources.strengths.abs() > _MIN_STRENGTH
             chosen = significant & sources.compact & strong & (missing > _MIN_MISSING)
-            for index, image in enumerate(impulses):
+            for index in range(len(_SCALES)):
                 here = chosen & (sources.scales == index)
-                image[channel].view(-1)[part[here]] = peaks[here]
+                found.append((index, channel, part[here], peaks[here]))
     restored = estimate.clone()
-    for scale, image in zip(_SCALES, impulses, strict=True):
-        for channel, plane in enumerate(image):
-            if plane.any():
-                restored[channel] += _filter(plane[None], _gaussian(scale, noisy))[0]
+    for index, scale in enumerate(_SCALES):
+        for channel, target in enumerate(restored):
+            places, heights = (
+                torch.cat([source[item] for source in found if source[:2] == (index, channel)])
+                for item in (2, 3)
+            )
+            if len(places):
+                plane = torch.zeros_like(target)
+                plane.view(-1)[places] = heights
+                target += _filter(plane[None], _gaussian(scale, noisy))[0]
     return restored
 
 
 def _find_peaks(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
     """Return where the response of a matched filter is largest and above a threshold, by rows."""
+    height, width = noisy.shape[1:]
+    around = _WINDOW // 2 + _CORE // 2
+    positions = []
+    for rows in row_strips(noisy):
+        wide = slice(max(0, rows.start - around), min(height, rows.stop + around))
+        peaks = _peaks_in(noisy[:, wide], variance[:, wide], threshold)
+        rows_of = peaks // width + wide.start
+        inside = (rows_of >= rows.start) & (rows_of < rows.stop)
+        positions.append((peaks + wide.start * width)[inside])
+    return torch.cat(positions)
+
+
+def _peaks_in(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
+    """Return the peaks of some rows; those near others that are not given may be none."""
     reach = _WINDOW // 2
     mean = noisy.new_full((_WINDOW,), 1 / _WINDOW)
     strength = torch.zeros_like(noisy[0])

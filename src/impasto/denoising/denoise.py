@@ -320,7 +320,7 @@ class FittedDenoiser:
         visible = self.values.normalize(visible)
         clean = self.denoise_plane(visible).cpu()
         del visible
-        clean = clean * self.values.span + self.values.low
+        clean = clean.mul_(self.values.span).add_(self.values.low)
         if self.part is not None:
             plane, hidden = (image[:, *self.part] for image in (plane, hidden))
         # Noise spreads values, so that without it none lies beyond.

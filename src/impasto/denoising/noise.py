@@ -139,7 +139,7 @@ class Noise:
                 if self.channel_correlation[i, j]:
                     weight = 2 * basis[:, i] * basis[:, j] * self.channel_correlation[i, j]  # (C)
                     variance += weight[:, None, None] * (variances[i] * variances[j]).sqrt()
-        return variance.clamp(min=1e-9)
+        return variance.clamp_(min=1e-9)
 
     def typical_sigma(self, image: Tensor, unmeasured: Tensor | None = None) -> Tensor:
         """Return the standard deviation at each channel's median, before any clipping: (C).
