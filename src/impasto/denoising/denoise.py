@@ -14,6 +14,7 @@ from torch import Tensor
 
 from impasto.denoising.block_matching import relative_area
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
+from impasto.denoising.measurements import Measurement, Measurements
 from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
 from impasto.denoising.texture import REACH, STEP, find_texture
@@ -50,6 +51,7 @@ def denoise(
     *,
     recipe: DenoiseRecipe | None = None,
     on_step: OnStep | None = None,
+    measurements: Measurements | None = None,
     **options: Any,
 ) -> DenoiseResult:
     """Remove the noise of a picture, with nothing to learn from but the picture itself.
@@ -64,6 +66,8 @@ def denoise(
         recipe: every option at once; or give the ones to change as `options`.
         on_step: called with a `Step` after each part of the work; raising `StopIteration` ends the
             run and keeps what was denoised by then.
+        measurements: what was measured in earlier runs, used again for the same picture, such as
+            for a part and then the whole of it, and added to.
         options: any field of `DenoiseRecipe`, such as `strength`, `method` or `sigma`.
 
     Returns:
@@ -95,7 +99,7 @@ def denoise(
             f"`sigma` must be at most 1 for a picture, where 1 is white, got {recipe.sigma:g}; "
             "divide what counts to 255 by 255"
         )
-    run = _Run(source, recipe, on_step)
+    run = _Run(source, recipe, on_step, measurements)
     planes, noisy = noisy, run.cut(noisy)
     clean = torch.empty_like(noisy)  # takes memory when it is filled
     for number, (_, plane) in enumerate(run.denoise_planes(iter(planes)), 1):
@@ -238,12 +242,17 @@ class _Run:
     """
 
     def __init__(
-        self, source: Image | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
+        self,
+        source: Image | Stack,
+        recipe: DenoiseRecipe,
+        on_step: OnStep | None,
+        measurements: Measurements | None = None,
     ) -> None:
         self.device = select_device(recipe.device)
         self._diagnoses: list[Diagnosis] = []
         self.denoisers: list[FittedDenoiser] = []
         self._source = source
+        self._measurements = measurements
         size = picture_size(source)
         self.output: ImageMetadata | Stack = input_source_file(source)
         self.inner = slice(None), slice(None)
@@ -284,7 +293,9 @@ class _Run:
             yield noisy, denoiser.denoise(noisy)
 
     def _fit(self, planes: Tensor) -> FittedDenoiser:
-        denoiser = fit_denoiser(planes, self._recipe, self.reporter, self._source)
+        denoiser = fit_denoiser(
+            planes, self._recipe, self.reporter, self._source, self._measurements
+        )
         self._diagnoses.append(denoiser.diagnosis)
         # What a method holds to run again is not needed to tell texture.
         self.denoisers.append(replace(denoiser, denoise_plane=None))
@@ -368,7 +379,11 @@ def find_textures(noisy: Tensor, clean: Tensor, denoisers: Sequence[FittedDenois
 
 
 def fit_denoiser(
-    planes: Tensor, recipe: DenoiseRecipe, reporter: StepReporter, source: Image | Stack
+    planes: Tensor,
+    recipe: DenoiseRecipe,
+    reporter: StepReporter,
+    source: Image | Stack,
+    measurements: Measurements | None = None,
 ) -> FittedDenoiser:
     """Fit a method to planes with the same kind of noise.
 
@@ -377,12 +392,21 @@ def fit_denoiser(
         recipe: its `method`, or `auto`.
         reporter: hands the steps of the fit to `on_step`.
         source: of the planes; measured data has a range of its own.
+        measurements: as for `denoise`.
 
     Raises:
         ValueError: whole numbers count less than a photon a pixel.
     """
-    values = value_range(planes, source)
-    diagnosis = diagnose_planes(planes, recipe, values, source)
+
+    def measure() -> Measurement:
+        values = value_range(planes, source)
+        return Measurement(values, diagnose_planes(planes, recipe, values, source))
+
+    values, diagnosis = (
+        measure()
+        if measurements is None
+        else measurements.find(source, reporter.plane, recipe, measure)
+    )
     if diagnosis.method is None:
         return FittedDenoiser("none", diagnosis, values, source, None, recipe.part)
     _check_counts(planes, diagnosis, source)
