@@ -22,7 +22,7 @@ def gaussian_blur(image: Tensor, sigma: float, reach: int = 6) -> Tensor:
     """Smooth (C, H, W) by a Gaussian cut off at a reach in pixels, with mirrored borders."""
     reach = min(reach, *(side - 1 for side in image.shape[1:]))
     if reach < 1:
-        return image
+        return image.clone()
     offsets = torch.arange(-reach, reach + 1, device=image.device)
     kernel = torch.exp(-offsets.square() / (2 * sigma**2))
     kernel = kernel / kernel.sum()

@@ -81,6 +81,7 @@ _MIN_SIGMA, _MIN_POWER = 0.01, 1e-3  # of the largest channel's, and of the larg
 # Numbers that the passes hold at a time for each one of the picture, and for each pixel; what is
 # held besides, which is the blocks of all threads; and the fewest rows of a band.
 _HELD, _HELD_PER_PIXEL, _HELD_BYTES, _MIN_BAND = 5, 4, 100 * 2**20, 64
+_HELD_COARSE = 3.5  # the same where noise is looked for on half the size
 
 
 class _Stopped(Exception):
@@ -206,9 +207,12 @@ def _channel_groups(
     colors = len(different) == len(noisy) == 3
     if noise.autocorrelation is not None and (noise.separate or not colors):
         return [[channel] for channel in different]
-    smooth = gaussian_blur(noisy[different], 1.5).flatten(1)
-    smooth = F.normalize(smooth - smooth.mean(1, keepdim=True), dim=1)
-    alike = (smooth @ smooth.T).abs().tolist()
+    image = noisy if len(different) == len(noisy) else noisy[different]
+    smooth = gaussian_blur(image, 1.5).flatten(1)
+    smooth.sub_(smooth.mean(1, keepdim=True))
+    products = smooth @ smooth.T
+    norms = products.diagonal().sqrt().clamp(min=1e-12)
+    alike = (products / norms / norms[:, None]).abs().tolist()
     if colors and max(alike[0][1], alike[0][2], alike[1][2]) > _MIN_COLOR_LIKENESS:
         return [different]
     groups: list[list[int]] = []
@@ -240,28 +244,17 @@ def plan_filter(
     passes = _PASSES[recipe.effort]
     area = _filtered_area(tuple(size), recipe.part, noise) or tuple(slice(0, n) for n in size)
     height, width = (axis.stop - axis.start for axis in area)
-    most = max(1, height // _MIN_BAND)
     release_caches(device)  # so that what was freed is not counted as used
     free = memory_budget(recipe.memory, device) - used_bytes(device)
     whole = 4 * channels * height * width
     # Coarse noise is looked for in all of the picture at once, on half its size.
-    coarse = 0 if noise.autocorrelation is None else 7 * whole // 2
-    needed = 0
-    for bands in range(1, most + 1):
-        cut = recipe.part is not None or bands > 1
-        read = (
-            max(
-                ((rows.stop - rows.start) * (columns.stop - columns.start))
-                for _, rows, columns in (
-                    _plan_cuts(tuple(size), band, passes, noise)
-                    for band in _split_rows(area, bands)
-                )
-            )
-            if cut
-            else height * width
-        )
-        needed = 4 * read * (_HELD * channels + _HELD_PER_PIXEL) + (bands > 1) * whole
-        needed = max(needed, coarse) + _HELD_BYTES
+    least = 0 if noise.autocorrelation is None else round(_HELD_COARSE * whole)
+    for bands in range(1, max(1, height // _MIN_BAND) + 1):
+        needed = 4 * _read_pixels(tuple(size), area, bands, passes, noise)
+        needed *= _HELD * channels + _HELD_PER_PIXEL
+        if bands > 1:  # the estimate of all bands, and in the end the result
+            needed = max(needed + whole, 2 * whole)
+        needed = max(needed, least) + _HELD_BYTES
         if needed <= free:
             return FilterPlan(bands, needed)
     raise MemoryShortageError(
@@ -269,6 +262,19 @@ def plan_filter(
         f"{width} × {height} pixels, {_MIN_BAND} rows at a time, where there are "
         f"{max(0, free) / GIB:.2f}; raise `memory`, or give a `crop`"
     )
+
+
+def _read_pixels(
+    size: tuple[int, int],
+    area: tuple[slice, slice],
+    bands: int,
+    passes: Sequence[Groups],
+    noise: Noise,
+) -> int:
+    """Return the most pixels that a band of an area, with what lies around it, is made from."""
+    areas = _split_rows(area, bands)
+    cuts = [_plan_cuts(size, band, passes, noise)[1:] for band in areas]
+    return max((y.stop - y.start) * (x.stop - x.start) for y, x in cuts)
 
 
 def _filter_channels(

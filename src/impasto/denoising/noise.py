@@ -148,11 +148,12 @@ class Noise:
             image: (C, H, W).
             unmeasured: pixels that do not count, (C, H, W) bool; None for none.
         """
-        counted = torch.ones_like(image, dtype=torch.bool) if unmeasured is None else ~unmeasured
-        channels = [
-            channel[here] if here.any() else channel.flatten()
-            for channel, here in zip(image, counted, strict=True)
-        ]
+        channels = list(image.flatten(1))
+        if unmeasured is not None:
+            channels = [
+                channel[here] if here.any() else channel
+                for channel, here in zip(channels, ~unmeasured.flatten(1), strict=True)
+            ]
         medians = torch.stack([values.median() for values in channels])[:, None]
         if self.lines is not None:
             gains, bases = self.lines.T
