@@ -119,7 +119,7 @@ def test_too_little_memory_is_refused_in_one_sentence(monkeypatch, crop):
 
 
 def test_the_option_memory_is_obeyed():
-    with pytest.raises(impasto.MemoryShortageError, match=r"where there are 0\.00; raise `memory`"):
+    with pytest.raises(impasto.MemoryShortageError, match=r"measured where there are 0\.00; raise"):
         impasto.denoise(scene(1, 100, 100), memory=0.01)
 
 

@@ -27,7 +27,7 @@ from impasto.denoising.valid_pixels import (
 from impasto.denoising.wording import summarize_planes
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, MemoryShortageError
 from impasto.files import OnRescue
 from impasto.images.crop import check_part, crop_source, picture_size
 from impasto.images.image import Image, ImageMetadata
@@ -35,10 +35,13 @@ from impasto.images.open_input import identify_input, input_planes, input_source
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
 from impasto.images.tiff_write import write_stack
+from impasto.memory import GIB, memory_budget, used_bytes
 from impasto.provenance import Inputs, Provenance, current_maker
 from impasto.recipes import DenoiseRecipe
 from impasto.result import DenoiseResult, Diagnosis, OnStep, Step, blend_strength, check_finite
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
+
+_MEASURING = 2.7  # copies of a picture that are held while its noise is measured
 
 # Each is fitted to planes (P, C, H, W) in [0, 1] with the noise given, and returns a function that
 # denoises one plane (C, H, W). It calls `StepReporter.report` after each part of its work.
@@ -399,6 +402,7 @@ def fit_denoiser(
     """
 
     def measure() -> Measurement:
+        _check_memory(planes, recipe)
         values = value_range(planes, source)
         return Measurement(values, diagnose_planes(planes, recipe, values, source))
 
@@ -418,6 +422,22 @@ def fit_denoiser(
         fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
     return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane, recipe.part)
+
+
+def _check_memory(planes: Tensor, recipe: DenoiseRecipe) -> None:
+    """Refuse planes that nl-wiener would clean but whose noise does not fit in memory."""
+    device = select_device(recipe.device)
+    if recipe.method not in ("auto", "nl-wiener") or device.type == "cuda":
+        return
+    needed = _MEASURING * planes.nbytes
+    free = memory_budget(recipe.memory) - used_bytes()
+    if needed > free:
+        height, width = planes.shape[-2:]
+        raise MemoryShortageError(
+            f"`picture` must fit in memory, got {width} × {height} pixels, whose noise takes "
+            f"{needed / GIB:.2f} GiB more to be measured where there are {max(0, free) / GIB:.2f}; "
+            "raise `memory`, or cut the picture into smaller ones"
+        )
 
 
 def _split_plane(

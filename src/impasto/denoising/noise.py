@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from impasto.denoising.filters import interpolate
+from impasto.denoising.filters import interpolate, select_values
 
 LEVELS = torch.linspace(0, 1, 257, dtype=torch.float64)
 # Values of a standard normal variable, and their probabilities.
@@ -151,7 +151,7 @@ class Noise:
         channels = list(image.flatten(1))
         if unmeasured is not None:
             channels = [
-                channel[here] if here.any() else channel
+                select_values(channel, here) if here.any() and not here.all() else channel
                 for channel, here in zip(channels, ~unmeasured.flatten(1), strict=True)
             ]
         medians = torch.stack([values.median() for values in channels])[:, None]
