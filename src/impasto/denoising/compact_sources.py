@@ -99,12 +99,12 @@ def restore_sources(
         ]
         significant = torch.stack([sources.significant for sources in candidates]).any(0)
         for channel, sources in enumerate(candidates):
-            peaks, missing = _missing_peaks(noisy[channel], estimate[channel], part, sources)
-            strong = sources.strengths.abs() > _MIN_STRENGTH
-            chosen = significant & sources.compact & strong & (missing > _MIN_MISSING)
+            chosen = significant & sources.compact & (sources.strengths.abs() > _MIN_STRENGTH)
+            places, sources = part[chosen], _Sources(*(values[chosen] for values in sources))
+            peaks, missing = _missing_peaks(noisy[channel], estimate[channel], places, sources)
             for index in range(len(_SCALES)):
-                here = chosen & (sources.scales == index)
-                found.append((index, channel, part[here], peaks[here]))
+                here = (missing > _MIN_MISSING) & (sources.scales == index)
+                found.append((index, channel, places[here], peaks[here]))
     restored = estimate.clone()
     for index, scale in enumerate(_SCALES):
         for channel, target in enumerate(restored):
@@ -147,10 +147,25 @@ def _peaks_in(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
             norm = (line.square().sum().square() - (total / _WINDOW).square()).sqrt()
             response = (_filter(padded, line) - total * ground)[0, reach:-reach, reach:-reach]
             strength = torch.maximum(strength, response.abs() / (norm * power.sqrt()))
-    side = _CORE // 2
-    largest = F.max_pool2d(strength[None], (_CORE, 1), 1, (side, 0))
-    largest = F.max_pool2d(largest, (1, _CORE), 1, (0, side))[0]
-    return ((strength > threshold) & (strength == largest)).flatten().nonzero()[:, 0]
+    is_peak = (strength > threshold) & (strength == _largest_near(strength))
+    return is_peak.flatten().nonzero()[:, 0]
+
+
+def _largest_near(plane: Tensor) -> Tensor:
+    """Return the largest of the square of `_CORE` pixels around each of a plane (H, W).
+
+    Of twice as many at a time: pooling of one plane would run on one thread.
+    """
+    for axis in (0, 1):
+        around = [_CORE // 2 if axis == 1 - at // 2 else 0 for at in range(4)]
+        plane = F.pad(plane, around, value=-torch.inf)
+        reached = 1
+        while reached < _CORE:
+            step = min(reached, _CORE - reached)
+            length = plane.shape[axis] - step
+            plane = torch.maximum(plane.narrow(axis, 0, length), plane.narrow(axis, step, length))
+            reached += step
+    return plane
 
 
 def _examine(
