@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.compiled import run_strips
 from impasto.denoising.filters import filter_image, row_strips
 
 _SCALES = (0.9, 1.4)  # standard deviations of the sources: pixels; 2.1 and 3.3 at half height
@@ -37,7 +38,7 @@ _MAX_GROUND = 0.05  # variance of a denoised source's ground, over that of the n
 _MIN_MISSING = 0.7
 _WIDENING = 2.5  # of the weights that flux is summed with: a filter also blurs what it shrinks
 _MIN_SHARED = 1 / 3  # of the strength that remains without a source's strongest pixel
-_CHUNK = 2**12  # sources that are measured at a time
+_CHUNK = 2**10  # sources that are measured at a time
 
 
 class _Sources(NamedTuple):
@@ -91,8 +92,10 @@ def restore_sources(
     positions = _find_peaks(noisy, variance, threshold)
     if not len(positions):
         return estimate
-    found: list[tuple[int, int, Tensor, Tensor]] = []  # scale, channel, positions, heights
-    for part in positions.split(_CHUNK):
+
+    def measure(part: Tensor) -> list[tuple[int, int, Tensor, Tensor]]:
+        """Return scale, channel, positions and heights of sources."""
+        found = []
         candidates = [
             _examine(*planes, part, threshold, None if skew is None else skew[channel])
             for channel, planes in enumerate(zip(noisy, estimate, variance, strict=True))
@@ -105,6 +108,9 @@ def restore_sources(
             for index in range(len(_SCALES)):
                 here = (missing > _MIN_MISSING) & (sources.scales == index)
                 found.append((index, channel, places[here], peaks[here]))
+        return found
+
+    found = [item for items in run_strips(measure, positions.split(_CHUNK)) for item in items]
     restored = estimate.clone()
     for index, scale in enumerate(_SCALES):
         for channel, target in enumerate(restored):
@@ -123,14 +129,15 @@ def _find_peaks(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
     """Return where the response of a matched filter is largest and above a threshold, by rows."""
     height, width = noisy.shape[1:]
     around = _WINDOW // 2 + _CORE // 2
-    positions = []
-    for rows in row_strips(noisy):
+
+    def search(rows: slice) -> Tensor:
         wide = slice(max(0, rows.start - around), min(height, rows.stop + around))
         peaks = _peaks_in(noisy[:, wide], variance[:, wide], threshold)
         rows_of = peaks // width + wide.start
         inside = (rows_of >= rows.start) & (rows_of < rows.stop)
-        positions.append((peaks + wide.start * width)[inside])
-    return torch.cat(positions)
+        return (peaks + wide.start * width)[inside]
+
+    return torch.cat(run_strips(search, list(row_strips(noisy))))
 
 
 def _peaks_in(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
