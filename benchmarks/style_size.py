@@ -1,7 +1,7 @@
 """Cost of a larger picture: time and memory a megapixel, from `impasto style` itself.
 
     python benchmarks/style_size.py --content FILE --style FILE --size 4096
-            [--sizes 512,1024,2048] [--steps 300] [--memory GIB] [--keep DIR]
+            [--sizes 512,1024,2048] [--effort balanced] [--steps N] [--memory GIB] [--keep DIR]
 
 Each size is painted by a command of its own, start-up and saving included, after a dry run of it.
 The baseline is the row of 1024 pixels: `ratio` is the seconds a megapixel at `--size` over those
@@ -29,7 +29,8 @@ def main() -> None:
     parser.add_argument("--style", required=True)
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--sizes", default="512,1024,2048", help="measured before it")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--effort", choices=("quick", "balanced", "best"), default="balanced")
+    parser.add_argument("--steps", default="auto", help="evaluations, instead of the effort's")
     parser.add_argument("--memory", default="auto")
     parser.add_argument("--keep", type=Path, help="folder to leave the pictures in")
     arguments = parser.parse_args()
@@ -51,8 +52,8 @@ def measure(arguments: argparse.Namespace, size: int) -> dict:
         output = Path(folder) / f"{size}.png"
         command = [
             sys.executable, "-m", "impasto", "style", arguments.content, arguments.style,
-            "-o", str(output), "--size", str(size), "--steps", str(arguments.steps),
-            "--memory", arguments.memory, "--json", "--quiet",
+            "-o", str(output), "--size", str(size), "--effort", arguments.effort,
+            "--steps", arguments.steps, "--memory", arguments.memory, "--json", "--quiet",
         ]  # fmt: skip
         plan, _, _ = run([*command, "--dry-run"])
         facts, seconds, megabytes = run(command)

@@ -90,6 +90,7 @@ class Treatment(BaseModel):
         description="least and largest standard deviation of it in their channels"
     )
     method: str | None = Field(description="the method that ran; null where nothing was changed")
+    specks: float = Field(0.0, description="largest share of a plane's values that were specks")
 
 
 class Maker(BaseModel):

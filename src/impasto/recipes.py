@@ -481,6 +481,17 @@ class DenoiseRecipe(Options):
         "data, the data's own numbers); larger smooths more; `auto` measures it, as it is in the "
         "dark and in the light",
     )
+    specks: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="single pixels that are no part of the picture, such as hot and dead ones, "
+        "salt and pepper: `auto` replaces those that can be told from the picture's own dots, `on` "
+        "all that stand out alone, stars of a single pixel too, `off` none",
+    )
+    stripes: Literal["auto", "off"] = Field(
+        "auto",
+        description="dead and stuck rows and columns, and an offset of its own in each row or "
+        "column: `auto` takes them away where they are told, `off` leaves them",
+    )
     axes: Annotated[str, Field(pattern="^[A-Z]{2,}$")] | Literal["auto"] = Field(
         "auto",
         description="what the axes of measured data are, a letter each, such as TZCYX: Y and X "

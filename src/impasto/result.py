@@ -153,6 +153,7 @@ class Result:
 
 Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse", "halftone"]
 NOT_REMOVED = ("clean", "impulse", "halftone")  # kinds that no method is chosen for
+REPAIR = "repair"  # instead of a method, where specks and stripes are all there is to remove
 _MAX_RANGES = 12  # of plane numbers that are written out
 
 
@@ -162,8 +163,8 @@ class Diagnosis:
 
     Attributes:
         kind: `gaussian`, the same in the dark and in the light; `poisson-gaussian`, growing with
-            the light; `correlated`, shared by neighbors; `impulse`, single pixels black or white,
-            which no method here removes; `halftone`, dots of a printing screen or of dithering,
+            the light; `correlated`, shared by neighbors; `impulse`, specks and no noise that can be
+            told besides; `halftone`, dots of a printing screen or of dithering,
             which carry the picture; or `clean`.
         sigma: typical standard deviation in each channel: 1 being white for pictures, in
             `Stack.read_plane`'s numbers for measured data. Of several planes, as of all other
@@ -171,7 +172,8 @@ class Diagnosis:
         gain: variance for each unit of light, of Poisson-Gaussian noise; None of other kinds.
         correlation: of a pixel's noise with its direct neighbors', −1 to 1.
         clipped: whether noisy values were cut off at the dark end, and at the light end.
-        method: the method that removes it; None if nothing is to be done.
+        method: the method that removes it; `repair` if there are only specks and stripes, beside
+            which nothing changes; None if nothing is to be done.
         words: the diagnosis as a sentence, and what is done about it.
         noise: the noise model that the methods use, on a scale of [0, 1].
         planes: the diagnosis of each plane, in order, of a stack whose planes are denoised one by
@@ -180,6 +182,10 @@ class Diagnosis:
             strength side by side; empty where it is the same everywhere.
         stripes: the offsets that each row or column has besides, with their `direction` and
             `sigma`; they are removed with the noise. None if there are none.
+        specks: share of all values that are specks, single pixels that are no part of the picture;
+            they are replaced.
+        stuck_rows: numbers from 1 of rows that are dead or stuck, which are replaced, too.
+        stuck_columns: of columns.
         screen: of a halftone, the printing screen's `period` in pixels and its `angles` in degrees;
             None for dithering, and for all other kinds.
     """
@@ -195,6 +201,9 @@ class Diagnosis:
     planes: tuple[Diagnosis, ...] = ()
     region_sigmas: tuple[tuple[float, ...], ...] = ()
     stripes: Any = None
+    specks: float = 0.0
+    stuck_rows: tuple[int, ...] = ()
+    stuck_columns: tuple[int, ...] = ()
     screen: Any = None
 
     @property
@@ -211,6 +220,7 @@ class Diagnosis:
                     kind=first.kind,
                     sigma=(min(sigmas), max(sigmas)),
                     method=first.method,
+                    specks=max(planes[index].specks for index in members),
                 )
             )
         return tuple(treatments)
@@ -269,6 +279,8 @@ class DenoiseResult:
         stopped: whether `on_step` ended the run early.
         inputs: name and hash of the input file.
         treatments: the same as the diagnosis in short, as it is stored in files.
+        defects: specks and stuck lines, bool of the shape of `noisy`; None if there are none. They
+            are replaced whole, whatever the strength, unless it is 0 for light and colors.
         find_texture: returns `texture`; called when it is first needed.
     """
 
@@ -283,13 +295,14 @@ class DenoiseResult:
     stopped: bool = False
     inputs: Inputs = field(default_factory=Inputs)
     treatments: tuple[Treatment, ...] = ()
+    defects: Tensor | None = None
     find_texture: Callable[[], Tensor] | None = None
 
     @property
     def pixels(self) -> Tensor:
         """Return the picture without the recipe's share of the noise, of the shape of `noisy`."""
         texture = self.texture if self.recipe.detail else None
-        return blend_strength(self.noisy, self.clean, self.recipe, texture)
+        return blend_strength(self.noisy, self.clean, self.recipe, texture, self.defects)
 
     @property
     def texture(self) -> Tensor:
@@ -433,21 +446,30 @@ class DenoiseResult:
 
 
 def blend_strength(
-    noisy: Tensor, clean: Tensor, recipe: DenoiseRecipe, texture: Tensor | None = None
+    noisy: Tensor,
+    clean: Tensor,
+    recipe: DenoiseRecipe,
+    texture: Tensor | None = None,
+    defects: Tensor | None = None,
 ) -> Tensor:
     """Take a share of the noise between two pictures (..., C, H, W) away, of light and of color.
+
+    Defects are taken away whole: half a hot pixel is one still. At strength 0 they stay.
 
     Args:
         noisy: the picture with it.
         clean: the same without it.
         recipe: its `strength`, `chroma` and `detail`.
         texture: what of the noise is the picture's own; read if `detail` is above 0.
+        defects: which pixels are, bool; None for none.
     """
     chroma = recipe.strength if recipe.chroma == "same" else recipe.chroma
     if recipe.detail and texture is not None:
         clean = clean + recipe.detail * texture
     if recipe.strength == chroma == 1:
         return clean
+    if defects is not None and max(recipe.strength, chroma) > 0:
+        noisy = clean.where(defects, noisy)
     residual = noisy - clean
     if recipe.strength == chroma:
         return noisy - chroma * residual

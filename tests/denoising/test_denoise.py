@@ -83,16 +83,6 @@ def test_a_flat_drawing_is_not_taken_for_noise(channels, seed):
     assert torch.equal(result.pixels, picture)
 
 
-def test_specks_are_said_and_left_alone():
-    picture = drawing(3, 64)
-    generator = torch.manual_seed(0)
-    specks = torch.rand(64, 64, generator=generator) < 0.05
-    picture[:, specks] = (torch.rand(int(specks.sum()), generator=generator) > 0.5).float()
-    result = impasto.denoise(Image(picture))
-    assert result.diagnosis.kind == "impulse"
-    assert torch.equal(result.pixels, picture)
-
-
 @pytest.mark.parametrize("sigma", [0.03, 0.1, 0.2])
 def test_sigma_is_found(sigma):
     noisy = gaussian(drawing(1, 96), sigma)

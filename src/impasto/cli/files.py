@@ -254,6 +254,9 @@ def noise_facts(diagnosis: Diagnosis) -> dict[str, Any]:
             "clipped": list(diagnosis.clipped),
             "method": diagnosis.method,
             "words": diagnosis.words,
+            "specks": json_number(diagnosis.specks),
+            "stuck_rows": list(diagnosis.stuck_rows),
+            "stuck_columns": list(diagnosis.stuck_columns),
         }
         | screen
         | ({"treatments": treatments} if diagnosis.planes else {})

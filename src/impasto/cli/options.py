@@ -35,7 +35,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
         "color", "style_scale", "structure",
     ),
     "Regions and masks": ("regions", "style_masks", "protect", "keep"),
-    "Color and noise": ("color_by", "denoise"),
+    "Color and noise": ("color_by", "denoise", "specks", "stripes"),
     "Measured data": ("axes", "joint"),
     "Network and losses": (
         "composition", "content_layers", "style_layers", "content_weight", "style_weight",

@@ -17,13 +17,9 @@ from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_lev
 from impasto.denoising.measurements import Measurement, Measurements
 from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
+from impasto.denoising.specks import Defects, find_defects
 from impasto.denoising.texture import REACH, STEP, find_texture
-from impasto.denoising.valid_pixels import (
-    ValueRange,
-    fill_pixels,
-    unfiltered_pixels,
-    value_range,
-)
+from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unfiltered_pixels
 from impasto.denoising.wording import summarize_planes
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
@@ -38,7 +34,15 @@ from impasto.images.tiff_write import write_stack
 from impasto.memory import GIB, memory_budget, used_bytes
 from impasto.provenance import Inputs, Provenance, current_maker
 from impasto.recipes import DenoiseRecipe
-from impasto.result import DenoiseResult, Diagnosis, OnStep, Step, blend_strength, check_finite
+from impasto.result import (
+    REPAIR,
+    DenoiseResult,
+    Diagnosis,
+    OnStep,
+    Step,
+    blend_strength,
+    check_finite,
+)
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
 _MEASURING = 2.7  # copies of a picture that are held while its noise is measured
@@ -105,8 +109,12 @@ def denoise(
     run = _Run(source, recipe, on_step, measurements)
     planes, noisy = noisy, run.cut(noisy)
     clean = torch.empty_like(noisy)  # takes memory when it is filled
-    for number, (_, plane) in enumerate(run.denoise_planes(iter(planes)), 1):
+    defects = None
+    for number, (_, plane, mask) in enumerate(run.denoise_planes(iter(planes)), 1):
         clean[number - 1] = plane
+        if mask is not None:
+            defects = torch.zeros_like(noisy, dtype=torch.bool) if defects is None else defects
+            defects[number - 1] = mask
         if run.reporter.stopped:
             clean[number:] = noisy[number:]
             break
@@ -124,6 +132,7 @@ def denoise(
         run.reporter.stopped,
         Inputs(content=identify_input(source)),
         run.diagnosis.treatments,
+        None if defects is None else defects[inner],
         cache(lambda: textures()[inner]),
     )
 
@@ -185,16 +194,17 @@ def denoise_stack(
 
     def denoised_planes() -> Iterator[Tensor]:
         noisy_planes = (source.read_plane(index) for index in source.plane_indices())
-        for noisy, clean in run.denoise_planes(noisy_planes):
+        for noisy, clean, defects in run.denoise_planes(noisy_planes):
             if run.reporter.stopped:
                 raise ImpastoError(
                     f"`on_step` ended the run in plane {run.reporter.plane} of {source.count}; "
                     "nothing was written"
                 )
+            del run.denoisers[:-1]  # of a long stack they take memory
             texture = run.denoisers[-1].texture(noisy, clean) if recipe.detail else None
-            planes = (run.cut(noisy), clean, texture)
-            noisy, clean, texture = (p if p is None else p[:, *run.inner] for p in planes)
-            yield blend_strength(noisy, clean, recipe, texture)
+            planes = (run.cut(noisy), clean, texture, defects)
+            noisy, clean, texture, defects = (p if p is None else p[:, *run.inner] for p in planes)
+            yield blend_strength(noisy, clean, recipe, texture, defects)
 
     provenance = denoising_provenance(source, stored_recipe or recipe, fingerprint)
 
@@ -288,12 +298,19 @@ class _Run:
         """Return what is denoised of planes (..., H, W), the recipe's part and a little more."""
         return planes if self._recipe.part is None else planes[..., *self._recipe.part]
 
-    def denoise_planes(self, planes: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each plane (C, H, W), and without its noise what is denoised of it."""
+    def denoise_planes(
+        self, planes: Iterator[Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Yield each plane (C, H, W), and without its noise what is denoised of it.
+
+        The third is which pixels of that are defects; None if there are none.
+        """
         for number, noisy in enumerate(planes, 1):
             self.reporter.plane = number
             denoiser = self._joint or self._fit(noisy[None])
-            yield noisy, denoiser.denoise(noisy)
+            defects = denoiser.find_defects(noisy)
+            mask = None if defects is None else self.cut(defects.mask[0])
+            yield noisy, denoiser.denoise(noisy, defects), mask
 
     def _fit(self, planes: Tensor) -> FittedDenoiser:
         denoiser = fit_denoiser(
@@ -314,8 +331,10 @@ class FittedDenoiser:
         diagnosis: the noise of the planes.
         values: the range of the planes.
         source: of the planes.
-        denoise_plane: the fitted method; None if there is nothing to remove.
-        part: rows and columns that it denoises of a plane; None for all.
+        denoise_plane: the fitted method; None if there is no noise to remove.
+        recipe: its `specks`, `stripes` and `part`.
+        defects: of the planes, if it is one; None if there are none.
+        single: whether it is one.
     """
 
     method: str
@@ -323,13 +342,28 @@ class FittedDenoiser:
     values: ValueRange
     source: Image | Stack
     denoise_plane: Callable[[Tensor], Tensor] | None
-    part: tuple[slice, slice] | None = None
+    recipe: DenoiseRecipe
+    defects: Defects | None
+    single: bool
 
-    def denoise(self, plane: Tensor) -> Tensor:
-        """Remove the noise of a plane (C, H, W), or of its part; the result is on the CPU."""
-        if self.denoise_plane is None:
-            return plane if self.part is None else plane[:, *self.part]
+    @property
+    def part(self) -> tuple[slice, slice] | None:
+        """Return the rows and columns that are denoised of a plane; None for all."""
+        return self.recipe.part
+
+    def find_defects(self, plane: Tensor) -> Defects | None:
+        """Return the specks and stuck lines of a plane (C, H, W); None if it has none."""
+        if self.single or self.diagnosis.kind == "halftone":
+            return self.defects
+        return find_defects(plane[None], self.recipe, self.source)
+
+    def denoise(self, plane: Tensor, defects: Defects | None) -> Tensor:
+        """Remove the noise and the defects of a plane (C, H, W), or of its part, on the CPU."""
+        plane = plane if defects is None else defects.fill(plane[None])[0]
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
+        if self.denoise_plane is None:
+            repaired = plane if self.diagnosis.stripes is None else plane.where(hidden, visible)
+            return repaired if self.part is None else repaired[:, *self.part]
         ends = visible.min(), visible.max()
         visible = self.values.normalize(visible)
         clean = self.denoise_plane(visible).cpu()
@@ -350,9 +384,11 @@ class FittedDenoiser:
             plane: (C, H, W).
             clean: what `denoise` made of it, or of its part.
         """
-        if self.method == "none":
+        if self.method in ("none", REPAIR):
             return torch.zeros_like(clean)
         noise = self.diagnosis.noise
+        defects = self.find_defects(plane)
+        plane = plane if defects is None else defects.fill(plane[None])[0]
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
         if self.part is not None:
             hidden, visible = (image[:, *self.part] for image in (hidden, visible))
@@ -403,16 +439,20 @@ def fit_denoiser(
 
     def measure() -> Measurement:
         _check_memory(planes, recipe)
-        values = value_range(planes, source)
-        return Measurement(values, diagnose_planes(planes, recipe, values, source))
+        return Measurement(*diagnose_planes(planes, recipe, source))
 
-    values, diagnosis = (
+    diagnosis, values, defects = (
         measure()
         if measurements is None
         else measurements.find(source, reporter.plane, recipe, measure)
     )
-    if diagnosis.method is None:
-        return FittedDenoiser("none", diagnosis, values, source, None, recipe.part)
+    single = len(planes) == 1
+    fitted = FittedDenoiser(
+        diagnosis.method or "none", diagnosis, values, source, None, recipe, defects, single
+    )
+    if diagnosis.method in (None, REPAIR):
+        return fitted
+    planes = planes if defects is None else defects.fill(planes)
     _check_counts(planes, diagnosis, source)
     fit = METHODS[diagnosis.method]
     if diagnosis.method != "nl-wiener":  # which needs no fitting
@@ -421,7 +461,7 @@ def fit_denoiser(
     if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
         fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
-    return FittedDenoiser(diagnosis.method, diagnosis, values, source, denoise_plane, recipe.part)
+    return replace(fitted, denoise_plane=denoise_plane)
 
 
 def _check_memory(planes: Tensor, recipe: DenoiseRecipe) -> None:

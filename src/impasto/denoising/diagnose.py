@@ -13,6 +13,7 @@ from impasto.denoising.halftone import find_halftone, is_periodic
 from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
 from impasto.denoising.regions import RegionalNoise, estimate_regional_noise
+from impasto.denoising.specks import Defects, find_defects
 from impasto.denoising.stripes import find_stripes
 from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unmeasured_pixels, value_range
 from impasto.denoising.wording import describe, summarize_planes
@@ -21,7 +22,7 @@ from impasto.images.open_input import input_planes, open_input, plane_numbers
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
 from impasto.recipes import DenoiseRecipe
-from impasto.result import Diagnosis, Kind
+from impasto.result import REPAIR, Diagnosis, Kind
 from impasto.validation import validate
 
 SAMPLE_PLANES = 8  # that stand for a stack
@@ -71,9 +72,7 @@ def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
     source = open_input(picture, recipe.axes)
     planes = input_planes(source, SAMPLE_PLANES)
     samples = [planes] if recipe.joint else planes.split(1)
-    diagnoses = [
-        diagnose_planes(sample, recipe, value_range(sample, source), source) for sample in samples
-    ]
+    diagnoses = [diagnose_planes(sample, recipe, source)[0] for sample in samples]
     if len(diagnoses) == 1:
         return diagnoses[0]
     numbers = plane_numbers(source.count, SAMPLE_PLANES)
@@ -81,21 +80,42 @@ def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
 
 
 def diagnose_planes(
-    planes: Tensor, recipe: DenoiseRecipe, values: ValueRange, source: Image | Stack
-) -> Diagnosis:
+    planes: Tensor, recipe: DenoiseRecipe, source: Image | Stack
+) -> tuple[Diagnosis, ValueRange, Defects | None]:
     """Describe the noise of planes that share it.
 
     Args:
         planes: (P, C, H, W).
-        recipe: its `method`, or `auto`, and its `sigma`.
-        values: the range of the planes.
+        recipe: its `method`, or `auto`, its `sigma`, `specks` and `stripes`.
         source: of the planes; it says which pixels are transparent, and what number is white.
+
+    Returns:
+        The diagnosis, the range of the planes without their defects, and the defects.
     """
+    defects = find_defects(planes, recipe, source)
+    if defects is not None and find_halftone(value_range(planes, source).normalize(planes[0])):
+        defects = None
+    planes = planes if defects is None else defects.fill(planes)
+    values = value_range(planes, source)
+    diagnosis = _diagnose_noise(planes, recipe, values, source, defects)
+    return diagnosis, values, defects
+
+
+def _diagnose_noise(
+    planes: Tensor,
+    recipe: DenoiseRecipe,
+    values: ValueRange,
+    source: Image | Stack,
+    defects: Defects | None,
+) -> Diagnosis:
+    """Describe the noise of planes (P, C, H, W) whose defects are filled."""
     span = values.span
     outside = unmeasured_pixels(planes, source, values)
     first = fill_pixels(planes[0], outside[0])
     halftone = find_halftone(values.normalize(first)) if recipe.sigma == "auto" else None
-    stripes = find_stripes(first) if len(planes) == 1 and halftone is None else None
+    stripes = None
+    if recipe.stripes != "off" and len(planes) == 1 and halftone is None:
+        stripes = find_stripes(first)
     planes = planes if stripes is None else stripes.remove(planes)
     unmeasured = outside.transpose(0, 1).flatten(1, 2)
     image = values.normalize(planes).transpose(0, 1).flatten(1, 2)  # (C, P·H, W)
@@ -111,12 +131,18 @@ def diagnose_planes(
         regional = _estimate_regions(image, unmeasured, noise)
         noise = regional or noise
     sigma = tuple((noise.typical_sigma(image, unmeasured) * span).tolist())
-    kind = "halftone" if halftone else _kind_of_noise(noise, max(sigma) / span, image, unmeasured)
+    kind: Kind = "halftone" if halftone else _kind_of_noise(noise, max(sigma) / span)
+    if kind != "halftone" and defects is None and _has_impulses(image, unmeasured):
+        kind = "impulse"  # too many for any to be told
     if recipe.sigma != "auto" and kind == "clean":
         kind = "gaussian"
-    if kind in ("clean", "halftone"):
+    if defects is not None and defects.share and kind == "clean":
+        kind = "impulse"
+    if kind in ("clean", "halftone") or (kind == "impulse" and defects is not None):
         sigma = (0.0,) * len(sigma)
     method = _METHOD[kind] if recipe.method == "auto" else recipe.method
+    if method is None and (defects is not None or stripes is not None):
+        method = REPAIR
     correlation = 0.0
     if noise.autocorrelation is not None:
         correlation = _neighbor_correlation(noise.autocorrelation[0])
@@ -133,6 +159,9 @@ def diagnose_planes(
         noise=noise,
         region_sigmas=tuple(map(tuple, regions)),
         stripes=stripes,
+        specks=0.0 if defects is None else defects.share,
+        stuck_rows=() if defects is None else defects.rows,
+        stuck_columns=() if defects is None else defects.columns,
         screen=halftone and halftone.screen,
     )
     return replace(diagnosis, words=describe(diagnosis, recipe, white_level(source)))
@@ -157,10 +186,8 @@ def white_level(source: Image | Stack) -> float:
     return 255 if isinstance(source, Image) else round(1 / source.unit)
 
 
-def _kind_of_noise(noise: Noise, sigma: float, image: Tensor, unmeasured: Tensor) -> Kind:
+def _kind_of_noise(noise: Noise, sigma: float) -> Kind:
     """Name the noise of a standard deviation relative to the range."""
-    if _has_impulses(image, unmeasured):
-        return "impulse"
     if sigma < _INVISIBLE_SIGMA or not noise.reliable:
         return "clean"
     if noise.autocorrelation is not None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from impasto.denoising.diagnose import white_level
 from impasto.denoising.regions import RegionalNoise
+from impasto.denoising.specks import Defects
 from impasto.denoising.valid_pixels import ValueRange
 from impasto.denoising.wording import describe
 from impasto.images.image import Image
@@ -28,8 +29,9 @@ _ENTRY_BYTES = 2**16  # of tables, about
 class Measurement(NamedTuple):
     """What is measured in planes before they are denoised."""
 
-    values: ValueRange
     diagnosis: Diagnosis
+    values: ValueRange
+    defects: Defects | None
 
 
 class Measurements:
@@ -78,9 +80,9 @@ class Measurements:
             if known is not None:
                 self._entries.move_to_end(key)
         if known is not None:
-            values, diagnosis = _pack(known, unpack=True)
-            words = describe(diagnosis, recipe, white_level(source))
-            return Measurement(values, replace(diagnosis, words=words))
+            known = _pack(known, unpack=True)
+            words = describe(known.diagnosis, recipe, white_level(source))
+            return known._replace(diagnosis=replace(known.diagnosis, words=words))
         measurement = measure()
         with self._lock:
             self._entries[key] = _pack(measurement)
@@ -100,5 +102,6 @@ def _pack(measurement: Measurement, *, unpack: bool = False) -> Measurement:
 
 def _bytes(measurement: Measurement) -> int:
     """Return about how many bytes a measurement takes."""
-    regions = getattr(measurement.diagnosis.noise, "regions", None)
-    return _ENTRY_BYTES + (0 if regions is None else regions.nbytes)
+    noise, defects = measurement.diagnosis.noise, measurement.defects
+    regions = noise.regions.nbytes if isinstance(noise, RegionalNoise) else 0
+    return _ENTRY_BYTES + regions + (0 if defects is None else defects.mask.nbytes)

@@ -1,5 +1,7 @@
 """Find and remove stripes: an offset of its own in each row, or in each column, of a plane.
 
+Beside them, find single rows and columns of a sensor that are dead or stuck.
+
 The median of the differences between two neighboring rows is the difference of their offsets, plus
 what the picture changes all along a row. Offsets are independent of each other, so such differences
 alternate, while a picture's add up; that tells them apart.
@@ -24,6 +26,17 @@ _ITERATIONS = 8
 # Variance of the picture's changes over the offsets' that is taken at least: less leaves the
 # picture's shades in the offsets, more leaves some of slow offsets.
 _LEAST_CHANGE = 0.03
+
+# Single lines: how far they are from the lines beside them, in deviations of all lines, in the
+# distance that one of fifty has, and in deviations of a pixel; the share of that which the lines
+# beside may have, and which each quarter must have.
+_LINE_DEVIATIONS, _LINE_TAIL, _LINE_NOISE = 10.0, 3.0, 1.0
+_LINE_SKIRT, _LINE_QUARTER = 0.15, 0.4
+_FROZEN = 0.98  # share of a line's pixels with one value, from which it is stuck in any case
+_MAX_STUCK = 0.02  # share of the lines; more is a pattern
+# Share of turning points and of equal neighbors along the lines beside, to tell them from drawn
+# ones.
+_MIN_TURNING, _MAX_EQUAL = 0.3, 0.5
 
 
 class Stripes(NamedTuple):
@@ -72,6 +85,63 @@ def find_stripes(plane: Tensor) -> Stripes | None:
             offsets = torch.stack([_split(m) for m in lines.differences])[..., None]
             return Stripes(direction, offsets if direction == "row" else offsets.transpose(1, 2))
     return None
+
+
+def find_stuck_lines(plane: Tensor) -> Tensor:
+    """Find single rows and columns that stand out along all of a plane, as dead ones do.
+
+    Args:
+        plane: (C, H, W).
+
+    Returns:
+        Their pixels, (C, H, W) bool.
+
+    Example:
+        >>> plane = 0.05 * torch.randn(1, 64, 64, generator=torch.manual_seed(0))
+        >>> plane[..., 20] = 0.5
+        >>> find_stuck_lines(plane)[0].all(0).nonzero().tolist()
+        [[20]]
+    """
+    mask = torch.zeros_like(plane, dtype=torch.bool)
+    if min(plane.shape[1:]) < _MIN_LINES:
+        return mask
+    for turned, lines in ((plane, mask), (plane.transpose(1, 2), mask.transpose(1, 2))):
+        stuck, frozen = map(torch.stack, zip(*map(_stuck_columns, turned), strict=True))
+        stuck |= frozen & stuck.any(0)  # of a sensor's colors, some are too plain to tell
+        lines |= stuck[:, None]
+    return mask
+
+
+def _stuck_columns(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which columns of a channel (H, W) are stuck, and which have one value, (W) bool."""
+    height, width = values.shape
+    stuck = torch.zeros(width, dtype=torch.bool)
+    frozen = stuck.clone()
+    values = values[:: 1 + height // _MAX_PIXELS]
+    # Of columns 2 to W - 3, which have two on each side.
+    middle, left, right = values[:, 2:-2], values[:, 1:-3], values[:, 3:-1]
+    changes = middle - (left + right) / 2
+    heights = changes.median(0).values
+    spread = 1.4826 * (heights - heights.median()).abs().median()
+    noise = 1.4826 * (changes - heights).abs().median(0).values.median()
+    tail = heights.abs().quantile(1 - _MAX_STUCK)
+    sign = heights.sign()
+    quarters = torch.stack([part.median(0).values for part in changes.chunk(4)])
+    beside = torch.stack([left - values[:, :-4], right - values[:, 4:]]).median(1).values
+    least = torch.stack([_LINE_DEVIATIONS * spread, _LINE_NOISE * noise, _LINE_TAIL * tail]).amax()
+    stands_out = (heights.abs() > least) & (heights != 0)
+    stands_out &= (quarters * sign > _LINE_QUARTER * heights.abs()).all(0)
+    stands_out &= (beside.abs() < _LINE_SKIRT * heights.abs()).all(0)
+    frozen[2:-2] = (middle == middle.median(0).values).float().mean(0) >= _FROZEN
+    stands_out |= frozen[2:-2]
+    steps = values.diff(dim=0)
+    turning = ((steps[1:] * steps[:-1]) < 0).float().mean(0)
+    equal = (steps == 0).float().mean(0)
+    natural = (turning > _MIN_TURNING) & (equal < _MAX_EQUAL)
+    stands_out &= natural[1:-3] & natural[3:-1]
+    if stands_out.sum() <= max(1, _MAX_STUCK * width):
+        stuck[2:-2] = stands_out
+    return stuck, frozen
 
 
 class _Lines:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 
 from impasto.recipes import DenoiseRecipe
-from impasto.result import NOT_REMOVED, Diagnosis, format_numbers, group_planes
+from impasto.result import NOT_REMOVED, REPAIR, Diagnosis, format_numbers, group_planes
 
 _NAMES = {
     "clean": "no noise that can be told from the picture's own detail",
-    "impulse": "single black and white pixels, which are not this tool's kind of noise",
+    "impulse": "no noise that can be told from the picture's own detail",
     "gaussian": "Gaussian noise, as strong in the dark as in the light",
     "poisson-gaussian": "Poisson-Gaussian noise, stronger in the light",
     "halftone": "a halftone, dots that carry the picture and are no noise",
@@ -90,6 +90,23 @@ def _describe_noise(planes: Sequence[Diagnosis], recipe: DenoiseRecipe, white: f
         ranges = zip(*(stripes.sigma for stripes in striped), strict=True)
         sigma = _format_sigmas(ranges, white)
         words += f", and stripes, an offset of each {striped[0].direction}, sigma {sigma}"
+    return words + _describe_defects(planes)
+
+
+def _describe_defects(planes: Sequence[Diagnosis]) -> str:
+    """Describe the specks and the stuck lines of planes, after the noise."""
+    words = ""
+    shares = [100 * plane.specks for plane in planes if plane.specks]
+    if shares:
+        ends = (f"{end:.2g}" for end in (min(shares), max(shares)))
+        words = f", and specks, {' to '.join(dict.fromkeys(ends))} % of the pixels"
+    elif planes[0].kind == "impulse":
+        words = ", and single black and white pixels"
+    for name in ("row", "column"):
+        numbers = {n - 1 for plane in planes for n in getattr(plane, f"stuck_{name}s")}
+        if numbers:
+            plural = "s" if len(numbers) > 1 else ""
+            words += f", and {name}{plural} {format_numbers(sorted(numbers))} stuck"
     return words
 
 
@@ -158,6 +175,8 @@ def _describe_removal(diagnosis: Diagnosis, recipe: DenoiseRecipe, nothing: str)
         share = f"{_percent(strength)} in the light and {_percent(chroma)} in the colors "
     elif strength == 1:
         share = ""
+    if method == REPAIR:
+        return f"{method} takes them away and changes nothing else"
     if diagnosis.kind in NOT_REMOVED:
         return f"{method} is applied as asked" + (f", {share.strip()} of it" if share else "")
     return f"{method} takes {share + 'of it' if share else 'it'} away"

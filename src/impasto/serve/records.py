@@ -70,6 +70,7 @@ class NoiseInfo(BaseModel):
     clipped: tuple[bool, bool]
     method: str | None = Field(description="the method that removes it; null if there is none")
     words: str
+    specks: float = Field(0.0, description="share of the values that are specks")
     stack: bool = Field(description="true for scientific data")
     planes: int = Field(1, description="planes that were examined one by one")
     changed: int = Field(0, description="those of them that a method runs on")
@@ -88,6 +89,7 @@ class NoiseInfo(BaseModel):
             clipped=diagnosis.clipped,
             method=diagnosis.method,
             words=diagnosis.words,
+            specks=diagnosis.specks,
             stack=stack,
             planes=len(planes),
             changed=sum(plane.method is not None for plane in planes),

@@ -84,6 +84,8 @@ def make_result(
     if isinstance(result, DenoiseResult):
         # Stored without the strength and the texture, so that another share needs no new run.
         tensors = {"clean": result.clean, "texture": result.texture}
+        if result.defects is not None:
+            tensors["defects"] = result.defects
         stack = isinstance(result.source, Stack)
         noise, method = NoiseInfo.of(result.diagnosis, result.size, stack=stack), result.method
         reporter.show(result.pixels if result.pixels.ndim == 3 else result.pixels[0])
@@ -155,6 +157,7 @@ def load_denoise_result(record: JobRecord, folder: Path) -> DenoiseResult:
         device=provenance.maker.device,
         inputs=provenance.inputs,
         treatments=provenance.treatments,
+        defects=tensors.get("defects"),
         # Earlier versions stored none.
         find_texture=partial(tensors.get, "texture") if "texture" in tensors else None,
     )

@@ -6,7 +6,7 @@ import { named, t } from "./texts.js";
 
 const MAIN = { style: ["strength", "size", "effort"], denoise: ["strength", "method", "effort"], reconstruct: ["layer", "kind", "size"] };
 const GROUPS = {
-  look: ["color", "color_by", "style_scale", "structure", "composition", "tv_weight", "denoise", "chroma", "detail", "sigma", "crop", "axes", "joint"],
+  look: ["color", "color_by", "style_scale", "structure", "composition", "tv_weight", "denoise", "chroma", "detail", "sigma", "specks", "stripes", "crop", "axes", "joint"],
   run: ["steps", "scales", "init", "seed"],
   losses: ["content_weight", "style_weight", "content_layers", "style_layers", "style_loss", "content_loss", "warmup"],
   network: ["pooling", "padding", "weights"],
