@@ -45,7 +45,8 @@ from impasto.result import (
 )
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
-_MEASURING = 2.7  # copies of a picture that are held while its noise is measured
+# Copies of a picture that are held while its noise is measured, and bytes besides.
+_MEASURING, _MEASURING_BYTES = 4.5, 2**27
 
 # Each is fitted to planes (P, C, H, W) in [0, 1] with the noise given, and returns a function that
 # denoises one plane (C, H, W). It calls `StepReporter.report` after each part of its work.
@@ -469,7 +470,7 @@ def _check_memory(planes: Tensor, recipe: DenoiseRecipe) -> None:
     device = select_device(recipe.device)
     if recipe.method not in ("auto", "nl-wiener") or device.type == "cuda":
         return
-    needed = _MEASURING * planes.nbytes
+    needed = _MEASURING * planes.nbytes + _MEASURING_BYTES
     free = memory_budget(recipe.memory) - used_bytes()
     if needed > free:
         height, width = planes.shape[-2:]
