@@ -121,8 +121,17 @@ def restore_sources(
             if len(places):
                 plane = torch.zeros_like(target)
                 plane.view(-1)[places] = heights
-                target += _filter(plane[None], _gaussian(scale, noisy))[0]
+                _add_filtered(target, plane, _gaussian(scale, noisy))
     return restored
+
+
+def _add_filtered(target: Tensor, plane: Tensor, line: Tensor) -> None:
+    """Add a plane (H, W) filtered by a kernel along both axes to another one, by strips."""
+    around = len(line) // 2
+    for rows in row_strips(plane[None]):
+        first = max(0, rows.start - around)
+        strip = _filter(plane[None, first : rows.stop + around], line)[0]
+        target[rows] += strip[rows.start - first : rows.stop - first]
 
 
 def _find_peaks(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
