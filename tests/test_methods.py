@@ -23,7 +23,8 @@ def test_every_method_says_what_its_function_takes(method):
     assert len(required) == len(method.inputs)
     assert set(method.optional_inputs.values()) <= set(parameters)
     assert {"recipe", "on_step"} <= set(parameters)
-    assert {"stop", "checkpoint"} & set(parameters) == set(method.controls)
+    controls = {"stop", "checkpoint", "measurements"}
+    assert controls & set(parameters) == set(method.controls)
     assert {"content", *method.optional_inputs} <= set(Inputs.model_fields)
     if method.planner:
         assert "recipe" in inspect.signature(function(method.planner)).parameters

@@ -32,7 +32,7 @@ class Method:
         planner: the same of the function that estimates size, memory and time; empty if there is
             none.
         optional_inputs: role of an image that may be given -> the function's keyword for it.
-        controls: which of `stop` and `checkpoint` the function takes.
+        controls: which of `stop`, `checkpoint` and `measurements` the function takes.
         keeps_data: whether scientific TIFFs and arrays stay in their own numbers.
         suffix: what is added to the content's name to name the result.
         in_batches: whether a batch may use it.
@@ -60,6 +60,7 @@ class Method:
         on_step: Callable[[Any], None] | None = None,
         stop: Callable[[], bool] | None = None,
         checkpoint: str | Path | None = None,
+        measurements: Any = None,
     ) -> Any:
         """Run the method on images by their roles.
 
@@ -69,11 +70,12 @@ class Method:
             on_step: called after each step; it may raise `StopIteration` to end the run.
             stop: asked between steps whether to end the run, if the method has steps that long.
             checkpoint: file to resume from, if the method can resume.
+            measurements: what is known of pictures, if the method measures them.
 
         Returns:
             A `Result`, or the `DenoiseResult` of denoising.
         """
-        controls = {"stop": stop, "checkpoint": checkpoint}
+        controls = {"stop": stop, "checkpoint": checkpoint, "measurements": measurements}
         return self._call(
             self.function,
             images,
@@ -139,6 +141,7 @@ METHODS = {
             recipe=DenoiseRecipe,
             inputs=("content",),
             function="impasto.denoising.denoise:denoise",
+            controls=("measurements",),
             keeps_data=True,
             suffix="clean",
             in_batches=True,

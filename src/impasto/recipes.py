@@ -518,8 +518,9 @@ class DenoiseRecipe(Options):
     device: Device = "auto"
     memory: Annotated[float, Field(gt=0, le=MAX_GIB)] | Literal["auto"] = Field(
         "auto",
-        description="most memory the whole process may take, in GiB (2^30 bytes); a method that "
-        "needs more is refused before it starts; `auto` is what is free",
+        description="most memory the whole process may take, in GiB (2^30 bytes); nl-wiener works "
+        "in bands of rows within it, and what needs more is refused before it is filtered; `auto` "
+        "is what is free",
     )
 
     @property

@@ -192,6 +192,7 @@ def test_a_rehearsal_writes_nothing(clean, here):
     code, out, _ = clean("stack.tif", "--dry-run")
     assert code == 0
     assert "20 × 24, 3 planes" in out
+    assert "GiB besides the picture\n" in out
     assert "nothing was written" in out
     assert set(here.iterdir()) == before
 

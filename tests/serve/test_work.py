@@ -16,6 +16,7 @@ import torch
 from stage import AUTHORIZED, TOKEN, asking, files, paint, picture, post, until
 
 import impasto
+from impasto.denoising import denoise as denoising
 from impasto.images.child_decode import FileFacts
 from impasto.images.write import encode
 from impasto.provenance import read_provenance
@@ -166,6 +167,24 @@ def test_a_part_is_cleaned_as_in_the_whole_and_its_texture_given_back(client, tm
     assert torch.equal(opened(shown).pixels, opened(data).pixels[:, 22:70, 31:95])
     whole = opened(client.get(f"/v1/jobs/{job['id']}/inputs/content").content)
     assert whole.size == (120, 100)
+
+
+def test_looks_at_parts_and_the_whole_measure_a_picture_once(client, tmp_path, monkeypatch):
+    measured, diagnose = [], denoising.diagnose_planes
+    monkeypatch.setattr(
+        denoising, "diagnose_planes", lambda *inputs: measured.append(1) or diagnose(*inputs)
+    )
+    noise = 0.08 * torch.randn(1, 90, 101, generator=torch.manual_seed(5))
+    (tmp_path / "content.png").write_bytes(data := encode((0.5 + noise).clamp(0, 1), "png"))
+    for options in ({"crop": [31, 22, 40, 30]}, {"crop": [5, 6, 40, 30]}, {}):
+        job = post(client, "denoise", options, content=data).json()["id"]
+        found = until(client, job, "done")["result"]
+        assert len(measured) == 1
+        assert found["diagnosis"]["method"] == "nl-wiener"
+        saved = result(client, job)
+        made = impasto.denoise(tmp_path / "content.png", **options)
+        assert saved == made.save(tmp_path / "out.png", overwrite=True).read_bytes()
+        measured.pop()
 
 
 def test_a_part_beyond_the_border_is_refused_at_once(client):

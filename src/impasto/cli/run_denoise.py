@@ -39,6 +39,7 @@ from impasto.denoising.denoise import (
     with_treatments,
 )
 from impasto.denoising.diagnose import diagnose
+from impasto.denoising.nl_wiener import plan_filter
 from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.figures import save_figure
@@ -51,6 +52,7 @@ from impasto.images.stack import Stack, array_stack, check_single_picture
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
 from impasto.images.write import check_output, output_format
+from impasto.memory import GIB
 from impasto.synthetic_noise import add_noise
 
 if TYPE_CHECKING:
@@ -248,14 +250,22 @@ def _clean_stack(
 def _print_noise(data: Source, recipe: DenoiseRecipe, as_json: bool) -> None:
     """Print the noise in some data and where it would be cleaned."""
     diagnosis = diagnose(data, **recipe.model_dump(exclude={"version"}))
-    facts = _facts(diagnosis, data, recipe, str(select_device(recipe.device)))
+    device = select_device(recipe.device)
+    facts = _facts(diagnosis, data, recipe, str(device))
+    plan = None
+    if diagnosis.method == "nl-wiener":
+        shape = data.pixels.shape if isinstance(data, Image) else data.plane_shape
+        plan = plan_filter(tuple(shape), diagnosis.noise, recipe, device)
     if as_json:
-        echo_json(facts)
+        echo_json(facts | ({} if plan is None else plan._asdict()))
         return
     (width, height), planes = facts["size"], facts["planes"]
     echo(f"size       {width} × {height}" + f", {planes} planes" * (planes > 1))
     echo(f"noise      {diagnosis.words}")
     echo(f"device     {facts['device']}")
+    if plan is not None:
+        bands = f", in {plan.bands} bands of rows" * (plan.bands > 1)
+        echo(f"memory     {plan.memory / GIB:.2f} GiB besides the picture{bands}")
     echo("nothing was written")
 
 

@@ -29,6 +29,7 @@ from impasto.denoising.compact_sources import restore_sources
 from impasto.denoising.filters import gaussian_blur
 from impasto.denoising.nl_wiener import (
     channel_groups,
+    coarse_variance,
     first_guide,
     fuse_neighbors,
     members_in,
@@ -448,9 +449,8 @@ class AcrossFilter:
                 )
             else:
                 passes = passes_of(self._recipe.effort, correlated=True)
-                image = remove_coarse_noise(
-                    part.estimate, part.left, noise.autocorrelation, passes, lambda share: None
-                )
+                coarse = coarse_variance(part.left, noise.autocorrelation)
+                image = remove_coarse_noise(part.estimate, coarse, passes, lambda share: None)
             channels.append(replace(part, estimate=image))
         return replace(plane, channels=tuple(channels))
 

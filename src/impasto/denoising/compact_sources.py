@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.filters import filter_image
+from impasto.compiled import run_strips
+from impasto.denoising.filters import filter_image, row_strips
 
 _SCALES = (0.9, 1.4)  # standard deviations of the sources: pixels; 2.1 and 3.3 at half height
 _WINDOW = 15  # pixels a side of the square that a source is found in
@@ -37,7 +38,7 @@ _MAX_GROUND = 0.05  # variance of a denoised source's ground, over that of the n
 _MIN_MISSING = 0.7
 _WIDENING = 2.5  # of the weights that flux is summed with: a filter also blurs what it shrinks
 _MIN_SHARED = 1 / 3  # of the strength that remains without a source's strongest pixel
-_CHUNK = 2**12  # sources that are measured at a time
+_CHUNK = 2**10  # sources that are measured at a time
 
 
 class _Sources(NamedTuple):
@@ -91,30 +92,65 @@ def restore_sources(
     positions = _find_peaks(noisy, variance, threshold)
     if not len(positions):
         return estimate
-    impulses = [torch.zeros_like(estimate) for _ in _SCALES]
-    for part in positions.split(_CHUNK):
+
+    def measure(part: Tensor) -> list[tuple[int, int, Tensor, Tensor]]:
+        """Return scale, channel, positions and heights of sources."""
+        found = []
         candidates = [
             _examine(*planes, part, threshold, None if skew is None else skew[channel])
             for channel, planes in enumerate(zip(noisy, estimate, variance, strict=True))
         ]
         significant = torch.stack([sources.significant for sources in candidates]).any(0)
         for channel, sources in enumerate(candidates):
-            peaks, missing = _missing_peaks(noisy[channel], estimate[channel], part, sources)
-            strong = sources.strengths.abs() > _MIN_STRENGTH
-            chosen = significant & sources.compact & strong & (missing > _MIN_MISSING)
-            for index, image in enumerate(impulses):
-                here = chosen & (sources.scales == index)
-                image[channel].view(-1)[part[here]] = peaks[here]
+            chosen = significant & sources.compact & (sources.strengths.abs() > _MIN_STRENGTH)
+            places, sources = part[chosen], _Sources(*(values[chosen] for values in sources))
+            peaks, missing = _missing_peaks(noisy[channel], estimate[channel], places, sources)
+            for index in range(len(_SCALES)):
+                here = (missing > _MIN_MISSING) & (sources.scales == index)
+                found.append((index, channel, places[here], peaks[here]))
+        return found
+
+    found = [item for items in run_strips(measure, positions.split(_CHUNK)) for item in items]
     restored = estimate.clone()
-    for scale, image in zip(_SCALES, impulses, strict=True):
-        for channel, plane in enumerate(image):
-            if plane.any():
-                restored[channel] += _filter(plane[None], _gaussian(scale, noisy))[0]
+    for index, scale in enumerate(_SCALES):
+        for channel, target in enumerate(restored):
+            places, heights = (
+                torch.cat([source[item] for source in found if source[:2] == (index, channel)])
+                for item in (2, 3)
+            )
+            if len(places):
+                plane = torch.zeros_like(target)
+                plane.view(-1)[places] = heights
+                _add_filtered(target, plane, _gaussian(scale, noisy))
     return restored
+
+
+def _add_filtered(target: Tensor, plane: Tensor, line: Tensor) -> None:
+    """Add a plane (H, W) filtered by a kernel along both axes to another one, by strips."""
+    around = len(line) // 2
+    for rows in row_strips(plane[None]):
+        first = max(0, rows.start - around)
+        strip = _filter(plane[None, first : rows.stop + around], line)[0]
+        target[rows] += strip[rows.start - first : rows.stop - first]
 
 
 def _find_peaks(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
     """Return where the response of a matched filter is largest and above a threshold, by rows."""
+    height, width = noisy.shape[1:]
+    around = _WINDOW // 2 + _CORE // 2
+
+    def search(rows: slice) -> Tensor:
+        wide = slice(max(0, rows.start - around), min(height, rows.stop + around))
+        peaks = _peaks_in(noisy[:, wide], variance[:, wide], threshold)
+        rows_of = peaks // width + wide.start
+        inside = (rows_of >= rows.start) & (rows_of < rows.stop)
+        return (peaks + wide.start * width)[inside]
+
+    return torch.cat(run_strips(search, list(row_strips(noisy))))
+
+
+def _peaks_in(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
+    """Return the peaks of some rows; those near others that are not given may be none."""
     reach = _WINDOW // 2
     mean = noisy.new_full((_WINDOW,), 1 / _WINDOW)
     strength = torch.zeros_like(noisy[0])
@@ -127,10 +163,25 @@ def _find_peaks(noisy: Tensor, variance: Tensor, threshold: float) -> Tensor:
             norm = (line.square().sum().square() - (total / _WINDOW).square()).sqrt()
             response = (_filter(padded, line) - total * ground)[0, reach:-reach, reach:-reach]
             strength = torch.maximum(strength, response.abs() / (norm * power.sqrt()))
-    side = _CORE // 2
-    largest = F.max_pool2d(strength[None], (_CORE, 1), 1, (side, 0))
-    largest = F.max_pool2d(largest, (1, _CORE), 1, (0, side))[0]
-    return ((strength > threshold) & (strength == largest)).flatten().nonzero()[:, 0]
+    is_peak = (strength > threshold) & (strength == _largest_near(strength))
+    return is_peak.flatten().nonzero()[:, 0]
+
+
+def _largest_near(plane: Tensor) -> Tensor:
+    """Return the largest of the square of `_CORE` pixels around each of a plane (H, W).
+
+    Of twice as many at a time: pooling of one plane would run on one thread.
+    """
+    for axis in (0, 1):
+        around = [_CORE // 2 if axis == 1 - at // 2 else 0 for at in range(4)]
+        plane = F.pad(plane, around, value=-torch.inf)
+        reached = 1
+        while reached < _CORE:
+            step = min(reached, _CORE - reached)
+            length = plane.shape[axis] - step
+            plane = torch.maximum(plane.narrow(axis, 0, length), plane.narrow(axis, step, length))
+            reached += step
+    return plane
 
 
 def _examine(

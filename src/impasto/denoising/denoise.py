@@ -16,6 +16,7 @@ from torch import Tensor
 from impasto.denoising.across import AcrossFilter, PlaneToFilter
 from impasto.denoising.block_matching import relative_area
 from impasto.denoising.diagnose import SAMPLE_PLANES, diagnose_planes, white_level
+from impasto.denoising.measurements import Measurement, Measurements
 from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.plane_axis import choose_axis, plane_series
 from impasto.denoising.regions import RegionalNoise, denoise_by_region
@@ -25,7 +26,7 @@ from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unfiltered_p
 from impasto.denoising.wording import summarize_planes, with_help
 from impasto.denoising.zs_n2n import zs_n2n, zs_n2n_fast
 from impasto.device import select_device
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, MemoryShortageError
 from impasto.files import OnRescue
 from impasto.images.crop import check_part, crop_source, picture_size
 from impasto.images.image import Image, ImageMetadata
@@ -33,6 +34,7 @@ from impasto.images.open_input import identify_input, input_planes, input_source
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
 from impasto.images.tiff_write import write_stack
+from impasto.memory import GIB, memory_budget, used_bytes
 from impasto.provenance import Inputs, Provenance, current_maker
 from impasto.recipes import DenoiseRecipe
 from impasto.result import (
@@ -46,6 +48,9 @@ from impasto.result import (
 )
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
+# Copies of a picture that are held while its noise is measured, and bytes besides.
+_MEASURING, _MEASURING_BYTES = 4.5, 2**27
+
 # Each is fitted to planes (P, C, H, W) in [0, 1] with the noise given, and returns a function that
 # denoises one plane (C, H, W). It calls `StepReporter.report` after each part of its work.
 METHODS = {"nl-wiener": nl_wiener, "zs-n2n": zs_n2n, "zs-n2n-fast": zs_n2n_fast}
@@ -57,6 +62,7 @@ def denoise(
     *,
     recipe: DenoiseRecipe | None = None,
     on_step: OnStep | None = None,
+    measurements: Measurements | None = None,
     **options: Any,
 ) -> DenoiseResult:
     """Remove the noise of a picture, with nothing to learn from but the picture itself.
@@ -71,6 +77,8 @@ def denoise(
         recipe: every option at once; or give the ones to change as `options`.
         on_step: called with a `Step` after each part of the work; raising `StopIteration` ends the
             run and keeps what was denoised by then.
+        measurements: what was measured in earlier runs, used again for the same picture, such as
+            for a part and then the whole of it, and added to.
         options: any field of `DenoiseRecipe`, such as `strength`, `method` or `sigma`.
 
     Returns:
@@ -102,7 +110,7 @@ def denoise(
             f"`sigma` must be at most 1 for a picture, where 1 is white, got {recipe.sigma:g}; "
             "divide what counts to 255 by 255"
         )
-    run = _Run(source, recipe, on_step)
+    run = _Run(source, recipe, on_step, measurements)
     planes, noisy = noisy, run.cut(noisy)
     clean = torch.empty_like(noisy)  # takes memory when it is filled
     defects = None
@@ -273,7 +281,11 @@ class _Run:
     """
 
     def __init__(
-        self, source: Image | Stack, recipe: DenoiseRecipe, on_step: OnStep | None
+        self,
+        source: Image | Stack,
+        recipe: DenoiseRecipe,
+        on_step: OnStep | None,
+        measurements: Measurements | None = None,
     ) -> None:
         self.device = select_device(recipe.device)
         self._across = choose_axis(source, recipe)
@@ -282,6 +294,7 @@ class _Run:
         self._diagnoses: dict[int, Diagnosis] = {}  # by the planes' numbers
         self.denoisers: dict[int, FittedDenoiser] = {}
         self._source = source
+        self._measurements = measurements
         size = picture_size(source)
         self.output: ImageMetadata | Stack = input_source_file(source)
         self.inner = slice(None), slice(None)
@@ -385,13 +398,15 @@ class _Run:
 
     def _fit_plane(self, number: int, noisy: Tensor) -> tuple[FittedDenoiser, Defects | None]:
         """Return what denoises a plane (C, H, W), and its defects."""
-        denoiser = self._joint or self._fit(noisy[None])
+        denoiser = self._joint or self._fit(noisy[None], number)
         # What a method holds to run again is not needed to tell texture.
         self.denoisers[number] = replace(denoiser, denoise_plane=None)
         return denoiser, denoiser.find_defects(noisy)
 
-    def _fit(self, planes: Tensor) -> FittedDenoiser:
-        return fit_denoiser(planes, self._recipe, self.reporter, self._source)
+    def _fit(self, planes: Tensor, number: int = 0) -> FittedDenoiser:
+        return fit_denoiser(
+            planes, self._recipe, self.reporter, self._source, self._measurements, number
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -467,7 +482,7 @@ class FittedDenoiser:
         hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
         ends = visible.min(), visible.max()
         del visible
-        clean = image * self.values.span + self.values.low
+        clean = image.mul_(self.values.span).add_(self.values.low)
         if part is not None:
             plane, hidden = (image[:, *part] for image in (plane, hidden))
         # Noise spreads values, so that without it none lies beyond.
@@ -515,7 +530,12 @@ def find_textures(noisy: Tensor, clean: Tensor, denoisers: Mapping[int, FittedDe
 
 
 def fit_denoiser(
-    planes: Tensor, recipe: DenoiseRecipe, reporter: StepReporter, source: Image | Stack
+    planes: Tensor,
+    recipe: DenoiseRecipe,
+    reporter: StepReporter,
+    source: Image | Stack,
+    measurements: Measurements | None = None,
+    number: int = 0,
 ) -> FittedDenoiser:
     """Fit a method to planes with the same kind of noise.
 
@@ -524,11 +544,22 @@ def fit_denoiser(
         recipe: its `method`, or `auto`.
         reporter: hands the steps of the fit to `on_step`.
         source: of the planes; measured data has a range of its own.
+        measurements: as for `denoise`.
+        number: of the first plane.
 
     Raises:
         ValueError: whole numbers count less than a photon a pixel.
     """
-    diagnosis, values, defects = diagnose_planes(planes, recipe, source)
+
+    def measure() -> Measurement:
+        _check_memory(planes, recipe)
+        return Measurement(*diagnose_planes(planes, recipe, source))
+
+    diagnosis, values, defects = (
+        measure()
+        if measurements is None
+        else measurements.find(source, number, recipe, measure)
+    )
     single = len(planes) == 1
     fitted = FittedDenoiser(
         diagnosis.method or "none", diagnosis, values, source, None, recipe, defects, single
@@ -550,6 +581,22 @@ def fit_denoiser(
 def _repair(plane: Tensor, defects: Defects | None) -> Tensor:
     """Return a plane (C, H, W) without its defects."""
     return plane if defects is None else defects.fill(plane[None])[0]
+
+
+def _check_memory(planes: Tensor, recipe: DenoiseRecipe) -> None:
+    """Refuse planes that nl-wiener would clean but whose noise does not fit in memory."""
+    device = select_device(recipe.device)
+    if recipe.method not in ("auto", "nl-wiener") or device.type == "cuda":
+        return
+    needed = _MEASURING * planes.nbytes + _MEASURING_BYTES
+    free = memory_budget(recipe.memory) - used_bytes()
+    if needed > free:
+        height, width = planes.shape[-2:]
+        raise MemoryShortageError(
+            f"`picture` must fit in memory, got {width} × {height} pixels, whose noise takes "
+            f"{needed / GIB:.2f} GiB more to be measured where there are {max(0, free) / GIB:.2f}; "
+            "raise `memory`, or cut the picture into smaller ones"
+        )
 
 
 def _split_plane(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,19 +15,22 @@ _LANES = 16  # numbers that the loops read at a time, also beyond an image's end
 _STRIP = 64  # rows that a thread filters at a time
 _VALUES = 2**18  # values that a thread looks up at a time
 _STEPS = 1024  # of a table's shortcut
+_ROWS = 256  # that are worked on at a time for the sake of memory
 
 
 def gaussian_blur(image: Tensor, sigma: float, reach: int = 6) -> Tensor:
     """Smooth (C, H, W) by a Gaussian cut off at a reach in pixels, with mirrored borders."""
     reach = min(reach, *(side - 1 for side in image.shape[1:]))
     if reach < 1:
-        return image
+        return image.clone()
     offsets = torch.arange(-reach, reach + 1, device=image.device)
     kernel = torch.exp(-offsets.square() / (2 * sigma**2))
     kernel = kernel / kernel.sum()
-    return torch.cat(
-        [filter_image(F.pad(p[None], (reach,) * 4, mode="reflect"), kernel) for p in image]
-    )
+    blurred = torch.empty_like(image, memory_format=torch.contiguous_format)
+    for target, plane in zip(blurred, image, strict=True):
+        padded = F.pad(plane[None], (reach,) * 4, mode="reflect")
+        target.copy_(filter_image(padded, kernel)[0])
+    return blurred
 
 
 def filter_image(images: Tensor, line: Tensor) -> Tensor:
@@ -47,6 +52,18 @@ def filter_image(images: Tensor, line: Tensor) -> Tensor:
 
         run_strips(work, range(0, height, _STRIP))
     return target
+
+
+def row_strips(image: Tensor) -> Iterator[slice]:
+    """Yield all rows of (C, H, W), some at a time, for what each pixel has for itself.
+
+    Example:
+        >>> list(row_strips(torch.zeros(1, 300, 1)))
+        [slice(0, 256, None), slice(256, 300, None)]
+    """
+    height = image.shape[1]
+    for first in range(0, height, _ROWS):
+        yield slice(first, min(first + _ROWS, height))
 
 
 def select_values(values: Tensor, chosen: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +30,7 @@ from impasto.denoising.block_matching import (
     relative_area,
 )
 from impasto.denoising.compact_sources import SOURCE_REACH, restore_sources
-from impasto.denoising.filters import gaussian_blur
+from impasto.denoising.filters import gaussian_blur, row_strips
 from impasto.denoising.nl_wiener_compiled import compiled_loops, fused_sums, ridge_sums, wiener_sums
 from impasto.denoising.nl_wiener_tensors import (
     tensor_fused_sums,
@@ -37,6 +39,8 @@ from impasto.denoising.nl_wiener_tensors import (
 )
 from impasto.denoising.noise import Noise
 from impasto.device import select_device
+from impasto.errors import MemoryShortageError
+from impasto.memory import GIB, memory_budget, release_caches, used_bytes
 from impasto.recipes import DenoiseRecipe
 
 # The sum of the colors, and two differences: orthonormal, so white noise stays white.
@@ -79,9 +83,26 @@ _MAX_UNLIKE_CORRELATION = 0.15  # difference of correlations between channels th
 _MIN_LIKENESS, _MIN_COLOR_LIKENESS = 0.5, 0.1
 _MIN_SIGMA, _MIN_POWER = 0.01, 1e-3  # of the largest channel's, and of the largest direction's
 
+# Numbers that the passes hold at a time for each one of the picture, and for each pixel; what is
+# held besides, which is the blocks of all threads; and the fewest rows of a band.
+_HELD, _HELD_PER_PIXEL, _HELD_BYTES, _MIN_BAND = 5, 4, 100 * 2**20, 64
+_HELD_COARSE = 3.5  # the same where noise is looked for on half the size
+
 
 class _Stopped(Exception):
     """`report` ended the run."""
+
+
+class FilterPlan(NamedTuple):
+    """How the passes go over a picture.
+
+    Attributes:
+        bands: of rows, each filtered by all passes before the next; 1 filters all rows at once.
+        memory: bytes that are taken besides the picture.
+    """
+
+    bands: int
+    memory: int
 
 
 def working_basis(channels: int) -> Tensor:
@@ -106,9 +127,12 @@ def nl_wiener(
         planes: not used: this method needs no fitting.
         noise: the noise of the planes.
         recipe: its `effort` chooses the passes, its `device` where they run, its `part` what is
-            returned.
+            returned, and its `memory` whether that is done in bands.
         report: called after each part of a pass with its number, the number of parts, and a
             function that returns the image so far; False ends the run.
+
+    Raises:
+        MemoryShortageError: when a plane is denoised, not even the smallest bands fit.
     """
     device = select_device(recipe.device)
     if device.type == "mps":  # has no Cholesky factorization
@@ -124,17 +148,20 @@ def nl_wiener(
         def current() -> Tensor:
             clean = (noisy if part is None else noisy[:, *part]).to("cpu", copy=True)
             for group, (estimate, inverse) in estimates.items():
-                image = torch.einsum("ij,jhw->ihw", inverse, estimate)
-                image = noise.select(group).debias(image).cpu()
-                for channel, first in enumerate(members):
-                    if first in group:
-                        clean[channel] = image[group.index(first)]
+                own = noise.select(group)
+                for rows in row_strips(estimate):
+                    image = torch.einsum("ij,jhw->ihw", inverse, estimate[:, rows])
+                    image = own.debias(image).cpu()
+                    for channel, first in enumerate(members):
+                        if first in group:
+                            clean[channel, rows] = image[group.index(first)]
             return clean
 
+        plan = plan_filter(tuple(noisy.shape), noise, recipe, device)
         members = members_in(noisy, noise)
         groups = channel_groups(noisy, members, noise)
-        parts = parts_of_pass(noisy if part is None else noisy[:, *part])
-        rounds = len(passes) + (noise.autocorrelation is not None)
+        parts = parts_of_pass(noisy if part is None else noisy[:, *part], plan.bands)
+        rounds = plan.bands * len(passes) + (noise.autocorrelation is not None)
         reported, total = 0, len(groups) * rounds * parts
 
         def advance(done: int) -> None:
@@ -151,7 +178,9 @@ def nl_wiener(
         try:
             for group in groups:
                 own = noise.select(group)
-                for estimate in _filter_channels(noisy[group], own, passes, on_part, part):
+                image = noisy if len(group) == len(noisy) else noisy[group]
+                bands = plan.bands
+                for estimate in _filter_channels(image, own, passes, on_part, part, bands):
                     estimates[tuple(group)] = estimate
                     finished += 1
                     advance(finished * parts)
@@ -170,9 +199,9 @@ def passes_of(effort: str, correlated: bool) -> tuple[Groups, ...]:
     return passes
 
 
-def parts_of_pass(noisy: Tensor) -> int:
-    """Return in how many parts a pass over (C, H, W) is reported."""
-    return min(max(1, noisy[0].numel() // _PART), _MAX_PARTS)
+def parts_of_pass(noisy: Tensor, bands: int = 1) -> int:
+    """Return in how many parts a pass over each band of (C, H, W) is reported."""
+    return min(max(1, noisy[0].numel() // bands // _PART), _MAX_PARTS)
 
 
 def members_in(noisy: Tensor, noise: Noise) -> tuple[int | None, ...]:
@@ -190,9 +219,12 @@ def channel_groups(noisy: Tensor, members: tuple[int | None, ...], noise: Noise)
     colors = len(different) == len(noisy) == 3
     if noise.autocorrelation is not None and (noise.separate or not colors):
         return [[channel] for channel in different]
-    smooth = gaussian_blur(noisy[different], 1.5).flatten(1)
-    smooth = F.normalize(smooth - smooth.mean(1, keepdim=True), dim=1)
-    alike = (smooth @ smooth.T).abs().tolist()
+    image = noisy if len(different) == len(noisy) else noisy[different]
+    smooth = gaussian_blur(image, 1.5).flatten(1)
+    smooth.sub_(smooth.mean(1, keepdim=True))
+    products = smooth @ smooth.T
+    norms = products.diagonal().sqrt().clamp(min=1e-12)
+    alike = (products / norms / norms[:, None]).abs().tolist()
     if colors and max(alike[0][1], alike[0][2], alike[1][2]) > _MIN_COLOR_LIKENESS:
         return [different]
     groups: list[list[int]] = []
@@ -203,56 +235,194 @@ def channel_groups(noisy: Tensor, members: tuple[int | None, ...], noise: Noise)
     return [sorted(group) for group in groups]
 
 
+def plan_filter(
+    shape: tuple[int, int, int],
+    noise: Noise,
+    recipe: DenoiseRecipe,
+    device: torch.device,
+) -> FilterPlan:
+    """Return the fewest bands that fit in memory, and what they take.
+
+    Args:
+        shape: of a plane, (C, H, W).
+        noise: of the plane.
+        recipe: its `effort`, `part` and `memory`.
+        device: where the passes run.
+
+    Raises:
+        MemoryShortageError: not even the smallest bands fit.
+    """
+    channels, *size = shape
+    passes = _PASSES[recipe.effort]
+    area = _filtered_area(tuple(size), recipe.part, noise) or tuple(slice(0, n) for n in size)
+    height, width = (axis.stop - axis.start for axis in area)
+    release_caches(device)  # so that what was freed is not counted as used
+    free = memory_budget(recipe.memory, device) - used_bytes(device)
+    whole = 4 * channels * height * width
+    # Coarse noise is looked for in all of the picture at once, on half its size.
+    least = 0 if noise.autocorrelation is None else round(_HELD_COARSE * whole)
+    for bands in range(1, max(1, height // _MIN_BAND) + 1):
+        needed = 4 * _read_pixels(tuple(size), area, bands, passes, noise)
+        needed *= _HELD * channels + _HELD_PER_PIXEL
+        if bands > 1:  # the estimate of all bands, and in the end the result
+            needed = max(needed + whole, 2 * whole)
+        needed = max(needed, least) + _HELD_BYTES
+        if needed <= free:
+            return FilterPlan(bands, needed)
+    raise MemoryShortageError(
+        f"`method` must fit in memory, got nl-wiener, which needs {needed / GIB:.2f} GiB more for "
+        f"{width} × {height} pixels, {_MIN_BAND} rows at a time, where there are "
+        f"{max(0, free) / GIB:.2f}; raise `memory`, or give a `crop`"
+    )
+
+
+def _read_pixels(
+    size: tuple[int, int],
+    area: tuple[slice, slice],
+    bands: int,
+    passes: Sequence[Groups],
+    noise: Noise,
+) -> int:
+    """Return the most pixels that a band of an area, with what lies around it, is made from."""
+    areas = _split_rows(area, bands)
+    cuts = [_plan_cuts(size, band, passes, noise)[1:] for band in areas]
+    return max((y.stop - y.start) * (x.stop - x.start) for y, x in cuts)
+
+
 def _filter_channels(
     noisy: Tensor,
     noise: Noise,
     passes: Sequence[Groups],
     on_part: Callable[[float], None],
     part: tuple[slice, slice] | None = None,
+    bands: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the estimate of channels (C, H, W) after each pass, and the matrix that they need.
 
     The estimate is in other channels, which the matrix turns back; noise has moved its mean. It is
-    that of the rows and columns of a part, if one is given.
+    that of the rows and columns of a part, if one is given. Of several bands, those that are not
+    done yet are noisy in it. Bands do not change it.
     """
     basis = noise_basis(noisy, noise)
+    inverse = torch.linalg.inv(basis)
+    size = tuple(noisy.shape[1:])
+    area = _filtered_area(size, part, noise)
+    corner, inner = (0, 0), (slice(None), slice(None))
+    if area is not None:
+        corner = area[0].start, area[1].start
+        inner = relative_area(part, corner)
+    if bands == 1:
+        for step in _run_passes(noisy, noise, basis, passes, on_part, area):
+            yield step[0][:, *inner], inverse
+        estimate, coarse = step
+        del step
+    else:
+        area = area or (slice(0, size[0]), slice(0, size[1]))
+        image, coarse_bands = torch.einsum("ij,jhw->ihw", basis, noisy[:, *area]), []
+        for band in _split_rows(area, bands):
+            target = image[:, *relative_area(band, corner)]
+            for step in _run_passes(noisy, noise, basis, passes, on_part, band):
+                target.copy_(step[0])
+                yield image[:, *inner], inverse
+            coarse_bands.append(step[1])
+            del step
+        estimate = image
+        if noise.autocorrelation is not None:
+            coarse = torch.cat(coarse_bands, 1)
+    if noise.autocorrelation is not None:
+        cut = None if part is None else Cut(size, corner, None)
+        clean = remove_coarse_noise(estimate, coarse, passes, on_part, cut)
+        yield clean[:, *inner], inverse
+
+
+def _run_passes(
+    noisy: Tensor,
+    noise: Noise,
+    basis: Tensor,
+    passes: Sequence[Groups],
+    on_part: Callable[[float], None],
+    area: tuple[slice, slice] | None,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield the estimate of an area, or of all, after each pass, in the channels of a basis.
+
+    Beside it is None, and with the last one, if neighbors share the noise, the variance of what is
+    left of it at half the size.
+    """
     size = tuple(noisy.shape[1:])
     cuts: list[Cut | None] = [None] * len(passes)
     inner = slice(None), slice(None)
-    if part is not None:
-        cuts, rows, columns = _plan_cuts(size, part, passes, noise)
-        inner = relative_area(part, (rows.start, columns.start))
+    if area is not None:
+        cuts, rows, columns = _plan_cuts(size, area, passes, noise)
+        inner = relative_area(area, (rows.start, columns.start))
         noisy = noisy[:, rows, columns]
     inverse = torch.linalg.inv(basis)
     correlation = noise.autocorrelation
     rotated = torch.einsum("ij,jhw->ihw", basis, noisy)
-    variance = noise.variance_at(gaussian_blur(noisy, 1.5), basis)
+    variance = _variance_at(noise, gaussian_blur(noisy, 1.5), None, basis)
     estimate = ridge_estimate(
         rotated, first_guide(rotated), variance, passes[0], correlation, on_part, cuts[0]
     )
     for groups, cut in zip((*passes[1:], None), (*cuts[1:], None), strict=True):
+        coarse = None
         if groups is None and correlation is None:
             skew = noise_skew(noise, basis)
             estimate = restore_sources(rotated, estimate, variance, skew, size)
-        yield estimate[:, *inner], inverse
+        elif groups is None:
+            del rotated
+            coarse = coarse_variance(variance[:, *inner], correlation)
+        yield estimate[:, *inner], coarse
         if groups is not None:
-            image = torch.einsum("ij,jhw->ihw", inverse, estimate)
             del variance  # what is not needed takes no memory while the next is made
-            variance = noise.variance_at(image, basis)
-            del image
+            variance = _variance_at(noise, estimate, inverse, basis)
             estimate = wiener_estimate(
                 rotated, estimate, estimate[0], variance, groups, correlation, on_part, cut
             )
-    if correlation is not None:
-        cut = None
-        if part is not None:  # what was filtered alone, as a picture of its own
-            wide = cuts[-1].area
-            cut = Cut(size, (wide[0].start, wide[1].start), None)
-            filtered = relative_area(wide, (rows.start, columns.start))
-            estimate, variance = (image[:, *filtered] for image in (estimate, variance))
-            inner = relative_area(part, cut.corner)
-        clean = remove_coarse_noise(estimate, variance, correlation, passes, on_part, cut)
-        yield clean[:, *inner], inverse
+
+
+def _variance_at(noise: Noise, image: Tensor, inverse: Tensor | None, basis: Tensor) -> Tensor:
+    """Return the noise's variance in the channels of a basis, (C, H, W).
+
+    Args:
+        noise: as for `Noise.variance_at`.
+        image: (C, H, W) without noise.
+        inverse: turns the image's channels into the picture's; None if they are.
+        basis: as for `Noise.variance_at`.
+    """
+    variance = torch.empty_like(image, memory_format=torch.contiguous_format)
+    for rows in row_strips(image):
+        strip = image[:, rows]
+        if inverse is not None:
+            strip = torch.einsum("ij,jhw->ihw", inverse, strip)
+        variance[:, rows] = noise.variance_at(strip, basis)
+    return variance
+
+
+def _filtered_area(
+    size: tuple[int, int], part: tuple[slice, slice] | None, noise: Noise
+) -> tuple[slice, slice] | None:
+    """Return the rows and columns that all passes fill for a part: those searched for blotches."""
+    if part is None or noise.autocorrelation is None:
+        return part
+    even = 2**_BLOTCH_LEVELS  # halves and quarters of the picture have the same pixels
+    rows, columns = (
+        slice(axis.start // even * even, axis.stop) for axis in _widen(part, _BLOTCH_MARGIN, size)
+    )
+    return rows, columns
+
+
+def _split_rows(area: tuple[slice, slice], bands: int) -> list[tuple[slice, slice]]:
+    """Return an area's bands of nearly as many rows, whose halves and quarters have whole pixels.
+
+    Example:
+        >>> [rows for rows, _ in _split_rows((slice(4, 34), slice(0, 9)), 3)]
+        [slice(4, 16, None), slice(16, 24, None), slice(24, 34, None)]
+    """
+    rows, columns = area
+    even = 2**_BLOTCH_LEVELS
+    units = -(-(rows.stop - rows.start) // even)
+    ends = [rows.start + even * -(-units * band // bands) for band in range(bands + 1)]
+    ends[-1] = rows.stop
+    return [(slice(*span), columns) for span in pairwise(ends)]
 
 
 def _plan_cuts(
@@ -269,11 +439,7 @@ def _plan_cuts(
     Returns:
         A cut for each pass, and the rows and columns that are to be cut out.
     """
-    around = SOURCE_REACH if noise.autocorrelation is None else _BLOTCH_MARGIN
-    area = _widen(part, around, size)
-    if noise.autocorrelation is not None:  # halves and quarters of the picture have the same pixels
-        even = 2**_BLOTCH_LEVELS
-        area = tuple(slice(axis.start // even * even, axis.stop) for axis in area)
+    area = part if noise.autocorrelation is not None else _widen(part, SOURCE_REACH, size)
     areas = []
     for groups in reversed(passes):
         areas.append(area)
@@ -292,10 +458,14 @@ def _widen(area: tuple[slice, slice], around: int, size: tuple[int, int]) -> tup
     return rows, columns
 
 
+def coarse_variance(variance: Tensor, autocorrelation: Tensor) -> Tensor:
+    """Return the variance at half the size of noise that neighbors share, (C, H, W) of both."""
+    return _halve(variance * _coarse_power(autocorrelation))
+
+
 def remove_coarse_noise(
     estimate: Tensor,
     variance: Tensor,
-    autocorrelation: Tensor,
     passes: Sequence[Groups],
     on_part: Callable[[float], None],
     cut: Cut | None = None,
@@ -304,8 +474,7 @@ def remove_coarse_noise(
 
     Args:
         estimate: (C, H, W), of noise that neighbors share.
-        variance: of the noise that was filtered, (C, H, W).
-        autocorrelation: as for `ridge_estimate`.
+        variance: of the noise that was filtered, at half the size, as of `coarse_variance`.
         passes: how patches are grouped.
         on_part: as for `ridge_estimate`.
         cut: as for `ridge_estimate`.
@@ -313,9 +482,8 @@ def remove_coarse_noise(
     Returns:
         (C, H, W).
     """
-    variance = variance * _coarse_power(autocorrelation)
     clean = _remove_blotches(estimate, variance, passes, on_part, cut=cut)
-    if len(clean) == 3 and _is_texture(estimate - clean, variance):
+    if len(clean) == 3 and _is_texture(estimate, clean, variance):
         clean[0] = estimate[0]
     return clean
 
@@ -341,7 +509,7 @@ def _remove_blotches(
 
     Args:
         estimate: (C, H, W), of noise that neighbors share.
-        variance: of the noise that is left at half the size, (C, H, W).
+        variance: of the noise that is left, at half the size.
         passes: how patches are grouped.
         on_part: called with the share that is done, up to 1; may raise to end the work.
         levels: how often the size is halved.
@@ -355,10 +523,7 @@ def _remove_blotches(
     """
     if not levels or min(estimate.shape[1:]) < _MIN_COARSE_SIDE:
         return estimate
-    coarse, variance = (
-        F.avg_pool2d(image[None], 2, ceil_mode=True, count_include_pad=False)[0]
-        for image in (estimate, variance)
-    )
+    coarse = _halve(estimate)
     variance = variance * _LEFT
     if cut is not None:
         height, width = (-(-side // 2) for side in cut.size)
@@ -376,22 +541,37 @@ def _remove_blotches(
         clean = wiener_estimate(coarse, clean, clean[0], variance, groups, on_part=report, cut=cut)
     clean = _remove_blotches(
         clean,
-        variance * _WHITE_POWER,
+        _halve(variance * _WHITE_POWER),
         passes,
         lambda share: on_part(0.8 + 0.2 * share),
         levels - 1,
         cut,
     )
-    blotches = F.interpolate((coarse - clean)[None], scale_factor=2, mode="bicubic")[0]
-    return estimate - blotches[:, : estimate.shape[1], : estimate.shape[2]]
+    picture = torch.empty_like(estimate, memory_format=torch.contiguous_format)
+    for target, plane, blotches in zip(picture, estimate, coarse - clean, strict=True):
+        fine = F.interpolate(blotches[None, None], scale_factor=2, mode="bicubic")[0, 0]
+        torch.sub(plane, fine[: plane.shape[0], : plane.shape[1]], out=target)
+    return picture
 
 
-def _is_texture(blotches: Tensor, variance: Tensor) -> bool:
-    """Return whether blotches, light and two of color, are the picture's own texture.
+def _halve(image: Tensor) -> Tensor:
+    """Return (C, H, W) at half the size, rounded up."""
+    return F.avg_pool2d(image[None], 2, ceil_mode=True, count_include_pad=False)[0]
+
+
+def _is_texture(estimate: Tensor, clean: Tensor, variance: Tensor) -> bool:
+    """Return whether the blotches taken away, of light and two of color, are the picture's texture.
 
     Noise that neighbors share, as demosaicing makes it, is in color as much as in light.
+
+    Args:
+        estimate: with the blotches, (3, H, W).
+        clean: without.
+        variance: of the noise at half the size.
     """
-    light, *colors = (blotches.square().mean((1, 2)) / variance.mean((1, 2))).tolist()
+    planes = zip(estimate, clean, strict=True)
+    powers = torch.stack([(blotchy - plane).square_().mean() for blotchy, plane in planes])
+    light, *colors = (powers / variance.mean((1, 2))).tolist()
     return light > _TEXTURE * max(colors)
 
 
@@ -531,11 +711,15 @@ def wiener_estimate(
 
 
 def _mean(sums: Tensor, weights: Tensor, patch: tuple[int, int], cut: Cut | None) -> Tensor:
-    """Return the weighted mean of patches; nothing where none lies, around the area of a cut."""
-    total = _spread(weights, patch)
+    """Return the weighted mean of patches; nothing where none lies, around the area of a cut.
+
+    It is made in the place of both.
+    """
+    for plane in weights:  # one after the other, for the sake of memory
+        plane.copy_(_spread(plane, patch))
     if cut is not None:  # so that no later table is asked about what is no number
-        total = total.where(total > 0, 1.0)
-    return sums.div_(total)
+        weights.masked_fill_(~(weights > 0), 1.0)
+    return sums.div_(weights)
 
 
 def fuse_neighbors(
@@ -573,13 +757,13 @@ def fuse_neighbors(
         else tensor_fused_sums(*planes, groups, on_part, neighbors)
     )
     patch = patch_size(tuple(guide.shape), groups)
-    total = _spread(weights, patch)
-    return sums.div_(total), _spread(counts, patch).div_(total)
+    total = _spread(weights[0], patch)
+    return sums.div_(total), _spread(counts[0], patch).div_(total)[None]
 
 
 def _spread(weights: Tensor, patch: tuple[int, int]) -> Tensor:
-    """Return the weights of each pixel's patches, whose first pixels have them: (C, H, W)."""
-    for axis, side in zip((1, 2), patch, strict=True):
+    """Return the weights of each pixel's patches, whose first pixels have them: (H, W)."""
+    for axis, side in enumerate(patch):
         total = weights.clone()
         for offset in range(1, side):
             length = weights.shape[axis] - offset

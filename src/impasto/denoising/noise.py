@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from impasto.denoising.filters import interpolate
+from impasto.denoising.filters import interpolate, select_values
 
 LEVELS = torch.linspace(0, 1, 257, dtype=torch.float64)
 # Values of a standard normal variable, and their probabilities.
@@ -139,7 +139,7 @@ class Noise:
                 if self.channel_correlation[i, j]:
                     weight = 2 * basis[:, i] * basis[:, j] * self.channel_correlation[i, j]  # (C)
                     variance += weight[:, None, None] * (variances[i] * variances[j]).sqrt()
-        return variance.clamp(min=1e-9)
+        return variance.clamp_(min=1e-9)
 
     def typical_sigma(self, image: Tensor, unmeasured: Tensor | None = None) -> Tensor:
         """Return the standard deviation at each channel's median, before any clipping: (C).
@@ -148,11 +148,12 @@ class Noise:
             image: (C, H, W).
             unmeasured: pixels that do not count, (C, H, W) bool; None for none.
         """
-        counted = torch.ones_like(image, dtype=torch.bool) if unmeasured is None else ~unmeasured
-        channels = [
-            channel[here] if here.any() else channel.flatten()
-            for channel, here in zip(image, counted, strict=True)
-        ]
+        channels = list(image.flatten(1))
+        if unmeasured is not None:
+            channels = [
+                select_values(channel, here) if here.any() and not here.all() else channel
+                for channel, here in zip(channels, ~unmeasured.flatten(1), strict=True)
+            ]
         medians = torch.stack([values.median() for values in channels])[:, None]
         if self.lines is not None:
             gains, bases = self.lines.T

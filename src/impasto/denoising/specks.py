@@ -30,6 +30,7 @@ _MIN_SIDE = 7  # pixels of a plane that is searched
 _MAX_SAMPLES = 2**19  # values from which quantiles are computed
 _BINS = 16  # of brightness, in which deviations are measured
 _CHUNK = 2**15  # candidates that are examined at a time
+_LEVELS = 2**18  # pixels whose brightness is looked up at a time
 _ROUNDING_8_BITS = 1.5 / 255  # deviation that is taken at least in a picture of 8 bits
 _REACH = 3  # pixels around a candidate that its ground is taken from
 
@@ -303,8 +304,11 @@ def _deviations(values: Tensor, mean: Tensor) -> Tensor:
         centers.append(float(levels[::step][part].median()))
         deviations.append(_SPREAD_OF_MEAN * max(half / 0.6745, most / 1.2816))
     table = torch.tensor(deviations)
-    above = torch.searchsorted(torch.tensor(centers), levels.contiguous()).clamp(max=len(table) - 1)
-    return torch.maximum(table[above], table[(above - 1).clamp(min=0)]).view_as(values)
+    usual = torch.empty_like(levels)
+    for part, target in zip(levels.split(_LEVELS), usual.split(_LEVELS), strict=True):
+        above = torch.searchsorted(torch.tensor(centers), part).clamp(max=len(table) - 1)
+        torch.maximum(table[above], table[(above - 1).clamp(min=0)], out=target)
+    return usual.view_as(values)
 
 
 def _examine(

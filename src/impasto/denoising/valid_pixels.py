@@ -43,8 +43,10 @@ class ValueRange(NamedTuple):
     ceiling: Tensor
 
     def normalize(self, planes: Tensor) -> Tensor:
-        """Return (..., C, H, W) with `low` at 0 and `low + span` at 1."""
-        return (planes - self.low) / self.span
+        """Return (..., C, H, W) with `low` at 0 and `low + span` at 1; the same if they are."""
+        if (self.low, self.span) == (0, 1):
+            return planes
+        return (planes - self.low).div_(self.span)
 
 
 def value_range(planes: Tensor, source: Image | Stack) -> ValueRange:

@@ -28,6 +28,7 @@ def run_job(
     reporter: JobReporter | None = None,
     checkpoint: Path | None = None,
     opened: Mapping[str, Any] | None = None,
+    measurements: Any = None,
 ) -> Result | DenoiseResult:
     """Run a job's method on its input files, which must be on this machine.
 
@@ -38,6 +39,7 @@ def run_job(
         reporter: reports progress, and ends the run on request.
         checkpoint: file to resume from, if the method can resume.
         opened: role -> image, of inputs that are open already.
+        measurements: what earlier jobs measured, if the method measures its pictures.
 
     Returns:
         The result. Its recipe has the job's own `memory`, whatever `share` made of it.
@@ -52,6 +54,7 @@ def run_job(
         on_step=reporter and reporter.on_step,
         stop=reporter and reporter.stop,
         checkpoint=checkpoint,
+        measurements=measurements,
     )
     # The limit says something about this machine's load, not about the image.
     stored = result.recipe.model_copy(update={"memory": recipe.memory})

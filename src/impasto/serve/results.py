@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from impasto.denoising.diagnose import diagnose
+from impasto.denoising.measurements import Measurements
 from impasto.files import atomic_path
 from impasto.images.crop import crop_source
 from impasto.images.image import Image
@@ -28,6 +29,8 @@ from impasto.validation import validate
 
 PIXELS, PROVENANCE, CHECKPOINT = "result.safetensors", "recipe.json", "checkpoint"
 
+# Of the latest pictures: a look at a part of one, and the run on all of it, measure the same.
+_MEASUREMENTS = Measurements()
 _DIAGNOSED_SIDE = 2048  # pixels; of a larger image only the middle is diagnosed
 
 
@@ -71,7 +74,11 @@ def make_result(
         What the API says about the result.
     """
     result = run_job(
-        record.job(folder), device=device, reporter=reporter, checkpoint=folder / CHECKPOINT
+        record.job(folder),
+        device=device,
+        reporter=reporter,
+        checkpoint=folder / CHECKPOINT,
+        measurements=_MEASUREMENTS,
     )
     stack = noise = method = None
     if isinstance(result, DenoiseResult):
