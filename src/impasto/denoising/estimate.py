@@ -50,10 +50,9 @@ _SPECTRUM, _MIN_POWER = 32, 0.02
 # Deviation of blocks' variances over their mean: noise has 0.1 to 0.35, texture 0.4 to 2. Noise of
 # a small deviation may have a little more.
 _MAX_SPREAD, _MAX_SPREAD_WEAK, _WEAK_SIGMA = 0.4, 0.45, 2.5 / 255
-_DETREND = 1.15  # correlated noise loses this factor of its variance to the plane that is removed
-# Blocks beside a bin's flattest are as flat, if they are not rougher than so many times their
-# median, and if their variance is not more than so many times that of the flattest.
-_MAX_ROUGHNESS, _MAX_BESIDE = 2.0, 1.5
+# Noise that neighbors share loses this factor of its variance to the plane that is removed, and
+# because the flattest blocks are those whose noise happens to be flat. Measured.
+_LOST = 1.3
 _MAX_RATIO_TO_FINE = 2.5  # of a bin's ratio of coarse and fine variance to the least of all bins
 _GAMMA = 2.2  # of the tone curve between a sensor's values and an image's
 # Least share of a channel's white noise that is its own, where the rest is taken for detail; and of
@@ -246,7 +245,7 @@ def estimate_correlated_noise(
         unmeasured: pixels whose blocks are left out, (C, H, W) bool.
     """
     flat = _FlatBlocks(image, spectra, unmeasured)
-    levels, variances = flat.levels, flat.variances * _DETREND
+    levels, variances = flat.levels, flat.variances * _LOST
     clean_values = levels if len(image) != 3 else _invert_tone_curve(levels, variances)
     tables = (levels, variances, clean_values, flat.channel_correlation)
     return Noise(*tables, flat.autocorrelation(basis), None, clipped, flat.reliable)
@@ -256,8 +255,8 @@ class _Bin:
     """The flattest blocks of one bin of brightness.
 
     Attributes:
-        members: indices of the blocks in which the noise is measured.
-        variance: mean variance of the flattest blocks.
+        members: indices of the blocks.
+        variance: their mean variance.
         ratio: the same over the variance of the finest detail.
         end_share: share of their pixels at the ends of the range.
         uniform: True if their variances are as alike as noise's: noise is the same everywhere,
@@ -292,11 +291,9 @@ class _FlatBlocks:
         step = max(4, 2 * round(math.sqrt(int((~out).sum()) / 60_000) * 2))
         blocks = F.unfold(image[:, None], self.side, stride=step).transpose(1, 2)  # (C, N, n)
         hit = F.max_pool2d(out[None].float(), self.side, step).flatten() > 0
-        self._neighbors = _neighbors_of_blocks(out.shape, self.side, step)
         ends = image[~unmeasured].min(), image[~unmeasured].max()
         if hit.any() and (~hit).sum() >= _BINS:
             blocks = blocks[:, ~hit]
-            self._neighbors = _renumber(self._neighbors, ~hit)
         means = blocks.mean(2)
         plane, _ = torch.linalg.qr(_plane_basis(self.side))
         residual = blocks - (blocks @ plane) @ plane.T
@@ -360,24 +357,8 @@ class _FlatBlocks:
             flattest = roughness[part].argsort()[: max(6, int(len(part) * _FLATTEST))]
             members = part[flattest]
             end_share = float(end_shares[members].mean())
-            bin_ = _Bin(members, variances[:, members], fine[:, members], end_share)
-            bin_.members = self._beside(members, variances, roughness)
-            bins.append(bin_)
+            bins.append(_Bin(members, variances[:, members], fine[:, members], end_share))
         return bins
-
-    def _beside(self, flattest: Tensor, variances: Tensor, roughness: Tensor) -> Tensor:
-        """Return the blocks beside a bin's flattest ones, if they are as flat but for their noise.
-
-        The flattest blocks are also those whose noise happens to be flat, as noise that neighbors
-        share often is; the noise beside them was not chosen.
-        """
-        near = self._neighbors[flattest].flatten()
-        near = near[near >= 0]
-        if not len(near):
-            return flattest
-        near = near[roughness[near] <= _MAX_ROUGHNESS * roughness[near].median()]
-        ratio = variances[:, near].mean(1) / variances[:, flattest].mean(1).clamp(min=1e-12)
-        return near if float(ratio.max()) < _MAX_BESIDE else flattest
 
     def autocorrelation(self, basis: Tensor) -> Tensor:
         """Return the correlation with neighbors in a basis' channels, (C, 2m + 1, 2m + 1)."""
@@ -394,28 +375,6 @@ class _FlatBlocks:
         # What is far apart is known less well.
         taper = 1 - torch.arange(-reach, reach + 1).abs() / (_TAPER * (reach + 1))
         return _positive_definite(table * taper[:, None] * taper)
-
-
-def _neighbors_of_blocks(size: torch.Size, side: int, step: int) -> Tensor:
-    """Return the numbers of the blocks above, left, right and below each, (N, 4); -1 for none.
-
-    Args:
-        size: (height, width) of the image.
-        side: pixels of a block.
-        step: pixels from one block to the next; neighbors do not overlap.
-    """
-    rows, columns = ((length - side) // step + 1 for length in size)
-    far = -(-side // step)
-    numbers = F.pad(torch.arange(rows * columns).view(rows, columns), (far,) * 4, value=-1)
-    shifts = [(0, far), (far, 0), (far, 2 * far), (2 * far, far)]
-    return torch.stack([numbers[y : y + rows, x : x + columns].flatten() for y, x in shifts], 1)
-
-
-def _renumber(neighbors: Tensor, kept: Tensor) -> Tensor:
-    """Return the neighbors, (N, 4), of the blocks that are kept, (N) bool, numbered as these."""
-    numbers = torch.where(kept, kept.cumsum(0) - 1, -1)
-    numbers = torch.cat([numbers, numbers.new_full((1,), -1)])
-    return numbers[neighbors[kept]]
 
 
 def _positive_definite(table: Tensor) -> Tensor:
