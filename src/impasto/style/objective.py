@@ -120,6 +120,7 @@ def build_objective(
     mask: Tensor | None = None,
     keep: Tensor | None = None,
     warmup: bool = False,
+    extra_terms: Sequence[PixelTerm] = (),
     check_stop: Callable[[], None] | None = None,
 ) -> Objective:
     """Build the objective of a run at one size.
@@ -133,6 +134,7 @@ def build_objective(
         content: the content image, (3, H, W); None if no layer has a content loss.
         mask: (H, W), where the content counts; None for everywhere.
         keep: (H, W), what the content loss counts at each position beside `mask`; None for 1.
+        extra_terms: losses of the pixels beside the spec's own.
         warmup: minimize what leads to the losses faster, instead of them; reported are the losses.
         check_stop: called at each of the layers, forwards and backwards; raising ends it.
     """
@@ -142,7 +144,8 @@ def build_objective(
     content_term = ContentTerm(spec.content_loss, spec.content_layers, targets, mask, keep)
     dtype = accumulation_dtype(network.device)
     style_term = StyleTerm(spec.style_loss, spec.style_layers, regions, dtype)
-    pixel_terms = [TotalVariationTerm(spec.tv_weight)] if spec.tv_weight else []
+    variation = [TotalVariationTerm(spec.tv_weight)] if spec.tv_weight else []
+    pixel_terms = [*variation, *extra_terms]
     if warmup:
         energy = style_term.warm_up()
         for term in (content_term, *pixel_terms):
