@@ -52,7 +52,7 @@ def test_a_header_that_claims_more_is_not_believed(tmp_path):
 def test_what_is_no_film_is_refused(tmp_path, content):
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match="`clip` must be a film, got .*choose a video"):
+    with pytest.raises(ImageError, match=r"`clip` must be a film, got .*choose a video"):
         open_clip(path)
 
 
@@ -92,7 +92,7 @@ def test_frames_of_two_sizes_are_refused(tmp_path):
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):
-    with pytest.raises(ImageError, match="`clip` must be a film that exists, got .*nothing.mp4"):
+    with pytest.raises(ImageError, match=r"`clip` must be a film that exists, got .*nothing\.mp4"):
         open_clip(tmp_path / "nothing.mp4")
 
 

@@ -98,7 +98,8 @@ class WorkFolder:
         """Keep where the film goes on."""
 
         tensors = {**state._asdict(), "done": torch.tensor(state.done)}
-        data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        # Two of them may be one tensor, which the format refuses.
+        data = save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
         write_atomically(data, self._state, overwrite=True)
 
     def remove(self) -> None:

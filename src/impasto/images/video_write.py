@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -35,6 +36,13 @@ _ENCODERS = {
 _MUXING = {".mp4": ("-movflags", "+faststart"), ".webm": ()}
 _EXACT = ("-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact")
 _SOUND_CODECS = {".mp4": "aac", ".webm": "libopus"}  # where the sound cannot be copied
+
+# In a WebM: where its pictures begin, and the elements TrackUID and TagTrackUID before them.
+_WEBM_HEAD, _CLUSTER = 1 << 16, b"\x1f\x43\xb6\x75"
+_TRACK_NUMBER = re.compile(rb"[\x73\x63]\xc5\x88(.{8})", re.DOTALL)
+# OpenCV's encoders round light and colors down, which makes a gray card darker and greener; this
+# much more red, green and blue makes up for it on average. Measured (docs/log.md).
+_ROUNDED_DOWN = np.array([2, 1, 2], np.uint8)
 
 
 class Sound(NamedTuple):
@@ -228,15 +236,27 @@ def _encode_by_opencv(
                 continue
             try:
                 for samples in map(_even_samples, frames()):
-                    writer.write(cv2.cvtColor(samples, cv2.COLOR_RGB2BGR))
+                    raised = np.minimum(samples, 255 - _ROUNDED_DOWN) + _ROUNDED_DOWN
+                    writer.write(cv2.cvtColor(raised, cv2.COLOR_RGB2BGR))
             finally:
                 writer.release()
+            if target.suffix.lower() == ".webm":
+                _settle_track_number(target)
             return _NAMES[codec], (width, height)
     names = ", ".join(dict.fromkeys(_NAMES[codec] for codec in codecs))
     raise ImageError(
         f"`output` must be a film that can be encoded here, got {target.name} and no encoder for "
         f"{names}; install ffmpeg, or write frames: -o frames/%04d.png"
     )
+
+
+def _settle_track_number(target: Path) -> None:
+    """Replace the random number by which a WebM calls its track, so that reruns are the same."""
+    with open(target, "r+b") as file:
+        head = file.read(_WEBM_HEAD).partition(_CLUSTER)[0]
+        for match in _TRACK_NUMBER.finditer(head):
+            file.seek(match.start(1))
+            file.write((1).to_bytes(8, "big"))
 
 
 def _check_whole(target: Path, count: int) -> None:
