@@ -19,6 +19,7 @@ _RESIDUAL = 24 / 255  # of the content carried along: beyond it nothing is belie
 _STILL_CHANGE = 3 / 255  # of the content, averaged nearby, below which nothing moves
 _STILL_FLOW = 0.5  # pixels
 _NEAR = 9  # pixels a side over which changes are averaged
+_STROKE, _LEAST_STROKE = 1 / 64, 2.0  # sigma of what is finer than a stroke: share, pixels
 _CUT_TRUST = 0.35  # a scene ends where less of the frame than this is believed
 _CUT_COLORS = 0.45  # or where the colors differ by more, 0 to 1
 _CUT_TRUST_COLORS = 0.75  # and less than this is believed
@@ -110,7 +111,11 @@ def carry(painted: Tensor, flow: Flow, still: Tensor, weight: float) -> Motion:
     pixels = torch.from_numpy(carried).permute(2, 0, 1).clamp(0, 1)
     pixels = torch.where(still.bool(), painted, pixels).contiguous()
     trust = torch.maximum(torch.from_numpy(flow.trust), still)
-    return Motion(pixels, trust, 1 - still, weight)
+    with one_opencv_thread() as cv2:
+        sigma = max(_LEAST_STROKE, _STROKE * max(carried.shape[:2]))
+        blurred = cv2.GaussianBlur(_planes(pixels), (0, 0), sigma)
+    strokes = pixels - torch.from_numpy(blurred).permute(2, 0, 1)
+    return Motion(pixels, trust, strokes.contiguous(), 1 - still, weight)
 
 
 def warping_error(before: Tensor, after: Tensor, flow: Flow) -> float:

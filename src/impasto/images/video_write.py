@@ -25,7 +25,8 @@ _CODECS = {".mp4": ("avc1", "vp09", "mp4v"), ".webm": ("VP90", "VP80")}
 _NAMES = {"avc1": "H.264", "vp09": "VP9", "VP90": "VP9", "VP80": "VP8", "mp4v": "MPEG-4"}
 # By ffmpeg: 8 bits, colors as BT.709 and said so, and the same bytes whatever the threads.
 _COLORS = (
-    "-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int",
+    "-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,"
+    "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
     "-pix_fmt", "yuv420p", "-colorspace", "bt709", "-color_primaries", "bt709",
     "-color_trc", "bt709", "-color_range", "tv",
 )  # fmt: skip
@@ -35,6 +36,7 @@ _ENCODERS = {
 }
 _MUXING = {".mp4": ("-movflags", "+faststart"), ".webm": ()}
 _EXACT = ("-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact")
+_SAME_SOUND = {".mp4": (".mp4", ".m4v", ".mov"), ".webm": (".webm", ".mkv")}
 _SOUND_CODECS = {".mp4": "aac", ".webm": "libopus"}  # where the sound cannot be copied
 
 # In a WebM: where its pictures begin, and the elements TrackUID and TagTrackUID before them.
@@ -200,7 +202,8 @@ def _add_sound(ffmpeg: str, target: Path, sound: Sound) -> list[str]:
     """Put the sound beside the pictures, copied where the format takes it."""
     mixed = target.with_name(f"sound{target.suffix}")
     codec = _SOUND_CODECS[target.suffix.lower()]
-    for way in ("copy", codec):
+    kept = sound.path.suffix.lower() in _SAME_SOUND[target.suffix.lower()]
+    for way in ("copy", codec) if kept else (codec,):
         command = [
             ffmpeg, "-y", "-loglevel", "error", "-i", str(target),
             "-ss", f"{sound.start:.6f}", "-t", f"{sound.seconds:.6f}", "-i", str(sound.path),

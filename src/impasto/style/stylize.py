@@ -116,12 +116,15 @@ class Motion(NamedTuple):
     Attributes:
         pixels: the last painted frame where the motion took it, (3, H, W) in [0, 1].
         trust: (H, W) in [0, 1], how far the motion is believed.
+        strokes: (3, H, W), fine detail of the last painted frame, laid over the frame where the
+            motion is not believed, so that a few evaluations find strokes there.
         moving: (H, W) in [0, 1], 0 where nothing moves and the pixels stay as they are.
         weight: of the temporal loss.
     """
 
     pixels: Tensor
     trust: Tensor
+    strokes: Tensor
     moving: Tensor
     weight: float
 
@@ -435,8 +438,8 @@ class _Painting:
             start = self._first(content, targets, regions)
         temporal = []
         if self.motion is not None:
-            pixels, trust, moving = (part.to(device) for part in self.motion[:3])
-            start = torch.lerp(start, pixels, trust)
+            pixels, trust, strokes, moving = (part.to(device) for part in self.motion[:4])
+            start = torch.lerp((start + strokes).clamp_(0, 1), pixels, trust)
             temporal = [TemporalTerm(pixels, trust, self.motion.weight)]
         start = to_gray(start) if self.gray else start
         objective = build_objective(
