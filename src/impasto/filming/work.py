@@ -59,12 +59,20 @@ class WorkFolder:
         text = json.dumps({"impasto": __version__, **facts}, sort_keys=True)
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
         if self.path.exists() and self._read().get("fingerprint") != self.fingerprint:
-            if not overwrite:
-                raise ImageError(
-                    "`output` must not have unfinished frames of another film beside it, got "
-                    f"{self.path}; finish that film with its own command, or give overwrite"
-                )
+            self._refuse(overwrite)
             shutil.rmtree(self.path)
+
+    def _refuse(self, overwrite: bool) -> None:
+        """Refuse a folder that is not this film's, unless it may be begun anew."""
+        own = self._facts.exists()
+        # A kill may leave a folder with nothing in it but a temporary file.
+        others = any(not path.name.startswith(".impasto-") for path in self.path.iterdir())
+        if others and not (own and overwrite):
+            way_out = "finish that film with its own command, or give overwrite"
+            raise ImageError(
+                "`output` must not have unfinished frames of another film beside it, got "
+                f"{self.path}; {way_out if own else 'move it away'}"
+            )
 
     def open(self, settled: dict[str, Any]) -> None:
         """Make the folder if it is missing.
