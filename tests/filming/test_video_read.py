@@ -8,7 +8,7 @@ from clip_makers import HEIGHT, WIDTH, scene, turn, write_frames, write_video
 
 from impasto.errors import ImageError, ImpastoError
 from impasto.images import opencv
-from impasto.images.video_read import fill_pattern, open_clip, parse_range
+from impasto.images.video_read import _square, _Times, fill_pattern, open_clip, parse_range
 
 
 def test_a_video_is_read_frame_by_frame(tmp_path):
@@ -80,6 +80,11 @@ def test_numbered_frames_come_by_their_numbers(tmp_path):
         assert (clip.frames, clip.rate) == (11, Fraction(25, 2))
         last = list(clip.read())[-1]
         assert np.array_equal(last.pixels.permute(1, 2, 0).mul(255).round().numpy(), frames[10])
+        assert clip.number(10) == 10
+    part = [tmp_path / f"f{number}.png" for number in range(5)]
+    for path in part:
+        path.unlink()
+    assert open_clip(tmp_path).number(0) == 5
     with pytest.raises(ImageError, match="be a pattern of frames that exist"):
         open_clip(tmp_path / "g%d.png")
 
@@ -120,3 +125,22 @@ def test_without_opencv_one_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(opencv.importlib, "import_module", missing)
     with pytest.raises(ImpastoError, match=r"pip install 'impasto\[video\]'"):
         opencv.load_opencv()
+
+
+def test_the_rate_is_the_header_s_where_the_times_bear_it_out():
+    even, uneven = _Times(), _Times()
+    for number in range(10):
+        even.add(number * 0.04)
+        uneven.add(number * 0.04 + (0.04 if number > 4 else 0))
+    assert (even.rate(25.0), even.uneven) == (25, False)
+    assert even.rate(90_000.0) == 25
+    assert uneven.uneven
+    assert float(uneven.rate(25.0)) == pytest.approx(9 / 0.4, rel=1e-3)
+    assert _Times().rate(0.0) == 25  # nothing says
+
+
+def test_pixels_that_are_not_square_are_made_square():
+    with opencv.silent_opencv() as cv2:
+        frame = np.zeros((20, 30, 3), np.uint8)
+        assert _square(cv2, frame, 4 / 3).shape == (20, 40, 3)
+        assert _square(cv2, frame, 1.0).shape == (20, 30, 3)

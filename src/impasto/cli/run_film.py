@@ -50,7 +50,7 @@ def film_to_file(
         recipe: how it is painted.
         options: the command's other options, masks included.
     """
-    inputs = _open_inputs(clip, styles, options)
+    inputs = _open_inputs(clip, styles, output, options)
     arguments = {"recipe": recipe, "overwrite": options["overwrite"], **inputs["masks"]}
     if options["dry_run"]:
         _print_plan(plan_film(clip, inputs["styles"], output, **arguments), options["as_json"])
@@ -96,7 +96,7 @@ def preview_to_file(
         recipe: how it is painted.
         options: as for `film_to_file`.
     """
-    inputs = _open_inputs(clip, styles, options)
+    inputs = _open_inputs(clip, styles, output, options)
     rules = {"overwrite": options["overwrite"], "inputs": list(inputs["sources"])}
     check_output(output, **rules)
 
@@ -176,7 +176,7 @@ def _draw_line(step: FilmStep) -> None:
 
 
 def _open_inputs(
-    clip: str, styles: Sequence[StyleArgument], options: Mapping[str, Any]
+    clip: str, styles: Sequence[StyleArgument], output: str, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Open styles and masks."""
     masks = {name: options[name] for name in ("protect", "keep") if options[name]}
@@ -184,6 +184,8 @@ def _open_inputs(
     if clip == "-":
         raise ValueError("`clip` must be a file, got `-`; a film cannot be piped in, name a file")
     check_single_stdin(sources)
+    if output == "-":
+        raise ValueError("`output` must be a file or folder, got `-`; a film cannot be piped")
     return {
         "sources": sources.values(),
         "styles": [open_style(style) for style in styles],

@@ -273,6 +273,10 @@ class _Job(NamedTuple):
         """Whether the output is numbered frames."""
         return is_pattern(self.output)
 
+    def frame_path(self, number: int) -> Path:
+        """Return where a finished frame goes, numbered as in the clip."""
+        return fill_pattern(self.output, self.clip.number(self.start + number))
+
     @property
     def seconds_a_frame(self) -> float:
         """Estimated, of a frame that continues another; 0 if nothing was timed."""
@@ -359,7 +363,7 @@ def _check_frames_free(job: _Job) -> None:
     if not job.writes_frames or job.overwrite:
         return
     for number in range(job.count):
-        if (path := fill_pattern(job.output, job.start + number)).exists():
+        if (path := job.frame_path(number)).exists():
             raise ImageError(
                 f"`output` must be new files, got {path}, which exists; choose another name, or "
                 "give overwrite"
@@ -465,7 +469,7 @@ class _Filming:
         if self.done and job.writes_frames:
             path, codec = job.output.parent, "PNG"
             for number in range(self.done):
-                target = fill_pattern(job.output, job.start + number)
+                target = job.frame_path(number)
                 with atomic_path(target, overwrite=job.overwrite) as temporary:
                     temporary.write_bytes(job.work.frame(number).read_bytes())
         elif self.done:

@@ -55,6 +55,12 @@ class Clip:
     has_sound: bool = False
     notes: tuple[str, ...] = ()
 
+    def number(self, index: int) -> int:
+        """Return the number that a frame is known by: of its file, or counted from 0."""
+        numbers = [_frame_number(path)[0] for path in self.paths]
+        distinct = len(set(numbers)) == len(numbers) and min(numbers, default=-1) >= 0
+        return numbers[index] if distinct else index
+
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[Image]:
         """Yield frames from `start` up to `stop`, which is left out.
 
