@@ -80,11 +80,11 @@ def test_numbered_frames_come_by_their_numbers(tmp_path):
         assert (clip.frames, clip.rate) == (11, Fraction(25, 2))
         last = list(clip.read())[-1]
         assert np.array_equal(last.pixels.permute(1, 2, 0).mul(255).round().numpy(), frames[10])
-        assert clip.number(10) == 10
+        assert clip.numbers[10] == 10
     part = [tmp_path / f"f{number}.png" for number in range(5)]
     for path in part:
         path.unlink()
-    assert open_clip(tmp_path).number(0) == 5
+    assert open_clip(tmp_path).numbers[0] == 5
     with pytest.raises(ImageError, match="be a pattern of frames that exist"):
         open_clip(tmp_path / "g%d.png")
 

@@ -275,7 +275,7 @@ class _Job(NamedTuple):
 
     def frame_path(self, number: int) -> Path:
         """Return where a finished frame goes, numbered as in the clip."""
-        return fill_pattern(self.output, self.clip.number(self.start + number))
+        return fill_pattern(self.output, self.clip.numbers[self.start + number])
 
     @property
     def seconds_a_frame(self) -> float:

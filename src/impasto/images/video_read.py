@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,12 @@ class Clip:
     has_sound: bool = False
     notes: tuple[str, ...] = ()
 
-    def number(self, index: int) -> int:
-        """Return the number that a frame is known by: of its file, or counted from 0."""
+    @cached_property
+    def numbers(self) -> Sequence[int]:
+        """The numbers that frames are known by: of their files, or counted from 0."""
         numbers = [_frame_number(path)[0] for path in self.paths]
-        distinct = len(set(numbers)) == len(numbers) and min(numbers, default=-1) >= 0
-        return numbers[index] if distinct else index
+        distinct = len(set(numbers)) == self.frames and min(numbers) >= 0
+        return numbers if distinct else range(self.frames)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[Image]:
         """Yield frames from `start` up to `stop`, which is left out.
