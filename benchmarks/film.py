@@ -101,7 +101,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "clip": Path(arguments.clip).name,
+                "source": Path(arguments.clip).name,
                 "style": Path(arguments.style).name,
                 "frames": len(frames),
                 "size": list(size),

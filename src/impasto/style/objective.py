@@ -121,6 +121,7 @@ def build_objective(
     keep: Tensor | None = None,
     warmup: bool = False,
     extra_terms: Sequence[PixelTerm] = (),
+    style_term: FeatureTerm | None = None,
     check_stop: Callable[[], None] | None = None,
 ) -> Objective:
     """Build the objective of a run at one size.
@@ -135,6 +136,8 @@ def build_objective(
         mask: (H, W), where the content counts; None for everywhere.
         keep: (H, W), what the content loss counts at each position beside `mask`; None for 1.
         extra_terms: losses of the pixels beside the spec's own.
+        style_term: of an earlier objective with the same spec, size and regions, whose targets
+            need not be prepared again.
         warmup: minimize what leads to the losses faster, instead of them; reported are the losses.
         check_stop: called at each of the layers, forwards and backwards; raising ends it.
     """
@@ -143,7 +146,8 @@ def build_objective(
     targets = content_targets(tiled, content, layers) if layers else {}
     content_term = ContentTerm(spec.content_loss, spec.content_layers, targets, mask, keep)
     dtype = accumulation_dtype(network.device)
-    style_term = StyleTerm(spec.style_loss, spec.style_layers, regions, dtype)
+    if style_term is None:
+        style_term = StyleTerm(spec.style_loss, spec.style_layers, regions, dtype)
     variation = [TotalVariationTerm(spec.tv_weight)] if spec.tv_weight else []
     pixel_terms = [*variation, *extra_terms]
     if warmup:

@@ -49,7 +49,7 @@ from impasto.style.styles import (
     style_inputs,
     style_sizes,
 )
-from impasto.style.terms import Region, TemporalTerm
+from impasto.style.terms import FeatureTerm, Region, TemporalTerm
 from impasto.validation import reject_recipe_and_options
 
 
@@ -154,6 +154,7 @@ class PreparedStyles:
         self.gray = all(is_gray(image) for source in sources for image in source.images)
         self.reuse = reuse
         self._targets: dict[int, list[StyleTargets]] = {}
+        self.style_terms: dict[int, FeatureTerm] = {}  # by scale, of frames that are alike
 
     def targets(self, scale: int, content: Tensor) -> list[StyleTargets]:
         """Return the statistics of each region's styles at a scale, measured if they are not yet.
@@ -442,6 +443,8 @@ class _Painting:
             start = torch.lerp((start + strokes).clamp_(0, 1), pixels, trust)
             temporal = [TemporalTerm(pixels, trust, self.motion.weight)]
         start = to_gray(start) if self.gray else start
+        # A frame whose whole area counts differs from the last one in its content alone.
+        alike = self.motion is not None and painted is None and spec.color == 1
         objective = build_objective(
             spec,
             network,
@@ -453,8 +456,11 @@ class _Painting:
             keep=content_weights(original, spec.structure, self.extras.keep),
             warmup=stage.warmup,
             extra_terms=temporal,
+            style_term=self.prepared.style_terms.get(scale) if alike else None,
             check_stop=run.check_stop,
         )
+        if alike:
+            self.prepared.style_terms[scale] = objective.feature_terms[0]
         if self.gray:
             objective = without_color(objective)
         if self.motion is not None:
