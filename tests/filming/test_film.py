@@ -77,8 +77,10 @@ def test_a_still_clip_neither_moves_nor_drifts(tmp_path):
     still = texture(3).astype(int)
     frames = [np.clip(still + noise.integers(-2, 3, still.shape), 0, 255) for _ in range(6)]
     write_frames(tmp_path / "in", [frame.astype(np.uint8) for frame in frames])
-    impasto.film(tmp_path / "in", STYLE, tmp_path / "out", **QUICK)
+    steps = []
+    impasto.film(tmp_path / "in", STYLE, tmp_path / "out", on_step=steps.append, **QUICK)
     images = painted(tmp_path / "out")
+    assert len(steps) == 4  # of the first frame
     assert (images[5] - images[0]).abs().max() < 1 / 255
 
 

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError
-from impasto.files import atomic_path, check_space, check_writable, ensure_directory
+from impasto.files import (
+    atomic_path,
+    check_space,
+    check_writable,
+    ensure_directory,
+    write_atomically,
+)
 from impasto.filming.motion import carry, find_flow, find_still, is_cut
 from impasto.filming.work import FilmState, WorkFolder
 from impasto.images.image import Image
@@ -425,25 +431,35 @@ class _Filming:
             if not cut:
                 still = find_still(before.reference, content, flow)
                 motion = carry(before.painted, flow, still, job.recipe.temporal_weight)
-        prepared = job.prepared if cut else self.following
-        result, painted = prepared.paint_frame(
-            frame, motion, **job.masks, on_step=self.on_step, stop=self.stop
-        )
-        if result.stopped:
-            self.stopped = True
-            return False
         number = self.done
-        save(
-            result.pixels, job.work.frame(number), metadata=result.metadata, bits=8, overwrite=True
-        )
+        target = job.work.frame(number)
+        if bool(still.all()) and self._can_repeat(frame):
+            data = job.work.frame(number - 1).read_bytes()
+            write_atomically(data, target, overwrite=True)
+            pixels = painted = before.painted
+        else:
+            prepared = job.prepared if cut else self.following
+            result, painted = prepared.paint_frame(
+                frame, motion, **job.masks, on_step=self.on_step, stop=self.stop
+            )
+            if result.stopped:
+                self.stopped = True
+                return False
+            pixels = result.pixels
+            save(pixels, target, metadata=result.metadata, bits=8, overwrite=True)
         reference = content if cut else torch.where(still.bool(), before.reference, content)
         self.state = FilmState(number + 1, painted, content, reference)
         job.work.save(self.state)
         if cut:
             self.cuts.append(job.start + number)
         self.spent.append(time.perf_counter() - began)
-        self._report(cut, float(still.mean()), result.pixels)
+        self._report(cut, float(still.mean()), pixels)
         return True
+
+    def _can_repeat(self, frame: Image) -> bool:
+        """Return whether a frame that stands still is the last one again, with nothing of its own."""
+        shown = self.job.recipe.color < 1 or self.job.masks["protect"] is not None
+        return not shown and frame.metadata.alpha is None
 
     def _report(self, cut: bool, still: float, pixels: Tensor) -> None:
         if self.on_frame is None:
