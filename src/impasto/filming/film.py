@@ -457,7 +457,7 @@ class _Filming:
         return True
 
     def _can_repeat(self, frame: Image) -> bool:
-        """Return whether a frame that stands still is the last one again, with nothing of its own."""
+        """Return whether a frame that stands still has nothing of its own."""
         shown = self.job.recipe.color < 1 or self.job.masks["protect"] is not None
         return not shown and frame.metadata.alpha is None
 
