@@ -392,7 +392,7 @@ class FilmRecipe(StyleRecipe):
     )
     denoise: Literal["no"] = Field("no", description="frames are painted as they are")
     temporal_weight: float = Field(
-        100.0,
+        30.0,
         ge=0,
         le=MAX_WEIGHT,
         description="how much a frame holds on to the last one along the motion; larger flickers "
