@@ -69,34 +69,38 @@ def main() -> None:
     prepared = prepare_styles(frames[0], arguments.style, recipe=recipe)
     picked = {*range(-(-arguments.alone // 2)), *range(FAR, FAR + arguments.alone // 2)}
     picked &= set(range(len(frames)))
-    film, cuts, seconds = paint_film(arguments, frames, recipe)
-    prepared.paint_frame(frames[0])  # the style is measured once
-    began = time.perf_counter()
-    alone = {k: prepared.paint_frame(frames[k])[0].pixels for k in sorted(picked)}
-    unit = (time.perf_counter() - began) / len(alone)
-    rows = {
-        "clip": dict(enumerate(frames)),
-        "one by one": alone,
-        "film": dict(enumerate(film)),
-        "the same": {k: film[k] for k in alone},  # the film's of the frames painted one by one
-    }
     print(
         f"{'':12s}{'near':>8s}{'far':>8s}{'style':>9s}{'content':>9s}{'drift':>8s}{'s/frame':>9s}"
     )
-    facts = {}
+    film, cuts, seconds = paint_film(arguments, frames, recipe)
     pairs = list(motions(frames, cuts))
-    for name, images in rows.items():
+    facts: dict[str, dict[str, float]] = {}
+
+    def add_row(name: str, images: dict[int, Tensor], seconds: float = 0.0) -> None:
         row = measure(images, pairs, frames, cuts)
         row |= losses(prepared, frames, images) if name != "clip" else {}
-        row["seconds_a_frame"] = {"one by one": unit, "film": seconds}.get(name, 0.0)
+        row["seconds_a_frame"] = seconds
         facts[name.replace(" ", "_")] = {key: round(value, 4) for key, value in row.items()}
         print(
             f"{name:12s}{row['near']:8.2f}{row['far']:8.2f}{row.get('style', 0):9.4f}"
-            f"{row.get('content', 0):9.4f}{row['drift']:8.2f}{row['seconds_a_frame']:9.2f}"
+            f"{row.get('content', 0):9.4f}{row['drift']:8.2f}{row['seconds_a_frame']:9.2f}",
+            flush=True,
         )
+
+    add_row("clip", dict(enumerate(frames)))
+    add_row("film", dict(enumerate(film)), seconds)
+    alone, times = {}, []
+    for k in sorted(picked):
+        began = time.perf_counter()
+        alone[k] = prepared.paint_frame(frames[k])[0].pixels
+        times.append(time.perf_counter() - began)
+    unit = statistics.mean(times[1:])  # with the first one the style is measured
+    add_row("one by one", alone, unit)
+    add_row("the same", {k: film[k] for k in alone})  # the film's of those frames
+    rows = {"clip": frames, "film": film, "one by one": list(alone.values())}
     if arguments.keep:
         for name, images in rows.items():
-            keep_strip(arguments.keep, name.replace(" ", "_"), list(images.values()))
+            keep_strip(arguments.keep, name.replace(" ", "_"), images)
     film_facts, apart, same = facts["film"], facts["one_by_one"], facts["the_same"]
     print(
         json.dumps(
