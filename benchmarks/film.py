@@ -33,7 +33,9 @@ from impasto.images.read import open_image
 from impasto.images.resize import fit_longest_side, resize
 from impasto.images.video_read import open_clip
 from impasto.images.write import save
+from impasto.jobs.load import FreeCores
 from impasto.recipes import FilmRecipe
+from impasto.result import OnStep
 from impasto.style.stylize import Motion, PreparedStyles, prepare_styles
 
 FAR = 10  # frames between those that are far from each other
@@ -92,7 +94,7 @@ def main() -> None:
     alone, times = {}, []
     for k in sorted(picked):
         began = time.perf_counter()
-        alone[k] = prepared.paint_frame(frames[k])[0].pixels
+        alone[k] = prepared.paint_frame(frames[k], on_step=keep_to_free_cores())[0].pixels
         times.append(time.perf_counter() - began)
     unit = statistics.mean(times[1:])  # with the first one the style is measured
     add_row("one by one", alone, unit)
@@ -141,12 +143,23 @@ def paint_film(
             save(frame, place / "in" / f"{index:04}.png")
         steps: list[impasto.FilmStep] = []
         result = impasto.film(
-            place / "in", arguments.style, place / "out", recipe=recipe, on_frame=steps.append
+            place / "in",
+            arguments.style,
+            place / "out",
+            recipe=recipe,
+            on_frame=steps.append,
+            on_step=keep_to_free_cores(),
         )
         film = [open_image(path).pixels for path in sorted((place / "out").glob("*.png"))]
     times = [0.0, *(step.seconds for step in steps)]
     each = [b - a for a, b in itertools.pairwise(times)]
     return film, result.cuts, statistics.mean(each[k] for k in range(len(each)) if not steps[k].cut)
+
+
+def keep_to_free_cores() -> OnStep:
+    """Return an `on_step` that uses as many threads as other programs leave, as the command does."""
+    cores = FreeCores()
+    return lambda step: cores.adapt()
 
 
 def motions(frames: list[Tensor], cuts: tuple[int, ...]):
