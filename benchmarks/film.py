@@ -157,7 +157,7 @@ def paint_film(
 
 
 def keep_to_free_cores() -> OnStep:
-    """Return an `on_step` that uses as many threads as other programs leave, as the command does."""
+    """Return an `on_step` that uses as many threads as other programs leave."""
     cores = FreeCores()
     return lambda step: cores.adapt()
 
