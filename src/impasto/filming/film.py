@@ -369,11 +369,17 @@ def _check_frames_free(job: _Job) -> None:
     if not job.writes_frames or job.overwrite:
         return
     for number in range(job.count):
-        if (path := job.frame_path(number)).exists():
+        path = job.frame_path(number)
+        if path.exists() and not _is_delivered(path, job.work.frame(number)):
             raise ImageError(
                 f"`output` must be new files, got {path}, which exists; choose another name, or "
                 "give overwrite"
             )
+
+
+def _is_delivered(path: Path, finished: Path) -> bool:
+    """Return whether a kill came when a frame was in its place already."""
+    return path.exists() and finished.exists() and path.read_bytes() == finished.read_bytes()
 
 
 class _Filming:
@@ -485,9 +491,9 @@ class _Filming:
         if self.done and job.writes_frames:
             path, codec = job.output.parent, "PNG"
             for number in range(self.done):
-                target = job.frame_path(number)
-                with atomic_path(target, overwrite=job.overwrite) as temporary:
-                    temporary.write_bytes(job.work.frame(number).read_bytes())
+                target, finished = job.frame_path(number), job.work.frame(number)
+                if not _is_delivered(target, finished):
+                    write_atomically(finished.read_bytes(), target, overwrite=job.overwrite)
         elif self.done:
             written = self._encode()
             path, size, codec = job.output, written.size, written.codec

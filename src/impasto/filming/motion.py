@@ -18,6 +18,7 @@ _SHARE, _SLACK = 0.01, 0.5
 _RESIDUAL = 24 / 255  # of the content carried along: beyond it nothing is believed
 _STILL_CHANGE = 3 / 255  # of the content, averaged nearby, below which nothing moves
 _STILL_FLOW = 0.5  # pixels
+_SPECK = 5  # pixels a side; what seems to move and is smaller is noise
 _NEAR = 9  # pixels a side over which changes are averaged
 _STROKE, _LEAST_STROKE = 1 / 64, 2.0  # sigma of what is finer than a stroke: share, pixels
 _CUT_TRUST = 0.2  # a scene ends where less of the frame than this is believed
@@ -94,8 +95,12 @@ def find_still(reference: Tensor, content: Tensor, flow: Flow) -> Tensor:
     """
     change = _box((content - reference).abs().amax(0).numpy(), _NEAR)
     length = _box(np.sqrt((flow.steps**2).sum(2)), _NEAR)
-    still = ((change < _STILL_CHANGE) & (length < _STILL_FLOW)).astype(np.float32)
-    return torch.from_numpy(still)
+    moving = ((change >= _STILL_CHANGE) | (length >= _STILL_FLOW)).astype(np.uint8)
+    with one_opencv_thread() as cv2:
+        # What moves shows all over the average that it is in; specks are noise.
+        specks = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_SPECK, _SPECK))
+        moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, specks)
+    return torch.from_numpy(1 - moving.astype(np.float32))
 
 
 def carry(painted: Tensor, flow: Flow, still: Tensor, weight: float) -> Motion:

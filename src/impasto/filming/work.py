@@ -112,7 +112,10 @@ class WorkFolder:
 
     def remove(self) -> None:
         """Remove the folder: the film is delivered."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        # Under another name first, so that no kill leaves half of it.
+        refuse = self.path.with_name(f".impasto-{self.path.name}.tmp")
+        self.path.rename(refuse)
+        shutil.rmtree(refuse, ignore_errors=True)
 
     def _read(self) -> dict[str, Any]:
         try:
