@@ -114,6 +114,7 @@ class WorkFolder:
         """Remove the folder: the film is delivered."""
         # Under another name first, so that no kill leaves half of it.
         refuse = self.path.with_name(f".impasto-{self.path.name}.tmp")
+        shutil.rmtree(refuse, ignore_errors=True)
         self.path.rename(refuse)
         shutil.rmtree(refuse, ignore_errors=True)
 
