@@ -1,7 +1,5 @@
 """Film from end to end, on clips small enough for a test."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -140,14 +138,13 @@ def test_a_killed_film_goes_on_frame_for_frame(tmp_path, frames, film_of):
     np.save(tmp_path / "style.npy", STYLE)
     command = [sys.executable, "-c", PROGRAM, "in", "style.npy", "out"]
     for kill in range(20):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path)
-        lines = process.stdout.readline()
-        if not lines:
-            break
-        time.sleep(0.02 * kill)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    if list(tmp_path.glob("*.impasto-film")):  # else the last kill came too late
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+            process.stdout.readline()
+            time.sleep(0.02 * kill)
+            process.kill()
+        if not list(tmp_path.glob("*.impasto-film")):
+            break  # the kill came when all was done
+    else:
         subprocess.run(command, check=True, cwd=tmp_path)
     assert len(painted(tmp_path / "out")) == len(frames)
     assert all(map(torch.equal, painted(tmp_path / "out"), film_of[1]))
