@@ -15,14 +15,15 @@ ROOT = Path(impasto.__file__).parent
 ORDER = [
     "_version", "errors", "validation", "recipes", "methods", "provenance", "presets", "files",
     "images", "result", "memory", "device", "compiled", "simd", "vgg", "style", "denoising", "api",
-    "replay", "metrics", "synthetic_noise", "figures", "denoise_figures", "demo", "notebook",
-    "jobs", "batch", "serve", "cli",
+    "replay", "filming", "metrics", "synthetic_noise", "figures", "denoise_figures", "demo",
+    "notebook", "jobs", "batch", "serve", "cli",
 ]  # fmt: skip
 # Only these packages may import these libraries.
 ONLY = {
     "PIL": {"images"},
     "tifffile": {"images"},
     "imagecodecs": {"images"},
+    "cv2": {"images"},
     "urllib.request": {"vgg", "batch"},
     "fsspec": {"batch"},
     "numba": {"compiled", "simd"},

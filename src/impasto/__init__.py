@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from impasto.errors import MemoryShortageError as MemoryShortageError
     from impasto.errors import OptionError as OptionError
     from impasto.errors import WeightsError as WeightsError
+    from impasto.filming.film import FilmResult as FilmResult
+    from impasto.filming.film import FilmStep as FilmStep
+    from impasto.filming.film import film as film
     from impasto.images.image import Image as Image
     from impasto.images.image import ImageMetadata as ImageMetadata
     from impasto.images.read import open_image as open_image
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from impasto.notebook import Watch as Watch
     from impasto.presets import PRESETS as PRESETS
     from impasto.recipes import DenoiseRecipe as DenoiseRecipe
+    from impasto.recipes import FilmRecipe as FilmRecipe
     from impasto.recipes import ReconstructRecipe as ReconstructRecipe
     from impasto.recipes import StyleRecipe as StyleRecipe
     from impasto.recipes import TextureRecipe as TextureRecipe
@@ -46,6 +50,9 @@ _PUBLIC = {
     "DenoiseRecipe": "recipes",
     "DenoiseResult": "result",
     "Diagnosis": "result",
+    "FilmRecipe": "recipes",
+    "FilmResult": "filming.film",
+    "FilmStep": "filming.film",
     "Image": "images.image",
     "ImageError": "errors",
     "ImageFileError": "errors",
@@ -67,6 +74,7 @@ _PUBLIC = {
     "denoise": "denoising.denoise",
     "denoise_stack": "denoising.denoise",
     "diagnose": "denoising.diagnose",
+    "film": "filming.film",
     "open_image": "images.read",
     "psnr": "metrics",
     "reconstruct": "api",

@@ -6,11 +6,13 @@ import tomllib
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from impasto.errors import OptionError, quote, quoted_name
 from impasto.recipes import StyleRecipe, upgrade_loss_options
 from impasto.validation import did_you_mean, parse_json, validate
+
+R = TypeVar("R", bound=StyleRecipe)
 
 _MAX_BYTES = 1_000_000  # bytes of a file of options
 THUMBNAILS = Path(__file__).parent / "thumbnails"  # made by docs/make_thumbnails.py
@@ -142,9 +144,16 @@ def style_recipe(
 
 
 def style_recipe_of(
-    options: Mapping[str, Any], presets: Mapping[str, Preset] = PRESETS
-) -> StyleRecipe:
+    options: Mapping[str, Any],
+    presets: Mapping[str, Preset] = PRESETS,
+    model: type[R] = StyleRecipe,
+) -> R:
     """Return the recipe that a file or a request describes: as `style_recipe`, from one mapping.
+
+    Args:
+        options: any field of the recipe.
+        presets: as for `style_recipe`.
+        model: the recipe's class, `FilmRecipe` for films.
 
     Example:
         >>> style_recipe_of({"preset": "gatys", "steps": 100}).style_loss
@@ -156,7 +165,7 @@ def style_recipe_of(
             f"`preset` must be one of {', '.join(presets)}, got {quote(preset)}"
             f"{did_you_mean(preset, presets)}"
         )
-    return validate(StyleRecipe, {**presets[preset].options, **options, "preset": preset})
+    return validate(model, {**presets[preset].options, **options, "preset": preset})
 
 
 def read_presets(path: str | Path) -> Mapping[str, Preset]:

@@ -379,6 +379,50 @@ class StyleRecipe(Options):
         return self.strength == 0 and self.init in ("content", "recolored")
 
 
+_MOMENT = r"\d{1,9}(\.\d{1,6})?s?"
+
+
+class FilmRecipe(StyleRecipe):
+    """How `film` paints: the options of `StyleRecipe`, and those of a film alone."""
+
+    init: Literal["content", "recolored", "noise"] = Field(
+        "recolored",
+        description="what the first frame of each scene starts as: the frame, the frame in the "
+        "style's colors, or random noise",
+    )
+    denoise: Literal["no"] = Field("no", description="frames are painted as they are")
+    temporal_weight: float = Field(
+        30.0,
+        ge=0,
+        le=MAX_WEIGHT,
+        description="how much a frame holds on to the last one along the motion; larger flickers "
+        "less and lets fewer new strokes in",
+    )
+    frame_evaluations: int = Field(
+        6,
+        ge=1,
+        le=1000,
+        description="evaluations of each frame but the first of a scene; more paints each frame "
+        "anew and takes longer in proportion",
+    )
+    range: Annotated[
+        str,
+        Field(
+            pattern=rf"^(whole|{_MOMENT}:({_MOMENT})?)$",
+            examples=["whole", "A:B (frames from 0, or seconds such as 0s:10s)"],
+        ),
+    ] = Field(
+        "whole",
+        description="paint a part: from A up to B, in frames, or in seconds with an s; B may be "
+        "left out",
+    )
+    rate: Annotated[float, Field(gt=0, le=1000)] | Literal["auto"] = Field(
+        "auto",
+        description="frames a second of the film; `auto` keeps the clip's, and takes 25 for "
+        "numbered frames",
+    )
+
+
 class ReconstructRecipe(Options):
     """How `reconstruct` rebuilds a picture from what one layer of the network saw of it."""
 

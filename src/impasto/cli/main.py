@@ -29,6 +29,7 @@ COMMANDS = {
     "denoise": ("denoise", "Clean IN of its noise."),
     "doctor": ("doctor", "Check whether a run would work here."),
     "figure": ("inspect", "Draw CONTENT, STYLE and RESULT in one row."),
+    "film": ("film", "Paint CLIP, a film, in the style of STYLE."),
     "info": ("inspect", "Show what FILE is and how it was made."),
     "noise": ("denoise", "Add noise of a known kind to IN."),
     "presets": ("inspect", "List the presets: what each looks like and what it changes."),

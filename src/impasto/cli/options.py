@@ -29,11 +29,12 @@ PIPE = "-"  # stands for stdin among the inputs, and for stdout as the output
 # Title of a part of the help -> the options in it, by the names that commands receive.
 PANELS: Mapping[str, tuple[str, ...]] = {
     "Main dials": (
-        "content", "style", "styles", "over", "settings", "pick", "cell", "cell_steps",
+        "content", "clip", "style", "styles", "over", "settings", "pick", "cell", "cell_steps",
         "output", "ending", "preset", "strength", "chroma", "detail", "crop", "method", "effort",
         "sigma", "gaussian", "poisson", "layer", "kind", "width", "height", "tileable", "size",
         "color", "style_scale", "structure",
     ),
+    "Film": ("range", "rate", "temporal_weight", "frame_evaluations", "preview"),
     "Regions and masks": ("regions", "style_masks", "protect", "keep"),
     "Color and noise": ("color_by", "denoise", "specks", "stripes"),
     "Measured data": ("axes", "across", "joint"),
@@ -129,12 +130,13 @@ class File(click.ParamType):
 FILE = File()
 
 
-def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
+def recipe_options(model: type[BaseModel], *, without: Sequence[str] = ()) -> Callable[[F], F]:
     """Give a command one option for every field of a recipe but its format's version.
 
     Args:
         model: the recipe. Names, help, ranges and defaults are read from it and stand nowhere
             else. The options arrive as text, or None where the user gave none.
+        without: fields that this command has no option for.
 
     Returns:
         A decorator for a click command.
@@ -152,7 +154,7 @@ def recipe_options(model: type[BaseModel]) -> Callable[[F], F]:
         for name in getattr(model, "OLD_OPTIONS", ()):  # of earlier versions, still read
             command = click.option(flag_name(name), name, hidden=True)(command)
         for name, field in reversed(model.model_fields.items()):
-            if name != "version":
+            if name not in ("version", *without):
                 command = click.option(
                     flag_name(name), name, help=option_help(name, field), **_shape(name, field)
                 )(command)
@@ -267,7 +269,7 @@ def option_errors(error: Exception) -> str:
         `strength` must be at most 1, got 7; see `impasto style --help` for every option
     """
     commands = {method.recipe.__name__: method.name for method in METHODS.values()}
-    commands["ServeOptions"] = "serve"
+    commands |= {"ServeOptions": "serve", "FilmRecipe": "film"}
     if isinstance(error, OptionError) and error.recipe in commands:
         return error.sentence(f"see `impasto {commands[error.recipe]} --help` for every option")
     return str(error)

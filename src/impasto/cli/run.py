@@ -304,7 +304,7 @@ def open_inputs(inputs: Mapping[str, str | Sequence[StyleArgument]]) -> dict[str
     return {
         roles.get(name, name): read_image(source, name)
         if isinstance(source, str)
-        else [_open_style(style) for style in source]
+        else [open_style(style) for style in source]
         for name, source in inputs.items()
     }
 
@@ -313,7 +313,8 @@ def _content_size(images: Mapping[str, Any]) -> tuple[int, int] | None:
     return images["content"].size if "content" in images else None
 
 
-def _open_style(style: StyleArgument) -> Style:
+def open_style(style: StyleArgument) -> Style:
+    """Open a style that was typed: its picture or folder, and its masks."""
     folder = style.source != PIPE and Path(style.source).is_dir()
     left_out: list[str] = []
     paths = image_files(style.source, "style", left_out) if folder else [style.source]

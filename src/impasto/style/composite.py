@@ -76,6 +76,21 @@ def paste_protected(objective: EvaluatePixels, content: Tensor, protect: Tensor)
     return evaluate
 
 
+def hold_still(objective: EvaluatePixels, moving: Tensor) -> EvaluatePixels:
+    """Return an objective that moves only a part of the pixels.
+
+    Args:
+        objective: the objective of the whole image.
+        moving: (H, W) in [0, 1], 0 where the pixels stay as the run starts.
+    """
+
+    def evaluate(pixels: Tensor) -> Evaluation:
+        evaluation = objective(pixels)
+        return evaluation._replace(gradient=evaluation.gradient * moving)
+
+    return evaluate
+
+
 def without_color(objective: EvaluatePixels) -> EvaluatePixels:
     """Return an objective of the mean of an image's channels alone.
 

@@ -120,6 +120,8 @@ def build_objective(
     mask: Tensor | None = None,
     keep: Tensor | None = None,
     warmup: bool = False,
+    extra_terms: Sequence[PixelTerm] = (),
+    style_term: FeatureTerm | None = None,
     check_stop: Callable[[], None] | None = None,
 ) -> Objective:
     """Build the objective of a run at one size.
@@ -133,6 +135,9 @@ def build_objective(
         content: the content image, (3, H, W); None if no layer has a content loss.
         mask: (H, W), where the content counts; None for everywhere.
         keep: (H, W), what the content loss counts at each position beside `mask`; None for 1.
+        extra_terms: losses of the pixels beside the spec's own.
+        style_term: of an earlier objective with the same spec, size and regions, whose targets
+            need not be prepared again.
         warmup: minimize what leads to the losses faster, instead of them; reported are the losses.
         check_stop: called at each of the layers, forwards and backwards; raising ends it.
     """
@@ -141,8 +146,10 @@ def build_objective(
     targets = content_targets(tiled, content, layers) if layers else {}
     content_term = ContentTerm(spec.content_loss, spec.content_layers, targets, mask, keep)
     dtype = accumulation_dtype(network.device)
-    style_term = StyleTerm(spec.style_loss, spec.style_layers, regions, dtype)
-    pixel_terms = [TotalVariationTerm(spec.tv_weight)] if spec.tv_weight else []
+    if style_term is None:
+        style_term = StyleTerm(spec.style_loss, spec.style_layers, regions, dtype)
+    variation = [TotalVariationTerm(spec.tv_weight)] if spec.tv_weight else []
+    pixel_terms = [*variation, *extra_terms]
     if warmup:
         energy = style_term.warm_up()
         for term in (content_term, *pixel_terms):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from impasto.style.color import match_content_colors
 from impasto.style.composite import (
     composite,
     content_weights,
+    hold_still,
     needs_composite,
     paste_protected,
     without_color,
@@ -47,7 +49,7 @@ from impasto.style.styles import (
     style_inputs,
     style_sizes,
 )
-from impasto.style.terms import Region
+from impasto.style.terms import FeatureTerm, Region, TemporalTerm
 from impasto.validation import reject_recipe_and_options
 
 
@@ -108,6 +110,25 @@ def plan_style(
     return _prepare(style, image, recipe, extras, timed=True).setup.plan
 
 
+class Motion(NamedTuple):
+    """What the last frame of a film says about the next one.
+
+    Attributes:
+        pixels: the last painted frame where the motion took it, (3, H, W) in [0, 1].
+        trust: (H, W) in [0, 1], how far the motion is believed.
+        strokes: (3, H, W), fine detail of the last painted frame, laid over the frame where the
+            motion is not believed, so that a few evaluations find strokes there.
+        moving: (H, W) in [0, 1], 0 where nothing moves and the pixels stay as they are.
+        weight: of the temporal loss.
+    """
+
+    pixels: Tensor
+    trust: Tensor
+    strokes: Tensor
+    moving: Tensor
+    weight: float
+
+
 class PreparedStyles:
     """Styles made ready for content images of one size.
 
@@ -133,6 +154,7 @@ class PreparedStyles:
         self.gray = all(is_gray(image) for source in sources for image in source.images)
         self.reuse = reuse
         self._targets: dict[int, list[StyleTargets]] = {}
+        self.style_terms: dict[int, FeatureTerm] = {}  # by scale, of frames that are alike
 
     def targets(self, scale: int, content: Tensor) -> list[StyleTargets]:
         """Return the statistics of each region's styles at a scale, measured if they are not yet.
@@ -176,6 +198,52 @@ class PreparedStyles:
             ValueError: a content image of another size, or as `stylize`.
         """
         _check_start(self.setup.recipe, init_image is not None)
+        image = self._open_content(content)
+        extras = _open_extras(image, init_image, protect, keep)
+        return _Painting(self, image, extras).run(on_step, stop)
+
+    def paint_frame(
+        self,
+        content: ImageSource,
+        motion: Motion | None = None,
+        *,
+        protect: ImageSource | None = None,
+        keep: ImageSource | None = None,
+        on_step: OnStep | None = None,
+        stop: Stop | None = None,
+    ) -> tuple[Result, Tensor]:
+        """Paint a frame of a film.
+
+        Args:
+            content: the frame.
+            motion: what the last frame says; None for the first of a scene.
+            protect: as for `stylize`.
+            keep: as for `stylize`.
+            on_step: as for `stylize`.
+            stop: as for `stylize`.
+
+        Returns:
+            The result, and the painting before the content's colors and pixels were put back,
+            (3, H, W), which the next frame starts from.
+        """
+        image = self._open_content(content)
+        painting = _Painting(self, image, _open_extras(image, None, protect, keep), motion)
+        result = painting.run(on_step, stop)
+        return result, painting.raw
+
+    def for_frames(self, evaluations: int) -> PreparedStyles:
+        """Return the same styles prepared for frames that continue others.
+
+        Args:
+            evaluations: of each frame, all at the finest scale.
+        """
+        plan = self.setup.plan
+        last = replace(plan.scales[-1], evaluations=evaluations, warmup=False, tolerance=0.0)
+        setup = self.setup._replace(plan=replace(plan, scales=(last,)))
+        return PreparedStyles(setup, self.sources, self.content, reuse=True)
+
+    def _open_content(self, content: ImageSource) -> Image:
+        """Open a content image and refuse one of another size."""
         image = open_image(content, name="content")
         if image.size != self.content:
             raise ValueError(
@@ -183,8 +251,7 @@ class PreparedStyles:
                 f"the styles were prepared for, got {image.size[0]} × {image.size[1]}; prepare "
                 "them again"
             )
-        extras = _open_extras(image, init_image, protect, keep)
-        return _Painting(self, image, extras).run(on_step, stop)
+        return image
 
 
 def prepare_styles(
@@ -192,6 +259,7 @@ def prepare_styles(
     style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: StyleRecipe | None = None,
+    timed: bool = False,
     **options: Any,
 ) -> PreparedStyles:
     """Prepare styles for many content images of one size, such as the frames of a film.
@@ -200,6 +268,7 @@ def prepare_styles(
         content: one of the content images, or another of their size.
         style: as for `stylize`.
         recipe: every option at once; or give the ones to change as `options`.
+        timed: estimate the seconds of the plan, from a probe that takes about one.
         options: any field of `StyleRecipe`.
 
     Example:
@@ -212,7 +281,7 @@ def prepare_styles(
     reject_recipe_and_options(recipe, options)
     recipe = recipe or style_recipe(**options)
     image = open_image(content, name="content")
-    return _prepare(style, image, recipe, _Extras(None, None, None), reuse=True)
+    return _prepare(style, image, recipe, _Extras(None, None, None), reuse=True, timed=timed)
 
 
 class _Extras(NamedTuple):
@@ -310,8 +379,16 @@ def _mask_planes(recipe: StyleRecipe, styles: Sequence[StyleSource], extras: _Ex
 class _Painting:
     """The run of one content image with prepared styles."""
 
-    def __init__(self, prepared: PreparedStyles, content: Image, extras: _Extras) -> None:
+    def __init__(
+        self,
+        prepared: PreparedStyles,
+        content: Image,
+        extras: _Extras,
+        motion: Motion | None = None,
+    ) -> None:
         self.prepared = prepared
+        self.motion = motion
+        self.raw: Tensor | None = None  # the painting before it is finished
         self.content: Image | None = content
         self.extras = extras
         self.gray = prepared.gray and is_gray(content)  # then the painting is gray, too
@@ -334,6 +411,7 @@ class _Painting:
         run = Run.of(setup, on_step, stop)
         device = setup.network.device
         run.optimize(self.problem, device)
+        self.raw = None if run.best is None else run.best.cpu()
         return run.result(setup.recipe, metadata, device, finish, inputs)
 
     def problem(self, run: Run, scale: int) -> Problem:
@@ -359,7 +437,14 @@ class _Painting:
                 start = add_details(start, first, plan.sizes[scale - 1])
         else:
             start = self._first(content, targets, regions)
+        temporal = []
+        if self.motion is not None:
+            pixels, trust, strokes, moving = (part.to(device) for part in self.motion[:4])
+            start = torch.lerp((start + strokes).clamp_(0, 1), pixels, trust)
+            temporal = [TemporalTerm(pixels, trust, self.motion.weight)]
         start = to_gray(start) if self.gray else start
+        # A frame whose whole area counts differs from the last one in its content alone.
+        alike = self.motion is not None and painted is None and spec.color == 1
         objective = build_objective(
             spec,
             network,
@@ -370,10 +455,16 @@ class _Painting:
             mask=mask,
             keep=content_weights(original, spec.structure, self.extras.keep),
             warmup=stage.warmup,
+            extra_terms=temporal,
+            style_term=self.prepared.style_terms.get(scale) if alike else None,
             check_stop=run.check_stop,
         )
+        if alike:
+            self.prepared.style_terms[scale] = objective.feature_terms[0]
         if self.gray:
             objective = without_color(objective)
+        if self.motion is not None:
+            objective = hold_still(objective, moving)
         if scale == len(plan.scales) - 1:
             self.content = None
         if protect is None:

@@ -310,6 +310,34 @@ class TotalVariationTerm:
         return Contribution(self.weight * value, self.minimized_weight * value)
 
 
+class TemporalTerm:
+    """The mean squared distance of the pixels from the last frame's, carried along the motion.
+
+    Args:
+        target: the last painted frame where the motion took it, (3, H, W).
+        trust: (H, W) in [0, 1], how far the motion is believed.
+        weight: of the loss.
+    """
+
+    name = "temporal"
+
+    def __init__(self, target: Tensor, trust: Tensor, weight: float) -> None:
+        self.target, self.trust = target, trust
+        self.weight = self.minimized_weight = weight
+
+    def rescale(self, divisor: float) -> None:
+        """Divide what is minimized, not what is reported."""
+        self.minimized_weight /= divisor
+
+    def add_gradient(self, pixels: Tensor, gradient: Tensor) -> Contribution:
+        """Add the gradient in place and return the loss."""
+        difference = pixels - self.target
+        weighted = self.trust * difference
+        value = (weighted * difference).mean().item()
+        gradient.add_(weighted, alpha=2 * self.minimized_weight / pixels.numel())
+        return Contribution(self.weight * value, self.minimized_weight * value)
+
+
 def _prepare_moment_loss(loss: str, target: Moments) -> list[MomentLoss]:
     """Return the functions whose sum is a style loss, with what of the target is computed once."""
     if loss == "wasserstein":

@@ -1,0 +1,230 @@
+"""Run `impasto film`: open, plan or paint, report."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from impasto.cli.files import read_image
+from impasto.cli.options import check_single_stdin
+from impasto.cli.progress import combine_watchers, format_duration
+from impasto.cli.run import CommandOutcome, Stopped, execute, input_sources, open_style
+from impasto.cli.style_args import StyleArgument
+from impasto.cli.terminal import echo, echo_json
+from impasto.filming.film import (
+    FilmPlan,
+    FilmResult,
+    FilmStep,
+    OnFrame,
+    film,
+    plan_film,
+    preview_film,
+)
+from impasto.images.image import ImageMetadata
+from impasto.images.write import check_output, save
+from impasto.memory import GIB
+from impasto.recipes import FilmRecipe
+
+_LINE_EVERY = 10  # frames between lines where there is no terminal to draw a bar on
+
+
+def film_to_file(
+    clip: str,
+    styles: Sequence[StyleArgument],
+    output: str,
+    recipe: FilmRecipe,
+    options: Mapping[str, Any],
+) -> int:
+    """Paint a film, or print its plan, and return the exit code.
+
+    Args:
+        clip: the file, folder or pattern.
+        styles: the styles as they were typed.
+        output: path of the film.
+        recipe: how it is painted.
+        options: the command's other options, masks included.
+    """
+    inputs = _open_inputs(clip, styles, output, options)
+    arguments = {"recipe": recipe, "overwrite": options["overwrite"], **inputs["masks"]}
+    if options["dry_run"]:
+        _print_plan(plan_film(clip, inputs["styles"], output, **arguments), options["as_json"])
+        return 0
+
+    def run(stop_requested: threading.Event) -> CommandOutcome:
+        with show_frames(options["progress"]) as draw:
+            result = film(
+                clip,
+                inputs["styles"],
+                output,
+                on_frame=draw,
+                on_step=combine_watchers(stop_requested),
+                stop=stop_requested.is_set,
+                **arguments,
+            )
+        if result.path is None:
+            raise Stopped("stopped before the first frame was finished; nothing was written")
+        for note in result.notes:
+            echo(f"impasto: {clip}: {note}", err=True)
+        stopped = (
+            f"stopped after {result.frames} frames; the film of them is in {result.path}; the same "
+            "command with --overwrite goes on from here"
+        )
+        return CommandOutcome(str(result.path), _facts(result), stopped)
+
+    return execute(run, options["as_json"])
+
+
+def preview_to_file(
+    clip: str,
+    styles: Sequence[StyleArgument],
+    output: str,
+    recipe: FilmRecipe,
+    options: Mapping[str, Any],
+) -> int:
+    """Paint five frames across a clip into a picture, and return the exit code.
+
+    Args:
+        clip: as for `film_to_file`.
+        styles: as for `film_to_file`.
+        output: path of the picture.
+        recipe: how it is painted.
+        options: as for `film_to_file`.
+    """
+    inputs = _open_inputs(clip, styles, output, options)
+    rules = {"overwrite": options["overwrite"], "inputs": list(inputs["sources"])}
+    check_output(output, **rules)
+
+    def run(stop_requested: threading.Event) -> CommandOutcome:
+        pixels = preview_film(
+            clip,
+            inputs["styles"],
+            recipe=recipe,
+            on_step=combine_watchers(stop_requested),
+            stop=stop_requested.is_set,
+            **inputs["masks"],
+        )
+        path = save(pixels, output, metadata=ImageMetadata(), **rules)
+        size = [pixels.shape[2], pixels.shape[1]]
+        return CommandOutcome(
+            str(path), {"output": str(path), "size": size}, f"stopped; what is done is in {path}"
+        )
+
+    return execute(run, options["as_json"])
+
+
+@contextmanager
+def show_frames(enabled: bool | None) -> Iterator[OnFrame]:
+    """Show the frames of a film on stderr: a bar on a terminal, a line now and then elsewhere.
+
+    Args:
+        enabled: True shows, False is silent, None shows only where stderr is a terminal.
+
+    Returns:
+        A context manager that gives the function to call after every frame.
+    """
+    terminal = sys.stderr.isatty()
+    if enabled is False or (enabled is None and not terminal):
+        yield lambda step: None
+    elif terminal:
+        progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True),
+            refresh_per_second=4,
+            expand=True,
+        )
+        task = progress.add_task("first frame", total=None, left="")
+
+        def draw(step: FilmStep) -> None:
+            progress.update(
+                task,
+                description="new scene" if step.cut else "frames",
+                total=step.frames,
+                completed=step.frame,
+                left=f"{format_duration(step.left)} left",
+            )
+
+        with progress:
+            yield draw
+    else:
+        yield _draw_line
+
+
+def format_frame(step: FilmStep) -> str:
+    """Write a finished frame in a line.
+
+    Example:
+        >>> format_frame(FilmStep(3, 20, False, 0.4, 9.0, 34.0, lambda: None))
+        'frame 3/20  40 % still  0:34 left'
+    """
+    words = [f"frame {step.frame}/{step.frames}"]
+    words += ["new scene"] if step.cut else [f"{step.still:.0%} still".replace("%", " %")]
+    return "  ".join([*words, f"{format_duration(step.left)} left"])
+
+
+def _draw_line(step: FilmStep) -> None:
+    if step.cut or step.frame == step.frames or step.frame % _LINE_EVERY == 0:
+        echo(format_frame(step), err=True)
+
+
+def _open_inputs(
+    clip: str, styles: Sequence[StyleArgument], output: str, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Open styles and masks."""
+    masks = {name: options[name] for name in ("protect", "keep") if options[name]}
+    sources = input_sources({"clip": clip, "style": styles, **masks})
+    if clip == "-":
+        raise ValueError("`clip` must be a file, got `-`; a film cannot be piped in, name a file")
+    check_single_stdin(sources)
+    if output == "-":
+        raise ValueError("`output` must be a file or folder, got `-`; a film cannot be piped")
+    return {
+        "sources": sources.values(),
+        "styles": [open_style(style) for style in styles],
+        "masks": {name: read_image(path, name) for name, path in masks.items()},
+    }
+
+
+def _facts(result: FilmResult) -> dict[str, Any]:
+    """Return what `--json` prints of a film."""
+    return {
+        "output": str(result.path),
+        "size": list(result.size),
+        "frames": result.frames,
+        "resumed": result.resumed,
+        "rate": round(result.rate, 4),
+        "cuts": list(result.cuts),
+        "seconds": round(result.seconds, 3),
+        "codec": result.codec,
+        "seed": result.recipe.seed,
+        "notes": list(result.notes),
+    }
+
+
+def _print_plan(plan: FilmPlan, as_json: bool) -> None:
+    """Print the plan of a film."""
+    if as_json:
+        facts = plan._asdict()
+        rounded = {k: round(facts[k], 4) for k in ("rate", "seconds", "scene_seconds")}
+        echo_json({**facts, "size": list(plan.size), "notes": list(plan.notes), **rounded})
+        return
+    for note in plan.notes:
+        echo(f"clip       {note}")
+    resumed = f", {plan.resumed} of them finished" if plan.resumed else ""
+    echo(f"frames     {plan.frames}{resumed}, {plan.rate:.4g} a second")
+    echo(f"size       {plan.size[0]} × {plan.size[1]}")
+    echo(
+        f"time       at most {format_duration(plan.seconds)}, and "
+        f"{format_duration(plan.scene_seconds)} for each cut"
+    )
+    echo(f"disk       {plan.disk / GIB:.2f} GiB until the film is written")
+    echo(f"memory     {plan.memory / GIB:.1f} GiB")
+    echo("nothing was written")

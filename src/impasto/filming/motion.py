@@ -1,0 +1,171 @@
+"""Motion between the frames of a film: flow, where to believe it, cuts, what stands still."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.images.opencv import load_opencv, one_opencv_thread
+from impasto.style.stylize import Motion
+
+# Forward and backward flow may differ by a share of their length and a constant, in pixels²
+# (Sundaram, Brox, Keutzer 2010).
+_SHARE, _SLACK = 0.01, 0.5
+_RESIDUAL = 24 / 255  # of the content carried along: beyond it nothing is believed
+_STILL_CHANGE = 3 / 255  # of the content, averaged nearby, below which nothing moves
+_STILL_FLOW = 0.5  # pixels
+_SPECK = 5  # pixels a side; what seems to move and is smaller is noise
+_NEAR = 9  # pixels a side over which changes are averaged
+_STROKE, _LEAST_STROKE = 1 / 64, 2.0  # sigma of what is finer than a stroke: share, pixels
+_CUT_TRUST = 0.2  # a scene ends where less of the frame than this is believed
+_CUT_COLORS = 0.45  # or where the colors differ by more, 0 to 1
+_CUT_TRUST_COLORS = 0.75  # and less than this is believed
+_BINS = 8  # of each color
+
+
+class Flow(NamedTuple):
+    """Where each pixel of a frame was in the last one.
+
+    Attributes:
+        steps: (H, W, 2) float32, x and y in pixels, to be added to a pixel's place.
+        trust: (H, W) float32 in [0, 1].
+    """
+
+    steps: np.ndarray
+    trust: np.ndarray
+
+
+def find_flow(before: Tensor, after: Tensor) -> Flow:
+    """Find the motion from one frame to the next, and how far to believe it.
+
+    Dense inverse search in both directions; believed is what leads back to where it came from and
+    finds the same colors there.
+
+    Args:
+        before: the last frame, (3, H, W) in [0, 1].
+        after: the next one.
+
+    References:
+        Kroeger, Timofte, Dai, Van Gool 2016, Fast optical flow using dense inverse search;
+        Ruder, Dosovitskiy, Brox 2016, Artistic style transfer for videos, for the occlusions.
+    """
+    old, new = _gray(before), _gray(after)
+    with one_opencv_thread() as cv2:
+        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        back, forth = search.calc(new, old, None), search.calc(old, new, None)
+    returned = _sample(forth, back)
+    error = ((back + returned) ** 2).sum(2)
+    allowed = _SHARE * ((back**2).sum(2) + (returned**2).sum(2)) + _SLACK
+    residual = np.abs(_planes(after) - _sample(_planes(before), back)).mean(2)
+    residual = _box(residual, 3)
+    trust = np.clip(2 - error / allowed, 0, 1) * np.clip(2 - 2 * residual / _RESIDUAL, 0, 1)
+    height, width = old.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    x, y = x + back[..., 0], y + back[..., 1]
+    inside = (x > -1) & (x < width) & (y > -1) & (y < height)
+    trust = (trust * inside).astype(np.float32)
+    # What is uncovered begins a pixel before the check sees it.
+    return Flow(back, _box(load_opencv().erode(trust, np.ones((3, 3), np.uint8)), 3))
+
+
+def is_cut(before: Tensor, after: Tensor, flow: Flow) -> bool:
+    """Return whether a new scene begins with a frame.
+
+    Args:
+        before: the last frame, (3, H, W) in [0, 1].
+        after: the next one.
+        flow: as `find_flow` gives it.
+    """
+    trust = float(flow.trust.mean())
+    colors = float((_histogram(before) - _histogram(after)).abs().sum() / 2)
+    return trust < _CUT_TRUST or (colors > _CUT_COLORS and trust < _CUT_TRUST_COLORS)
+
+
+def find_still(reference: Tensor, content: Tensor, flow: Flow) -> Tensor:
+    """Return where a frame stands still, (H, W), 1 where it does.
+
+    Args:
+        reference: the content as it was when each pixel was painted last, (3, H, W) in [0, 1].
+        content: the frame.
+        flow: from the last frame to this.
+    """
+    change = _box((content - reference).abs().amax(0).numpy(), _NEAR)
+    length = _box(np.sqrt((flow.steps**2).sum(2)), _NEAR)
+    moving = ((change >= _STILL_CHANGE) | (length >= _STILL_FLOW)).astype(np.uint8)
+    with one_opencv_thread() as cv2:
+        # What moves shows all over the average that it is in; specks are noise.
+        specks = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_SPECK, _SPECK))
+        moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, specks)
+    return torch.from_numpy(1 - moving.astype(np.float32))
+
+
+def carry(painted: Tensor, flow: Flow, still: Tensor, weight: float) -> Motion:
+    """Carry a painted frame to the next one.
+
+    Args:
+        painted: the last painted frame, (3, H, W) in [0, 1].
+        flow: the motion of the content.
+        still: (H, W), 1 where nothing moves.
+        weight: of the temporal loss.
+    """
+    carried = _sample(_planes(painted), flow.steps, cubic=True)
+    pixels = torch.from_numpy(carried).permute(2, 0, 1).clamp(0, 1)
+    pixels = torch.where(still.bool(), painted, pixels).contiguous()
+    trust = torch.maximum(torch.from_numpy(flow.trust), still)
+    with one_opencv_thread() as cv2:
+        sigma = max(_LEAST_STROKE, _STROKE * max(carried.shape[:2]))
+        blurred = cv2.GaussianBlur(_planes(pixels), (0, 0), sigma)
+    strokes = pixels - torch.from_numpy(blurred).permute(2, 0, 1)
+    return Motion(pixels, trust, strokes.contiguous(), 1 - still, weight)
+
+
+def warping_error(before: Tensor, after: Tensor, flow: Flow) -> float:
+    """Return the root mean square of what changes along the motion, where it is believed.
+
+    Args:
+        before: a frame of a film, (3, H, W) in [0, 1].
+        after: another frame of it.
+        flow: the motion between the same frames of the input.
+    """
+    believed = flow.trust > 0.5
+    difference = (_planes(after) - _sample(_planes(before), flow.steps))[believed]
+    return float(np.sqrt((difference.astype(np.float64) ** 2).mean())) if believed.any() else 0.0
+
+
+def _histogram(frame: Tensor) -> Tensor:
+    """Return the shares of coarse colors, (bins³,), blurred a little against their borders."""
+    bins = (frame * (_BINS - 1) + 0.5).long().flatten(1)
+    index = (bins[0] * _BINS + bins[1]) * _BINS + bins[2]
+    counts = torch.bincount(index, minlength=_BINS**3).float().view(1, 1, _BINS, _BINS, _BINS)
+    smooth = functional.avg_pool3d(counts, 3, stride=1, padding=1, count_include_pad=False)
+    return (smooth / smooth.sum()).flatten()
+
+
+def _gray(frame: Tensor) -> np.ndarray:
+    """Return the light of a frame, (H, W) uint8."""
+    weights = torch.tensor([0.299, 0.587, 0.114])
+    return ((frame * weights[:, None, None]).sum(0) * 255 + 0.5).to(torch.uint8).numpy()
+
+
+def _planes(frame: Tensor) -> np.ndarray:
+    """Return a frame as OpenCV takes it, (H, W, 3)."""
+    return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
+
+
+def _sample(image: np.ndarray, steps: np.ndarray, *, cubic: bool = False) -> np.ndarray:
+    """Return an image's values at each place moved by its step."""
+    height, width = steps.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    with one_opencv_thread() as cv2:
+        kind = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+        maps = x + steps[..., 0], y + steps[..., 1]
+        return cv2.remap(image, *maps, kind, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _box(plane: np.ndarray, side: int) -> np.ndarray:
+    with one_opencv_thread() as cv2:
+        return cv2.blur(plane, (side, side))
