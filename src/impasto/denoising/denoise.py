@@ -556,9 +556,7 @@ def fit_denoiser(
         return Measurement(*diagnose_planes(planes, recipe, source))
 
     diagnosis, values, defects = (
-        measure()
-        if measurements is None
-        else measurements.find(source, number, recipe, measure)
+        measure() if measurements is None else measurements.find(source, number, recipe, measure)
     )
     single = len(planes) == 1
     fitted = FittedDenoiser(
