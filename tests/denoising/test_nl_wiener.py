@@ -141,8 +141,8 @@ def test_noise_coarser_than_a_patch_goes_too():
 def test_what_only_the_light_would_lose_is_texture():
     ones = torch.ones(3, 8, 8)
     weights = torch.tensor([2.0, 1.0, 0.5])[:, None, None]
-    assert _is_texture(weights * ones, ones)  # 4 times the energy
-    assert not _is_texture(weights * ones, 2 * weights * ones)
+    assert _is_texture(weights * ones, 0 * ones, ones)  # 4 times the energy
+    assert not _is_texture(weights * ones, 0 * ones, 2 * weights * ones)
 
 
 def test_tensors_are_made_on_the_pictures_device():

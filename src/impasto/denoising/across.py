@@ -50,7 +50,9 @@ T = TypeVar("T")
 
 REACH = 2  # planes on each side that help
 _FUSED = Groups(9, 1, 21, 3)  # patches that are fused; in each other plane the most similar one
-_OWN = 0.7  # share of the planes' noise that is in their difference, if each has its own, at least
+# Share of the planes' noise that is in their difference, if each has its own, at least; of noise
+# that neighboring pixels share, whose strength is known less well.
+_OWN, _OWN_CORRELATED = 0.7, 0.5
 _HELP = 0.9  # share of the noise's variance that is left, below which neighbors have helped
 
 
@@ -521,10 +523,11 @@ def _share_noise(before: _Plane, plane: _Plane) -> bool:
             counted = counted & ~source.hidden.any(0)[area]
     if not counted.any():
         return False
+    least = _OWN_CORRELATED if plane.kind.correlated else _OWN
     for first, second in zip(before.channels, plane.channels, strict=True):
         counted = counted.to(first.noisy.device)
         difference = (second.noisy[:, *here] - first.noisy[:, *there])[:, counted]
         expected = (second.variance[:, *here] + first.variance[:, *there])[:, counted]
-        if bool((difference.var(1, correction=0) < _OWN * expected.mean(1)).any()):
+        if bool((difference.var(1, correction=0) < least * expected.mean(1)).any()):
             return True
     return False
