@@ -130,6 +130,7 @@ def test_json_is_one_object_of_plain_values(clean):
     assert {name: type(value) for name, value in facts.items()} == {
         "output": str, "kind": str, "sigma": list, "correlation": float, "clipped": list,
         "gain": float if kind == "poisson-gaussian" else type(None), "method": str, "words": str,
+        "specks": float, "stuck_rows": list, "stuck_columns": list,
         "size": list, "planes": int, "strength": float, "chroma": str, "detail": float,
         "device": str, "seconds": float, "residual": str,
     }  # fmt: skip

@@ -94,6 +94,7 @@ def test_info_says_what_noise_there_is(impasto, gray, folder):
         "kind": wanted.kind, "sigma": list(wanted.sigma), "gain": wanted.gain,
         "correlation": wanted.correlation, "clipped": list(wanted.clipped),
         "method": wanted.method, "words": wanted.words,
+        "specks": 0.0, "stuck_rows": [], "stuck_columns": [],
     }  # fmt: skip
     assert facts["sigma"] == pytest.approx([25 / 255], rel=0.15)
     rows = impasto("info", "noisy.png")[1].splitlines()

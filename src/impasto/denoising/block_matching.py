@@ -76,7 +76,7 @@ def read_area(
 
     Example:
         >>> read_area((slice(50, 60), slice(0, 5)), (100, 100), Groups(4, 8, 11, 3))
-        (slice(35, 75, None), slice(0, 18, None))
+        (slice(37, 72, None), slice(0, 18, None))
     """
     rows, columns = (
         _read_span(*axis, groups) for axis in zip(area, size, patch_size(size, groups), strict=True)

@@ -45,7 +45,9 @@ class Measurements:
 
     Example:
         >>> import impasto
-        >>> noisy, shared = impasto.demo_photo().pixels[:, :64, :64], Measurements()
+        >>> import torch
+        >>> noisy = 0.5 + 0.1 * torch.randn(3, 64, 64, generator=torch.manual_seed(0))
+        >>> shared = Measurements()
         >>> first = impasto.denoise(noisy, effort="quick", measurements=shared)
         >>> again = impasto.denoise(noisy, effort="best", measurements=shared)
         >>> again.diagnosis.noise is first.diagnosis.noise

@@ -415,7 +415,7 @@ def _split_rows(area: tuple[slice, slice], bands: int) -> list[tuple[slice, slic
 
     Example:
         >>> [rows for rows, _ in _split_rows((slice(4, 34), slice(0, 9)), 3)]
-        [slice(4, 16, None), slice(16, 24, None), slice(24, 34, None)]
+        [slice(4, 16, None), slice(16, 28, None), slice(28, 34, None)]
     """
     rows, columns = area
     even = 2**_BLOTCH_LEVELS

@@ -192,6 +192,8 @@ def _piped(command: list[str]) -> Iterator[IO[bytes]]:
         finally:
             process.kill()
             process.wait()
+            with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+                process.stdin.close()
         complaints.seek(0)
         words = complaints.read(2000).decode(errors="replace").strip()
     if code:
