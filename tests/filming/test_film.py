@@ -142,13 +142,13 @@ def test_a_killed_film_goes_on_frame_for_frame(tmp_path, frames, film_of):
             process.stdout.readline()
             time.sleep(0.02 * kill)
             process.kill()
-        if not list(tmp_path.glob("*.impasto-film")):
+        if not list(tmp_path.rglob("*.impasto-film")):
             break  # the kill came when all was done
     else:
         subprocess.run(command, check=True, cwd=tmp_path)
     assert len(painted(tmp_path / "out")) == len(frames)
     assert all(map(torch.equal, painted(tmp_path / "out"), film_of[1]))
-    assert not list(tmp_path.glob("*.impasto-film"))
+    assert not list(tmp_path.rglob("*.impasto-film"))
 
 
 def test_a_part_of_a_clip_is_painted_alone(tmp_path, frames):
