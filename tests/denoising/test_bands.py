@@ -163,4 +163,4 @@ def test_no_more_memory_is_taken_than_planned():
     bands = measure(limit)
     assert bands["bands"] > 1
     assert bands["digest"] == whole["digest"]
-    assert bands["peak"] < 1.05 * limit * 2**30
+    assert bands["peak"] < 1.1 * limit * 2**30

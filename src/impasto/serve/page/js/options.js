@@ -119,9 +119,11 @@ function number(id, name, schema, now) {
 
 // A number or a word, such as 512 or `original`; lists of numbers, as text.
 function either(id, name, schema) {
+  const words = schema.anyOf.flatMap((one) => one.const ?? one.enum ?? []);
+  if (words.length > 1) return worded(id, name, words);
   const numeric = schema.anyOf.find((one) => one.type === "number" || one.type === "integer");
   const list = schema.anyOf.find((one) => one.type === "array");
-  const word = schema.anyOf.find((one) => one.const).const;
+  const [word] = words;
   const now = value(name);
   const isWord = now === word;
   const start = numeric?.default ?? (name === "size" ? 512 : name === "style_scale" ? 1 : name === "sigma" ? 0.1 : name === "chroma" ? 1 : name === "steps" ? 300 : 4);
@@ -137,6 +139,19 @@ function either(id, name, schema) {
   const both = h("span", { class: "control" }, inner,
     h("label", { htmlFor: `${id}-word`, class: "row" }, tick, named("values", word, word)));
   both.labelled = isWord ? `${id}-word` : id;
+  return both;
+}
+
+// One of several words or a letter, such as `auto`, `none` or T.
+function worded(id, name, words) {
+  const field = h("input", { id, type: "text", value: value(name), onchange: () => {
+    const given = field.value.trim();
+    change(name, words.includes(given.toLowerCase()) ? given.toLowerCase() : given.toUpperCase());
+  } });
+  field.setAttribute("list", `${id}-words`);  // as a property it can only be read
+  const both = h("span", { class: "control" }, field,
+    h("datalist", { id: `${id}-words` }, ...words.map((one) => h("option", { value: one }, named("values", one, one)))));
+  both.labelled = id;
   return both;
 }
 
