@@ -86,6 +86,7 @@ _MIN_SIGMA, _MIN_POWER = 0.01, 1e-3  # of the largest channel's, and of the larg
 # Numbers that the passes hold at a time for each one of the picture, and for each pixel; what is
 # held besides, which is the blocks of all threads; and the fewest rows of a band.
 _HELD, _HELD_PER_PIXEL, _HELD_BYTES, _MIN_BAND = 5, 4, 100 * 2**20, 64
+_MODEST = 3 * 2**29  # bytes that are enough: bands cost little
 _HELD_COARSE = 3.5  # the same where noise is looked for on half the size
 
 
@@ -241,7 +242,7 @@ def plan_filter(
     recipe: DenoiseRecipe,
     device: torch.device,
 ) -> FilterPlan:
-    """Return the fewest bands that fit in memory, and what they take.
+    """Return the fewest bands that are modest, or at least fit in memory, and what they take.
 
     Args:
         shape: of a plane, (C, H, W).
@@ -261,14 +262,20 @@ def plan_filter(
     whole = 4 * channels * height * width
     # Coarse noise is looked for in all of the picture at once, on half its size.
     least = 0 if noise.autocorrelation is None else round(_HELD_COARSE * whole)
+    modest = min(free, _MODEST) if device.type == "cpu" else free
+    fitting = None
     for bands in range(1, max(1, height // _MIN_BAND) + 1):
         needed = 4 * _read_pixels(tuple(size), area, bands, passes, noise)
         needed *= _HELD * channels + _HELD_PER_PIXEL
         if bands > 1:  # the estimate of all bands, and in the end the result
             needed = max(needed + whole, 2 * whole)
         needed = max(needed, least) + _HELD_BYTES
-        if needed <= free:
+        if needed <= free and fitting is None:
+            fitting = FilterPlan(bands, needed)
+        if needed <= modest:
             return FilterPlan(bands, needed)
+    if fitting is not None:
+        return fitting
     raise MemoryShortageError(
         f"`method` must fit in memory, got nl-wiener, which needs {needed / GIB:.2f} GiB more for "
         f"{width} × {height} pixels, {_MIN_BAND} rows at a time, where there are "
