@@ -83,6 +83,16 @@ def memory_budget(limit: float | Literal["auto"], device: torch.device | str = "
     return min(round(limit * GIB), used + available)
 
 
+def free_bytes(limit: float | Literal["auto"], device: torch.device | str = "cpu") -> int:
+    """Return the bytes of a budget that are not taken yet, at least 0; as for `memory_budget`.
+
+    Example:
+        >>> free_bytes(1e-6)
+        0
+    """
+    return max(0, memory_budget(limit, device) - used_bytes(device))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that there was not enough memory.
 

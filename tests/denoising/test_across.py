@@ -326,7 +326,7 @@ def test_both_ways_to_compute_agree(channels, correlated, monkeypatch):
     def compute():
         own = noisy[1], clean[1], noisy[1, 0].contiguous(), variance[1]
         ridge = ridge_estimate(own[0], *own[2:], groups, table, neighbors=neighbors)
-        wiener = wiener_estimate(*own, groups, table, neighbors=neighbors)
+        wiener = wiener_estimate(*own, groups, table)
         return ridge, wiener, *fuse_neighbors(*own, Groups(5, 1, 11, 3), neighbors)
 
     compiled = compute()

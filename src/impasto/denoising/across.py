@@ -273,8 +273,8 @@ class AcrossFilter:
         channels = []
         for group, (basis, _) in zip(kind.groups, kind.bases, strict=True):
             part = image[list(group)]
-            rotated = torch.einsum("ij,jhw->ihw", basis, self._to_common(part, plane))
-            smooth = self._to_common(gaussian_blur(part, 1.5), plane)
+            rotated = torch.einsum("ij,jhw->ihw", basis, _rescale(part, source, kind))
+            smooth = _rescale(gaussian_blur(part, 1.5), source, kind)
             variance = self._variance(smooth, plane, group, basis)
             guide = first_guide(rotated).contiguous()
             channels.append(_Channels(rotated, rotated, None, variance, guide))
@@ -463,7 +463,9 @@ class AcrossFilter:
             if part.estimate is None:
                 continue
             image = torch.einsum("ij,jhw->ihw", inverse, part.estimate)
-            image = plane.noise.select(group).debias(self._to_own(image, plane)).cpu()
+            image = (
+                plane.noise.select(group).debias(_rescale(image, plane.kind, plane.source)).cpu()
+            )
             for channel, first in enumerate(kind.members):
                 if first in group:
                     clean[channel] = image[group.index(first)]
@@ -474,25 +476,16 @@ class AcrossFilter:
     ) -> Tensor:
         """Return the variance of a plane's noise at each pixel of a common image (C, H, W)."""
         factor = plane.source.span / plane.kind.span
-        own = self._to_own(image, plane)
+        own = _rescale(image, plane.kind, plane.source)
         variance = plane.noise.select(group).variance_at(own, basis)
         return variance if factor == 1 else variance * factor**2
 
-    @staticmethod
-    def _to_common(image: Tensor, plane: _Plane) -> Tensor:
-        """Return an image in the range that all planes of a kind have."""
-        source, kind = plane.source, plane.kind
-        if (source.low, source.span) == (kind.low, kind.span):
-            return image
-        return (image * source.span + (source.low - kind.low)) / kind.span
 
-    @staticmethod
-    def _to_own(image: Tensor, plane: _Plane) -> Tensor:
-        """Return an image in a plane's own range."""
-        source, kind = plane.source, plane.kind
-        if (source.low, source.span) == (kind.low, kind.span):
-            return image
-        return (image * kind.span + (kind.low - source.low)) / source.span
+def _rescale(image: Tensor, old: PlaneToFilter | _Kind, new: PlaneToFilter | _Kind) -> Tensor:
+    """Return an image in the range of another plane, or of all planes of a kind."""
+    if (old.low, old.span) == (new.low, new.span):
+        return image
+    return (image * old.span + (old.low - new.low)) / new.span
 
 
 def _share_of(on_part: Callable[[float], None], at: int, plane: _Plane) -> Callable[[float], None]:

@@ -34,7 +34,7 @@ from impasto.images.open_input import identify_input, input_planes, input_source
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
 from impasto.images.tiff_write import write_stack
-from impasto.memory import GIB, memory_budget, used_bytes
+from impasto.memory import GIB, free_bytes
 from impasto.provenance import Inputs, Provenance, current_maker
 from impasto.recipes import DenoiseRecipe
 from impasto.result import (
@@ -362,22 +362,23 @@ class _Run:
         self, numbers: Sequence[int], read_plane: Callable[[int], Tensor]
     ) -> Iterator[_DenoisedPlane]:
         """Yield planes that follow each other along the axis whose planes help."""
-        waiting: deque[tuple[int, Tensor, FittedDenoiser, Defects | None]] = deque()
+        waiting: deque[tuple[int, Tensor, FittedDenoiser, Defects | None, PreparedPlane]] = deque()
         first = self.reporter.plane
 
         def planes_to_filter() -> Iterator[PlaneToFilter]:
             for place, number in enumerate(numbers, first):
                 noisy = read_plane(number)
                 denoiser, defects = self._fit_plane(number, noisy)
-                waiting.append((number, noisy, denoiser, defects))
-                yield denoiser.plane_to_filter(_repair(noisy, defects), place)
+                ready = denoiser.prepare(noisy, defects)
+                waiting.append((number, noisy, denoiser, defects, ready))
+                yield denoiser.plane_to_filter(ready, place)
 
         def report(plane: int, done: int, parts: int, image: Callable[[], Tensor]) -> bool:
             return self.reporter.report_plane(plane, done, parts, lambda: self.cut(image()))
 
         together = AcrossFilter(self._recipe, report, cuts=self._recipe.across == "auto")
         for filtered in together.run(planes_to_filter()):
-            number, noisy, denoiser, defects = waiting.popleft()
+            number, noisy, denoiser, defects, ready = waiting.popleft()
             if filtered.image is None and self.reporter.stopped:
                 break
             axis = self._across if filtered.helped else None
@@ -387,7 +388,7 @@ class _Run:
             if filtered.image is None:
                 clean = denoiser.denoise(noisy, defects)
             else:  # of the whole plane, since a part would be helped by other shifts
-                clean = self.cut(denoiser.restore(_repair(noisy, defects), filtered.image))
+                clean = self.cut(denoiser.restore(ready, filtered.image))
             yield self._denoised(number, noisy, clean, defects)
 
     def _denoised(
@@ -407,6 +408,20 @@ class _Run:
         return fit_denoiser(
             planes, self._recipe, self.reporter, self._source, self._measurements, number
         )
+
+
+class PreparedPlane(NamedTuple):
+    """A plane without defects, before it is denoised, (C, H, W) each.
+
+    Attributes:
+        plane: in its own numbers.
+        hidden: which pixels stay as they are, bool.
+        visible: the plane with those filled in and without stripes, which is denoised.
+    """
+
+    plane: Tensor
+    hidden: Tensor
+    visible: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -446,43 +461,50 @@ class FittedDenoiser:
 
     def denoise(self, plane: Tensor, defects: Defects | None) -> Tensor:
         """Remove the noise and the defects of a plane (C, H, W), or of its part, on the CPU."""
-        plane = _repair(plane, defects)
-        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
+        ready = self.prepare(plane, defects)
         if self.denoise_plane is None:
-            repaired = plane if self.diagnosis.stripes is None else plane.where(hidden, visible)
-            return repaired if self.part is None else repaired[:, *self.part]
-        image = self.denoise_plane(self.values.normalize(visible)).cpu()
-        del hidden, visible
-        return self.restore(plane, image, self.part)
+            plane = ready.plane
+            if self.diagnosis.stripes is not None:
+                plane = plane.where(ready.hidden, ready.visible)
+            return plane if self.part is None else plane[:, *self.part]
+        image = self.denoise_plane(self.values.normalize(ready.visible)).cpu()
+        return self.restore(ready, image, self.part)
 
-    def plane_to_filter(self, plane: Tensor, number: int) -> PlaneToFilter:
-        """Return a plane (C, H, W) for planes that help each other; by itself if it does not.
+    def prepare(self, plane: Tensor, defects: Defects | None) -> PreparedPlane:
+        """Return a plane (C, H, W) without defects, and what is denoised of it."""
+        plane = plane if defects is None else defects.fill(plane[None])[0]
+        hidden = unfiltered_pixels(plane, self.source, self.values)
+        visible = fill_pixels(plane, hidden)
+        if self.diagnosis.stripes is not None:
+            visible = self.diagnosis.stripes.remove(visible)
+        return PreparedPlane(plane, hidden, visible)
+
+    def plane_to_filter(self, ready: PreparedPlane, number: int) -> PlaneToFilter:
+        """Return a plane for planes that help each other; by itself if it does not.
 
         Args:
-            plane: the plane, without defects.
+            ready: the plane.
             number: from 1, in the order in which they come.
         """
-        noise = self.diagnosis.noise
+        noise, values = self.diagnosis.noise, self.values
         if self.method != "nl-wiener" or isinstance(noise, RegionalNoise):
-            return PlaneToFilter(number, plane, None)
-        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
-        image = self.values.normalize(visible)
-        return PlaneToFilter(number, image, noise, self.values.low, self.values.span, hidden)
+            return PlaneToFilter(number, ready.plane, None)
+        image = values.normalize(ready.visible)
+        return PlaneToFilter(number, image, noise, values.low, values.span, ready.hidden)
 
     def restore(
-        self, plane: Tensor, image: Tensor, part: tuple[slice, slice] | None = None
+        self, ready: PreparedPlane, image: Tensor, part: tuple[slice, slice] | None = None
     ) -> Tensor:
         """Return a denoised image in a plane's own numbers, where it is to be changed: (C, H, W).
 
         Args:
-            plane: as it came, without defects.
-            image: what was made of it, 0 to 1, on the CPU.
+            ready: the plane.
+            image: what was made of it, 0 to 1, on the CPU; it is changed.
             part: rows and columns of the plane that the image shows; None for all.
         """
-        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
-        ends = visible.min(), visible.max()
-        del visible
+        ends = ready.visible.min(), ready.visible.max()
         clean = image.mul_(self.values.span).add_(self.values.low)
+        plane, hidden = ready.plane, ready.hidden
         if part is not None:
             plane, hidden = (image[:, *part] for image in (plane, hidden))
         # Noise spreads values, so that without it none lies beyond.
@@ -501,8 +523,7 @@ class FittedDenoiser:
         if self.method in ("none", REPAIR):
             return torch.zeros_like(clean)
         noise = self.diagnosis.noise
-        plane = _repair(plane, self.find_defects(plane))
-        hidden, visible = _split_plane(plane, self.source, self.values, self.diagnosis)
+        _, hidden, visible = self.prepare(plane, self.find_defects(plane))
         if self.part is not None:
             hidden, visible = (image[:, *self.part] for image in (hidden, visible))
             if isinstance(noise, RegionalNoise):
@@ -568,17 +589,12 @@ def fit_denoiser(
     _check_counts(planes, diagnosis, source)
     fit = METHODS[diagnosis.method]
     if diagnosis.method != "nl-wiener":  # which needs no fitting
-        visible = [_split_plane(plane, source, values, diagnosis)[1] for plane in planes]
+        visible = [fitted.prepare(plane, None).visible for plane in planes]
         planes = values.normalize(torch.stack(visible))
     if isinstance(diagnosis.noise, RegionalNoise) and diagnosis.method == "nl-wiener":
         fit = partial(denoise_by_region, fit)
     denoise_plane = fit(planes, diagnosis.noise, recipe, reporter.report)
     return replace(fitted, denoise_plane=denoise_plane)
-
-
-def _repair(plane: Tensor, defects: Defects | None) -> Tensor:
-    """Return a plane (C, H, W) without its defects."""
-    return plane if defects is None else defects.fill(plane[None])[0]
 
 
 def _check_memory(planes: Tensor, recipe: DenoiseRecipe) -> None:
@@ -587,24 +603,14 @@ def _check_memory(planes: Tensor, recipe: DenoiseRecipe) -> None:
     if recipe.method not in ("auto", "nl-wiener") or device.type == "cuda":
         return
     needed = _MEASURING * planes.nbytes + _MEASURING_BYTES
-    free = memory_budget(recipe.memory) - used_bytes()
+    free = free_bytes(recipe.memory)
     if needed > free:
         height, width = planes.shape[-2:]
         raise MemoryShortageError(
             f"`picture` must fit in memory, got {width} × {height} pixels, whose noise takes "
-            f"{needed / GIB:.2f} GiB more to be measured where there are {max(0, free) / GIB:.2f}; "
+            f"{needed / GIB:.2f} GiB more to be measured where there are {free / GIB:.2f}; "
             "raise `memory`, or cut the picture into smaller ones"
         )
-
-
-def _split_plane(
-    plane: Tensor, source: Image | Stack, values: ValueRange, diagnosis: Diagnosis
-) -> tuple[Tensor, Tensor]:
-    """Return which pixels of a plane (C, H, W) stay, and the plane that is denoised instead."""
-    hidden = unfiltered_pixels(plane, source, values)
-    visible = fill_pixels(plane, hidden)
-    stripes = diagnosis.stripes
-    return hidden, visible if stripes is None else stripes.remove(visible)
 
 
 def _check_counts(planes: Tensor, diagnosis: Diagnosis, source: Image | Stack) -> None:

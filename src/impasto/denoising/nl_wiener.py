@@ -40,7 +40,7 @@ from impasto.denoising.nl_wiener_tensors import (
 from impasto.denoising.noise import Noise
 from impasto.device import select_device
 from impasto.errors import MemoryShortageError
-from impasto.memory import GIB, memory_budget, release_caches, used_bytes
+from impasto.memory import GIB, free_bytes, release_caches
 from impasto.recipes import DenoiseRecipe
 
 # The sum of the colors, and two differences: orthonormal, so white noise stays white.
@@ -254,33 +254,34 @@ def plan_filter(
         MemoryShortageError: not even the smallest bands fit.
     """
     channels, *size = shape
-    passes = _PASSES[recipe.effort]
+    passes = passes_of(recipe.effort, noise.autocorrelation is not None)
     area = _filtered_area(tuple(size), recipe.part, noise) or tuple(slice(0, n) for n in size)
     height, width = (axis.stop - axis.start for axis in area)
     release_caches(device)  # so that what was freed is not counted as used
-    free = memory_budget(recipe.memory, device) - used_bytes(device)
+    free = free_bytes(recipe.memory, device)
     whole = 4 * channels * height * width
     # Coarse noise is looked for in all of the picture at once, on half its size.
     least = 0 if noise.autocorrelation is None else round(_HELD_COARSE * whole)
-    modest = min(free, _MODEST) if device.type == "cpu" else free
-    fitting = None
-    for bands in range(1, max(1, height // _MIN_BAND) + 1):
+
+    def plan(bands: int) -> FilterPlan:
         needed = 4 * _read_pixels(tuple(size), area, bands, passes, noise)
         needed *= _HELD * channels + _HELD_PER_PIXEL
         if bands > 1:  # the estimate of all bands, and in the end the result
             needed = max(needed + whole, 2 * whole)
-        needed = max(needed, least) + _HELD_BYTES
-        if needed <= free and fitting is None:
-            fitting = FilterPlan(bands, needed)
-        if needed <= modest:
-            return FilterPlan(bands, needed)
-    if fitting is not None:
-        return fitting
-    raise MemoryShortageError(
-        f"`method` must fit in memory, got nl-wiener, which needs {needed / GIB:.2f} GiB more for "
-        f"{width} × {height} pixels, {_MIN_BAND} rows at a time, where there are "
-        f"{max(0, free) / GIB:.2f}; raise `memory`, or give a `crop`"
-    )
+        return FilterPlan(bands, max(needed, least) + _HELD_BYTES)
+
+    most = max(1, height // _MIN_BAND)
+    smallest = plan(most)
+    if smallest.memory > free:
+        raise MemoryShortageError(
+            "`method` must fit in memory, got nl-wiener, which needs "
+            f"{smallest.memory / GIB:.2f} GiB more for {width} × {height} pixels, {_MIN_BAND} rows "
+            f"at a time, where there are {free / GIB:.2f}; raise `memory`, or give a `crop`"
+        )
+    enough = free
+    if device.type == "cpu":  # no less than the smallest bands take
+        enough = min(free, max(_MODEST, smallest.memory))
+    return next(p for p in map(plan, range(1, most + 1)) if p.memory <= enough)
 
 
 def _read_pixels(
@@ -685,7 +686,6 @@ def wiener_estimate(
     autocorrelation: Tensor | None = None,
     on_part: Callable[[float], None] = lambda share: None,
     cut: Cut | None = None,
-    neighbors: Sequence[Neighbor] = (),
 ) -> Tensor:
     """Filter each patch by the mean and covariance of the patches like it (NL-Bayes).
 
@@ -698,7 +698,6 @@ def wiener_estimate(
         autocorrelation: as for `ridge_estimate`.
         on_part: as for `ridge_estimate`.
         cut: as for `ridge_estimate`.
-        neighbors: as for `ridge_estimate`, with their pilots.
 
     Returns:
         (C, H, W).
@@ -710,9 +709,9 @@ def wiener_estimate(
     loops = compiled_loops(noisy)
     images = pilot, guide, variance
     sums, weights = (
-        wiener_sums(loops, noisy, *images, groups, correlation, on_part, cut, neighbors)
+        wiener_sums(loops, noisy, *images, groups, correlation, on_part, cut)
         if loops
-        else tensor_wiener_sums(noisy, *images, groups, correlation, on_part, cut, neighbors)
+        else tensor_wiener_sums(noisy, *images, groups, correlation, on_part, cut)
     )
     return _mean(sums, weights, patch, cut)
 

@@ -53,6 +53,7 @@ def ridge_sums(
         Their weighted sums, (C, H, W), and the weights of the patches at their first pixels.
     """
     sums, weights = torch.zeros_like(noisy), torch.zeros_like(noisy)
+    planes = 1 + len(neighbors)
     white = noisy.new_ones(len(noisy), 1, 1)
     table = white if autocorrelation is None else autocorrelation
 
@@ -69,7 +70,8 @@ def ridge_sums(
             *_arrays(*images, _interleaved(compared[None])),
             width,
             table.float().contiguous().numpy(),
-            *_shapes((height, width), groups, 1 + len(neighbors)),
+            *_shapes((height, width), groups, planes),
+            planes,
             block.down.numpy(),
             block.across.numpy(),
             *_arrays(*totals),
@@ -91,7 +93,6 @@ def wiener_sums(
     correlation: Tensor | None,
     on_part: Callable[[float], None],
     cut: Cut | None = None,
-    neighbors: Sequence[Neighbor] = (),
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches of `nl_wiener.wiener_estimate`.
 
@@ -115,21 +116,17 @@ def wiener_sums(
     def work(block: Block) -> None:
         area = (slice(None), block.rows, block.columns)
         height, width = guide[area[1:]].shape
-        compared = cut_planes(guide, "guide", block, neighbors)
-        images = [
-            _interleaved(cut_planes(image, name, block, neighbors))
-            for name, image in (("noisy", noisy), ("pilot", pilot), ("variance", variance))
-        ]
+        images = [_interleaved(image[area]) for image in (noisy, pilot, variance)]
         totals = (
             noisy.new_zeros(height * width * channels + _LANES),
             noisy.new_zeros(height * width),
         )
         loops.wiener_block(
-            *_arrays(*images, _interleaved(compared[None])),
+            *_arrays(*images, _interleaved(guide[area[1:]][None])),
             width,
             channels,
             table.numpy(),
-            *_shapes((height, width), groups, 1 + len(neighbors)),
+            *_shapes((height, width), groups),
             block.down.numpy(),
             block.across.numpy(),
             *_arrays(*totals),
@@ -158,7 +155,7 @@ def fused_sums(
         Their weighted sums, (C, H, W), and the weights and the number of the patches at their first
         pixels, (1, H, W).
     """
-    channels = len(noisy)
+    channels, planes = len(noisy), 1 + len(neighbors)
     sums = torch.zeros_like(noisy)
     weights, counts = (torch.zeros_like(guide)[None] for _ in range(2))
 
@@ -175,7 +172,8 @@ def fused_sums(
             *_arrays(*images, _interleaved(compared[None])),
             width,
             channels,
-            *_shapes((height, width), groups, 1 + len(neighbors)),
+            *_shapes((height, width), groups, planes),
+            planes,
             FUSION_REACH,
             tuple(map(np.float32, FUSION_DOUBTS)),
             block.down.numpy(),
@@ -211,12 +209,12 @@ def _run(
 
 
 def _shapes(
-    size: tuple[int, int], groups: Groups, planes: int
-) -> tuple[tuple[int, int], int, tuple[int, int], tuple[int, int], int]:
-    """Return what the loops take: patch, patches of a group, window, size of the block, planes."""
+    size: tuple[int, int], groups: Groups, planes: int = 1
+) -> tuple[tuple[int, int], int, tuple[int, int], tuple[int, int]]:
+    """Return what the loops take: patch, patches of a group, window, and size of the block."""
     window = window_size(size, groups)
     similar = min(groups.similar, planes * window[0] * window[1])
-    return patch_size(size, groups), similar, window, size, planes
+    return patch_size(size, groups), similar, window, size
 
 
 def _arrays(*tensors: Tensor) -> list:

@@ -79,19 +79,9 @@ def ridge_block(
     for down in downs:
         for across in acrosses:
             own = _match(
-                guide,
-                row,
-                patch,
-                window,
-                size,
-                0,
-                planes,
-                down,
-                across,
-                similar,
-                distances,
+                guide, row, patch, window, size, 0, planes, down, across, similar, distances,
                 positions,
-            )
+            )  # fmt: skip
             for m in range(similar):
                 downs_of[m] = positions[m] // row
                 acrosses_of[m] = positions[m] - downs_of[m] * row
@@ -193,12 +183,12 @@ def ridge_block(
 @jit
 def wiener_block(
     noisy, pilot, variance, guide, row, channels, correlation,
-    patch, similar, window, size, planes, downs, acrosses, sums, weights,
+    patch, similar, window, size, downs, acrosses, sums, weights,
 ):  # fmt: skip
     """Add up the groups of a block, filtered by their mean and covariance.
 
     Args:
-        noisy: (planes · H, row, C), as are `pilot` and `variance`.
+        noisy: (H, row, C), as are `pilot`, `variance` and `sums`.
         pilot: an earlier estimate.
         variance: as for `ridge_block`.
         guide: as for `ridge_block`.
@@ -208,18 +198,17 @@ def wiener_block(
         patch: as for `ridge_block`.
         similar: as for `ridge_block`.
         window: as for `ridge_block`.
-        size: as for `ridge_block`.
-        planes: as for `ridge_block`.
+        size: (height, width) of the block.
         downs: as for `ridge_block`.
         acrosses: as for `ridge_block`.
-        sums: of the first plane's filtered patches, (H, row, C); added to.
+        sums: of the filtered patches; added to.
         weights: (H, row), how often each position was filtered; added to.
     """
     n = patch[0] * patch[1] * channels
     width, columns = _pad(n), _pad(similar)
     rows, step = (n + 3) // 4 * 4, width + columns
     positions = np.empty(similar, np.int64)
-    distances = np.empty(planes * window[0] * _pad(window[1]) + LANES, np.float32)
+    distances = np.empty(window[0] * _pad(window[1]) + LANES, np.float32)
     x = np.zeros(columns * width + LANES, np.float32)
     y = np.zeros(columns * width + LANES, np.float32)
     noise = np.zeros(columns * width + LANES, np.float32)
@@ -233,24 +222,11 @@ def wiener_block(
     share = _ONE / np.float32(max(1, similar - 1))
     for down in downs:
         for across in acrosses:
-            own = _match(
-                guide,
-                row,
-                patch,
-                window,
-                size,
-                0,
-                planes,
-                down,
-                across,
-                similar,
-                distances,
-                positions,
+            _match(
+                guide, row, patch, window, size, 0, 1, down, across, similar, distances, positions
             )
-            columns = _pad(own)
-            step = width + columns
-            _gather(variance, row, channels, patch, positions[:own], x, width)
-            _column_means(x, own, width, power)
+            _gather(variance, row, channels, patch, positions, x, width)
+            _column_means(x, similar, width, power)
             _gather(pilot, row, channels, patch, positions, x, width)
             _column_means(x, similar, width, mean)
             trace = splat(_ZERO)
@@ -268,7 +244,7 @@ def wiener_block(
                     for j in range(n):
                         value = correlation[i * width + j] * np.sqrt(power[i] * power[j])
                         between[i * width + j] = value
-            _gather(noisy, row, channels, patch, positions[:own], y, width)
+            _gather(noisy, row, channels, patch, positions, y, width)
             for _ in range(_ATTEMPTS):
                 for i in range(rows):
                     first = i // LANES * LANES
@@ -313,10 +289,10 @@ def wiener_block(
             for i in range(0, width, LANES):
                 for m in range(0, columns, LANES):
                     transpose(product, i * columns + m, columns, noise, m * width + i, width)
-            for m in range(own):
+            for m in range(similar):
                 for at in range(m * width, (m + 1) * width, LANES):
                     store(y, at, subtract(load(y, at), load(noise, at)))
-            for m in range(own):
+            for m in range(similar):
                 weights[positions[m]] += _ONE
                 _scatter(sums, row, channels, patch, positions[m], y, m * width, mask, _ONE)
 

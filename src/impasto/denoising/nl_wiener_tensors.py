@@ -80,25 +80,21 @@ def tensor_wiener_sums(
     correlation: Tensor | None,
     on_part: Callable[[float], None],
     cut: Cut | None = None,
-    neighbors: Sequence[Neighbor] = (),
 ) -> tuple[Tensor, Tensor]:
     """Add up the patches as `nl_wiener_compiled.wiener_sums` does."""
     sums, weights = torch.zeros_like(noisy), torch.zeros_like(guide)[None]
     for share, block in _blocks_in_turn(guide, groups, cut):
         area = (slice(None), block.rows, block.columns)
         patch = patch_size(tuple(guide[area[1:]].shape), groups)
-        planes = 1 + len(neighbors)
-        matches = match_blocks(cut_planes(guide, "guide", block, neighbors), block, groups, planes)
-        noisy_patches, pilot_patches, variances = (
-            _channel_patches(image, name, block, neighbors, patch)
-            for name, image in (("noisy", noisy), ("pilot", pilot), ("variance", variance))
+        matches = match_blocks(guide[area[1:]], block, groups)
+        noisy_patches, pilot_patches, variances = (  # (positions, C·n)
+            torch.cat([extract_patches(plane, patch) for plane in image[area]], 1)
+            for image in (noisy, pilot, variance)
         )
-        count = len(noisy_patches) // planes  # positions of the plane itself
-        totals = _zero_totals(noisy_patches, count)
+        totals = _zero_totals(noisy_patches, len(noisy_patches))
         for members in _chunks(matches, noisy_patches.shape[1]):
             y, x = _gather(noisy_patches, members), _gather(pilot_patches, members)
-            own = (members < count).to(y)[..., None]  # the noise is that of the plane's own
-            power = (_gather(variances, members) * own).sum(1) / own.sum(1)  # (groups, C·n)
+            power = _gather(variances, members).mean(1)  # of the noise, (groups, C·n)
             mean = x.mean(1, keepdim=True)
             x -= mean
             covariance = x.transpose(1, 2) @ x / max(1, x.shape[1] - 1)

@@ -18,7 +18,7 @@ from impasto.errors import MemoryShortageError
 from impasto.images.image import Image
 from impasto.images.open_input import plane_numbers
 from impasto.images.stack import Stack
-from impasto.memory import GIB, memory_budget, used_bytes
+from impasto.memory import GIB, free_bytes
 from impasto.recipes import DenoiseRecipe
 
 _COARSE = 192  # pixels of the shorter side of a plane whose motion is measured, at least
@@ -86,7 +86,7 @@ def choose_axis(source: Image | Stack, recipe: DenoiseRecipe) -> str | None:
         return across
     if across == "none" or alone or isinstance(source, Image):
         return None
-    if _bytes_needed(source) > _bytes_free(recipe):
+    if _bytes_needed(source) > free_bytes(recipe.memory, select_device(recipe.device)):
         return None
     peaks = {}
     for axis, length in zip(axes, source.plane_counts, strict=True):
@@ -152,22 +152,17 @@ def link_planes(before: Tensor, after: Tensor) -> Link:
 
 def _check_memory(source: Stack, recipe: DenoiseRecipe) -> None:
     """Refuse planes that are too large to help each other."""
-    needed, free = _bytes_needed(source), _bytes_free(recipe)
+    needed, free = _bytes_needed(source), free_bytes(recipe.memory, select_device(recipe.device))
     if needed > free:
         raise MemoryShortageError(
             f"`across` must fit in memory, got {recipe.across}, which needs {needed / GIB:.1f} GiB "
-            f"for planes that wait for each other, of which {max(free, 0) / GIB:.1f} GiB are free; "
+            f"for planes that wait for each other, of which {free / GIB:.1f} GiB are free; "
             "use across none, or raise memory"
         )
 
 
 def _bytes_needed(source: Stack) -> int:
     return _BYTES * math.prod(source.plane_shape)
-
-
-def _bytes_free(recipe: DenoiseRecipe) -> int:
-    device = select_device(recipe.device)
-    return memory_budget(recipe.memory, device) - used_bytes(device)
 
 
 def _sample_pairs(stack: Stack, axis: str) -> Iterator[tuple[Tensor, Tensor]]:

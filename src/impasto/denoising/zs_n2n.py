@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from impasto.denoising.noise import Noise
 from impasto.device import select_device, select_precision
 from impasto.errors import MemoryShortageError
-from impasto.memory import GIB, memory_budget, used_bytes
+from impasto.memory import GIB, free_bytes
 from impasto.recipes import DenoiseRecipe
 
 # The network, as published.
@@ -421,10 +421,10 @@ def _check_memory(planes: Tensor, recipe: DenoiseRecipe, device: torch.device) -
     count, channels, height, width = planes.shape
     pixel_bytes = _BYTES_PER_PIXEL + _BYTES_PER_VALUE * channels
     needed = _BASE_BYTES + count * height * width * pixel_bytes
-    free = memory_budget(recipe.memory, device) - used_bytes(device)
+    free = free_bytes(recipe.memory, device)
     if needed > free:
         size = f"{width} × {height}" if count == 1 else f"{count} × {width} × {height}"
         raise MemoryShortageError(
             f"`method` must fit in memory, got zs-n2n, which needs {needed / GIB:.1f} GiB for "
-            f"{size} pixels where there are {max(0, free) / GIB:.1f}; choose zs-n2n-fast"
+            f"{size} pixels where there are {free / GIB:.1f}; choose zs-n2n-fast"
         )
