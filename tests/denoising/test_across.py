@@ -10,8 +10,8 @@ import impasto
 from impasto.denoising.across import REACH, AcrossFilter, PlaneToFilter, with_neighbors
 from impasto.denoising.block_matching import Block, Groups, Neighbor
 from impasto.denoising.filters import gaussian_blur
-from impasto.denoising.nl_wiener import fuse_neighbors, ridge_estimate, wiener_estimate
 from impasto.denoising.noise import white_noise
+from impasto.denoising.patch_filters import fuse_neighbors, ridge_estimate, wiener_estimate
 from impasto.denoising.plane_axis import choose_axis, link_planes
 from impasto.images.stack import array_stack
 from impasto.recipes import DenoiseRecipe

@@ -9,8 +9,9 @@ import torch
 from torch.nn import functional as F
 
 import impasto
+from impasto.denoising import filter_plan
 from impasto.denoising import nl_wiener as module
-from impasto.denoising.nl_wiener import FilterPlan, plan_filter
+from impasto.denoising.filter_plan import FilterPlan, plan_filter
 from impasto.denoising.noise import white_noise
 from impasto.images.image import Image
 from impasto.recipes import DenoiseRecipe
@@ -94,7 +95,7 @@ def test_a_stopped_run_has_the_bands_that_were_done(monkeypatch):
 
 
 def free(monkeypatch, gib):
-    monkeypatch.setattr(module, "free_bytes", lambda *_: round(gib * 2**30))
+    monkeypatch.setattr(filter_plan, "free_bytes", lambda *_: round(gib * 2**30))
 
 
 def test_less_memory_makes_more_bands(monkeypatch):

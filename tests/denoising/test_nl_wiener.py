@@ -15,9 +15,11 @@ from impasto.denoising.block_matching import (
     patch_size,
     split_into_blocks,
 )
+from impasto.denoising.coarse_noise import _is_texture
 from impasto.denoising.filters import gaussian_blur
-from impasto.denoising.nl_wiener import _is_texture, nl_wiener, ridge_estimate, wiener_estimate
+from impasto.denoising.nl_wiener import nl_wiener
 from impasto.denoising.noise import white_noise
+from impasto.denoising.patch_filters import ridge_estimate, wiener_estimate
 from impasto.recipes import DenoiseRecipe
 
 GROUPS = Groups(patch=5, similar=6, window=13, stride=3)
@@ -243,7 +245,7 @@ def test_any_number_of_threads_gives_the_same_bytes():
 @pytest.mark.parametrize("without", ["", "1"])
 def test_a_run_ends_inside_a_pass(without, monkeypatch):
     monkeypatch.setenv("IMPASTO_NO_COMPILED", without)
-    monkeypatch.setattr("impasto.denoising.nl_wiener._PART", 2**10)
+    monkeypatch.setattr("impasto.denoising.filter_plan._PART", 2**10)
     _, noisy, _ = sample(1, 90, 90)
     shares = []
 

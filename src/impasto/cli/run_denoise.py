@@ -39,7 +39,7 @@ from impasto.denoising.denoise import (
     with_treatments,
 )
 from impasto.denoising.diagnose import diagnose
-from impasto.denoising.nl_wiener import plan_filter
+from impasto.denoising.filter_plan import plan_filter
 from impasto.device import select_device
 from impasto.errors import ImpastoError
 from impasto.figures import save_figure

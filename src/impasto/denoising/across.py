@@ -25,24 +25,19 @@ import torch
 from torch import Tensor
 
 from impasto.denoising.block_matching import Groups, Neighbor
+from impasto.denoising.coarse_noise import coarse_variance, remove_coarse_noise
 from impasto.denoising.compact_sources import restore_sources
+from impasto.denoising.filter_plan import parts_of_pass, passes_of
 from impasto.denoising.filters import gaussian_blur
-from impasto.denoising.nl_wiener import (
-    channel_groups,
-    coarse_variance,
+from impasto.denoising.noise import Noise
+from impasto.denoising.patch_filters import (
     first_guide,
     fuse_neighbors,
-    members_in,
-    noise_basis,
-    noise_skew,
-    parts_of_pass,
-    passes_of,
-    remove_coarse_noise,
     ridge_estimate,
     wiener_estimate,
 )
-from impasto.denoising.noise import Noise
 from impasto.denoising.plane_axis import link_planes
+from impasto.denoising.working_channels import channel_groups, members_in, noise_basis, noise_skew
 from impasto.device import select_device
 from impasto.recipes import DenoiseRecipe
 

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from impasto.denoising.estimate import estimate_noise
 from impasto.denoising.halftone import find_halftone, is_periodic
-from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise, rescale_noise
 from impasto.denoising.plane_axis import choose_axis
 from impasto.denoising.regions import RegionalNoise, estimate_regional_noise
@@ -18,6 +17,7 @@ from impasto.denoising.specks import Defects, find_defects
 from impasto.denoising.stripes import find_stripes
 from impasto.denoising.valid_pixels import ValueRange, fill_pixels, unmeasured_pixels, value_range
 from impasto.denoising.wording import describe, summarize_planes, with_help
+from impasto.denoising.working_channels import working_basis
 from impasto.images.image import Image
 from impasto.images.open_input import input_planes, open_input, plane_numbers
 from impasto.images.read import ImageSource

@@ -47,7 +47,7 @@ def ridge_sums(
     cut: Cut | None = None,
     neighbors: Sequence[Neighbor] = (),
 ) -> tuple[Tensor, Tensor]:
-    """Add up the patches of `nl_wiener.ridge_estimate`.
+    """Add up the patches of `patch_filters.ridge_estimate`.
 
     Returns:
         Their weighted sums, (C, H, W), and the weights of the patches at their first pixels.
@@ -94,7 +94,7 @@ def wiener_sums(
     on_part: Callable[[float], None],
     cut: Cut | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Add up the patches of `nl_wiener.wiener_estimate`.
+    """Add up the patches of `patch_filters.wiener_estimate`.
 
     Of white noise the correlation is None, else that of the noise between the values of a patch,
     (C·n, C·n).
@@ -149,7 +149,7 @@ def fused_sums(
     on_part: Callable[[float], None],
     neighbors: Sequence[Neighbor],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Add up the patches of `nl_wiener.fuse_neighbors`.
+    """Add up the patches of `patch_filters.fuse_neighbors`.
 
     Returns:
         Their weighted sums, (C, H, W), and the weights and the number of the patches at their first

@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from impasto.compiled import run_strips
-from impasto.denoising.nl_wiener import working_basis
 from impasto.denoising.noise import Noise
 from impasto.denoising.regions import RegionalNoise
+from impasto.denoising.working_channels import working_basis
 
 STEP = 8  # pixels from one window to the next; windows are twice as wide
 REACH = 4 * STEP  # pixels around each that its texture depends on, at most
