@@ -16,7 +16,7 @@ from PIL import Image
 from impasto import files
 from impasto.cli import delivery, run
 from impasto.cli.main import main
-from impasto.denoising import denoise as denoising
+from impasto.denoising import fitted as denoising
 
 STYLE = ("style", "photo.png", "paint.png", "--steps", "4", "--quiet")
 

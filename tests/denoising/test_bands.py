@@ -125,8 +125,8 @@ def test_the_option_memory_is_obeyed():
 MEASURE = """
 import json, sys, torch, impasto
 from pathlib import Path
-from impasto.denoising import denoise, nl_wiener as module
-denoise._check_memory = lambda *_: None  # the filter alone
+from impasto.denoising import fitted, nl_wiener as module
+fitted._check_memory = lambda *_: None  # the filter alone
 noisy = torch.rand(3, 2000, 3000, generator=torch.manual_seed(0)) * 0.2 + 0.4
 impasto.denoise(noisy[:, :64, :64].clone(), effort="quick", method="nl-wiener")
 plan_filter, plans = module.plan_filter, []

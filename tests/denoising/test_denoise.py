@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 import impasto
-from impasto.denoising.denoise import METHODS
+from impasto.denoising.fitted import METHODS
 from impasto.errors import ImpastoError
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.xmp import from_xmp

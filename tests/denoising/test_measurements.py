@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import impasto
-from impasto.denoising import denoise as module
+from impasto.denoising import fitted as module
 from impasto.denoising.measurements import Measurements
 
 

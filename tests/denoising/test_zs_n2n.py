@@ -5,7 +5,7 @@ import torch
 
 from impasto import memory
 from impasto.denoising import zs_n2n as zs_n2n_module
-from impasto.denoising.denoise import StepReporter
+from impasto.denoising.step_reporter import StepReporter
 from impasto.denoising.zs_n2n import (
     initial_parameters,
     inner_pair_loss,

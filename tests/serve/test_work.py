@@ -16,7 +16,7 @@ import torch
 from stage import AUTHORIZED, TOKEN, asking, files, paint, picture, post, until
 
 import impasto
-from impasto.denoising import denoise as denoising
+from impasto.denoising import fitted as denoising
 from impasto.images.child_decode import FileFacts
 from impasto.images.write import encode
 from impasto.provenance import read_provenance
