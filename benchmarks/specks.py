@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from star_flux import star_places
 from torch import Tensor
 
 import impasto
@@ -152,14 +153,8 @@ def star_field(
     """A sky in counts and its stars: row, column, width at half height."""
     rows, columns = np.mgrid[:size, :size]
     field = SKY * (1 + 0.1 * rows / size)
-    side = math.ceil(math.sqrt(count))
-    cell = (size - 16) / side
     stars = []
-    for number, place in enumerate(generator.permutation(side * side)[:count]):
-        row, column = (
-            8 + (index + 0.5 + generator.uniform(-0.2, 0.2)) * cell
-            for index in divmod(int(place), side)
-        )
+    for number, (row, column) in enumerate(star_places(size, count, generator)):
         width = generator.uniform(1.5, 3.5)
         peak = PEAKS[number % len(PEAKS)] * math.hypot(math.sqrt(SKY), READ_NOISE)
         distance = (rows - row) ** 2 + (columns - column) ** 2

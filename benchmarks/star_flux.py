@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -60,6 +61,20 @@ def main() -> None:
     print(json.dumps(figures))
 
 
+def star_places(
+    size: int, count: int, generator: np.random.Generator
+) -> Iterator[tuple[float, float]]:
+    """Yield the row and column of each star, about evenly spread."""
+    side = math.ceil(math.sqrt(count))
+    cell = (size - 16) / side
+    for place in generator.permutation(side * side)[:count]:
+        row, column = (
+            8 + (index + 0.5 + generator.uniform(-0.2, 0.2)) * cell
+            for index in divmod(int(place), side)
+        )
+        yield row, column
+
+
 def star_field(
     size: int, count: int, noise: str, generator: np.random.Generator
 ) -> tuple[np.ndarray, list[tuple[float, float, float, float]]]:
@@ -67,14 +82,8 @@ def star_field(
     rows, columns = np.mgrid[:size, :size]
     sky, sigma = (SKY, SIGMA) if noise == "gaussian" else (PHOTONS, math.hypot(14.1, READ_NOISE))
     clean = sky * (1 + 0.1 * rows / size + 0.2 * columns / size)
-    side = math.ceil(math.sqrt(count))
-    cell = (size - 16) / side
     stars = []
-    for number, place in enumerate(generator.permutation(side * side)[:count]):
-        row, column = (
-            8 + (index + 0.5 + generator.uniform(-0.2, 0.2)) * cell
-            for index in divmod(int(place), side)
-        )
+    for number, (row, column) in enumerate(star_places(size, count, generator)):
         peak, width = PEAKS[number % len(PEAKS)], generator.uniform(2, 3.5)
         scale = width / math.sqrt(8 * math.log(2))
         distance = (rows - row) ** 2 + (columns - column) ** 2

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scenes import scene
 from torch.nn import functional as F
 
 import impasto
@@ -12,15 +13,6 @@ from impasto.images.image import Image, ImageMetadata
 from impasto.images.stack import array_stack
 from impasto.images.tiff_read import open_stack
 from impasto.recipes import DenoiseRecipe
-
-
-def scene(channels, height, width, sigma=0.08):
-    """Shades, waves and edges with white noise, in no unit of any grid."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    waves = 0.15 * torch.sin(x / 3.7 + y / 11.3) * torch.cos(y / 5.1)
-    edges = 0.2 * ((x // 37 + y // 53) % 2)
-    clean = torch.stack([0.3 + waves * (1 - c / 5) + edges for c in range(channels)])
-    return clean + sigma * torch.randn(clean.shape, generator=torch.manual_seed(0))
 
 
 def compare(noisy, crop, **options):
@@ -206,3 +198,15 @@ def test_blocks_of_a_part_are_those_of_the_whole():
         for color in split_into_blocks(part, groups, cut)
         for block in color
     )
+
+
+def test_a_part_of_planes_that_help_each_other_is_the_same_bytes():
+    image = scene(1, 120, 140, 0)[0]
+    planes = torch.stack([image[2 * n : 2 * n + 96, 3 * n : 3 * n + 112] for n in range(4)])
+    noisy = planes + 0.08 * torch.randn(planes.shape, generator=torch.manual_seed(3))
+    whole, part = (
+        impasto.denoise(array_stack(noisy.numpy(), "TYX"), effort="quick", crop=crop)
+        for crop in ("whole", (20, 30, 40, 32))
+    )
+    assert "along T" in part.diagnosis.words
+    assert torch.equal(part.clean, whole.clean[..., 30:62, 20:60])

@@ -15,6 +15,7 @@ from impasto.cli.options import (
     debug_option,
     dry_run_option,
     json_option,
+    output_option,
     parse_options,
     presets_option,
     progress_option,
@@ -110,14 +111,7 @@ def batch_options(command: F) -> F:
 def place_options(command: F) -> F:
     """Add the options of where the images of a batch go, and in which format."""
     options = (
-        click.option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            type=FILE,
-            required=True,
-            help="folder for the pictures",
-        ),
+        output_option("folder for the pictures", "DIR", required=True),
         click.option(
             "--format", "ending", default="", metavar="NAME", help="png, jpg, webp, tif, avif"
         ),

@@ -16,6 +16,7 @@ from impasto.cli.options import (
     dry_run_option,
     file_options,
     json_option,
+    output_option,
     parse_options,
     progress_option,
     recipe_options,
@@ -43,9 +44,7 @@ NOISE_EPILOG = (
 
 @click.command("denoise", cls=Command, epilog=DENOISE_EPILOG)
 @click.argument("source", metavar="IN", type=FILE)
-@click.option(
-    "-o", "--output", metavar="FILE", type=FILE, help="where to  [default: IN-clean.png here]"
-)
+@output_option("where to  [default: IN-clean.png here]")
 @recipe_options(DenoiseRecipe)
 @click.option(
     "--residual",
@@ -85,7 +84,7 @@ def denoise_command(source: str, output: str | None, **options: Any) -> int:
 
 @click.command("noise", cls=Command, epilog=NOISE_EPILOG)
 @click.argument("source", metavar="IN", type=FILE)
-@click.option("-o", "--output", required=True, metavar="FILE", type=FILE, help="where to")
+@output_option("where to", required=True)
 @click.option(
     "--gaussian",
     type=click.FloatRange(0, min_open=True),

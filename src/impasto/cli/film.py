@@ -15,6 +15,7 @@ from impasto.cli.options import (
     debug_option,
     dry_run_option,
     json_option,
+    output_option,
     overwrite_option,
     parse_options,
     presets_option,
@@ -40,12 +41,8 @@ EPILOG = (
 @click.command("film", cls=Command, epilog=EPILOG)
 @click.argument("clip", type=FILE)
 @click.argument("style", nargs=-1, required=True, type=FILE)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=FILE,
-    help="where to: .mp4, .webm, a folder or a pattern of frames  [default: CLIP-STYLE.mp4 here]",
+@output_option(
+    "where to: .mp4, .webm, a folder or a pattern of frames  [default: CLIP-STYLE.mp4 here]"
 )
 @click.option(
     "--preview",

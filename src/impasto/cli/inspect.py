@@ -17,6 +17,7 @@ from impasto.cli.options import (
     flag_name,
     format_value,
     json_option,
+    output_option,
     overwrite_option,
     path_or_bytes,
     presets_option,
@@ -72,14 +73,7 @@ def compare_command(a: str, b: str, as_json: bool) -> None:
 @click.argument("content", type=FILE)
 @click.argument("style", type=FILE)
 @click.argument("result", type=FILE)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="FILE",
-    type=FILE,
-    help="where to: .png .jpg .pdf .svg",
-)
+@output_option("where to: .png .jpg .pdf .svg", required=True)
 @overwrite_option
 @debug_option
 def figure_command(output: str, overwrite: bool, **sources: str) -> None:
@@ -122,15 +116,7 @@ def presets_command(presets: str | None, as_json: bool) -> None:
 
 
 @click.command("demo", cls=Command)
-@click.option(
-    "-o",
-    "--output",
-    default="impasto-demo",
-    metavar="DIR",
-    type=FILE,
-    show_default=True,
-    help="where to",
-)
+@output_option("where to", "DIR", default="impasto-demo", show_default=True)
 @overwrite_option
 @json_option
 @progress_option

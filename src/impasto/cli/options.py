@@ -381,6 +381,17 @@ def strip_option(command: F) -> F:
     )(command)
 
 
+def output_option(words: str, metavar: str = "FILE", **settings: Any) -> Callable[[F], F]:
+    """Return a decorator that adds `-o`.
+
+    Args:
+        words: its help.
+        metavar: what stands for its value there.
+        settings: of `click.option` besides, such as `required`.
+    """
+    return click.option("-o", "--output", metavar=metavar, type=FILE, help=words, **settings)
+
+
 def dry_run_option(facts: str) -> Callable[[F], F]:
     """Return a decorator that adds `--dry-run`, which prints these `facts`."""
     return click.option(

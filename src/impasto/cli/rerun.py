@@ -11,6 +11,7 @@ from impasto.cli.options import (
     Command,
     debug_option,
     json_option,
+    output_option,
     overwrite_option,
     progress_option,
     sidecar_option,
@@ -42,9 +43,7 @@ def _print_schema(context: click.Context, parameter: click.Parameter, enabled: b
 @click.option(
     "--weights", metavar="FILE", type=FILE, help="VGG-19 weights, where the recipe names a file"
 )
-@click.option(
-    "-o", "--output", metavar="OUT", type=FILE, help="where to  [default: FILE-again, here]"
-)
+@output_option("where to  [default: FILE-again, here]", "OUT")
 @click.option(
     "--schema",
     is_flag=True,

@@ -15,6 +15,7 @@ from impasto.cli.options import (
     debug_option,
     flag_name,
     json_option,
+    output_option,
     overwrite_option,
     parse_options,
     presets_option,
@@ -126,13 +127,7 @@ def sheet_cells(
     f"[default: {LARGE_STEPS}; {SMALL_STEPS} of more than {MANY}]",
 )
 @click.option("--pick", type=click.IntRange(1), metavar="N", help="paint this cell at full size")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=FILE,
-    help="where to  [default: CONTENT-sheet.png here]",
-)
+@output_option("where to  [default: CONTENT-sheet.png here]")
 @mask_options
 @presets_option
 @overwrite_option

@@ -15,6 +15,7 @@ from impasto.cli.options import (
     FILE,
     PIPE,
     Command,
+    output_option,
     parse_options,
     presets_option,
     recipe_options,
@@ -57,13 +58,7 @@ RECONSTRUCT_EPILOG = (
 @click.command("style", cls=Command, epilog=STYLE_EPILOG)
 @click.argument("content", type=FILE)
 @click.argument("style", nargs=-1, required=True, type=FILE)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=FILE,
-    help="where to  [default: CONTENT-STYLE.png here]",
-)
+@output_option("where to  [default: CONTENT-STYLE.png here]")
 @mask_options
 @click.option(
     "--figure", metavar="FILE", type=FILE, help="draw content, style, output: .png .jpg .pdf .svg"
@@ -84,13 +79,7 @@ def style_command(content: str, style: tuple[str, ...], output: str | None, **op
 
 @click.command("texture", cls=Command, epilog=TEXTURE_EPILOG)
 @click.argument("style", nargs=-1, required=True, type=FILE)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=FILE,
-    help="where to  [default: STYLE-texture.png here]",
-)
+@output_option("where to  [default: STYLE-texture.png here]")
 @style_mask_option
 @recipe_options(TextureRecipe)
 @saving_options
@@ -112,9 +101,7 @@ def texture_command(style: tuple[str, ...], output: str | None, **options: Any) 
 
 @click.command("reconstruct", cls=Command, epilog=RECONSTRUCT_EPILOG)
 @click.argument("image", type=FILE)
-@click.option(
-    "-o", "--output", metavar="FILE", type=FILE, help="where to  [default: IMAGE-LAYER.png here]"
-)
+@output_option("where to  [default: IMAGE-LAYER.png here]")
 @click.option(
     "--figure", metavar="FILE", type=FILE, help="draw the row of five layers: .png .jpg .pdf .svg"
 )

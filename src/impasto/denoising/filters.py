@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -64,6 +64,17 @@ def row_strips(image: Tensor) -> Iterator[slice]:
     height = image.shape[1]
     for first in range(0, height, _ROWS):
         yield slice(first, min(first + _ROWS, height))
+
+
+def sample_quantiles(values: Tensor, shares: Sequence[float], samples: int) -> list[float]:
+    """Return quantiles of values of any shape, from so many of them, evenly spread, at most.
+
+    Example:
+        >>> sample_quantiles(torch.arange(1001.0), (0.25, 0.5), 2**20)
+        [250.0, 500.0]
+    """
+    sample = values.flatten()[:: 1 + values.numel() // samples]
+    return sample.quantile(sample.new_tensor(shares)).tolist()
 
 
 def select_values(values: Tensor, chosen: Tensor) -> Tensor:

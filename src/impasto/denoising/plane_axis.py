@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.filters import gaussian_blur
+from impasto.denoising.filters import gaussian_blur, sample_quantiles
 from impasto.device import select_device
 from impasto.errors import MemoryShortageError
 from impasto.images.image import Image
@@ -177,8 +177,7 @@ def _sample_pairs(stack: Stack, axis: str) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _coarse_detail(plane: Tensor, step: int) -> Tensor:
     """Return the detail of a plane (C, H, W) at a fraction of its size, (h, w)."""
-    values = plane.flatten()[:: 1 + plane.numel() // _MAX_SAMPLES]
-    low, high = values.quantile(values.new_tensor([_TAILS, 1 - _TAILS])).tolist()
+    low, high = sample_quantiles(plane, (_TAILS, 1 - _TAILS), _MAX_SAMPLES)
     light = (plane.clamp(low, high) - low).mean(0) / ((high - low) or 1)
     coarse = F.avg_pool2d(light[None, None], step)[0]
     coarse = gaussian_blur(coarse, _FINE)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from impasto.denoising.filters import sample_quantiles
 from impasto.denoising.stripes import find_stuck_lines
 from impasto.denoising.valid_pixels import fill_pixels, transparent_pixels
 from impasto.images.image import Image
@@ -237,7 +238,7 @@ def _find_outliers(values: Tensor, least: float, trusting: bool) -> Tensor:
     excess, bright, mean = _excess(values)
     deviation = _deviations(values, mean).clamp(min=max(least, 1e-6 * span))
     score = excess / deviation
-    near, far = _quantiles(score, _TAIL)
+    near, far = sample_quantiles(score, _TAIL, _MAX_SAMPLES)
     slope = (far - near) / math.log((1 - _TAIL[0]) / (1 - _TAIL[1]))
     threshold = far + slope * math.log((1 - _TAIL[1]) * values.numel() / _FALSE_SPECKS)
     threshold = max(_MIN_EXCESS, threshold)
@@ -300,7 +301,7 @@ def _deviations(values: Tensor, mean: Tensor) -> Tensor:
     order = levels[::step].argsort()
     centers, deviations = [], []
     for part in order.chunk(_BINS):
-        half, most = _quantiles(differences[::step][part], (0.5, 0.8))
+        half, most = sample_quantiles(differences[::step][part], (0.5, 0.8), _MAX_SAMPLES)
         centers.append(float(levels[::step][part].median()))
         deviations.append(_SPREAD_OF_MEAN * max(half / 0.6745, most / 1.2816))
     table = torch.tensor(deviations)
@@ -420,13 +421,6 @@ def _are_independent(mask: Tensor) -> bool:
                 touching, expected_touching = touching + pairs, expected_touching + expected
     most = _MAX_PAIRS * expected_touching + 4 * math.sqrt(expected_touching) + 1
     return touching <= most
-
-
-def _quantiles(values: Tensor, shares: tuple[float, float]) -> tuple[float, float]:
-    """Return two quantiles of values of any shape."""
-    sample = values.flatten()[:: 1 + values.numel() // _MAX_SAMPLES]
-    low, high = sample.quantile(torch.tensor(shares)).tolist()
-    return low, high
 
 
 def _windows(plane: Tensor, positions: Tensor, reach: int) -> Tensor:

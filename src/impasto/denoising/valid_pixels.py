@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from impasto.denoising.filters import select_values
+from impasto.denoising.filters import sample_quantiles, select_values
 from impasto.images.image import Image
 from impasto.images.stack import Stack
 
@@ -67,9 +67,7 @@ def value_range(planes: Tensor, source: Image | Stack) -> ValueRange:
             floors.append(-torch.inf)
             ceilings.append(torch.inf)
             continue
-        sample = values[:: 1 + len(values) // _MAX_SAMPLES]
-        tails = torch.tensor([_TAILS, 1 - _TAILS])
-        low, high = sample.quantile(tails).tolist()
+        low, high = sample_quantiles(values, (_TAILS, 1 - _TAILS), _MAX_SAMPLES)
         margin = _OUTLIER_SPANS * (high - low) or torch.inf
         floors.append(low - margin)
         ceilings.append(high + margin)

@@ -11,38 +11,30 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.errors import ImageError
 from impasto.files import (
     atomic_path,
-    check_space,
-    check_writable,
     ensure_directory,
     write_atomically,
 )
+from impasto.filming.job import STATE_BYTES, FilmJob, film_recipe, is_delivered, open_job
 from impasto.filming.motion import carry, find_flow, find_still, is_cut
-from impasto.filming.work import FilmState, WorkFolder
+from impasto.filming.work import FilmState
 from impasto.images.image import Image
-from impasto.images.masks import check_mask_shape, open_mask
-from impasto.images.open_input import identify_input
 from impasto.images.opencv import load_opencv
 from impasto.images.read import ImageSource, open_image
 from impasto.images.resize import composite_rgb, resize
-from impasto.images.video_read import Clip, fill_pattern, is_pattern, open_clip, parse_range
-from impasto.images.video_write import Sound, check_film_ending, write_film
+from impasto.images.video_read import open_clip, parse_range
+from impasto.images.video_write import Sound, write_film
 from impasto.images.write import save
-from impasto.presets import style_recipe_of
 from impasto.recipes import FilmRecipe
 from impasto.result import OnStep, Stop
 from impasto.style.source import Style
-from impasto.style.styles import open_styles, style_inputs
-from impasto.style.stylize import PreparedStyles, prepare_styles
-from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
+from impasto.style.stylize import prepare_styles
+from impasto.validation import with_recipe_signature
 
 PREVIEW = 5  # frames
 _GAP = 8  # pixels between the pictures of a preview
-_FRAME_NAME = "frame_%06d.png"  # of films that are written into a folder
 _BYTES = 3.2  # a pixel of a finished frame, at most
-_STATE_BYTES = 36  # a pixel of what the next frame goes on from
 _SETTLED = ("precision", "history", "tiles")  # what `auto` comes to, by the machine
 
 
@@ -181,7 +173,7 @@ def film(
         Ruder, Dosovitskiy, Brox 2016, Artistic style transfer for videos, arXiv:1604.08610.
     """
     began = time.perf_counter()
-    job = _open_job(clip, style, output, recipe, options, protect, keep, overwrite)
+    job = open_job(clip, style, output, recipe, options, protect, keep, overwrite)
     run = _Filming(job, on_frame, on_step, stop, began)
     run.paint()
     return run.deliver()
@@ -199,7 +191,7 @@ def plan_film(
     **options: Any,
 ) -> FilmPlan:
     """Plan what `film` would do with the same arguments; refuses whatever it refuses."""
-    job = _open_job(clip, style, output, recipe, options, protect, keep, overwrite, timed=True)
+    job = open_job(clip, style, output, recipe, options, protect, keep, overwrite, timed=True)
     plan = job.prepared.setup.plan
     size, each = plan.sizes[-1], job.seconds_a_frame
     pixels = size[0] * size[1]
@@ -213,7 +205,7 @@ def plan_film(
         rate=float(job.clip.rate),
         seconds=max(0.0, seconds),
         scene_seconds=max(0.0, scene - each),
-        disk=round(pixels * (_BYTES * job.count + _STATE_BYTES)),
+        disk=round(pixels * (_BYTES * job.count + STATE_BYTES)),
         memory=plan.memory,
         resumed=done,
         notes=job.clip.notes,
@@ -237,7 +229,7 @@ def preview_film(
         (3, H, W) in [0, 1]; with fewer frames where `stop` ended it, and the clip is that short.
     """
     load_opencv()
-    recipe = _film_recipe(recipe, options)
+    recipe = film_recipe(recipe, options)
     source = open_clip(clip, recipe.rate)
     start, stop_at = parse_range(recipe.range, source.frames, source.rate)
     count = min(PREVIEW, stop_at - start)
@@ -261,133 +253,12 @@ def preview_film(
     return torch.cat(parts, 2)
 
 
-class _Job(NamedTuple):
-    """A film before its first frame: everything opened and checked."""
-
-    clip: Clip
-    start: int
-    count: int
-    output: Path
-    recipe: FilmRecipe
-    prepared: PreparedStyles
-    work: WorkFolder
-    masks: dict[str, Image | None]
-    overwrite: bool
-
-    @property
-    def writes_frames(self) -> bool:
-        """Whether the output is numbered frames."""
-        return is_pattern(self.output)
-
-    def frame_path(self, number: int) -> Path:
-        """Return where a finished frame goes, numbered as in the clip."""
-        return fill_pattern(self.output, self.clip.numbers[self.start + number])
-
-    @property
-    def seconds_a_frame(self) -> float:
-        """Estimated, of a frame that continues another; 0 if nothing was timed."""
-        last = self.prepared.setup.plan.scales[-1]
-        return (last.seconds or 0.0) / last.evaluations * (self.recipe.frame_evaluations + 1)
-
-
-def _open_job(
-    clip: str | Path,
-    style: ImageSource | Style | Sequence[ImageSource | Style],
-    output: str | Path,
-    recipe: FilmRecipe | None,
-    options: dict[str, Any],
-    protect: ImageSource | None,
-    keep: ImageSource | None,
-    overwrite: bool,
-    *,
-    timed: bool = False,
-) -> _Job:
-    """Open and check everything that a film needs."""
-    load_opencv()
-    recipe = _film_recipe(recipe, options)
-    target = _check_target(Path(output), Path(clip), overwrite)
-    source = open_clip(clip, recipe.rate)
-    start, stop = parse_range(recipe.range, source.frames, source.rate)
-    first = next(source.read(start, start + 1))
-    masks = {"protect": protect, "keep": keep}
-    opened = {name: None if mask is None else open_mask(mask, name) for name, mask in masks.items()}
-    for name, mask in opened.items():
-        if mask is not None:
-            check_mask_shape(mask, first.size, name, "the clip")
-    inputs = style_inputs(open_styles(style, first.size))
-    facts = {
-        "clip": source.sha256,
-        "part": [start, stop],
-        "rate": str(source.rate),
-        "styles": [each.model_dump(mode="json") for each in inputs],
-        "masks": {name: mask and identify_input(mask).sha256 for name, mask in opened.items()},
-        "recipe": recipe.model_dump(mode="json", exclude={"memory"}),
-    }
-    work = WorkFolder(target, facts, overwrite=overwrite)
-    # What `auto` came to when the film began decides its bytes.
-    settled = validate(FilmRecipe, {**recipe.model_dump(), **work.settled})
-    prepared = prepare_styles(first, style, recipe=settled, timed=timed)
-    job = _Job(source, start, stop - start, target, recipe, prepared, work, opened, overwrite)
-    _check_frames_free(job)
-    width, height = prepared.setup.plan.sizes[-1]
-    check_space(target, round(width * height * (job.count + _STATE_BYTES)))
-    return job
-
-
-def _film_recipe(recipe: FilmRecipe | None, options: dict[str, Any]) -> FilmRecipe:
-    reject_recipe_and_options(recipe, options)
-    return style_recipe_of(options, model=FilmRecipe) if recipe is None else recipe
-
-
-def _check_target(output: Path, clip: Path, overwrite: bool) -> Path:
-    """Refuse an output that cannot be written; return the file, or the pattern of frames."""
-    if output.is_dir() or not output.suffix:
-        output = output / _FRAME_NAME
-    if not is_pattern(output):
-        check_film_ending(output)
-        return check_writable(output, overwrite=overwrite, inputs=[clip])
-    if output.suffix.lower() != ".png":
-        raise ValueError(
-            f"`output` must be a pattern of .png frames, got {str(output)!r}; rename it"
-        )
-    folder = output.parent
-    sources = clip if clip.is_dir() else clip.parent
-    if (
-        folder.exists()
-        and sources.exists()
-        and folder.samefile(sources)
-        and (clip.is_dir() or is_pattern(clip))
-    ):
-        raise ImageError(
-            f"`output` must not be among the clip's own frames, got {output}; choose another folder"
-        )
-    return output
-
-
-def _check_frames_free(job: _Job) -> None:
-    """Refuse frames where files of their names exist."""
-    if not job.writes_frames or job.overwrite:
-        return
-    for number in range(job.count):
-        path = job.frame_path(number)
-        if path.exists() and not _is_delivered(path, job.work.frame(number)):
-            raise ImageError(
-                f"`output` must be new files, got {path}, which exists; choose another name, or "
-                "give overwrite"
-            )
-
-
-def _is_delivered(path: Path, finished: Path) -> bool:
-    """Return whether a kill came when a frame was in its place already."""
-    return path.exists() and finished.exists() and path.read_bytes() == finished.read_bytes()
-
-
 class _Filming:
     """One run over the frames of a film."""
 
     def __init__(
         self,
-        job: _Job,
+        job: FilmJob,
         on_frame: OnFrame | None,
         on_step: OnStep | None,
         stop: Stop | None,
@@ -492,7 +363,7 @@ class _Filming:
             path, codec = job.output.parent, "PNG"
             for number in range(self.done):
                 target, finished = job.frame_path(number), job.work.frame(number)
-                if not _is_delivered(target, finished):
+                if not is_delivered(target, finished):
                     write_atomically(finished.read_bytes(), target, overwrite=job.overwrite)
         elif self.done:
             written = self._encode()

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError
@@ -40,6 +41,17 @@ def silent_opencv() -> Iterator[Any]:
         yield cv2
     finally:
         cv2.utils.logging.setLogLevel(before)
+
+
+@contextlib.contextmanager
+def open_capture(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Give `cv2` and its capture of a video, which may turn out not to be opened."""
+    with silent_opencv() as cv2:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        try:
+            yield cv2, capture
+        finally:
+            capture.release()
 
 
 @contextlib.contextmanager

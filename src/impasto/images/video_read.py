@@ -17,7 +17,7 @@ import torch
 from impasto.errors import ImageError, ImageFileError, quote
 from impasto.files import file_sha256
 from impasto.images.image import Image
-from impasto.images.opencv import silent_opencv
+from impasto.images.opencv import open_capture
 from impasto.images.read import image_files, open_image
 
 _RATE = 25  # frames a second of numbered frames, which do not say
@@ -279,29 +279,25 @@ def _decode(
     times: _Times | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the frames of a video, (H, W, 3) uint8 in RGB order; nothing if it is none."""
-    with silent_opencv() as cv2:
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        try:
-            if not capture.isOpened():
+    with open_capture(path) as (cv2, capture):
+        if not capture.isOpened():
+            return
+        if header is not None:
+            header["rate"] = capture.get(cv2.CAP_PROP_FPS)
+            header["frames"] = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        shape = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+        aspect = shape[0] / shape[1] if min(shape) > 0 else 1.0
+        number = 0
+        while (stop is None or number < stop) and capture.grab():
+            number += 1
+            if number <= start:
+                continue
+            decoded, array = capture.retrieve()
+            if not decoded:
                 return
-            if header is not None:
-                header["rate"] = capture.get(cv2.CAP_PROP_FPS)
-                header["frames"] = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-            shape = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
-            aspect = shape[0] / shape[1] if min(shape) > 0 else 1.0
-            number = 0
-            while (stop is None or number < stop) and capture.grab():
-                number += 1
-                if number <= start:
-                    continue
-                decoded, array = capture.retrieve()
-                if not decoded:
-                    return
-                if times is not None:
-                    times.add(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-                yield _square(cv2, array, aspect)
-        finally:
-            capture.release()
+            if times is not None:
+                times.add(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            yield _square(cv2, array, aspect)
 
 
 def _square(cv2: Any, array: np.ndarray, aspect: float) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, quote
-from impasto.images.opencv import silent_opencv
+from impasto.images.opencv import open_capture, silent_opencv
 
 ENDINGS = (".mp4", ".webm")
 # By OpenCV, the best first: what its FFmpeg was built with differs.
@@ -266,19 +266,12 @@ def _settle_track_number(target: Path) -> None:
 
 def _check_whole(target: Path, count: int) -> None:
     """Decode a film and count its frames."""
-    decoded = sum(1 for _ in _grab(target))
+    decoded = 0
+    with open_capture(target) as (_, capture):
+        while capture.grab():
+            decoded += 1
     if decoded != count:
         raise ImageError(
             f"`output` must hold {count} frames when it is read again, got {decoded}; make room "
             "on the disk, or write frames: -o frames/%04d.png"
         )
-
-
-def _grab(path: Path) -> Iterator[None]:
-    with silent_opencv() as cv2:
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        try:
-            while capture.grab():
-                yield None
-        finally:
-            capture.release()
