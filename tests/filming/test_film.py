@@ -235,3 +235,12 @@ def test_a_cut_is_none_where_things_only_move(frames):
         for a, b in zip(map(tensor, frames[:-1]), map(tensor, frames[1:]), strict=True)
     ]
     assert cuts == [False, False, False, True, False, False]
+
+
+def test_frames_too_small_to_paint_are_the_clip_s(tmp_path):
+    write_frames(tmp_path / "in", [np.zeros((40, 1, 3), np.uint8)] * 2)
+    with pytest.raises(ValueError, match="`clip` must have at least 16 pixels on each side"):
+        impasto.film(tmp_path / "in", STYLE, tmp_path / "out.mp4", **QUICK)
+    with pytest.raises(ValueError, match="`clip` must have at least 16 pixels on each side"):
+        preview_film(tmp_path / "in", STYLE, **QUICK)
+    assert not list(tmp_path.glob("out*"))

@@ -29,6 +29,7 @@ from impasto.images.write import save
 from impasto.recipes import FilmRecipe
 from impasto.result import OnStep, Stop
 from impasto.style.source import Style
+from impasto.style.styles import output_size
 from impasto.style.stylize import prepare_styles
 from impasto.validation import with_recipe_signature
 
@@ -239,6 +240,7 @@ def preview_film(
         if number not in numbers:
             continue
         if prepared is None:
+            output_size(frame, recipe.size, "clip")
             prepared = prepare_styles(frame, style, recipe=recipe)
         result, _ = prepared.paint_frame(
             frame, protect=protect, keep=keep, on_step=on_step, stop=stop

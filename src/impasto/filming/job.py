@@ -19,7 +19,7 @@ from impasto.images.video_write import check_film_ending
 from impasto.presets import style_recipe_of
 from impasto.recipes import FilmRecipe
 from impasto.style.source import Style
-from impasto.style.styles import open_styles, style_inputs
+from impasto.style.styles import open_styles, output_size, style_inputs
 from impasto.style.stylize import PreparedStyles, prepare_styles
 from impasto.validation import reject_recipe_and_options, validate
 
@@ -75,6 +75,7 @@ def open_job(
     source = open_clip(clip, recipe.rate)
     start, stop = parse_range(recipe.range, source.frames, source.rate)
     first = next(source.read(start, start + 1))
+    output_size(first, recipe.size, "clip")
     masks = {"protect": protect, "keep": keep}
     opened = {name: None if mask is None else open_mask(mask, name) for name, mask in masks.items()}
     for name, mask in opened.items():
