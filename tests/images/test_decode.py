@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import logging
 import struct
 import zlib
 
@@ -251,6 +252,19 @@ def test_a_png_strip_with_a_wrong_checksum_is_refused_in_silence(capfd):
     assert end == start + length + 4
     with pytest.raises(ImageError, match="cut short or broken"):
         open_image(bytes(data))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("field", [8, 9, 10, 11, 12])
+def test_a_png_header_that_lies_is_refused_in_silence(field, capfd):
+    data = bytearray(imagecodecs.png_encode(noisy().astype(np.uint16) * 257))
+    start = data.index(b"IHDR") + 4
+    data[start + field] = 16 if field == 9 else 7
+    data[start + 13 : start + 17] = struct.pack(">I", zlib.crc32(data[start - 4 : start + 13]))
+    with pytest.raises(ImageError, match="must be a readable picture"):
+        open_image(bytes(data))
+    # A library's record without a handler goes to stderr; pytest has one, so it is asked itself.
+    assert logging.getLogger("imagecodecs").handlers
     assert capfd.readouterr() == ("", "")
 
 

@@ -58,8 +58,8 @@ from impasto.images.tiff_layout import picture_page, tiff_channels, whole_pages
 from impasto.images.tiff_tags import IPTC, PHOTOSHOP, PortableTag, portable_tags, read_tag
 from impasto.images.unreadable import Unreadable, decoding, refusing
 
-# Without a handler of their own, what tifffile and Pillow log would reach the user's terminal.
-for _library in ("tifffile", "PIL"):
+# Without a handler of their own, what these libraries log would reach the user's terminal.
+for _library in ("tifffile", "PIL", "imagecodecs"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 _MAX_PAGES = 5000
