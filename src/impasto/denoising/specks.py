@@ -32,6 +32,7 @@ _MAX_SAMPLES = 2**19  # values from which quantiles are computed
 _BINS = 16  # of brightness, in which deviations are measured
 _CHUNK = 2**15  # candidates that are examined at a time
 _LEVELS = 2**18  # pixels whose brightness is looked up at a time
+_ROWS = 32  # rows whose neighbors are compared at a time
 _ROUNDING_8_BITS = 1.5 / 255  # deviation that is taken at least in a picture of 8 bits
 _REACH = 3  # pixels around a candidate that its ground is taken from
 
@@ -273,7 +274,28 @@ def _is_white(values: Tensor) -> bool:
 def _excess(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return by how much pixels exceed all eight neighbors but one, whether upwards, their mean."""
     padded = F.pad(values[None, None], (1, 1, 1, 1), mode="reflect")[0, 0]
-    height, width = values.shape
+    excess, mean = torch.empty_like(values), torch.empty_like(values)
+    bright = torch.empty_like(values, dtype=torch.bool)
+    for top in range(0, len(values), _ROWS):  # few enough for the cache
+        rows = slice(top, top + _ROWS)
+        strip = padded[top : top + _ROWS + 2]
+        up, down, mean[rows] = _strip_excess(strip)
+        torch.maximum(up, down, out=excess[rows])
+        torch.gt(up, down, out=bright[rows])
+    return excess, bright, mean
+
+
+def _strip_excess(padded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return by how much pixels exceed all neighbors but one, fall short of all but one, the mean.
+
+    Args:
+        padded: (H + 2, W + 2), with a border of neighbors.
+
+    Returns:
+        (H, W) each.
+    """
+    height, width = padded.shape[0] - 2, padded.shape[1] - 2
+    values = padded[1:-1, 1:-1]
     first = torch.full_like(values, -torch.inf)
     second, least, less = first.clone(), -first, -first
     mean = torch.zeros_like(values)
@@ -287,8 +309,7 @@ def _excess(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             less = torch.minimum(less, torch.maximum(least, neighbor))
             least = torch.minimum(least, neighbor)
             mean += neighbor / 8
-    up, down_by = values - second, less - values
-    return torch.maximum(up, down_by), up > down_by, mean
+    return values - second, less - values, mean
 
 
 def _deviations(values: Tensor, mean: Tensor) -> Tensor:

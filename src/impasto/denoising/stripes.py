@@ -125,18 +125,27 @@ def _stuck_columns(values: Tensor) -> tuple[Tensor, Tensor]:
     spread = 1.4826 * (heights - heights.median()).abs().median()
     noise = 1.4826 * (changes - heights).abs().median(0).values.median()
     tail = heights.abs().quantile(1 - _MAX_STUCK)
-    sign = heights.sign()
-    quarters = torch.stack([part.median(0).values for part in changes.chunk(4)])
-    beside = torch.stack([left - values[:, :-4], right - values[:, 4:]]).median(1).values
     least = torch.stack([_LINE_DEVIATIONS * spread, _LINE_NOISE * noise, _LINE_TAIL * tail]).amax()
     stands_out = (heights.abs() > least) & (heights != 0)
-    stands_out &= (quarters * sign > _LINE_QUARTER * heights.abs()).all(0)
-    stands_out &= (beside.abs() < _LINE_SKIRT * heights.abs()).all(0)
-    frozen[2:-2] = (middle == middle.median(0).values).float().mean(0) >= _FROZEN
-    stands_out |= frozen[2:-2]
+    # Medians take their time: only of columns of which they may say something.
+    (high,) = stands_out.nonzero(as_tuple=True)
+    tall, sign = heights[high].abs(), heights[high].sign()
+    quarters = torch.stack([part.median(0).values for part in changes[:, high].chunk(4)])
+    beside = (
+        torch.stack([left[:, high] - values[:, high], right[:, high] - values[:, high + 4]])
+        .median(1)
+        .values
+    )
+    whole = (quarters * sign > _LINE_QUARTER * tall).all(0)
+    stands_out[high] = whole & (beside.abs() < _LINE_SKIRT * tall).all(0)
     steps = values.diff(dim=0)
-    turning = ((steps[1:] * steps[:-1]) < 0).float().mean(0)
     equal = (steps == 0).float().mean(0)
+    # Of values of which so many are the same, most neighbors are.
+    (same,) = (equal[2:-2] > 2 * _FROZEN - 1 - 2 / len(values)).nonzero(as_tuple=True)
+    columns = middle[:, same]
+    frozen[2 + same] = (columns == columns.median(0).values).float().mean(0) >= _FROZEN
+    stands_out |= frozen[2:-2]
+    turning = ((steps[1:] * steps[:-1]) < 0).float().mean(0)
     natural = (turning > _MIN_TURNING) & (equal < _MAX_EQUAL)
     stands_out &= natural[1:-3] & natural[3:-1]
     if stands_out.sum() <= max(1, _MAX_STUCK * width):
