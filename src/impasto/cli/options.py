@@ -269,7 +269,7 @@ def option_errors(error: Exception) -> str:
         `strength` must be at most 1, got 7; see `impasto style --help` for every option
     """
     commands = {method.recipe.__name__: method.name for method in METHODS.values()}
-    commands |= {"ServeOptions": "serve", "FilmRecipe": "film"}
+    commands |= {"ServeOptions": "serve", "FilmRecipe": "film", "FitRecipe": "fit"}
     if isinstance(error, OptionError) and error.recipe in commands:
         return error.sentence(f"see `impasto {commands[error.recipe]} --help` for every option")
     return str(error)

@@ -1,0 +1,417 @@
+"""Fit a small network to paint in one style: `fit`, and `plan_fit` for what it will take."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from impasto.device import select_device, select_precision
+from impasto.images.color import is_gray
+from impasto.images.image import Image, source_of
+from impasto.images.read import ImageSource, image_files, open_image
+from impasto.images.resize import composite_rgb, resize
+from impasto.models.model import Model, TiledPainting, signature_distance
+from impasto.models.model_file import FitFigures, ModelFacts, ModelParts
+from impasto.models.network import PaintingNetwork
+from impasto.models.training import Task, Training, cut_crops
+from impasto.provenance import Input, current_maker
+from impasto.recipes import FitRecipe, StyleRecipe
+from impasto.result import Losses, OnStep, Step, Stop
+from impasto.style.checkpoint import Checkpoint, Checkpoints, open_checkpoint
+from impasto.style.engine import StopRequested
+from impasto.style.features import load_network, style_statistics
+from impasto.style.source import Style
+from impasto.style.spec import RunSpec, style_spec
+from impasto.style.statistics import Moments, accumulation_dtype, moments, weighted_average
+from impasto.style.styles import (
+    StyleSource,
+    checkpoint_inputs,
+    equal_area_size,
+    open_styles,
+    output_size,
+    resize_image,
+    style_inputs,
+)
+from impasto.style.terms import Region, StyleTerm
+from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
+from impasto.vgg.network import VGG19Features
+
+_SHAPE = 0.75  # height of a photograph by its width: what the area of style images is held to
+_LEAST_DEVIATION = 0.1  # of a channel's mean from picture to picture, in its own deviation
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fitted model, and how it came to be.
+
+    Attributes:
+        model: the model.
+        history: the losses of every step, each of one part of a picture.
+        steps: taken, those before an interruption included.
+        seconds: wall time, likewise.
+        stopped: whether the fit was ended before its time.
+        settled: whether it ended because it gained nothing any more.
+    """
+
+    model: Model
+    history: tuple[Losses, ...]
+    steps: int
+    seconds: float
+    stopped: bool = False
+    settled: bool = False
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the model's file, as `Model.save` does."""
+        return self.model.save(path, overwrite=overwrite)
+
+
+class FitPlan(NamedTuple):
+    """What a fit will take.
+
+    Attributes:
+        photographs: how many pictures it learns from.
+        crop: (width, height) of the largest part of one that is painted in a step.
+        steps: at most.
+        resumed: steps that an interrupted fit has taken already.
+        seconds: estimated for the rest, from two steps.
+        device: where it computes.
+        precision: number format of VGG-19's convolutions.
+    """
+
+    photographs: int
+    crop: tuple[int, int]
+    steps: int
+    resumed: int
+    seconds: float
+    device: str
+    precision: str
+
+
+@with_recipe_signature(FitRecipe)
+def fit(
+    photographs: ImageSource | Sequence[ImageSource],
+    style: ImageSource | Style | Sequence[ImageSource | Style],
+    *,
+    recipe: FitRecipe | None = None,
+    start: Model | str | Path | None = None,
+    on_step: OnStep | None = None,
+    checkpoint: str | Path | Checkpoints | None = None,
+    stop: Stop | None = None,
+    **options: Any,
+) -> FitResult:
+    """Fit a small network to paint in a style, on pictures of your own, in minutes.
+
+    The network paints parts of the pictures, and learns from the losses that `stylize` minimizes:
+    the statistics of the whole style, and the content. Afterwards `impasto.apply` paints any
+    picture with it in a fraction of a second.
+
+    Args:
+        photographs: pictures like those to be painted later, or a folder of them; at least 16
+            pixels a side.
+        style: as for `stylize`, but without regions: a model paints alike everywhere.
+        recipe: every option at once; or give the ones to change as `options`.
+        start: a fitted model, or the path of its file, whose weights to start from.
+        on_step: called after each step with a `Step`; raising `StopIteration` in it ends the fit
+            and keeps what is learned.
+        checkpoint: a folder where the fit saves its state, made if it is missing. After a crash, a
+            kill or a stop the same call resumes, and ends in the same bytes on the same machine
+            with the same number of threads; a fit that ends by itself removes its file.
+        stop: called between the layers of each step but the first; True ends the fit there.
+        options: any field of `FitRecipe`.
+
+    Returns:
+        The model with its losses.
+
+    Raises:
+        ValueError: an option or an image out of range.
+        ImageError: a file that cannot be read, or a checkpoint folder that cannot be written.
+        ModelError: the model to start from cannot be used.
+        WeightsError: weights that are missing or altered.
+    """
+    job = _prepare(photographs, style, recipe, options, start, checkpoint)
+    return _Fit(job, on_step, stop).run()
+
+
+def plan_fit(
+    photographs: ImageSource | Sequence[ImageSource],
+    style: ImageSource | Style | Sequence[ImageSource | Style],
+    *,
+    recipe: FitRecipe | None = None,
+    start: Model | str | Path | None = None,
+    checkpoint: str | Path | Checkpoints | None = None,
+    **options: Any,
+) -> FitPlan:
+    """Plan what `fit` would do with the same arguments, and take two steps to time it."""
+    job = _prepare(photographs, style, recipe, options, start, checkpoint)
+    resumed = job.training.steps
+    seconds = [_timed_step(job.training) for _ in range(3)]
+    sides = [crop.content.shape[1:] for crop in job.training.task.crops]
+    height, width = max(sides, key=lambda side: side[0] * side[1])
+    return FitPlan(
+        photographs=len(job.inputs),
+        crop=(width, height),
+        steps=job.recipe.steps,
+        resumed=resumed,
+        seconds=min(seconds[1:]) * (job.recipe.steps - resumed),
+        device=str(job.training.task.vgg.device),
+        precision=job.recipe.precision,
+    )
+
+
+def _timed_step(training: Training) -> float:
+    began = time.perf_counter()
+    training.step(lambda: None)
+    return time.perf_counter() - began
+
+
+class _Job(NamedTuple):
+    """A fit before its first step: everything opened, measured and checked."""
+
+    recipe: FitRecipe
+    training: Training
+    pictures: list[Tensor]  # at the size they are painted at
+    inputs: tuple[Input, ...]
+    sources: list[StyleSource]
+    colors: Moments
+    start: Model | None
+    checkpoint: Checkpoint | None
+    seconds: float  # that an interrupted fit has taken already
+
+
+def _prepare(
+    photographs: ImageSource | Sequence[ImageSource],
+    style: Any,
+    recipe: FitRecipe | None,
+    options: dict[str, Any],
+    start: Model | str | Path | None,
+    checkpoint: str | Path | Checkpoints | None,
+) -> _Job:
+    """Open everything, measure the styles, and find an interrupted fit."""
+    reject_recipe_and_options(recipe, options)
+    recipe = validate(FitRecipe, options) if recipe is None else recipe
+    model = start if start is None or isinstance(start, Model) else Model.load(start)
+    spec = _fit_spec(recipe)
+    images = _open_photographs(photographs, recipe.size)
+    sources = open_styles(style, None)
+    device = select_device(recipe.device)
+    vgg = load_network(spec, device, select_precision(device, recipe.precision))
+    previous = list(model.parts.weights.values()) if model else []
+    given = [*images, *checkpoint_inputs(sources), *previous]
+    saved = open_checkpoint(checkpoint, recipe, vgg.sha256, given)
+    state = saved.load() if saved else {}
+    if state and state["precision"] != recipe.precision:
+        vgg = load_network(spec, device, getattr(torch, state["precision"]))
+    recipe = recipe.model_copy(
+        update={
+            "precision": str(vgg.dtype).removeprefix("torch."),
+            "weights": Path(recipe.weights).name,
+        }
+    )
+    sizes = [output_size(image, _size_of(image, recipe.size), "photographs") for image in images]
+    pictures = [
+        resize(composite_rgb(image), size) for image, size in zip(images, sizes, strict=True)
+    ]
+    targets, colors = _measure(sources, spec, vgg, recipe.size)
+    term = StyleTerm(
+        spec.style_loss,
+        spec.style_layers,
+        [Region(None, 1.0, targets)],
+        accumulation_dtype(device),
+    )
+    network = PaintingNetwork()
+    network.initialize(torch.Generator().manual_seed(recipe.seed))
+    if model is not None:
+        network.load_state_dict(model.parts.weights)
+    network.to(device, memory_format=torch.channels_last)
+    task = Task(
+        spec=spec,
+        vgg=vgg,
+        crops=cut_crops(pictures, colors, recipe.seed),
+        style_term=term,
+        learning_rate=recipe.learning_rate,
+        steps=recipe.steps,
+        seed=recipe.seed,
+    )
+    return _Job(
+        recipe=recipe,
+        training=Training(task, network, state.get("training", {})),
+        pictures=pictures,
+        inputs=tuple(_as_input(image) for image in images),
+        sources=sources,
+        colors=colors,
+        start=model,
+        checkpoint=saved,
+        seconds=state.get("seconds", 0.0),
+    )
+
+
+def _fit_spec(recipe: FitRecipe) -> RunSpec:
+    """Return the specification of the losses, those of style transfer."""
+    shared = FitRecipe.model_fields.keys() & StyleRecipe.model_fields.keys() - {"version", "steps"}
+    options = {name: getattr(recipe, name) for name in shared}
+    spec = style_spec(validate(StyleRecipe, options))
+    if not spec.style_layers:
+        raise ValueError(
+            f"`strength` must leave the style a weight, got {recipe.strength:g} with style_weight "
+            f"{recipe.style_weight:g}; raise them"
+        )
+    return spec
+
+
+def _open_photographs(photographs: ImageSource | Sequence[ImageSource], size: int) -> list[Image]:
+    """Open the pictures that are learned from; of a folder, all that are in it."""
+    listed = list(photographs) if isinstance(photographs, (list, tuple)) else [photographs]
+    opened = []
+    for source in listed:
+        folder = isinstance(source, (str, Path)) and Path(source).is_dir()
+        paths = image_files(source, "photographs") if folder else [source]
+        opened += [open_image(path, name="photographs") for path in paths]
+    if not opened:
+        raise ValueError("`photographs` must be at least one picture, got none; give some")
+    for image in opened:
+        output_size(image, _size_of(image, size), "photographs")
+    return opened
+
+
+def _size_of(image: Image, size: int) -> int:
+    """Return the longer side that a picture is painted at: none is enlarged."""
+    return min(size, max(image.size))
+
+
+def _measure(
+    sources: Sequence[StyleSource], spec: RunSpec, vgg: VGG19Features, size: int
+) -> tuple[dict[str, Moments], Moments]:
+    """Return the statistics of the styles at a size, averaged by weight, and of their pixels."""
+    layers = list(spec.style_layers)
+    total = sum(source.weight for source in sources)
+    shares, features, colors = [], [], []
+    for source in sources:
+        for image in source.images:
+            at = equal_area_size(image.size, (size, round(size * _SHAPE)))
+            pixels, mask = resize_image(image, at, vgg.device)
+            if source.mask is not None:
+                masked = resize(source.mask.pixels[0], at).to(vgg.device)
+                mask = masked if mask is None else mask * masked
+            shares.append(source.weight / total / len(source.images))
+            features.append(style_statistics(vgg, pixels, mask, layers))
+            colors.append(moments(pixels, mask))
+    targets = {
+        layer: weighted_average([part[layer] for part in features], shares) for layer in layers
+    }
+    return targets, weighted_average(colors, shares)
+
+
+class _Fit:
+    """The run of a fit."""
+
+    def __init__(self, job: _Job, on_step: OnStep | None, stop: Stop | None) -> None:
+        self.job = job
+        self.training = job.training
+        self.on_step = on_step
+        self.stop = stop
+        self.history: list[Losses] = []
+        self.began = time.perf_counter() - job.seconds
+        self.stopped = False
+
+    def run(self) -> FitResult:
+        """Take the steps that are left, and return the model."""
+        job, training = self.job, self.training
+        with suppress(StopRequested):
+            while not training.finished:
+                self.history.append(training.step(self._check_stop))
+                if job.checkpoint is not None and (training.steps == 1 or job.checkpoint.due):
+                    self._save()
+                self._report()
+        self.stopped = not training.finished
+        if self.stopped and job.checkpoint is not None:
+            self._save()
+        seconds = time.perf_counter() - self.began
+        result = FitResult(
+            model=self._model(seconds),
+            history=tuple(self.history),
+            steps=training.steps,
+            seconds=seconds,
+            stopped=self.stopped,
+            settled=not self.stopped and training.steps < job.recipe.steps,
+        )
+        if job.checkpoint is not None and not self.stopped and not job.checkpoint.outlive:
+            job.checkpoint.remove()
+        return result
+
+    def _check_stop(self) -> None:
+        if self.stop is not None and self.training.steps and self.stop():
+            raise StopRequested
+
+    def _save(self) -> None:
+        self.job.checkpoint.save(
+            {
+                "training": self.training.state(),
+                "precision": self.job.recipe.precision,
+                "seconds": time.perf_counter() - self.began,
+            }
+        )
+
+    def _report(self) -> None:
+        """Call `on_step`; its `StopIteration` ends the fit as `stop` does."""
+        training = self.training
+        if self.on_step is None:
+            return
+        painted = training.painted
+        step = Step(
+            evaluation=training.steps,
+            evaluations=training.end,
+            scale=1,
+            scales=1,
+            size=(painted.shape[2], painted.shape[1]),
+            losses=training.average,
+            seconds=time.perf_counter() - self.began,
+            left=float(training.end - training.steps),
+            picture=lambda: painted.float().cpu().clone(),
+        )
+        try:
+            self.on_step(step)
+        except StopIteration:
+            raise StopRequested from None
+
+    def _model(self, seconds: float) -> Model:
+        """Return the model as it is now, with what it reached."""
+        job = self.job
+        network, recipe, device = self.training.network, job.recipe, self.training.task.vgg.device
+        seen = torch.stack([self._signature(picture) for picture in job.pictures])  # (P, N)
+        own = _LEAST_DEVIATION * seen[:, seen.shape[1] // 2 :].mean(0).repeat(2)
+        signatures = seen.mean(0), torch.hypot(seen.std(0, correction=0), own)
+        largest = max(signature_distance(one, *signatures) for one in seen)
+        before = job.start.facts.figures if job.start is not None else None
+        average = self.training.average
+        facts = ModelFacts(
+            recipe=recipe,
+            styles=style_inputs(job.sources),
+            photographs=job.inputs,
+            gray=all(is_gray(image) for source in job.sources for image in source.images),
+            maker=current_maker(str(device)),
+            figures=FitFigures(
+                steps=self.training.steps + (before.steps if before else 0),
+                seconds=seconds + (before.seconds if before else 0.0),
+                style=average.get("style", 0.0),
+                content=average.get("content", 0.0),
+                unlikeness=largest,
+            ),
+        )
+        weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+        return Model.of(ModelParts(facts, weights, job.colors, signatures))
+
+    def _signature(self, picture: Tensor) -> Tensor:
+        network = copy.deepcopy(self.training.network)  # whose statistics are fixed by painting
+        return TiledPainting(network, picture, self.job.colors, self.job.recipe.seed).signature
+
+
+def _as_input(image: Image) -> Input:
+    return Input.model_validate(source_of(image))
