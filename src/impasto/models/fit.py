@@ -13,38 +13,31 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.device import select_device, select_precision
 from impasto.images.color import is_gray
 from impasto.images.image import Image, source_of
 from impasto.images.read import ImageSource, image_files, open_image
 from impasto.images.resize import composite_rgb, resize
-from impasto.models.model import Model, TiledPainting, signature_distance
+from impasto.models.model import Model, TiledPainting, assemble, signature_distance
 from impasto.models.model_file import FitFigures, ModelFacts, ModelParts
 from impasto.models.network import PaintingNetwork
+from impasto.models.painting_losses import FitObjective
 from impasto.models.training import Task, Training, cut_crops
 from impasto.provenance import Input, current_maker
-from impasto.recipes import FitRecipe, StyleRecipe
+from impasto.recipes import FitRecipe
 from impasto.result import Losses, OnStep, Step, Stop
 from impasto.style.checkpoint import Checkpoint, Checkpoints, open_checkpoint
 from impasto.style.engine import StopRequested
-from impasto.style.features import load_network, style_statistics
 from impasto.style.source import Style
-from impasto.style.spec import RunSpec, style_spec
-from impasto.style.statistics import Moments, accumulation_dtype, moments, weighted_average
 from impasto.style.styles import (
     StyleSource,
     checkpoint_inputs,
-    equal_area_size,
     open_styles,
     output_size,
-    resize_image,
     style_inputs,
 )
-from impasto.style.terms import Region, StyleTerm
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
-from impasto.vgg.network import VGG19Features
 
-_SHAPE = 0.75  # height of a photograph by its width: what the area of style images is held to
+_MEASURED = 6  # pictures whose whole paintings are measured in the end, at most
 _LEAST_DEVIATION = 0.1  # of a channel's mean from picture to picture, in its own deviation
 
 
@@ -161,7 +154,7 @@ def plan_fit(
         steps=job.recipe.steps,
         resumed=resumed,
         seconds=min(seconds[1:]) * (job.recipe.steps - resumed),
-        device=str(job.training.task.vgg.device),
+        device=str(job.training.task.objective.vgg.device),
         precision=job.recipe.precision,
     )
 
@@ -180,7 +173,6 @@ class _Job(NamedTuple):
     pictures: list[Tensor]  # at the size they are painted at
     inputs: tuple[Input, ...]
     sources: list[StyleSource]
-    colors: Moments
     start: Model | None
     checkpoint: Checkpoint | None
     seconds: float  # that an interrupted fit has taken already
@@ -198,20 +190,18 @@ def _prepare(
     reject_recipe_and_options(recipe, options)
     recipe = validate(FitRecipe, options) if recipe is None else recipe
     model = start if start is None or isinstance(start, Model) else Model.load(start)
-    spec = _fit_spec(recipe)
     images = _open_photographs(photographs, recipe.size)
     sources = open_styles(style, None)
-    device = select_device(recipe.device)
-    vgg = load_network(spec, device, select_precision(device, recipe.precision))
+    objective = FitObjective.of(recipe, sources)
     previous = list(model.parts.weights.values()) if model else []
     given = [*images, *checkpoint_inputs(sources), *previous]
-    saved = open_checkpoint(checkpoint, recipe, vgg.sha256, given)
+    saved = open_checkpoint(checkpoint, recipe, objective.vgg.sha256, given)
     state = saved.load() if saved else {}
     if state and state["precision"] != recipe.precision:
-        vgg = load_network(spec, device, getattr(torch, state["precision"]))
+        objective = FitObjective.of(recipe, sources, getattr(torch, state["precision"]))
     recipe = recipe.model_copy(
         update={
-            "precision": str(vgg.dtype).removeprefix("torch."),
+            "precision": str(objective.vgg.dtype).removeprefix("torch."),
             "weights": Path(recipe.weights).name,
         }
     )
@@ -219,23 +209,14 @@ def _prepare(
     pictures = [
         resize(composite_rgb(image), size) for image, size in zip(images, sizes, strict=True)
     ]
-    targets, colors = _measure(sources, spec, vgg, recipe.size)
-    term = StyleTerm(
-        spec.style_loss,
-        spec.style_layers,
-        [Region(None, 1.0, targets)],
-        accumulation_dtype(device),
-    )
     network = PaintingNetwork()
     network.initialize(torch.Generator().manual_seed(recipe.seed))
     if model is not None:
         network.load_state_dict(model.parts.weights)
-    network.to(device, memory_format=torch.channels_last)
+    network.to(objective.vgg.device, memory_format=torch.channels_last)
     task = Task(
-        spec=spec,
-        vgg=vgg,
-        crops=cut_crops(pictures, colors, recipe.seed),
-        style_term=term,
+        objective=objective,
+        crops=cut_crops(pictures, objective.colors, recipe.seed),
         learning_rate=recipe.learning_rate,
         steps=recipe.steps,
         seed=recipe.seed,
@@ -246,30 +227,16 @@ def _prepare(
         pictures=pictures,
         inputs=tuple(_as_input(image) for image in images),
         sources=sources,
-        colors=colors,
         start=model,
         checkpoint=saved,
         seconds=state.get("seconds", 0.0),
     )
 
 
-def _fit_spec(recipe: FitRecipe) -> RunSpec:
-    """Return the specification of the losses, those of style transfer."""
-    shared = FitRecipe.model_fields.keys() & StyleRecipe.model_fields.keys() - {"version", "steps"}
-    options = {name: getattr(recipe, name) for name in shared}
-    spec = style_spec(validate(StyleRecipe, options))
-    if not spec.style_layers:
-        raise ValueError(
-            f"`strength` must leave the style a weight, got {recipe.strength:g} with style_weight "
-            f"{recipe.style_weight:g}; raise them"
-        )
-    return spec
-
-
 def _open_photographs(photographs: ImageSource | Sequence[ImageSource], size: int) -> list[Image]:
     """Open the pictures that are learned from; of a folder, all that are in it."""
     listed = list(photographs) if isinstance(photographs, (list, tuple)) else [photographs]
-    opened = []
+    opened: list[Image] = []
     for source in listed:
         folder = isinstance(source, (str, Path)) and Path(source).is_dir()
         paths = image_files(source, "photographs") if folder else [source]
@@ -286,35 +253,13 @@ def _size_of(image: Image, size: int) -> int:
     return min(size, max(image.size))
 
 
-def _measure(
-    sources: Sequence[StyleSource], spec: RunSpec, vgg: VGG19Features, size: int
-) -> tuple[dict[str, Moments], Moments]:
-    """Return the statistics of the styles at a size, averaged by weight, and of their pixels."""
-    layers = list(spec.style_layers)
-    total = sum(source.weight for source in sources)
-    shares, features, colors = [], [], []
-    for source in sources:
-        for image in source.images:
-            at = equal_area_size(image.size, (size, round(size * _SHAPE)))
-            pixels, mask = resize_image(image, at, vgg.device)
-            if source.mask is not None:
-                masked = resize(source.mask.pixels[0], at).to(vgg.device)
-                mask = masked if mask is None else mask * masked
-            shares.append(source.weight / total / len(source.images))
-            features.append(style_statistics(vgg, pixels, mask, layers))
-            colors.append(moments(pixels, mask))
-    targets = {
-        layer: weighted_average([part[layer] for part in features], shares) for layer in layers
-    }
-    return targets, weighted_average(colors, shares)
-
-
 class _Fit:
     """The run of a fit."""
 
     def __init__(self, job: _Job, on_step: OnStep | None, stop: Stop | None) -> None:
         self.job = job
         self.training = job.training
+        self.objective = job.training.task.objective
         self.on_step = on_step
         self.stop = stop
         self.history: list[Losses] = []
@@ -384,13 +329,16 @@ class _Fit:
     def _model(self, seconds: float) -> Model:
         """Return the model as it is now, with what it reached."""
         job = self.job
-        network, recipe, device = self.training.network, job.recipe, self.training.task.vgg.device
-        seen = torch.stack([self._signature(picture) for picture in job.pictures])  # (P, N)
+        network, recipe, device = self.training.network, job.recipe, self.objective.vgg.device
+        painted = [self._paint(picture) for picture in job.pictures]
+        seen = torch.stack([signature for _, signature in painted])  # (P, N)
         own = _LEAST_DEVIATION * seen[:, seen.shape[1] // 2 :].mean(0).repeat(2)
         signatures = seen.mean(0), torch.hypot(seen.std(0, correction=0), own)
         largest = max(signature_distance(one, *signatures) for one in seen)
         before = job.start.facts.figures if job.start is not None else None
-        average = self.training.average
+        pairs = list(zip(job.pictures, painted, strict=True))[:_MEASURED]
+        losses = [self.objective.at(picture)(one).losses for picture, (one, _) in pairs]
+        average = {n: sum(each[n] for each in losses) / len(losses) for n in ("style", "content")}
         facts = ModelFacts(
             recipe=recipe,
             styles=style_inputs(job.sources),
@@ -400,17 +348,19 @@ class _Fit:
             figures=FitFigures(
                 steps=self.training.steps + (before.steps if before else 0),
                 seconds=seconds + (before.seconds if before else 0.0),
-                style=average.get("style", 0.0),
-                content=average.get("content", 0.0),
+                style=average["style"],
+                content=average["content"],
                 unlikeness=largest,
             ),
         )
         weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-        return Model.of(ModelParts(facts, weights, job.colors, signatures))
+        return Model.of(ModelParts(facts, weights, self.objective.colors, signatures))
 
-    def _signature(self, picture: Tensor) -> Tensor:
-        network = copy.deepcopy(self.training.network)  # whose statistics are fixed by painting
-        return TiledPainting(network, picture, self.job.colors, self.job.recipe.seed).signature
+    def _paint(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a picture painted, (3, H, W), and its signature."""
+        network = copy.deepcopy(self.training.network)  # painting fixes its statistics
+        tiles = TiledPainting(network, picture, self.objective.colors, self.job.recipe.seed)
+        return assemble(tiles).to(self.objective.vgg.device), tiles.signature
 
 
 def _as_input(image: Image) -> Input:

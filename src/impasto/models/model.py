@@ -290,6 +290,14 @@ class TiledPainting:
         return x.contiguous(memory_format=torch.channels_last), noise
 
 
+def assemble(tiles: TiledPainting) -> Tensor:
+    """Return a whole painting, (3, H, W)."""
+    out = torch.empty_like(tiles.content)
+    for rows, columns, painted in tiles:
+        out[:, rows, columns] = painted
+    return out
+
+
 def _pieces(length: int, most: int) -> Iterator[slice]:
     for start in range(0, length, most):
         yield slice(start, min(start + most, length))

@@ -18,13 +18,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from impasto.models.network import STRIDE, PaintingNetwork, noise_planes
+from impasto.models.painting_losses import FitObjective
 from impasto.result import Losses, check_finite
 from impasto.style.color import recolor
-from impasto.style.objective import build_objective
-from impasto.style.spec import RunSpec
 from impasto.style.statistics import Moments
-from impasto.style.terms import FeatureTerm
-from impasto.vgg.network import VGG19Features
 
 CROP = 256  # pixels a side that are painted in a step, at most
 CROPS = 64  # in an epoch, at least; and at least two of every picture
@@ -51,19 +48,15 @@ class Task(NamedTuple):
     """What a network is to learn.
 
     Attributes:
-        spec: losses and their weights.
-        vgg: the network that sees them.
+        objective: what is minimized.
         crops: one epoch.
-        style_term: the style loss.
         learning_rate: before it falls.
         steps: at most.
         seed: of everything random.
     """
 
-    spec: RunSpec
-    vgg: VGG19Features
+    objective: FitObjective
     crops: Sequence[Crop]
-    style_term: FeatureTerm
     learning_rate: float
     steps: int
     seed: int
@@ -148,20 +141,13 @@ class Training:
         Args:
             check_stop: called at each layer of VGG-19; raising ends the step without a trace.
         """
-        task, device = self.task, self.task.vgg.device
+        task, device = self.task, self.task.objective.vgg.device
         crop = task.crops[self._order()[self.steps % len(task.crops)]]
         height, width = crop.content.shape[1:]
         noise = noise_planes((width, height), hash_seed(task.seed, self.steps))
         x = crop.recolored[None].to(device).contiguous(memory_format=torch.channels_last)
         y = self.network(x, [plane.to(device) for plane in noise])
-        objective = build_objective(
-            task.spec,
-            task.vgg,
-            (width, height),
-            content=crop.content.to(device),
-            style_term=task.style_term,
-            check_stop=check_stop,
-        )
+        objective = task.objective.at(crop.content, check_stop)
         losses, gradient, _ = objective(y.detach()[0])
         check_finite(torch.tensor(losses.total), "the loss", "lower the learning rate")
         y.backward(gradient[None].to(y.dtype))
