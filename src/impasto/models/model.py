@@ -17,7 +17,7 @@ from impasto.files import check_writable, write_atomically
 from impasto.images.color import is_gray, to_gray
 from impasto.images.image import SourceFile, source_of
 from impasto.images.read import ImageSource, open_image
-from impasto.images.resize import composite_rgb, resize
+from impasto.images.resize import composite_rgb, resize, thumbnail
 from impasto.models.model_file import ModelFacts, ModelParts, encode_model, model_hash, read_model
 from impasto.models.network import REACH, STRIDE, PaintingNetwork, crop_noise, noise_planes
 from impasto.provenance import Inputs
@@ -174,9 +174,19 @@ def apply(
         precision="float32",
         stopped=stopped,
         inputs=Inputs(content=source_of(image), model=model.file),
-        unlikeness=signature_distance(tiles.signature, *model.parts.signatures)
-        / max(model.facts.figures.unlikeness, 1e-6),
+        unlikeness=_unlikeness(model, tiles, recipe.seed, device),
     )
+
+
+def _unlikeness(model: Model, tiles: TiledPainting, seed: int, device: torch.device) -> float:
+    """Return how unlike the pictures of the fit an image is, at the size that those had."""
+    signature, side = tiles.signature, model.facts.recipe.size
+    if max(tiles.content.shape) > side:
+        small = thumbnail(tiles.content, side)
+        network = model.network(device)
+        signature = TiledPainting(network, small, model.parts.colors, seed).signature
+    distance = signature_distance(signature, *model.parts.signatures)
+    return distance / max(model.facts.figures.unlikeness, 1e-6)
 
 
 def _paint_tiles(
