@@ -22,7 +22,8 @@ from torch.nn import functional as F
 
 STRIDE = 16  # pixels a side of one position at the coarsest level
 REACH = 128  # pixels around a pixel that can change it, at most: a multiple of STRIDE
-NOISE = 2  # channels of noise that each level reads
+NOISE = 4  # channels of noise that each level reads; in half of them neighbors are alike
+_SMOOTH = 8  # positions over which they are
 _LEVELS = (4, 4, 8)  # pixels a side of one position where each level reads its noise
 _CHANNELS = (48, 64, 64)  # at each level
 _HEAD = (32, 16)  # at half and at full resolution
@@ -169,11 +170,15 @@ def noise_planes(size: tuple[int, int], seed: int) -> list[Tensor]:
         One for each level, (1, C, H / level, W / level).
     """
     generator = torch.Generator().manual_seed(seed)
-    width, height = size
-    return [
-        torch.randn(1, NOISE, height // level, width // level, generator=generator)
-        for level in _LEVELS
-    ]
+    planes = []
+    for level in _LEVELS:
+        width, height = (side // level for side in size)
+        fine = torch.randn(1, NOISE // 2, height, width, generator=generator)
+        sides = height // _SMOOTH + 2, width // _SMOOTH + 2
+        coarse = torch.randn(1, NOISE // 2, *sides, generator=generator)
+        smooth = F.interpolate(coarse, scale_factor=_SMOOTH, mode="bilinear")
+        planes.append(torch.cat([fine, smooth[..., :height, :width]], 1))
+    return planes
 
 
 def crop_noise(noise: list[Tensor], rows: slice, columns: slice) -> list[Tensor]:
