@@ -1,6 +1,6 @@
 """A fitted model against optimized pictures: time of the fit, of a picture, and distances.
 
-    python benchmarks/instant.py --photographs DIR --others DIR --style FILE [--size 512]
+    python benchmarks/instant.py --photographs DIR --others DIR --style FILE [--size 384]
             [--most 20] [--model FILE] [--keep DIR] [OPTION=VALUE ...]
 
 A model is fitted to the photographs, or read from --model, and paints them and the others, which
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--photographs", required=True)
     parser.add_argument("--others", required=True)
     parser.add_argument("--style", required=True)
-    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--size", type=int, default=384)
     parser.add_argument("--most", type=int, default=20)
     parser.add_argument("--model", help="a model that was fitted before, instead of a fit")
     parser.add_argument("--keep", type=Path, help="folder to leave the pictures and the model in")

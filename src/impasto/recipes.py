@@ -441,12 +441,12 @@ class FitRecipe(Options):
         "the content and style weights as they stand",
     )
     size: Annotated[int, Field(ge=64, le=4096)] = Field(
-        512,
+        384,
         description="longer side that the pictures are painted at while it learns; the strokes of "
         "the model stay as large, in pixels, at every size that it paints later",
     )
     steps: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1000,
+        1200,
         description="pictures painted while it learns, at most; more comes closer to an optimized "
         "picture and takes longer in proportion",
     )
@@ -457,7 +457,7 @@ class FitRecipe(Options):
     )
     style_layers: StyleLayers = STYLE_LAYERS
     content_weight: float = Field(
-        0.2,
+        0.1,
         ge=0,
         le=MAX_WEIGHT,
         description="weight of the content loss; larger keeps more of the subject",

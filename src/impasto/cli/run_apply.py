@@ -63,7 +63,8 @@ def apply_to_files(
     check_single_stdin({f"picture {number}": path for number, path in enumerate(sources, 1)})
     works = _lay_out(sources, output, model, options)
     for work in works:
-        check_places(work.saving)
+        if not options["dry_run"] or _folder_exists(work):
+            check_places(work.saving)
     if options["dry_run"]:
         return _print_plan(works, recipe, options["as_json"])
     styles = [open_style(style) for style in parse_styles(options["check"], {})]
@@ -136,6 +137,11 @@ def _lay_out(
             )
         places[place] = source
     return [Work(source, save_options(place, inputs, options)) for place, source in places.items()]
+
+
+def _folder_exists(work: Work) -> bool:
+    """Return whether a painting's folder is there, which a dry run does not make."""
+    return work.saving.output == PIPE or Path(work.saving.output).parent.is_dir()
 
 
 def _paint(

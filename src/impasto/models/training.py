@@ -23,7 +23,7 @@ from impasto.result import Losses, check_finite
 from impasto.style.color import recolor
 from impasto.style.statistics import Moments
 
-CROP = 256  # pixels a side that are painted in a step, at most
+CROP = 384  # pixels a side that are painted in a step, at most
 CROPS = 64  # in an epoch, at least; and at least two of every picture
 _WARM_UP = 20  # steps until the learning rate is whole
 _ANNEAL = 0.6  # share of the steps after which the learning rate falls at the latest
