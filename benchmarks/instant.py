@@ -59,14 +59,14 @@ def main() -> None:
     folders = {"fitted": arguments.photographs, "others": arguments.others}
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
-    model = read_or_fit(arguments, recipe)
-    figures = model.facts.figures
-    print(f"fit: {figures.steps} steps, {figures.seconds:.0f} s", flush=True)
+    model, seconds = read_or_fit(arguments, recipe)
+    steps = model.facts.figures.steps
+    print(f"fit: {steps} steps, {seconds:.0f} s", flush=True)
     facts: dict[str, Any] = {
         "style": Path(arguments.style).name,
         "size": arguments.size,
-        "fit_steps": figures.steps,
-        "fit_seconds": round(figures.seconds, 1),
+        "fit_steps": steps,
+        "fit_seconds": round(seconds, 1),
     }
     facts |= {f"seconds_{side}": round(least_time(model, side), 4) for side in TIMED}
     objective = FitObjective.of(recipe, open_styles(arguments.style, None))
@@ -81,14 +81,14 @@ def main() -> None:
     print(json.dumps(facts))
 
 
-def read_or_fit(arguments: argparse.Namespace, recipe: FitRecipe) -> impasto.Model:
-    """Return the model that is measured."""
+def read_or_fit(arguments: argparse.Namespace, recipe: FitRecipe) -> tuple[impasto.Model, float]:
+    """Return the model that is measured, and the seconds that it took; 0 if it was read."""
     if arguments.model:
-        return impasto.Model.load(arguments.model)
+        return impasto.Model.load(arguments.model), 0.0
     result = impasto.fit(arguments.photographs, arguments.style, recipe=recipe)
     if arguments.keep:
         result.save(arguments.keep / "model.impasto", overwrite=True)
-    return result.model
+    return result.model, result.seconds
 
 
 def least_time(model: impasto.Model, side: int) -> float:

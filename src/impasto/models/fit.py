@@ -280,7 +280,7 @@ class _Fit:
             self._save()
         seconds = time.perf_counter() - self.began
         result = FitResult(
-            model=self._model(seconds),
+            model=self._model(),
             history=tuple(self.history),
             steps=training.steps,
             seconds=seconds,
@@ -326,7 +326,7 @@ class _Fit:
         except StopIteration:
             raise StopRequested from None
 
-    def _model(self, seconds: float) -> Model:
+    def _model(self) -> Model:
         """Return the model as it is now, with what it reached."""
         job = self.job
         network, recipe, device = self.training.network, job.recipe, self.objective.vgg.device
@@ -347,7 +347,6 @@ class _Fit:
             maker=current_maker(str(device)),
             figures=FitFigures(
                 steps=self.training.steps + (before.steps if before else 0),
-                seconds=seconds + (before.seconds if before else 0.0),
                 style=average["style"],
                 content=average["content"],
                 unlikeness=largest,

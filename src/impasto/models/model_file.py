@@ -48,7 +48,6 @@ class FitFigures(BaseModel):
     steps: int = Field(
         ge=0, description="steps taken, those of the models it started from included"
     )
-    seconds: float = Field(ge=0, description="time they took")
     style: float = Field(ge=0, description="weighted style loss, averaged over the pictures")
     content: float = Field(ge=0, description="weighted content loss, averaged over the pictures")
     unlikeness: float = Field(ge=0, description="largest unlikeness among the pictures")
