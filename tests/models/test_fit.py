@@ -155,3 +155,12 @@ def test_a_plan_counts_steps_and_time():
     plan = plan_fit([picture(1), picture(2)], picture(3), **QUICK)
     assert (plan.photographs, plan.crop, plan.steps, plan.resumed) == (2, (64, 48), 3, 0)
     assert plan.seconds > 0
+
+
+def test_of_many_photographs_some_are_taken(monkeypatch):
+    monkeypatch.setattr("impasto.models.fit.MOST_PHOTOGRAPHS", 2)
+    many = [picture(seed) for seed in range(5)]
+    result = impasto.fit(many, picture(9), **{**QUICK, "steps": 1})
+    hashes = [one.sha256 for one in result.model.facts.photographs]
+    few = impasto.fit([many[0], many[2]], picture(9), **{**QUICK, "steps": 1})
+    assert hashes == [one.sha256 for one in few.model.facts.photographs]

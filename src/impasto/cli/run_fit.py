@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from impasto.cli.options import PIPE, check_single_stdin
+from impasto.cli.options import PIPE, check_single_stdin, path_or_bytes
 from impasto.cli.progress import format_duration, show_progress
 from impasto.cli.run import CommandOutcome, Stopped, execute, input_sources, open_style
 from impasto.cli.style_args import StyleArgument
 from impasto.cli.terminal import echo, echo_json, say_left_out
 from impasto.files import check_writable, write_or_rescue
-from impasto.images.image import Image, ImageMetadata
-from impasto.images.read import image_files, open_image
+from impasto.images.image import ImageMetadata
+from impasto.images.read import image_files
 from impasto.images.write import check_output, save
-from impasto.models.fit import FitPlan, FitResult, fit, plan_fit
+from impasto.models.fit import FitPlan, FitResult, choose_photographs, fit, plan_fit
 from impasto.models.model import Model
 from impasto.recipes import FitRecipe
 from impasto.result import OnStep, Step
@@ -54,7 +53,7 @@ def fit_to_file(
     if options["learning"]:
         check_output(options["learning"], overwrite=options["overwrite"], inputs=inputs)
     start = Model.load(options["start"]) if options["start"] else None
-    images = list(_open_photographs(photographs))
+    images = _list_photographs(photographs)
     opened = [open_style(style) for style in styles]
     arguments = {"recipe": recipe, "start": start}
     if options["dry_run"]:
@@ -110,16 +109,20 @@ def _note(problems: list[str], sentence: str) -> None:
         problems.append(sentence)
 
 
-def _open_photographs(photographs: Sequence[str]) -> Iterator[Image]:
-    """Open the pictures, those of folders too."""
+def _list_photographs(photographs: Sequence[str]) -> list[str | bytes]:
+    """List the pictures, those of folders too; of many, say how many are learned from."""
+    sources: list[str | bytes] = []
     for source in photographs:
+        if source == PIPE or not Path(source).is_dir():
+            sources.append(path_or_bytes(source))
+            continue
         left_out: list[str] = []
-        folder = source != PIPE and Path(source).is_dir()
-        paths = image_files(source, "photographs", left_out) if folder else [source]
+        sources += map(str, image_files(source, "photographs", left_out))
         say_left_out(left_out)
-        for path in paths:
-            data = sys.stdin.buffer.read() if path == PIPE else path
-            yield open_image(data, name="photographs")
+    chosen = choose_photographs(sources)
+    if len(chosen) < len(sources):
+        echo(f"impasto: fitting to {len(chosen)} of {len(sources):,} pictures", err=True)
+    return chosen
 
 
 def _watch(

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from impasto.images.color import is_gray
-from impasto.images.image import Image, source_of
+from impasto.images.image import source_of
 from impasto.images.read import ImageSource, image_files, open_image
 from impasto.images.resize import composite_rgb, resize
 from impasto.models.model import Model, TiledPainting, assemble, signature_distance
@@ -37,6 +37,9 @@ from impasto.style.styles import (
 )
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
+T = TypeVar("T")
+
+MOST_PHOTOGRAPHS = 100  # that are learned from: more would not be seen often enough
 _MEASURED = 6  # pictures whose whole paintings are measured in the end, at most
 _LEAST_DEVIATION = 0.1  # of a channel's mean from picture to picture, in its own deviation
 
@@ -108,7 +111,7 @@ def fit(
 
     Args:
         photographs: pictures like those to be painted later, or a folder of them; at least 16
-            pixels a side.
+            pixels a side. Of more than a hundred, a hundred are taken, spread evenly.
         style: as for `stylize`, but without regions: a model paints alike everywhere.
         recipe: every option at once; or give the ones to change as `options`.
         start: a fitted model, or the path of its file, whose weights to start from.
@@ -190,25 +193,21 @@ def _prepare(
     reject_recipe_and_options(recipe, options)
     recipe = validate(FitRecipe, options) if recipe is None else recipe
     model = start if start is None or isinstance(start, Model) else Model.load(start)
-    images = _open_photographs(photographs, recipe.size)
+    pictures, inputs = _open_photographs(photographs, recipe.size)
     sources = open_styles(style, None)
     objective = FitObjective.of(recipe, sources)
     previous = list(model.parts.weights.values()) if model else []
-    given = [*images, *checkpoint_inputs(sources), *previous]
+    given = [*pictures, *checkpoint_inputs(sources), *previous]
     saved = open_checkpoint(checkpoint, recipe, objective.vgg.sha256, given)
     state = saved.load() if saved else {}
-    if state and state["precision"] != recipe.precision:
-        objective = FitObjective.of(recipe, sources, getattr(torch, state["precision"]))
+    if state and (dtype := getattr(torch, state["precision"])) != objective.vgg.dtype:
+        objective = FitObjective.of(recipe, sources, dtype)
     recipe = recipe.model_copy(
         update={
             "precision": str(objective.vgg.dtype).removeprefix("torch."),
             "weights": Path(recipe.weights).name,
         }
     )
-    sizes = [output_size(image, _size_of(image, recipe.size), "photographs") for image in images]
-    pictures = [
-        resize(composite_rgb(image), size) for image, size in zip(images, sizes, strict=True)
-    ]
     network = PaintingNetwork()
     network.initialize(torch.Generator().manual_seed(recipe.seed))
     if model is not None:
@@ -225,7 +224,7 @@ def _prepare(
         recipe=recipe,
         training=Training(task, network, state.get("training", {})),
         pictures=pictures,
-        inputs=tuple(_as_input(image) for image in images),
+        inputs=inputs,
         sources=sources,
         start=model,
         checkpoint=saved,
@@ -233,24 +232,39 @@ def _prepare(
     )
 
 
-def _open_photographs(photographs: ImageSource | Sequence[ImageSource], size: int) -> list[Image]:
-    """Open the pictures that are learned from; of a folder, all that are in it."""
-    listed = list(photographs) if isinstance(photographs, (list, tuple)) else [photographs]
-    opened: list[Image] = []
-    for source in listed:
+def choose_photographs(photographs: Sequence[T]) -> list[T]:
+    """Return those that are learned from: all, or `MOST_PHOTOGRAPHS` spread evenly over many.
+
+    Example:
+        >>> len(choose_photographs(range(1000)))
+        100
+    """
+    count = min(len(photographs), MOST_PHOTOGRAPHS)
+    return [photographs[number * len(photographs) // count] for number in range(count)]
+
+
+def _open_photographs(
+    photographs: ImageSource | Sequence[ImageSource], size: int
+) -> tuple[list[Tensor], tuple[Input, ...]]:
+    """Open the pictures that are learned from, one after the other, and keep them small.
+
+    Returns:
+        Each at the size that it is painted at, (3, H, W), and what each was.
+    """
+    sources: list[Any] = []
+    for source in photographs if isinstance(photographs, (list, tuple)) else [photographs]:
         folder = isinstance(source, (str, Path)) and Path(source).is_dir()
-        paths = image_files(source, "photographs") if folder else [source]
-        opened += [open_image(path, name="photographs") for path in paths]
-    if not opened:
+        sources += image_files(source, "photographs") if folder else [source]
+    if not sources:
         raise ValueError("`photographs` must be at least one picture, got none; give some")
-    for image in opened:
-        output_size(image, _size_of(image, size), "photographs")
-    return opened
-
-
-def _size_of(image: Image, size: int) -> int:
-    """Return the longer side that a picture is painted at: none is enlarged."""
-    return min(size, max(image.size))
+    pictures, inputs = [], []
+    for source in choose_photographs(sources):
+        image = open_image(source, name="photographs")
+        longer = min(size, max(image.size))  # none is enlarged
+        pixels = composite_rgb(image)
+        pictures.append(resize(pixels, output_size(image, longer, "photographs")).clone())
+        inputs.append(Input.model_validate(source_of(image)))
+    return pictures, tuple(inputs)
 
 
 class _Fit:
@@ -360,7 +374,3 @@ class _Fit:
         network = copy.deepcopy(self.training.network)  # painting fixes its statistics
         tiles = TiledPainting(network, picture, self.objective.colors, self.job.recipe.seed)
         return assemble(tiles).to(self.objective.vgg.device), tiles.signature
-
-
-def _as_input(image: Image) -> Input:
-    return Input.model_validate(source_of(image))

@@ -24,7 +24,7 @@ from impasto.style.color import recolor
 from impasto.style.statistics import Moments
 
 CROP = 384  # pixels a side that are painted in a step, at most
-CROPS = 64  # in an epoch, at least; and at least two of every picture
+CROPS = 64  # in an epoch, at least; and at least one of every picture
 _WARM_UP = 20  # steps until the learning rate is whole
 _ANNEAL = 0.6  # share of the steps after which the learning rate falls at the latest
 _LEAST_GAIN = 0.002  # share of the loss that an epoch must gain, or the learning rate falls
@@ -67,7 +67,7 @@ def cut_crops(pictures: Sequence[Tensor], colors: Moments, seed: int) -> list[Cr
     chosen = random.Random(seed)
     recolored = [recolor(picture, colors) for picture in pictures]
     crops = []
-    for number in range(max(CROPS, 2 * len(pictures))):
+    for number in range(max(CROPS, len(pictures))):
         index = number % len(pictures)
         height, width = pictures[index].shape[1:]
         tall, wide = (min(CROP, side // STRIDE * STRIDE) for side in (height, width))
