@@ -446,7 +446,7 @@ class FitRecipe(Options):
         "the model stay as large, in pixels, at every size that it paints later",
     )
     steps: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1200,
+        800,
         description="pictures painted while it learns, at most; more comes closer to an optimized "
         "picture and takes longer in proportion",
     )

@@ -250,6 +250,7 @@ class TiledPainting:
         self.input = F.pad(recolor(content, colors)[None], margin, mode="replicate")
         self.size = self.input.shape[3], self.input.shape[2]
         self.noise = noise_planes(self.size, seed)
+        self._whole: Tensor | None = None  # of an image that is measured and painted at once
         self._measure()
         self.signature = network.signature().cpu()
 
@@ -280,12 +281,16 @@ class TiledPainting:
         parts = [self._read(rows, columns) for rows, columns in places]
         x = torch.cat([part for part, _ in parts])
         noise = [torch.cat(planes) for planes in zip(*(noise for _, noise in parts), strict=True)]
-        self.network(x.contiguous(memory_format=torch.channels_last), noise)
+        painted = self.network(x.contiguous(memory_format=torch.channels_last), noise)
         self.network.fix_statistics()
+        if len(places) == self.count == 1:
+            self._whole = painted[0].cpu()
 
     @torch.inference_mode()
     def _paint(self, rows: slice, columns: slice) -> Tensor:
         """Paint a tile and its surroundings, and return the tile's own part, (3, h, w)."""
+        if self._whole is not None:
+            return self._whole
         high = slice(max(rows.start - REACH, 0), min(rows.stop + REACH, self.size[1]))
         wide = slice(max(columns.start - REACH, 0), min(columns.stop + REACH, self.size[0]))
         painted = self.network(*self._read(high, wide))[0]
