@@ -119,6 +119,15 @@ def test_a_picture_is_painted_under_a_name_of_its_own(model, capsys):
     assert facts["unlikeness"] > 0
 
 
+def test_a_model_tells_how_it_was_made(model, capsys):
+    capsys.readouterr()
+    assert main(["info", "oil.impasto", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["style"], facts["photographs"], facts["steps"]) == ("paint.png", 2, 2)
+    assert main(["info", "oil.impasto"]) == 0
+    assert "fitted model" in capsys.readouterr().out
+
+
 def test_a_painting_is_made_again(model, capsys):
     assert main(["apply", "oil.impasto", "photo.png", "-o", "a.png"]) == 0
     assert main(["rerun", "a.png", "-o", "b.png"]) == 0

@@ -131,6 +131,11 @@ def fit(
         ImageError: a file that cannot be read, or a checkpoint folder that cannot be written.
         ModelError: the model to start from cannot be used.
         WeightsError: weights that are missing or altered.
+
+    Example:
+        >>> result = fit(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=64, steps=2)
+        >>> result.steps, sorted(result.history[0])
+        (2, ['content', 'style', 'total'])
     """
     job = _prepare(photographs, style, recipe, options, start, checkpoint)
     return _Fit(job, on_step, stop).run()
@@ -145,7 +150,13 @@ def plan_fit(
     checkpoint: str | Path | Checkpoints | None = None,
     **options: Any,
 ) -> FitPlan:
-    """Plan what `fit` would do with the same arguments, and take two steps to time it."""
+    """Plan what `fit` would do with the same arguments, and take three steps to time it.
+
+    Example:
+        >>> plan = plan_fit(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=64, steps=9)
+        >>> plan.photographs, plan.crop, plan.steps
+        (1, (48, 32), 9)
+    """
     job = _prepare(photographs, style, recipe, options, start, checkpoint)
     resumed = job.training.steps
     seconds = [_timed_step(job.training) for _ in range(3)]

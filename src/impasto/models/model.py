@@ -57,8 +57,10 @@ class Model:
         file: its name and hash.
 
     Example:
-        >>> model = Model.load("oil.impasto")  # doctest: +SKIP
-        >>> model("photo.jpg").save("painted.png")  # doctest: +SKIP
+        >>> from impasto import fit
+        >>> model = fit(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=64, steps=1).model
+        >>> model(torch.rand(3, 20, 30)).size
+        (30, 20)
     """
 
     parts: ModelParts
@@ -143,6 +145,12 @@ def apply(
         ValueError: an option or the image is out of range.
         ImageError: the image cannot be read.
         ModelError: the model's file cannot be used.
+
+    Example:
+        >>> from impasto import fit
+        >>> model = fit(torch.rand(3, 32, 48), torch.rand(3, 32, 32), size=64, steps=1).model
+        >>> apply(torch.rand(3, 20, 30), model, size=60).size
+        (60, 40)
     """
     reject_recipe_and_options(recipe, options)
     recipe = validate(ApplyRecipe, options) if recipe is None else recipe
