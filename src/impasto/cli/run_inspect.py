@@ -89,7 +89,7 @@ def _model_facts(path: str) -> dict[str, Any]:
         "sha256": file.sha256,
         "style": ", ".join(styles),
         "photographs": len(facts.photographs),
-        **facts.figures.model_dump(),
+        "figures": facts.figures.model_dump(),
         "recipe": facts.recipe.model_dump(),
         "made by": f"impasto {maker.impasto}, torch {maker.torch}, device {maker.device}",
     }

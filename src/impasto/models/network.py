@@ -154,7 +154,9 @@ class PaintingNetwork(nn.Module):
         for level, convolution in zip((1, 0), self.up, strict=True):
             y = self.blocks[level](F.relu(convolution(_enlarge(y))) + levels[level])
         for convolution in self.head:  # (B, 48, H/4, W/4) -> (B, 16, H, W)
-            y = F.relu(convolution(_enlarge(y)))
+            # Smoothly: repeated positions would show as squares in the painting.
+            y = F.interpolate(y, scale_factor=2, mode="bilinear")
+            y = F.relu(convolution(y))
         y = F.pad(torch.cat([y, centered], 1), (1, 1, 1, 1), mode="replicate")
         return torch.sigmoid(F.conv2d(y, self.kernel, self.bias))
 
