@@ -110,8 +110,8 @@ def test_a_gray_style_keeps_a_gray_picture_gray():
 
 def test_noise_is_more_unlike_the_pictures_of_the_fit_than_they_are(model):
     of_the_fit = [model(picture(seed)).unlikeness for seed in (1, 2)]
-    assert max(of_the_fit) == pytest.approx(1, abs=0.1)
-    assert model(torch.rand(3, 48, 64)).unlikeness > 2
+    assert max(of_the_fit) <= 1.1
+    assert model(torch.rand(3, 48, 64)).unlikeness > 2 * max(of_the_fit)
 
 
 def test_a_painting_is_measured_by_the_losses_of_the_fit(model):

@@ -168,7 +168,7 @@ def _paint(
     if result.unlikeness > UNLIKE:
         echo(
             f"impasto: {work.source}: is unlike the pictures that the model was fitted to, "
-            f"{result.unlikeness:.1f} times as far from them as the farthest of their own",
+            f"{result.unlikeness:.1f} times as far as the farthest of their own",
             err=True,
         )
     if styles:

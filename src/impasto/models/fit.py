@@ -41,7 +41,8 @@ T = TypeVar("T")
 
 MOST_PHOTOGRAPHS = 100  # that are learned from: more would not be seen often enough
 _MEASURED = 6  # pictures whose whole paintings are measured in the end, at most
-_LEAST_DEVIATION = 0.1  # of a channel's mean from picture to picture, in its own deviation
+_LEAST_DEVIATION = 0.2  # of a channel's mean from picture to picture, in its own deviation
+_LEAST_UNLIKENESS = 0.45  # that pictures of one kind have, however few were learned from
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,7 +360,7 @@ class _Fit:
         seen = torch.stack([signature for _, signature in painted])  # (P, N)
         own = _LEAST_DEVIATION * seen[:, seen.shape[1] // 2 :].mean(0).repeat(2)
         signatures = seen.mean(0), torch.hypot(seen.std(0, correction=0), own)
-        largest = max(signature_distance(one, *signatures) for one in seen)
+        distances = [signature_distance(one, *signatures) for one in seen]
         before = job.start.facts.figures if job.start is not None else None
         pairs = list(zip(job.pictures, painted, strict=True))[:_MEASURED]
         losses = [self.objective.at(picture)(one).losses for picture, (one, _) in pairs]
@@ -374,7 +375,7 @@ class _Fit:
                 steps=self.training.steps + (before.steps if before else 0),
                 style=average["style"],
                 content=average["content"],
-                unlikeness=largest,
+                unlikeness=max(_LEAST_UNLIKENESS, *distances),
             ),
         )
         weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}

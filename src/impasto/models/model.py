@@ -33,7 +33,7 @@ TILE = 1024  # pixels a side that are painted at once; what lies around them is 
 _WHOLE = 1024  # statistics of images up to this side squared are measured in all of the image
 _PART = 384  # pixels a side of each part that is measured of a larger one
 # An image is unlike those of the fit beyond this many times their own largest. Measured.
-UNLIKE = 2.0
+UNLIKE = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +194,7 @@ def _unlikeness(model: Model, tiles: TiledPainting, seed: int, device: torch.dev
         network = model.network(device)
         signature = TiledPainting(network, small, model.parts.colors, seed).signature
     distance = signature_distance(signature, *model.parts.signatures)
-    return distance / max(model.facts.figures.unlikeness, 1e-6)
+    return distance / model.facts.figures.unlikeness
 
 
 def _paint_tiles(
