@@ -51,7 +51,7 @@ class FitFigures(BaseModel):
     style: float = Field(ge=0, description="weighted style loss, averaged over the pictures")
     content: float = Field(ge=0, description="weighted content loss, averaged over the pictures")
     unlikeness: float = Field(
-        ge=0, description="largest distance of their signatures, or a little more"
+        gt=0, description="largest distance of their signatures, or a little more"
     )
 
 
