@@ -457,7 +457,7 @@ class FitRecipe(Options):
     )
     style_layers: StyleLayers = STYLE_LAYERS
     content_weight: float = Field(
-        0.15,
+        0.12,
         ge=0,
         le=MAX_WEIGHT,
         description="weight of the content loss; larger keeps more of the subject",
