@@ -15,8 +15,8 @@ ROOT = Path(impasto.__file__).parent
 ORDER = [
     "_version", "errors", "validation", "recipes", "methods", "provenance", "presets", "files",
     "images", "result", "memory", "device", "compiled", "simd", "vgg", "style", "denoising", "api",
-    "replay", "filming", "metrics", "synthetic_noise", "figures", "denoise_figures", "demo",
-    "notebook", "jobs", "batch", "serve", "cli",
+    "models", "replay", "filming", "metrics", "synthetic_noise", "figures", "denoise_figures",
+    "demo", "notebook", "jobs", "batch", "serve", "cli",
 ]  # fmt: skip
 # Only these packages may import these libraries.
 ONLY = {

@@ -29,10 +29,17 @@ if TYPE_CHECKING:
     from impasto.images.write import save as save
     from impasto.metrics import psnr as psnr
     from impasto.metrics import ssim as ssim
+    from impasto.models.fit import FitResult as FitResult
+    from impasto.models.fit import fit as fit
+    from impasto.models.model import Model as Model
+    from impasto.models.model import apply as apply
+    from impasto.models.model_file import ModelError as ModelError
     from impasto.notebook import Watch as Watch
     from impasto.presets import PRESETS as PRESETS
+    from impasto.recipes import ApplyRecipe as ApplyRecipe
     from impasto.recipes import DenoiseRecipe as DenoiseRecipe
     from impasto.recipes import FilmRecipe as FilmRecipe
+    from impasto.recipes import FitRecipe as FitRecipe
     from impasto.recipes import ReconstructRecipe as ReconstructRecipe
     from impasto.recipes import StyleRecipe as StyleRecipe
     from impasto.recipes import TextureRecipe as TextureRecipe
@@ -47,12 +54,15 @@ if TYPE_CHECKING:
 
 # Public name -> its module. Loaded on first use, since importing torch takes seconds.
 _PUBLIC = {
+    "ApplyRecipe": "recipes",
     "DenoiseRecipe": "recipes",
     "DenoiseResult": "result",
     "Diagnosis": "result",
     "FilmRecipe": "recipes",
     "FilmResult": "filming.film",
     "FilmStep": "filming.film",
+    "FitRecipe": "recipes",
+    "FitResult": "models.fit",
     "Image": "images.image",
     "ImageError": "errors",
     "ImageFileError": "errors",
@@ -61,6 +71,8 @@ _PUBLIC = {
     "ImpastoError": "errors",
     "Losses": "result",
     "MemoryShortageError": "errors",
+    "Model": "models.model",
+    "ModelError": "models.model_file",
     "PRESETS": "presets",
     "ReconstructRecipe": "recipes",
     "Result": "result",
@@ -71,10 +83,12 @@ _PUBLIC = {
     "Watch": "notebook",
     "WeightsError": "errors",
     "add_noise": "synthetic_noise",
+    "apply": "models.model",
     "denoise": "denoising.denoise",
     "denoise_stack": "denoising.denoise",
     "diagnose": "denoising.diagnose",
     "film": "filming.film",
+    "fit": "models.fit",
     "open_image": "images.read",
     "psnr": "metrics",
     "reconstruct": "api",

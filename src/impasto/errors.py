@@ -5,6 +5,7 @@
     │   ├── ImageError               an image cannot be read or written
     │   │   └── ImageFileError       a file is not an image that can be used
     │   ├── WeightsError             the weights of VGG-19 are missing, altered or out of reach
+    │   ├── ModelError               a file is not a fitted model (impasto.models.model_file)
     │   ├── MemoryShortageError      even the smallest piece of work does not fit into memory
     │   └── RequestError             `impasto serve` refuses a request (impasto.serve.limits)
     ├── ValueError                   an argument has a wrong value

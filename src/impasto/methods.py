@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 from pydantic import BaseModel
 
-from impasto.recipes import DenoiseRecipe, ReconstructRecipe, StyleRecipe, TextureRecipe
+from impasto.recipes import (
+    ApplyRecipe,
+    DenoiseRecipe,
+    ReconstructRecipe,
+    StyleRecipe,
+    TextureRecipe,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +152,14 @@ METHODS = {
             suffix="clean",
             in_batches=True,
             on_server=True,
+        ),
+        Method(
+            name="apply",
+            title="painting with a fitted model",
+            recipe=ApplyRecipe,
+            inputs=("content", "model"),
+            function="impasto.models.model:apply",
+            controls=("stop",),
         ),
     )
 }

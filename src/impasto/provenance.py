@@ -56,6 +56,7 @@ class Inputs(BaseModel):
     model_config = _STRICT
 
     content: Input | None = Field(None, description="the content image")
+    model: Input | None = Field(None, description="the fitted model that painted it")
     styles: tuple[StyleInput, ...] = Field((), description="the styles, in order")
     init: Input | None = Field(None, description="the image that the run started from")
     protect: Input | None = Field(

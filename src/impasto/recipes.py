@@ -136,6 +136,21 @@ StyleLoss = Annotated[
         "as mean squared errors",
     ),
 ]
+ContentLoss = Annotated[
+    Literal["relative", "paper", "mse"],
+    Field(
+        description="how the content loss is scaled: by the content's own norm (one weight suits "
+        "every picture and size), as in Gatys et al., or as a mean squared error",
+    ),
+]
+ColorBy = Annotated[
+    Literal["luminance", "statistics"],
+    Field(
+        description="how colors are kept where `color` is below 1: `luminance` paints the light "
+        "alone and keeps each place's own color, `statistics` paints with a style image that has "
+        "the content image's palette",
+    ),
+]
 Warmup = Annotated[
     float,
     Field(
@@ -303,12 +318,7 @@ class StyleRecipe(Options):
         description="whose colors: 0 keeps the content image's, 1 takes the style's, between them "
         "a mixture",
     )
-    color_by: Literal["luminance", "statistics"] = Field(
-        "luminance",
-        description="how colors are kept where `color` is below 1: `luminance` paints the light "
-        "alone and keeps each place's own color, `statistics` paints with a style image that has "
-        "the content image's palette",
-    )
+    color_by: ColorBy = "luminance"
     style_scale: StyleScale = "fit"
     structure: float = Field(
         0.0,
@@ -346,11 +356,7 @@ class StyleRecipe(Options):
     )
     tv_weight: TVWeight = 0.0
     style_loss: StyleLoss = "wasserstein"
-    content_loss: Literal["relative", "paper", "mse"] = Field(
-        "relative",
-        description="how the content loss is scaled: by the content's own norm (one weight suits "
-        "every picture and size), as in Gatys et al., or as a mean squared error",
-    )
+    content_loss: ContentLoss = "relative"
     denoise: Literal["no", "before", "after", "both"] = Field(
         "no",
         description="clean noise away: out of the content image before it is painted, out of the "
@@ -421,6 +427,81 @@ class FilmRecipe(StyleRecipe):
         description="frames a second of the film; `auto` keeps the clip's, and takes 25 for "
         "numbered frames",
     )
+
+
+class FitRecipe(Options):
+    """How `fit` teaches a small network to paint: the losses of `StyleRecipe`, and its training."""
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    strength: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="the main dial: 0 leaves the pictures as they are, 1 only the style; 0.5 uses "
+        "the content and style weights as they stand",
+    )
+    size: Annotated[int, Field(ge=64, le=4096)] = Field(
+        384,
+        description="longer side that the pictures are painted at while it learns; the strokes of "
+        "the model stay as large, in pixels, at every size that it paints later",
+    )
+    steps: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        800,
+        description="pictures painted while it learns, at most; more comes closer to an optimized "
+        "picture and takes longer in proportion",
+    )
+    content_layers: LayerWeights = Field(
+        {"relu4_2": 1.0},
+        description="layers whose features are kept, each with its share; deeper keeps meaning, "
+        "shallower keeps pixels",
+    )
+    style_layers: StyleLayers = STYLE_LAYERS
+    content_weight: float = Field(
+        0.12,
+        ge=0,
+        le=MAX_WEIGHT,
+        description="weight of the content loss; larger keeps more of the subject",
+    )
+    style_weight: float = Field(
+        1.0,
+        ge=0,
+        le=MAX_WEIGHT,
+        description="weight of the style loss; larger takes more of the style",
+    )
+    tv_weight: TVWeight = 0.0
+    style_loss: StyleLoss = "wasserstein"
+    content_loss: ContentLoss = "relative"
+    pooling: Pooling = "max"
+    padding: Padding = "replicate"
+    learning_rate: LearningRate = 0.002
+    weights: Weights = "oxford"
+    seed: Seed = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+
+
+class ApplyRecipe(Options):
+    """How a fitted model paints a picture."""
+
+    version: Literal[1] = Field(1, description="version of this recipe's format")
+    size: Size = "original"
+    amount: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="how much of the painting: 0 gives the picture back, 1 the painting alone, "
+        "between them a mixture",
+    )
+    color: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="whose colors: 0 keeps the picture's, 1 takes the style's, between them a "
+        "mixture",
+    )
+    color_by: ColorBy = "luminance"
+    seed: Seed = 0
+    device: Device = "auto"
 
 
 class ReconstructRecipe(Options):

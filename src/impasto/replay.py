@@ -107,6 +107,8 @@ def prepare_rerun(
             images["content"] = open_input(path, provenance.recipe.axes, "content")
         else:
             images["content"] = open_image(path, name="content")
+    if "model" in method.inputs:
+        images["model"] = search.find(inputs.model, "model", None)
     if "style" in method.inputs:
         images["style"] = search.find_styles(inputs.styles, style)
     for role in method.optional_inputs:

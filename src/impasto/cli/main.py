@@ -23,6 +23,7 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 # Command -> its module, where NAME_command is the command, and its line in the help.
 COMMANDS = {
+    "apply": ("apply", "Paint PICTUREs with MODEL, a file that `impasto fit` wrote."),
     "batch": ("batch", "Paint or clean many pictures, and keep account of them."),
     "compare": ("inspect", "Measure how close A and B are."),
     "demo": ("inspect", "Paint a first picture out of nothing."),
@@ -30,6 +31,7 @@ COMMANDS = {
     "doctor": ("doctor", "Check whether a run would work here."),
     "figure": ("inspect", "Draw CONTENT, STYLE and RESULT in one row."),
     "film": ("film", "Paint CLIP, a film, in the style of STYLE."),
+    "fit": ("fit", "Fit a small network to paint like STYLE."),
     "info": ("inspect", "Show what FILE is and how it was made."),
     "noise": ("denoise", "Add noise of a known kind to IN."),
     "presets": ("inspect", "List the presets: what each looks like and what it changes."),

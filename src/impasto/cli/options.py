@@ -29,10 +29,10 @@ PIPE = "-"  # stands for stdin among the inputs, and for stdout as the output
 # Title of a part of the help -> the options in it, by the names that commands receive.
 PANELS: Mapping[str, tuple[str, ...]] = {
     "Main dials": (
-        "content", "clip", "style", "styles", "over", "settings", "pick", "cell", "cell_steps",
-        "output", "ending", "preset", "strength", "chroma", "detail", "crop", "method", "effort",
-        "sigma", "gaussian", "poisson", "layer", "kind", "width", "height", "tileable", "size",
-        "color", "style_scale", "structure",
+        "content", "clip", "style", "styles", "start", "over", "settings", "pick", "cell",
+        "cell_steps", "output", "ending", "preset", "strength", "chroma", "detail", "crop",
+        "method", "effort", "sigma", "gaussian", "poisson", "layer", "kind", "width", "height",
+        "tileable", "size", "color", "style_scale", "structure", "amount", "check",
     ),
     "Film": ("range", "rate", "temporal_weight", "frame_evaluations", "preview"),
     "Regions and masks": ("regions", "style_masks", "protect", "keep"),
@@ -44,7 +44,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     ),
     "Optimizer": ("steps", "init", "scales", "warmup", "optimizer", "learning_rate", "history"),
     "Files": (
-        "figure", "truth", "pairs", "residual", "loss_curve", "save_every", "timelapse",
+        "figure", "learning", "truth", "pairs", "residual", "loss_curve", "save_every", "timelapse",
         "checkpoint", "presets", "manifest", "bits", "quality", "strip_gps", "strip",
         "sidecar",
         "overwrite", "existing",
@@ -269,7 +269,7 @@ def option_errors(error: Exception) -> str:
         `strength` must be at most 1, got 7; see `impasto style --help` for every option
     """
     commands = {method.recipe.__name__: method.name for method in METHODS.values()}
-    commands |= {"ServeOptions": "serve", "FilmRecipe": "film"}
+    commands |= {"ServeOptions": "serve", "FilmRecipe": "film", "FitRecipe": "fit"}
     if isinstance(error, OptionError) and error.recipe in commands:
         return error.sentence(f"see `impasto {commands[error.recipe]} --help` for every option")
     return str(error)

@@ -208,8 +208,8 @@ def _format_losses(step: Step, part: str) -> str:
 
 
 def _format_part(step: Step, part: str) -> str:
-    """Write which scale or plane a step belongs to; an image is a single plane, with no number."""
-    return "" if part == "plane" and step.scales == 1 else f"{part} {step.scale}/{step.scales} "
+    """Write which scale or plane a step belongs to; what has one part needs no number."""
+    return "" if part != "scale" and step.scales == 1 else f"{part} {step.scale}/{step.scales} "
 
 
 def _progress_lines(label: str, part: str) -> OnStep:

@@ -20,13 +20,18 @@ from impasto.images.read import describe_image
 from impasto.images.stack import Stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.metrics import psnr, ssim
+from impasto.models.model_file import ENDING, read_model
 from impasto.provenance import provenance_of
 
 _MAX_VALUE = 500  # characters of a row
 
 
 def show_info(source: str | bytes, as_json: bool) -> None:
-    """Print what a file is, how it was made, and its noise."""
+    """Print what a file is, how it was made, and its noise; of a fitted model, what it reached."""
+    if isinstance(source, str) and Path(source).suffix == ENDING:
+        facts = _model_facts(source)
+        echo_json(facts) if as_json else _print_table(facts)
+        return
     facts = _checked_recipe(_file_facts(source))
     data = open_input(source, name="file")
     print_notes(facts["format"] if isinstance(source, bytes) else source, data)
@@ -36,7 +41,10 @@ def show_info(source: str | bytes, as_json: bool) -> None:
         return
     if problem := facts.pop("recipe_problem", None):
         facts["recipe"] = f"unreadable: {problem}"
-    facts |= _maker_facts(facts.pop("made", {})) | {"noise": diagnosis.words}
+    _print_table(facts | _maker_facts(facts.pop("made", {})) | {"noise": diagnosis.words})
+
+
+def _print_table(facts: Mapping[str, Any]) -> None:
     rows = list(_rows(facts))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
@@ -67,6 +75,24 @@ def show_closeness(a: str, b: str, as_json: bool) -> None:
         return
     echo("PSNR  " + (f"{decibels:.2f} dB" if math.isfinite(decibels) else "infinite"))
     echo(f"SSIM  {similarity:.4f}")
+
+
+def _model_facts(path: str) -> dict[str, Any]:
+    """Return what a fitted model's file says about itself."""
+    parts, file = read_model(path)
+    facts = parts.facts
+    styles = [image.name or "unnamed" for style in facts.styles for image in style.pictures]
+    maker = facts.maker
+    return {
+        "format": "fitted model",
+        "bytes": Path(path).stat().st_size,
+        "sha256": file.sha256,
+        "style": ", ".join(styles),
+        "photographs": len(facts.photographs),
+        "figures": facts.figures.model_dump(),
+        "recipe": facts.recipe.model_dump(),
+        "made by": f"impasto {maker.impasto}, torch {maker.torch}, device {maker.device}",
+    }
 
 
 def _planes(source: Image | Stack) -> Iterator[Tensor]:
