@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -86,7 +86,7 @@ def choose_axis(source: Image | Stack, recipe: DenoiseRecipe) -> str | None:
         return across
     if across == "none" or alone or isinstance(source, Image):
         return None
-    if _bytes_needed(source) > free_bytes(recipe.memory, select_device(recipe.device)):
+    if together_bytes(source.plane_shape) > free_bytes(recipe.memory, select_device(recipe.device)):
         return None
     peaks = {}
     for axis, length in zip(axes, source.plane_counts, strict=True):
@@ -152,7 +152,8 @@ def link_planes(before: Tensor, after: Tensor) -> Link:
 
 def _check_memory(source: Stack, recipe: DenoiseRecipe) -> None:
     """Refuse planes that are too large to help each other."""
-    needed, free = _bytes_needed(source), free_bytes(recipe.memory, select_device(recipe.device))
+    needed = together_bytes(source.plane_shape)
+    free = free_bytes(recipe.memory, select_device(recipe.device))
     if needed > free:
         raise MemoryShortageError(
             f"`across` must fit in memory, got {recipe.across}, which needs {needed / GIB:.1f} GiB "
@@ -161,8 +162,9 @@ def _check_memory(source: Stack, recipe: DenoiseRecipe) -> None:
         )
 
 
-def _bytes_needed(source: Stack) -> int:
-    return _BYTES * math.prod(source.plane_shape)
+def together_bytes(shape: Sequence[int]) -> int:
+    """Return the memory that planes of a shape (C, H, W) take while they help each other."""
+    return _BYTES * math.prod(shape)
 
 
 def _sample_pairs(stack: Stack, axis: str) -> Iterator[tuple[Tensor, Tensor]]:

@@ -16,6 +16,7 @@ import torch
 
 from impasto.errors import ImageError, ImageFileError, quote
 from impasto.files import file_sha256
+from impasto.images.clip_names import PATTERN
 from impasto.images.image import Image
 from impasto.images.opencv import open_capture
 from impasto.images.read import image_files, open_image
@@ -25,7 +26,6 @@ _MAX_RATE = 1000
 _MAX_DENOMINATOR = 1001  # of 30000/1001 and its like
 _UNEVEN = 0.25  # of a frame's time that another may last longer before it is said
 _MIN_SIDE = 1
-_PATTERN = re.compile(r"%0?(\d*)d")
 _NUMBER = re.compile(r"(\d+)(?!.*\d)")  # the last one of a name
 # How files name a track of sound: MP4 and MOV, AVI, Matroska and WebM.
 _SOUND = re.compile(rb"hdlr.{8}soun|auds|A_(?:OPUS|VORBIS|AAC|MPEG|AC3|EAC3|FLAC|PCM)", re.DOTALL)
@@ -106,34 +106,13 @@ def open_clip(path: str | Path, rate: float | str = "auto") -> Clip:
     place = Path(path)
     if place.is_dir():
         return _open_frames(place, sorted(image_files(place, "clip"), key=_frame_number), rate)
-    if not place.exists() and _PATTERN.search(place.name):
+    if not place.exists() and PATTERN.search(place.name):
         return _open_frames(place, _matching(place), rate)
     if not place.is_file():
         raise ImageFileError(
             "clip", "be a film that exists", str(path), "; choose a file or a folder of frames"
         )
     return _open_video(place, rate)
-
-
-def fill_pattern(pattern: Path, number: int) -> Path:
-    """Return a frame's file by a pattern.
-
-    Example:
-        >>> fill_pattern(Path("out/frame_%04d.png"), 7).name
-        'frame_0007.png'
-    """
-    width = int(_PATTERN.search(pattern.name)[1] or 0)
-    return pattern.with_name(_PATTERN.sub(f"{number:0{width}d}", pattern.name, count=1))
-
-
-def is_pattern(path: str | Path) -> bool:
-    """Return whether a path is a pattern of numbered frames.
-
-    Example:
-        >>> is_pattern("out/frame_%04d.png"), is_pattern("out.mp4")
-        (True, False)
-    """
-    return bool(_PATTERN.search(Path(path).name))
 
 
 def parse_range(text: str, frames: int, rate: Fraction) -> tuple[int, int]:
@@ -180,7 +159,7 @@ def _open_frames(place: Path, paths: list[Path], rate: float | str) -> Clip:
 
 def _matching(pattern: Path) -> list[Path]:
     """List the files of a pattern, by number."""
-    before, after = _PATTERN.split(pattern.name)[::2]
+    before, after = PATTERN.split(pattern.name)[::2]
     wanted = re.compile(re.escape(before) + r"\d+" + re.escape(after))
     folder = pattern.parent
     names = (
