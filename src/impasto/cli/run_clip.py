@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # What a picture can have and a film cannot.
 _NOT_OF_FILMS = (
-    *("residual", "figure", "truth", "pairs", "bits", "quality", "strip_gps", "strip", "sidecar"),
+    *("residual", "figure", "truth", "pairs", "bits", "quality", "strip_gps", "strip"),
 )
 _MAX_SCENES = 8  # that are printed
 

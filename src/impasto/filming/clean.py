@@ -16,7 +16,6 @@ from torch import Tensor
 from impasto.denoising.across import REACH, AcrossFilter, PlaneToFilter
 from impasto.denoising.fitted import FittedDenoiser, fit_denoiser
 from impasto.denoising.step_reporter import StepReporter
-from impasto.denoising.wording import with_help
 from impasto.files import ensure_directory
 from impasto.filming.clean_job import CleanJob, CleanState, open_clean_job
 from impasto.filming.deliver import deliver_film, deliver_frames
@@ -28,7 +27,6 @@ from impasto.recipes import ClipRecipe
 from impasto.result import Diagnosis, Stop, blend_strength
 from impasto.validation import with_recipe_signature
 
-_WHITE = 255  # as people write it
 _DEPENDS = 2 * REACH  # frames before one that decide it: those that help, and those that help them
 _TIMED_SIDE, _TIMED_FRAMES = 128, 6  # pixels a side of the part, and frames, that are timed
 
@@ -262,8 +260,12 @@ def _together(fitted: FittedDenoiser, scene: Scene, recipe: ClipRecipe) -> bool:
 
 
 def _diagnosis(fitted: FittedDenoiser, scene: Scene, recipe: ClipRecipe) -> Diagnosis:
-    axis = "T" if _together(fitted, scene, recipe) else None
-    return with_help(fitted.diagnosis, axis, recipe, _WHITE)
+    """Return what is known of a scene's noise, in words for a film."""
+    diagnosis = fitted.diagnosis
+    if not _together(fitted, scene, recipe):
+        return diagnosis
+    words = f"{diagnosis.words}, with the frames next to each"
+    return replace(diagnosis, across="T", words=words)
 
 
 def _clean_runs(
