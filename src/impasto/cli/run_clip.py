@@ -15,7 +15,7 @@ from impasto.cli.run_denoise import normalize_sigma
 from impasto.cli.run_film import show_frames
 from impasto.cli.terminal import echo, echo_json
 from impasto.filming.clean import ClipPlan, ClipResult, ClipStep, denoise_clip, plan_clip
-from impasto.images.clip_names import is_pattern
+from impasto.images.clip_names import film_ending, is_pattern
 from impasto.memory import GIB
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _default_output(clip: str) -> str:
         return f"{place.parent.name or 'frames'}-clean"
     if place.is_dir():
         return f"{place.resolve().name}-clean"
-    return f"{place.stem}-clean{'.webm' if place.suffix.lower() == '.webm' else '.mp4'}"
+    return f"{place.stem}-clean{film_ending(place)}"
 
 
 def _scene_facts(scenes: Sequence[tuple[int, Diagnosis]]) -> list[dict[str, Any]]:

@@ -6,10 +6,30 @@ import re
 from pathlib import Path
 
 VIDEO_ENDINGS = (
-    ".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
-    ".wmv", ".flv", ".3gp", ".ogv", ".y4m",
+    ".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv",
+    ".flv", ".3gp", ".ogv", ".y4m",
 )  # fmt: skip
 PATTERN = re.compile(r"%0?(\d*)d")
+
+
+def is_video(path: str | Path) -> bool:
+    """Return whether a path has the ending of a video; it need not be there.
+
+    Example:
+        >>> is_video("films/a.MOV"), is_video("a.gif")
+        (True, False)
+    """
+    return Path(path).suffix.lower() in VIDEO_ENDINGS
+
+
+def film_ending(path: str | Path) -> str:
+    """Return the ending of the film that is made of a video, .webm of the same and .mp4 of others.
+
+    Example:
+        >>> film_ending("a.webm"), film_ending("a.avi")
+        ('.webm', '.mp4')
+    """
+    return ".webm" if Path(path).suffix.lower() == ".webm" else ".mp4"
 
 
 def is_clip(path: str | Path) -> bool:
@@ -20,7 +40,7 @@ def is_clip(path: str | Path) -> bool:
         (True, True, False)
     """
     place = Path(path)
-    if place.is_dir() or place.suffix.lower() in VIDEO_ENDINGS:
+    if place.is_dir() or is_video(place):
         return True
     return is_pattern(place) and not place.exists()
 
