@@ -1,12 +1,14 @@
 """`impasto denoise` of a film."""
 
 import json
+import signal
 
 import numpy as np
 import PIL.Image
 import pytest
 
 from impasto.cli.main import main
+from impasto.filming import clean
 from impasto.images.video_read import open_clip
 
 QUICK = ["--sigma", "20", "--effort", "quick", "--device", "cpu"]
@@ -54,6 +56,24 @@ def test_a_plan_writes_nothing(clip, capsys):
     assert set(clip.iterdir()) == before
     assert main(["denoise", "clip", "--dry-run", "--json", *QUICK]) == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 5
+
+
+def test_ctrl_c_leaves_a_film_of_what_is_done(clip, capsys, monkeypatch):
+    keep = clean._Cleaning._keep
+
+    def interrupt(self, *arguments):
+        keep(self, *arguments)
+        if self.state.done == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(clean._Cleaning, "_keep", interrupt)
+    assert main(["denoise", "clip", "-o", "a.mp4", *QUICK]) == 130
+    assert "stopped after 2 frames; the film of them is in a.mp4" in capsys.readouterr().err
+    assert open_clip("a.mp4").frames == 2
+    monkeypatch.undo()
+    monkeypatch.chdir(clip)
+    assert main(["denoise", "clip", "-o", "a.mp4", "--overwrite", *QUICK]) == 0
+    assert open_clip("a.mp4").frames == 5
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,12 @@ def test_what_cannot_be_is_refused_before_any_work(frames, tmp_path, monkeypatch
     write_frames(tmp_path / "in", frames[:2])
     with pytest.raises(ImageError, match="must not be among the clip's own frames"):
         impasto.denoise_clip(tmp_path / "in", tmp_path / "in", overwrite=True)
+    write_frames(tmp_path / "mixed", [*frames[:2], texture(1, 20, 20)])
+    with pytest.raises(ImageError, match=r"frames of one size, got .* 64 × 48 and 20 × 20"):
+        impasto.denoise_clip(tmp_path / "mixed", tmp_path / "b.mp4")
+    write_frames(tmp_path / "tiny", [np.zeros((3, 1, 3), np.uint8)] * 2)
+    with pytest.raises(ImageError, match="at least 2 pixels on each side to become a film"):
+        impasto.denoise_clip(tmp_path / "tiny", tmp_path / "b.mp4")
     video = write_video(tmp_path / "a.mp4", frames[:2])
     before = video.read_bytes()
     with pytest.raises(ImageError, match="`output` must not be one of the inputs"):
@@ -208,7 +214,7 @@ def test_what_cannot_be_is_refused_before_any_work(frames, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImpastoError, match=r"pip install 'impasto\[video\]'"):
         impasto.denoise_clip(tmp_path / "in", tmp_path / "b.mp4")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "in"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "in", "mixed", "tiny"]
 
 
 def test_scenes_end_where_frames_show_something_else():

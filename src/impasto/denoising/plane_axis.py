@@ -29,7 +29,7 @@ _FARTHEST = 0.25  # of a side, that a plane moves from one to the next
 # Peak of two planes' correlation over its usual deviation at other shifts, from which they show the
 # same thing: measured.
 _MIN_PEAK = 8.0
-_BYTES = 300  # for each value of a plane, of all planes that wait for each other and their work
+_BYTES = 300  # for each value of a plane, of all planes, two on each side, that wait for each other
 _PAIRS = 4  # of planes that are compared along each axis
 _TAILS = 0.001  # share of a plane's values at each end that may be anything
 _MAX_SAMPLES = 2**20  # values from which these are computed
@@ -162,9 +162,14 @@ def _check_memory(source: Stack, recipe: DenoiseRecipe) -> None:
         )
 
 
-def together_bytes(shape: Sequence[int]) -> int:
-    """Return the memory that planes of a shape (C, H, W) take while they help each other."""
-    return _BYTES * math.prod(shape)
+def together_bytes(shape: Sequence[int], reach: int = 2) -> int:
+    """Return the memory that planes of a shape (C, H, W) take while they help each other.
+
+    Args:
+        shape: of a plane.
+        reach: planes on each side that help.
+    """
+    return _BYTES * (2 * reach + 1) // 5 * math.prod(shape)
 
 
 def _sample_pairs(stack: Stack, axis: str) -> Iterator[tuple[Tensor, Tensor]]:

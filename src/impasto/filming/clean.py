@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.denoising.across import REACH, AcrossFilter, PlaneToFilter
+from impasto.denoising.across import AcrossFilter, PlaneToFilter
 from impasto.denoising.fitted import FittedDenoiser, fit_denoiser
 from impasto.denoising.step_reporter import StepReporter
 from impasto.files import ensure_directory
-from impasto.filming.clean_job import CleanJob, CleanState, open_clean_job
+from impasto.filming.clean_job import REACH, CleanJob, CleanState, open_clean_job
 from impasto.filming.deliver import deliver_film, deliver_frames
 from impasto.filming.scenes import Scene, find_scenes
 from impasto.images.image import Image
@@ -124,7 +124,7 @@ def denoise_clip(
     """Remove the noise of a film, or of numbered frames, which help each other.
 
     Noise is measured once for each scene, in up to eight of its frames, so that what is taken away
-    does not change from frame to frame. Up to two frames on each side help, along the motion of
+    does not change from frame to frame. Up to four frames on each side help, along the motion of
     the whole and of each patch; frames of another scene do not. A frame that is the last one again
     is cleaned once.
 
@@ -301,7 +301,9 @@ def _clean_runs(
             yield finish(own.denoise(run.frame.pixels, defects))
         return
     reference = fitted.values.normalize(scene.samples[0])
-    across = AcrossFilter(recipe, lambda *_: not stop(), cuts=False, reference=reference)
+    across = AcrossFilter(
+        recipe, lambda *_: not stop(), reach=REACH, cuts=False, reference=reference
+    )
     for filtered in across.run(planes()):
         if stop() or filtered.image is None:
             return

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from impasto.denoising.plane_axis import together_bytes
 from impasto.device import select_device
-from impasto.errors import MemoryShortageError
+from impasto.errors import ImageError, MemoryShortageError
 from impasto.files import check_space, write_atomically
 from impasto.filming.job import check_frames_free, check_target
 from impasto.filming.work import WorkFolder
@@ -21,6 +21,8 @@ from impasto.memory import GIB, free_bytes
 from impasto.recipes import ClipRecipe
 from impasto.validation import reject_recipe_and_options, validate
 
+# Frames on each side that help. Beyond two, each gains less than the one before (docs/log.md).
+REACH = 4
 _FRAME_BYTES = 6.4  # a pixel of a finished frame, at most
 _SIDE_BYTES = 2  # the same of a frame with 8 bits a channel, about
 
@@ -114,6 +116,11 @@ def open_clean_job(
     recipe = recipe or validate(ClipRecipe, options)
     target = check_target(Path(output), Path(clip), overwrite)
     source = open_clip(clip, recipe.rate)
+    if not is_pattern(target) and min(source.size) < 2:
+        raise ImageError(
+            "`clip` must have at least 2 pixels on each side to become a film, got "
+            f"{source.size[0]} × {source.size[1]}; write frames: -o frames/%04d.png"
+        )
     start, stop = parse_range(recipe.range, source.frames, source.rate)
     facts = {
         "method": "denoise",
@@ -137,7 +144,7 @@ def open_clean_job(
 def _settle_across(clip: Clip, recipe: ClipRecipe) -> str:
     """Return which frames help each other where there is so much memory."""
     width, height = clip.size
-    needed = together_bytes((3, height, width))
+    needed = together_bytes((3, height, width), REACH)
     free = free_bytes(recipe.memory, select_device(recipe.device))
     if recipe.across == "none" or needed <= free:
         return recipe.across

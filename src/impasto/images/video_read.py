@@ -19,7 +19,7 @@ from impasto.files import file_sha256
 from impasto.images.clip_names import PATTERN
 from impasto.images.image import Image
 from impasto.images.opencv import open_capture
-from impasto.images.read import image_files, open_image
+from impasto.images.read import image_files, open_image, read_metadata
 
 _RATE = 25  # frames a second of numbered frames, which do not say
 _MAX_RATE = 1000
@@ -85,12 +85,16 @@ class Clip:
             )
 
     def _checked(self, frame: Image) -> Image:
-        if frame.size != self.size:
-            raise ImageError(
-                f"`clip` must have frames of one size, got {self.path} with {self.size[0]} × "
-                f"{self.size[1]} and {frame.size[0]} × {frame.size[1]}; resize them"
-            )
+        _check_size(self.path, self.size, frame.size)
         return frame
+
+
+def _check_size(place: Path, first: tuple[int, int], other: tuple[int, int]) -> None:
+    if first != other:
+        raise ImageError(
+            f"`clip` must have frames of one size, got {place} with {first[0]} × {first[1]} and "
+            f"{other[0]} × {other[1]}; resize them"
+        )
 
 
 def open_clip(path: str | Path, rate: float | str = "auto") -> Clip:
@@ -150,8 +154,10 @@ def _frame_at(text: str, rate: Fraction) -> int:
 
 
 def _open_frames(place: Path, paths: list[Path], rate: float | str) -> Clip:
-    """Open numbered frames; each is read when its turn comes."""
+    """Open numbered frames; the pixels of each are read when its turn comes."""
     first = open_image(paths[0], name="clip")
+    for path in paths:
+        _check_size(place, first.size, read_metadata(path, name="clip").size)
     digest = hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
     seconds = Fraction(_RATE) if rate == "auto" else _fraction(float(rate))
     return Clip(place, first.size, len(paths), seconds, digest, tuple(paths))
@@ -192,7 +198,7 @@ def _open_video(path: Path, rate: float | str) -> Clip:
         )
     claimed, notes = header["frames"], []
     if claimed > count + 1:
-        notes.append(f"{count:,} frames can be read, where its header claims {claimed:,}")
+        notes.append(f"{count:,} frames can be read, where its header claims {claimed:,.0f}")
     seconds = times.rate(header["rate"]) if rate == "auto" else _fraction(float(rate))
     if rate == "auto" and times.uneven:
         notes.append(
