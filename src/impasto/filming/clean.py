@@ -28,7 +28,7 @@ from impasto.result import Diagnosis, Stop, blend_strength
 from impasto.validation import with_recipe_signature
 
 _DEPENDS = 2 * REACH  # frames before one that decide it: those that help, and those that help them
-_TIMED_SIDE, _TIMED_FRAMES = 128, 6  # pixels a side of the part, and frames, that are timed
+_TIMED_SIDE, _TIMED_FRAMES = 128, 8  # pixels a side of the part, and frames, that are timed
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class ClipPlan(NamedTuple):
         size: (width, height).
         rate: frames a second.
         scenes: number of the first frame of each, from 0, and the noise in it.
-        seconds: estimated from a part of some frames of the first scene.
+        seconds: estimated from a part of some frames of the first scene with noise.
         disk: bytes of the work folder, at most.
         resumed: frames that are finished already.
         notes: what is not as the clip says.
@@ -185,18 +185,21 @@ def plan_clip(
     """
     job = open_clean_job(clip, output, recipe, options, overwrite=overwrite)
     done = job.load_state().done
-    scenes, each = [], 0.0
+    scenes, each, frames = [], 0.0, 0  # seconds of a frame with noise, and how many have some
     with silent_opencv():
         for scene in _find_scenes(job, job.start):
-            diagnosis = _diagnosis(_fit(scene, job.recipe), scene, job.recipe)
-            scenes.append((scene.start - job.start, diagnosis))
-            each = each or _time_frame(scene, job.recipe)
+            fitted = _fit(scene, job.recipe)
+            scenes.append((scene.start - job.start, _diagnosis(fitted, scene, job.recipe)))
+            left = scene.stop - max(scene.start, job.start + done)
+            if fitted.denoise_plane is not None and left > 0:
+                each = each or _time_frame(scene, fitted, job.recipe)
+                frames += left
     return ClipPlan(
         frames=job.count,
         size=job.clip.size,
         rate=float(job.clip.rate),
         scenes=tuple(scenes),
-        seconds=each * (job.count - done),
+        seconds=each * frames,
         disk=job.disk,
         resumed=done,
         notes=job.clip.notes,
@@ -420,15 +423,17 @@ class _Cleaning:
         )
 
 
-def _time_frame(scene: Scene, recipe: ClipRecipe) -> float:
-    """Return the seconds of a frame, estimated from the center of one that is cleaned twice."""
+def _time_frame(scene: Scene, fitted: FittedDenoiser, recipe: ClipRecipe) -> float:
+    """Return the seconds of a frame, estimated from the center of some that are cleaned twice."""
     height, width = scene.samples.shape[2:]
     top, left = (max(0, (side - _TIMED_SIDE) // 2) for side in (height, width))
     part = scene.samples[..., top : top + _TIMED_SIDE, left : left + _TIMED_SIDE]
-    fitted, seconds = _fit(scene._replace(samples=part), recipe), 0.0
+    if len(scene.samples) == 1:  # its noise may have a place in it
+        fitted = _fit(scene._replace(samples=part), recipe)
+    frames, seconds = _TIMED_FRAMES if len(part) > 1 else 1, 0.0
     for _ in range(2):  # the first time loads what is loaded once
-        runs = [_FrameRun(n, Image(part[n % len(part)]), 1) for n in range(_TIMED_FRAMES)]
+        runs = [_FrameRun(n, Image(part[n % len(part)]), 1) for n in range(frames)]
         began = time.perf_counter()
         deque(_clean_runs(runs, scene, fitted, recipe, lambda: False), 0)
-        seconds = (time.perf_counter() - began) / _TIMED_FRAMES
+        seconds = (time.perf_counter() - began) / frames
     return seconds * height * width / (part.shape[2] * part.shape[3])
