@@ -6,10 +6,10 @@
 Frames of a clean clip, or their centers, get Gaussian noise of `sigma` of 255 and become numbered
 PNGs; with --compressed they become that video instead, so that codec and chroma subsampling come
 between noise and filter. Rows: `noisy`, these frames; `each` cleaned by `impasto.denoise`, with its
-noise measured; `own`, `impasto.denoise_clip` with `across` none; `together`, with auto. PSNR is the mean over
-frames against the clean ones, in dB. Flicker is told where the clean clip stands still: the root
-mean square of what the mean error of squares of 8 pixels changes from one frame to the next, in
-levels of 255. An OPTION is any of `ClipRecipe`. Prints a row each; the last line is JSON.
+noise measured; `own`, `impasto.denoise_clip` with `across` none; `together`, with auto. PSNR is the
+mean over frames against the clean ones, in dB. Flicker is told where the clean clip stands still:
+the root mean square of what the mean error of squares of 8 pixels changes from one frame to the
+next, in levels of 255. An OPTION is any of `ClipRecipe`. Prints a row each; the last line is JSON.
 """
 
 from __future__ import annotations
