@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from impasto.errors import MemoryShortageError as MemoryShortageError
     from impasto.errors import OptionError as OptionError
     from impasto.errors import WeightsError as WeightsError
+    from impasto.filming.clean import ClipResult as ClipResult
+    from impasto.filming.clean import ClipStep as ClipStep
+    from impasto.filming.clean import denoise_clip as denoise_clip
     from impasto.filming.film import FilmResult as FilmResult
     from impasto.filming.film import FilmStep as FilmStep
     from impasto.filming.film import film as film
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from impasto.notebook import Watch as Watch
     from impasto.presets import PRESETS as PRESETS
     from impasto.recipes import ApplyRecipe as ApplyRecipe
+    from impasto.recipes import ClipRecipe as ClipRecipe
     from impasto.recipes import DenoiseRecipe as DenoiseRecipe
     from impasto.recipes import FilmRecipe as FilmRecipe
     from impasto.recipes import FitRecipe as FitRecipe
@@ -55,6 +59,9 @@ if TYPE_CHECKING:
 # Public name -> its module. Loaded on first use, since importing torch takes seconds.
 _PUBLIC = {
     "ApplyRecipe": "recipes",
+    "ClipRecipe": "recipes",
+    "ClipResult": "filming.clean",
+    "ClipStep": "filming.clean",
     "DenoiseRecipe": "recipes",
     "DenoiseResult": "result",
     "Diagnosis": "result",
@@ -85,6 +92,7 @@ _PUBLIC = {
     "add_noise": "synthetic_noise",
     "apply": "models.model",
     "denoise": "denoising.denoise",
+    "denoise_clip": "filming.clean",
     "denoise_stack": "denoising.denoise",
     "diagnose": "denoising.diagnose",
     "film": "filming.film",

@@ -655,3 +655,35 @@ class DenoiseRecipe(Options):
             return None
         left, top, width, height = self.crop
         return slice(top, top + height), slice(left, left + width)
+
+
+class ClipRecipe(DenoiseRecipe):
+    """How `denoise_clip` cleans a film: the options of `DenoiseRecipe`, and those of a clip."""
+
+    method: Literal["auto", "nl-wiener"] = Field(
+        "auto", description="`nl-wiener`, the one for frames that help each other, is `auto`, too"
+    )
+    axes: Literal["auto"] = Field("auto", description="a clip has none to name")
+    crop: Literal["whole"] = Field("whole", description="frames are cleaned whole")
+    across: Literal["auto", "T", "none"] = Field(
+        "auto",
+        description="which frames help each other: `auto` those of a scene, `T` all, whatever they "
+        "show, `none` does each frame by itself",
+    )
+    joint: Literal[True] = Field(True, description="the frames of a scene share their noise")
+    range: Annotated[
+        str,
+        Field(
+            pattern=rf"^(whole|{_MOMENT}:({_MOMENT})?)$",
+            examples=["whole", "A:B (frames from 0, or seconds such as 0s:10s)"],
+        ),
+    ] = Field(
+        "whole",
+        description="clean a part of a film: from A up to B, in frames, or in seconds with an s; B "
+        "may be left out",
+    )
+    rate: Annotated[float, Field(gt=0, le=1000)] | Literal["auto"] = Field(
+        "auto",
+        description="frames a second of the cleaned film; `auto` keeps the clip's, and takes 25 "
+        "for numbered frames",
+    )

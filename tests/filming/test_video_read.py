@@ -8,7 +8,8 @@ from clip_makers import HEIGHT, WIDTH, scene, turn, write_frames, write_video
 
 from impasto.errors import ImageError, ImpastoError
 from impasto.images import opencv
-from impasto.images.video_read import _square, _Times, fill_pattern, open_clip, parse_range
+from impasto.images.clip_names import fill_pattern
+from impasto.images.video_read import _square, _Times, open_clip, parse_range
 
 
 def test_a_video_is_read_frame_by_frame(tmp_path):

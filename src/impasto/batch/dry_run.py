@@ -16,6 +16,7 @@ from impasto.batch.run import MAX_TRIES
 from impasto.batch.workers import check_workers, set_threads
 from impasto.denoising.denoise import denoise
 from impasto.errors import ImageError
+from impasto.images.clip_names import is_video
 from impasto.images.open_input import input_planes, open_input
 from impasto.images.read import read_metadata
 from impasto.images.resize import result_size
@@ -64,11 +65,11 @@ def estimate_batch(
         manifest: file of the manifest, which is not opened.
 
     Returns:
-        Number of images, of existing outputs, workers and threads; the files left out; seconds of
-        the whole batch; for painting the memory of all workers; the outputs that their format
-        cannot hold, with the reason; and notes on what of which file would be left out, as far as
-        the size of the files must be read. None if it cannot be known. Denoising is tried on a
-        part of the first image.
+        Number of images, of films if there are any, of existing outputs, workers and threads; the
+        files left out; seconds of all images, without films; for painting the memory of all
+        workers; the outputs that their format cannot hold, with the reason; and notes on what of
+        which file would be left out, as far as the size of the files must be read. None if it
+        cannot be known. Denoising is tried on a part of the first image.
 
     Raises:
         ValueError: as `run_batch`.
@@ -78,10 +79,13 @@ def estimate_batch(
     count, each = check_workers(executor, workers, threads, existing, tries, address, gpus)
     left_out: list[str] = []
     jobs = plan_jobs(plan, left_out)
-    too_large, notes = _check_inputs(jobs)
+    films = [job for job in jobs if is_video(job.inputs["content"])]
+    pictures = [job for job in jobs if not is_video(job.inputs["content"])]
+    too_large, notes = _check_inputs(pictures)
     there = sum(storage.file_stamp(job.output) is not None for job in jobs)
     estimate: dict[str, Any] = {
-        "pictures": len(jobs),
+        "pictures": len(pictures),
+        **({"films": len(films)} if films else {}),
         "left_out": left_out,
         "there_already": there,
         "too_large": too_large,
@@ -91,11 +95,11 @@ def estimate_batch(
         "memory_gib": None,
         "seconds": None,
     }
-    left = len(jobs) - there
+    left = sum(storage.file_stamp(job.output) is None for job in pictures)
     if plan.method == "denoise":
-        seconds = _measure_denoising(jobs[:_CANDIDATES], plan, each)
+        seconds = _measure_denoising(pictures[:_CANDIDATES], plan, each)
         estimate["seconds"] = _round_up(seconds, left / count)
-    elif first := _plan_first(jobs[:_CANDIDATES], plan):
+    elif first := _plan_first(pictures[:_CANDIDATES], plan):
         estimate["memory_gib"] = round(min(count, max(left, 1)) * first.memory / GIB, 2)
         estimate["seconds"] = _round_up(first.seconds, left / count)
     return estimate

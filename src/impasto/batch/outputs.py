@@ -12,6 +12,7 @@ from impasto.batch.manifest import fingerprint
 from impasto.denoising.denoise import denoise_stack, denoising_provenance
 from impasto.errors import ImpastoError
 from impasto.files import file_sha256
+from impasto.images.clip_names import is_video
 from impasto.images.image import Image
 from impasto.images.open_input import open_input
 from impasto.images.read import open_image, read_recipe
@@ -19,6 +20,7 @@ from impasto.images.resize import result_size
 from impasto.images.stack import Stack, check_single_picture
 from impasto.images.write import check_output_size, left_out_notes, save
 from impasto.jobs.job import Job, Outcome
+from impasto.jobs.run_film import film_of_job
 from impasto.jobs.run_job import attempt, limit_memory, run_job
 from impasto.methods import METHODS
 from impasto.provenance import Inputs, Output, read_provenance
@@ -68,6 +70,8 @@ def _make(job: Job, folder: str, share: float, record: _Record) -> str:
         storage.download_all(job.inputs) as inputs,
     ):
         path = Path(unfinished) / storage.file_name(job.output)
+        if is_video(job.inputs["content"]):
+            return _make_film(replace(job, inputs=inputs), path, share, record)
         images = _open_inputs(replace(job, inputs=inputs))
         for role, image in images.items():
             record.add_input(job.inputs[role], image)
@@ -75,6 +79,26 @@ def _make(job: Job, folder: str, share: float, record: _Record) -> str:
         storage.upload(str(path), job.output)
         record.add_notes(job.output, notes)
     return mark
+
+
+def _make_film(job: Job, path: Path, share: float, record: _Record) -> str:
+    """Make a film of a video; on this machine its finished frames stay beside it after a kill.
+
+    Args:
+        job: what to make; its inputs are on this machine.
+        path: where to make it if its place is not on this machine.
+        share: as for `make_output`.
+        record: gets what is left out.
+    """
+    remote = storage.is_remote(job.output)
+    target = path if remote else Path(job.output)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hashes = [file_sha256(file) for file in job.inputs.values()]
+    result = film_of_job(job, target, share)
+    if remote:
+        storage.upload(str(path), job.output)
+    record.add_notes(job.output, result.notes)
+    return fingerprint(job.method, job.recipe, hashes, _weights_hash(job), strip=job.strip)
 
 
 def _open_inputs(job: Job) -> dict[str, Image | Stack]:

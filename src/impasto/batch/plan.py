@@ -10,6 +10,7 @@ from typing import Any
 
 from impasto.batch import storage
 from impasto.errors import ImageError, quote, quoted_name
+from impasto.images.clip_names import film_ending, is_video
 from impasto.images.formats import ENDINGS
 from impasto.jobs.job import Job
 from impasto.methods import METHODS, MethodName, Recipe
@@ -25,12 +26,12 @@ class BatchPlan:
 
     Attributes:
         method: `style` or `denoise`.
-        contents: files, folders, patterns or URLs of images.
+        contents: files, folders, patterns or URLs of images and videos.
         styles: the same of style images; each content is painted in each. Empty to denoise.
         output: the folder for the results.
         recipe: every option.
         format: the ending of the results, such as `.png`; empty for `.png`, and `.tif` for a
-            TIFF that is denoised.
+            TIFF that is denoised. Videos become .mp4, and .webm those that were.
         strip: leave out all metadata of the inputs.
     """
 
@@ -72,7 +73,7 @@ def plan_jobs(plan: BatchPlan, left_out: list[str] | None = None) -> list[Job]:
         ValueError: two outputs would have one name.
     """
     others: list[str] = []
-    contents = _list_unique(plan.contents, "contents", others)
+    contents = _list_unique(plan.contents, "contents", others, videos=True)
     styles = _list_unique(plan.styles, "style", others)
     if left_out is not None:
         left_out += dict.fromkeys(others)
@@ -185,12 +186,12 @@ def _read_paths(values: dict[str, Any], key: str, path: str | Path) -> tuple[str
 
 
 def _list_unique(
-    sources: tuple[str, ...], name: str, left_out: list[str]
+    sources: tuple[str, ...], name: str, left_out: list[str], *, videos: bool = False
 ) -> list[storage.ListedFile]:
     """List the images of several sources, each once, even if two patterns match it."""
     files = []
     for source in sources:
-        listing = storage.list_images(source, name)
+        listing = storage.list_images(source, name, videos=videos)
         files += listing.images
         left_out += listing.left_out
     return list({_resolve(file.path): file for file in reversed(files)}.values())[::-1]
@@ -202,6 +203,8 @@ def _output_name(
     base, ending = os.path.splitext(content.relative)
     if style is not None and styles > 1:
         base += "-" + os.path.splitext(style.relative)[0].replace("/", "-")
+    if is_video(content.relative):
+        return base + film_ending(content.relative)
     keeps_tiff = METHODS[plan.method].keeps_data and ending.lower() in storage.TIFF_ENDINGS
     return base + (plan.format or (ending if keeps_tiff else ".png"))
 

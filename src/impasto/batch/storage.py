@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from impasto.errors import ImageError, join_some
+from impasto.images.clip_names import is_video
 from impasto.images.formats import HEAD_BYTES, describe_left_out, is_passed_over, is_picture
 
 TIFF_ENDINGS = (".tif", ".tiff")
@@ -82,7 +83,7 @@ def file_name(path: str) -> str:
     return posixpath.basename(path) if is_remote(path) else os.path.basename(path)
 
 
-def list_images(source: str, name: str) -> Listing:
+def list_images(source: str, name: str, *, videos: bool = False) -> Listing:
     """List the images of a file, a folder or a pattern, sorted by name.
 
     In folders, images are recognized by ending or by content.
@@ -91,13 +92,15 @@ def list_images(source: str, name: str) -> Listing:
         source: a file; a folder, for every image in it and its subfolders; or a pattern with
             * ? or [ ], and ** for subfolders.
         name: the name that errors use.
+        videos: list videos, told by their endings, too.
 
     Raises:
         ImageError: there are none, or a folder cannot be read.
     """
     source = local_path(source)
     try:
-        listing = _list_remote(source) if is_remote(source) else _list_local(source)
+        list_files = _list_remote if is_remote(source) else _list_local
+        listing = list_files(source, videos)
     except OSError as error:  # of a folder that may not be read, or a network
         raise ImageError(
             f"`{name}` must be a place that can be read, got {error.filename or source}: "
@@ -209,11 +212,11 @@ def clean_temporary_directory(folder: str) -> None:
             os.rmdir(os.path.dirname(folder))
 
 
-def _list_local(source: str) -> Listing:
+def _list_local(source: str, videos: bool) -> Listing:
     path = Path(source)
     if os.path.isdir(path):
         files = [ListedFile(str(file), file.relative_to(path).as_posix()) for file in _walk(path)]
-        return _sort_out(files, _read_local_head)
+        return _sort_out(files, _read_local_head, videos)
     if os.path.exists(path) or not any(mark in source for mark in _WILDCARDS):
         return Listing([ListedFile(source, path.name)], [])  # a missing file fails later, alone
     base, parts = _split_pattern(path)
@@ -228,7 +231,7 @@ def _list_local(source: str) -> Listing:
         if paths:
             break
     files = [ListedFile(str(file), file.relative_to(base).as_posix()) for file in paths]
-    return _sort_out(files, _read_local_head)
+    return _sort_out(files, _read_local_head, videos)
 
 
 def _split_pattern(path: Path) -> tuple[Path, list[str]]:
@@ -268,19 +271,19 @@ def _read_local_head(path: str) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def _sort_out(files: list[ListedFile], read_head: Callable[[str], bytes]) -> Listing:
-    """Separate images from other files."""
+def _sort_out(files: list[ListedFile], read_head: Callable[[str], bytes], videos: bool) -> Listing:
+    """Separate images, and videos if they are asked for, from other files."""
     listing = Listing([], [])
     for file in files:
         name, head = file_name(file.path), partial(read_head, file.path)
-        if is_picture(name, head):
+        if (videos and is_video(name)) or is_picture(name, head):
             listing.images.append(file)
         else:
             listing.left_out.append(describe_left_out(file.path, head))
     return listing
 
 
-def _list_remote(source: str) -> Listing:
+def _list_remote(source: str, videos: bool) -> Listing:
     system, path = _file_system(source)
     scheme, inner = source.split("://", 1)
     if any(mark in source for mark in _WILDCARDS) and not system.exists(path):
@@ -303,7 +306,7 @@ def _list_remote(source: str) -> Listing:
         except Exception as error:  # each back end has errors of its own
             raise OSError(_reason(error)) from error
 
-    return _sort_out(files, read_head)
+    return _sort_out(files, read_head, videos)
 
 
 def _file_system(url: str) -> tuple[Any, str]:

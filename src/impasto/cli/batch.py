@@ -39,9 +39,9 @@ _MAX_NOTES = 10  # of different words that are printed
 SOME_FAILED, NONE_DONE, INTERRUPTED = 3, 1, 130  # exit codes
 
 EPILOG = (
-    "A folder stands for its pictures and those of its folders, whose tree is kept; a pattern such "
-    "as 'photos/**/*.jpg' for what matches it; s3://, gs:// and other URLs work where fsspec's "
-    "back end for them is installed. The folder keeps an account of every picture in "
+    "A folder stands for its pictures and videos and those of its folders, whose tree is kept; a "
+    "pattern such as 'photos/**/*.jpg' for what matches it; s3://, gs:// and other URLs work where "
+    "fsspec's back end for them is installed. The folder keeps an account of every picture in "
     "impasto-batch.sqlite: the same command goes on where it was, whatever happened. Exit codes: "
     "0 all done, 3 some failed, 1 none done, 2 wrong usage, 130 interrupted."
 )

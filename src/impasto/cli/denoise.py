@@ -23,7 +23,8 @@ from impasto.cli.options import (
     recipe_texts,
     sidecar_option,
 )
-from impasto.recipes import DenoiseRecipe
+from impasto.images.clip_names import is_clip
+from impasto.recipes import ClipRecipe, DenoiseRecipe
 from impasto.validation import validate
 
 DENOISE_EPILOG = (
@@ -33,7 +34,9 @@ DENOISE_EPILOG = (
     "become a .png. A --sigma above 1 is out of 255: 25 is 25/255; of float data it is in the "
     "data's own numbers, as it stands. IN may be `-` for stdin; -o - writes a PNG to stdout, and "
     "--json then goes to stderr. Ctrl-C keeps what was cleaned so far of a picture, and writes "
-    "nothing of a stack."
+    "nothing of a stack. A film (a video, a folder or a pattern such as frame_%04d.png) becomes "
+    "an .mp4, a .webm, a folder or frames by a pattern, without -o IN-clean.mp4; after a kill the "
+    "same command goes on, and after Ctrl-C, which leaves a film of what is done, with --overwrite."
 )
 NOISE_EPILOG = (
     "Gaussian noise is cut off at black and white. Poisson counts go on above white: 8 and 16 bits "
@@ -46,6 +49,7 @@ NOISE_EPILOG = (
 @click.argument("source", metavar="IN", type=FILE)
 @output_option("where to  [default: IN-clean.png here]")
 @recipe_options(DenoiseRecipe)
+@recipe_options(ClipRecipe, without=tuple(DenoiseRecipe.model_fields))
 @click.option(
     "--residual",
     metavar="FILE",
@@ -70,10 +74,22 @@ NOISE_EPILOG = (
 @progress_option
 @debug_option
 def denoise_command(source: str, output: str | None, **options: Any) -> int:
-    """Clean IN of its noise.
+    """Clean IN, a picture, measured data or a film, of its noise.
 
     Nothing is learned from but IN itself.
     """
+    if is_clip(source):
+        from impasto.cli.run_clip import clean_clip
+
+        texts = recipe_texts(ClipRecipe, options)
+        recipe = validate(ClipRecipe, parse_options(ClipRecipe, texts))
+        return clean_clip(source, output, recipe, options)
+    for name in ("range", "rate"):
+        if options[name] is not None:
+            raise ValueError(
+                f"`{name}` must be left out for other than a film, got {options[name]!r} with "
+                f"{source}; leave it out"
+            )
     recipe = validate(
         DenoiseRecipe, parse_options(DenoiseRecipe, recipe_texts(DenoiseRecipe, options))
     )

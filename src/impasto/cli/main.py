@@ -27,7 +27,7 @@ COMMANDS = {
     "batch": ("batch", "Paint or clean many pictures, and keep account of them."),
     "compare": ("inspect", "Measure how close A and B are."),
     "demo": ("inspect", "Paint a first picture out of nothing."),
-    "denoise": ("denoise", "Clean IN of its noise."),
+    "denoise": ("denoise", "Clean IN, a picture, measured data or a film, of its noise."),
     "doctor": ("doctor", "Check whether a run would work here."),
     "figure": ("inspect", "Draw CONTENT, STYLE and RESULT in one row."),
     "film": ("film", "Paint CLIP, a film, in the style of STYLE."),

@@ -91,7 +91,7 @@ def clean(
     if not streamed:
         check_result_size(saving, result_size(recipe, picture_size(data)))
     truth = _open_truth(options["truth"], data, recipe.axes)
-    recipe = _normalize_sigma(recipe, data)
+    recipe = normalize_sigma(recipe, data)
     if options["dry_run"]:
         _print_noise(data, recipe, options["as_json"])
         return 0
@@ -307,8 +307,8 @@ def _announce(diagnosis: Diagnosis, options: Mapping[str, Any]) -> None:
         echo(f"impasto: {diagnosis.words}", err=True)
 
 
-def _normalize_sigma(recipe: DenoiseRecipe, data: Source) -> DenoiseRecipe:
-    """Return the recipe with its sigma in the library's numbers."""
+def normalize_sigma(recipe: DenoiseRecipe, data: Source | None = None) -> DenoiseRecipe:
+    """Return the recipe with its sigma in the library's numbers; None stands for a film."""
     is_float = isinstance(data, Stack) and data.dtype.kind == "f"
     if recipe.sigma == "auto" or recipe.sigma <= 1 or is_float:
         return recipe

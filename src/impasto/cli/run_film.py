@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -119,11 +120,14 @@ def preview_to_file(
 
 
 @contextmanager
-def show_frames(enabled: bool | None) -> Iterator[OnFrame]:
+def show_frames(
+    enabled: bool | None, line: Callable[[Any], str] | None = None
+) -> Iterator[OnFrame]:
     """Show the frames of a film on stderr: a bar on a terminal, a line now and then elsewhere.
 
     Args:
         enabled: True shows, False is silent, None shows only where stderr is a terminal.
+        line: writes a step in a line; None for `format_frame`.
 
     Returns:
         A context manager that gives the function to call after every frame.
@@ -155,7 +159,7 @@ def show_frames(enabled: bool | None) -> Iterator[OnFrame]:
         with progress:
             yield draw
     else:
-        yield _draw_line
+        yield partial(_draw_line, line=line or format_frame)
 
 
 def format_frame(step: FilmStep) -> str:
@@ -170,9 +174,9 @@ def format_frame(step: FilmStep) -> str:
     return "  ".join([*words, f"{format_duration(step.left)} left"])
 
 
-def _draw_line(step: FilmStep) -> None:
+def _draw_line(step: FilmStep, line: Callable[[Any], str]) -> None:
     if step.cut or step.frame == step.frames or step.frame % _LINE_EVERY == 0:
-        echo(format_frame(step), err=True)
+        echo(line(step), err=True)
 
 
 def _open_inputs(

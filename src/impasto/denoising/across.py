@@ -200,6 +200,8 @@ class AcrossFilter:
             done, their number, and a function that returns the plane so far; False ends the run.
         reach: planes on each side that help.
         cuts: whether planes that do not show the same begin a new scene; else all are taken to.
+        reference: image (C, H, W) that the working channels are made for, so that they do not
+            depend on where a run begins; None for the first plane of each kind.
 
     Example:
         >>> from impasto.denoising.noise import white_noise
@@ -219,10 +221,12 @@ class AcrossFilter:
         *,
         reach: int = REACH,
         cuts: bool = True,
+        reference: Tensor | None = None,
     ) -> None:
         device = select_device(recipe.device)
         self._device = torch.device("cpu") if device.type == "mps" else device
         self._recipe, self._report, self._reach, self._cuts = recipe, report, reach, cuts
+        self._reference = None if reference is None else reference.to(self._device)
         self._kinds: list[_Kind] = []  # of the scene
         self._stopped = False
 
@@ -289,8 +293,9 @@ class AcrossFilter:
                 noise.separate,
             ):
                 return kind
-        groups = channel_groups(image, members, noise)
-        bases = [noise_basis(image[group], noise.select(group)) for group in groups]
+        shown = image if self._reference is None else self._reference
+        groups = channel_groups(shown, members, noise)
+        bases = [noise_basis(shown[group], noise.select(group)) for group in groups]
         kind = _Kind(
             members,
             correlated,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ _FARTHEST = 0.25  # of a side, that a plane moves from one to the next
 # Peak of two planes' correlation over its usual deviation at other shifts, from which they show the
 # same thing: measured.
 _MIN_PEAK = 8.0
-_BYTES = 300  # for each value of a plane, of all planes that wait for each other and their work
+_BYTES = 300  # for each value of a plane, of all planes, two on each side, that wait for each other
 _PAIRS = 4  # of planes that are compared along each axis
 _TAILS = 0.001  # share of a plane's values at each end that may be anything
 _MAX_SAMPLES = 2**20  # values from which these are computed
@@ -86,7 +86,7 @@ def choose_axis(source: Image | Stack, recipe: DenoiseRecipe) -> str | None:
         return across
     if across == "none" or alone or isinstance(source, Image):
         return None
-    if _bytes_needed(source) > free_bytes(recipe.memory, select_device(recipe.device)):
+    if together_bytes(source.plane_shape) > free_bytes(recipe.memory, select_device(recipe.device)):
         return None
     peaks = {}
     for axis, length in zip(axes, source.plane_counts, strict=True):
@@ -152,7 +152,8 @@ def link_planes(before: Tensor, after: Tensor) -> Link:
 
 def _check_memory(source: Stack, recipe: DenoiseRecipe) -> None:
     """Refuse planes that are too large to help each other."""
-    needed, free = _bytes_needed(source), free_bytes(recipe.memory, select_device(recipe.device))
+    needed = together_bytes(source.plane_shape)
+    free = free_bytes(recipe.memory, select_device(recipe.device))
     if needed > free:
         raise MemoryShortageError(
             f"`across` must fit in memory, got {recipe.across}, which needs {needed / GIB:.1f} GiB "
@@ -161,8 +162,14 @@ def _check_memory(source: Stack, recipe: DenoiseRecipe) -> None:
         )
 
 
-def _bytes_needed(source: Stack) -> int:
-    return _BYTES * math.prod(source.plane_shape)
+def together_bytes(shape: Sequence[int], reach: int = 2) -> int:
+    """Return the memory that planes of a shape (C, H, W) take while they help each other.
+
+    Args:
+        shape: of a plane.
+        reach: planes on each side that help.
+    """
+    return _BYTES * (2 * reach + 1) // 5 * math.prod(shape)
 
 
 def _sample_pairs(stack: Stack, axis: str) -> Iterator[tuple[Tensor, Tensor]]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from impasto.errors import ImageError
 from impasto.files import check_space, check_writable
 from impasto.filming.work import WorkFolder
+from impasto.images.clip_names import fill_pattern, is_pattern
 from impasto.images.image import Image
 from impasto.images.masks import check_mask_shape, open_mask
 from impasto.images.open_input import identify_input
 from impasto.images.opencv import load_opencv
 from impasto.images.read import ImageSource
-from impasto.images.video_read import Clip, fill_pattern, is_pattern, open_clip, parse_range
+from impasto.images.video_read import Clip, open_clip, parse_range
 from impasto.images.video_write import check_film_ending
 from impasto.presets import style_recipe_of
 from impasto.recipes import FilmRecipe
@@ -49,6 +50,10 @@ class FilmJob(NamedTuple):
         """Return where a finished frame goes, numbered as in the clip."""
         return fill_pattern(self.output, self.clip.numbers[self.start + number])
 
+    def frame_pairs(self, count: int) -> Iterator[tuple[Path, Path]]:
+        """Yield where the first frames go, and where they are when they are finished."""
+        return ((self.frame_path(number), self.work.frame(number)) for number in range(count))
+
     @property
     def seconds_a_frame(self) -> float:
         """Estimated, of a frame that continues another; 0 if nothing was timed."""
@@ -71,7 +76,7 @@ def open_job(
     """Open and check everything that a film needs."""
     load_opencv()
     recipe = film_recipe(recipe, options)
-    target = _check_target(Path(output), Path(clip), overwrite)
+    target = check_target(Path(output), Path(clip), overwrite)
     source = open_clip(clip, recipe.rate)
     start, stop = parse_range(recipe.range, source.frames, source.rate)
     first = next(source.read(start, start + 1))
@@ -95,7 +100,8 @@ def open_job(
     settled = validate(FilmRecipe, {**recipe.model_dump(), **work.settled})
     prepared = prepare_styles(first, style, recipe=settled, timed=timed)
     job = FilmJob(source, start, stop - start, target, recipe, prepared, work, opened, overwrite)
-    _check_frames_free(job)
+    if job.writes_frames and not overwrite:
+        check_frames_free(job.frame_pairs(job.count))
     width, height = prepared.setup.plan.sizes[-1]
     check_space(target, round(width * height * (job.count + STATE_BYTES)))
     return job
@@ -107,7 +113,7 @@ def film_recipe(recipe: FilmRecipe | None, options: dict[str, Any]) -> FilmRecip
     return style_recipe_of(options, model=FilmRecipe) if recipe is None else recipe
 
 
-def _check_target(output: Path, clip: Path, overwrite: bool) -> Path:
+def check_target(output: Path, clip: Path, overwrite: bool) -> Path:
     """Refuse an output that cannot be written; return the file, or the pattern of frames."""
     if output.is_dir() or not output.suffix:
         output = output / _FRAME_NAME
@@ -132,13 +138,14 @@ def _check_target(output: Path, clip: Path, overwrite: bool) -> Path:
     return output
 
 
-def _check_frames_free(job: FilmJob) -> None:
-    """Refuse frames where files of their names exist."""
-    if not job.writes_frames or job.overwrite:
-        return
-    for number in range(job.count):
-        path = job.frame_path(number)
-        if path.exists() and not is_delivered(path, job.work.frame(number)):
+def check_frames_free(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Refuse frames where files of their names exist.
+
+    Args:
+        pairs: of where each goes, and where it is when it is finished.
+    """
+    for path, finished in pairs:
+        if path.exists() and not is_delivered(path, finished):
             raise ImageError(
                 f"`output` must be new files, got {path}, which exists; choose another name, or "
                 "give overwrite"

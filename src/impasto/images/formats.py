@@ -36,7 +36,7 @@ _RAW_ENDINGS = (
 # What impasto writes beside results, and what systems write into folders.
 _PASSED_OVER = (
     *(".impasto.json", "impasto-batch.sqlite", "impasto-batch.sqlite-wal"),
-    *("impasto-batch.sqlite-shm", "Thumbs.db", "desktop.ini"),
+    *("impasto-batch.sqlite-shm", ".impasto-film", "Thumbs.db", "desktop.ini"),
 )
 HEAD_BYTES = 4096  # of a file, that tell its format
 CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"

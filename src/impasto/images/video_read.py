@@ -16,16 +16,16 @@ import torch
 
 from impasto.errors import ImageError, ImageFileError, quote
 from impasto.files import file_sha256
+from impasto.images.clip_names import PATTERN
 from impasto.images.image import Image
 from impasto.images.opencv import open_capture
-from impasto.images.read import image_files, open_image
+from impasto.images.read import image_files, open_image, read_metadata
 
 _RATE = 25  # frames a second of numbered frames, which do not say
 _MAX_RATE = 1000
 _MAX_DENOMINATOR = 1001  # of 30000/1001 and its like
 _UNEVEN = 0.25  # of a frame's time that another may last longer before it is said
 _MIN_SIDE = 1
-_PATTERN = re.compile(r"%0?(\d*)d")
 _NUMBER = re.compile(r"(\d+)(?!.*\d)")  # the last one of a name
 # How files name a track of sound: MP4 and MOV, AVI, Matroska and WebM.
 _SOUND = re.compile(rb"hdlr.{8}soun|auds|A_(?:OPUS|VORBIS|AAC|MPEG|AC3|EAC3|FLAC|PCM)", re.DOTALL)
@@ -85,12 +85,16 @@ class Clip:
             )
 
     def _checked(self, frame: Image) -> Image:
-        if frame.size != self.size:
-            raise ImageError(
-                f"`clip` must have frames of one size, got {self.path} with {self.size[0]} × "
-                f"{self.size[1]} and {frame.size[0]} × {frame.size[1]}; resize them"
-            )
+        _check_size(self.path, self.size, frame.size)
         return frame
+
+
+def _check_size(place: Path, first: tuple[int, int], other: tuple[int, int]) -> None:
+    if first != other:
+        raise ImageError(
+            f"`clip` must have frames of one size, got {place} with {first[0]} × {first[1]} and "
+            f"{other[0]} × {other[1]}; resize them"
+        )
 
 
 def open_clip(path: str | Path, rate: float | str = "auto") -> Clip:
@@ -106,34 +110,13 @@ def open_clip(path: str | Path, rate: float | str = "auto") -> Clip:
     place = Path(path)
     if place.is_dir():
         return _open_frames(place, sorted(image_files(place, "clip"), key=_frame_number), rate)
-    if not place.exists() and _PATTERN.search(place.name):
+    if not place.exists() and PATTERN.search(place.name):
         return _open_frames(place, _matching(place), rate)
     if not place.is_file():
         raise ImageFileError(
             "clip", "be a film that exists", str(path), "; choose a file or a folder of frames"
         )
     return _open_video(place, rate)
-
-
-def fill_pattern(pattern: Path, number: int) -> Path:
-    """Return a frame's file by a pattern.
-
-    Example:
-        >>> fill_pattern(Path("out/frame_%04d.png"), 7).name
-        'frame_0007.png'
-    """
-    width = int(_PATTERN.search(pattern.name)[1] or 0)
-    return pattern.with_name(_PATTERN.sub(f"{number:0{width}d}", pattern.name, count=1))
-
-
-def is_pattern(path: str | Path) -> bool:
-    """Return whether a path is a pattern of numbered frames.
-
-    Example:
-        >>> is_pattern("out/frame_%04d.png"), is_pattern("out.mp4")
-        (True, False)
-    """
-    return bool(_PATTERN.search(Path(path).name))
 
 
 def parse_range(text: str, frames: int, rate: Fraction) -> tuple[int, int]:
@@ -171,8 +154,10 @@ def _frame_at(text: str, rate: Fraction) -> int:
 
 
 def _open_frames(place: Path, paths: list[Path], rate: float | str) -> Clip:
-    """Open numbered frames; each is read when its turn comes."""
+    """Open numbered frames; the pixels of each are read when its turn comes."""
     first = open_image(paths[0], name="clip")
+    for path in paths:
+        _check_size(place, first.size, read_metadata(path, name="clip").size)
     digest = hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
     seconds = Fraction(_RATE) if rate == "auto" else _fraction(float(rate))
     return Clip(place, first.size, len(paths), seconds, digest, tuple(paths))
@@ -180,7 +165,7 @@ def _open_frames(place: Path, paths: list[Path], rate: float | str) -> Clip:
 
 def _matching(pattern: Path) -> list[Path]:
     """List the files of a pattern, by number."""
-    before, after = _PATTERN.split(pattern.name)[::2]
+    before, after = PATTERN.split(pattern.name)[::2]
     wanted = re.compile(re.escape(before) + r"\d+" + re.escape(after))
     folder = pattern.parent
     names = (
@@ -213,7 +198,7 @@ def _open_video(path: Path, rate: float | str) -> Clip:
         )
     claimed, notes = header["frames"], []
     if claimed > count + 1:
-        notes.append(f"{count:,} frames can be read, where its header claims {claimed:,}")
+        notes.append(f"{count:,} frames can be read, where its header claims {claimed:,.0f}")
     seconds = times.rate(header["rate"]) if rate == "auto" else _fraction(float(rate))
     if rate == "auto" and times.uneven:
         notes.append(

@@ -1,0 +1,48 @@
+"""Run a job whose content is a video: paint it or clean it into a film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from impasto.filming.clean import ClipResult, denoise_clip
+from impasto.filming.film import FilmResult, film
+from impasto.jobs.job import Job
+from impasto.jobs.run_job import limit_memory, method_images
+from impasto.recipes import ClipRecipe, FilmRecipe
+from impasto.validation import validate
+
+
+def film_of_job(
+    job: Job, output: Path, share: float = 1.0, **watchers: Any
+) -> FilmResult | ClipResult:
+    """Make the film of a job whose content is a video, with the options of pictures.
+
+    Args:
+        job: `style` or `denoise`, whose inputs are on this machine.
+        output: path of the film; one that exists is replaced, and one that was begun goes on.
+        share: part of the free memory that the job may use, above 0 up to 1.
+        watchers: `on_frame`, `stop` and, to paint, `on_step`, as for `film` and `denoise_clip`.
+
+    Raises:
+        ValueError: an option of the job is not of films.
+    """
+    recipe = limit_memory(film_recipe_of(job), share)
+    images = method_images(job)
+    options = {"recipe": recipe, "overwrite": True, **watchers}
+    content = images.pop("content")
+    if job.method == "denoise":
+        return denoise_clip(content, output, **options)
+    return film(content, images.pop("style"), output, **images, **options)
+
+
+def film_recipe_of(job: Job) -> FilmRecipe | ClipRecipe:
+    """Return the recipe of a job on pictures as that of a film.
+
+    Example:
+        >>> film_recipe_of(Job("denoise", '{"strength": 0.5}', {}, "a.mp4")).strength
+        0.5
+    """
+    model = ClipRecipe if job.method == "denoise" else FilmRecipe
+    # The frames of a scene share their noise anyway.
+    return validate(model, job.options.model_dump(exclude={"version", "joint"}))
