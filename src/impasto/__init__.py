@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from impasto.errors import MemoryShortageError as MemoryShortageError
     from impasto.errors import OptionError as OptionError
     from impasto.errors import WeightsError as WeightsError
-    from impasto.filming.film import FilmResult as FilmResult
-    from impasto.filming.film import FilmStep as FilmStep
     from impasto.filming.film import film as film
+    from impasto.filming.result import FilmResult as FilmResult
+    from impasto.filming.result import FilmStep as FilmStep
     from impasto.images.image import Image as Image
     from impasto.images.image import ImageMetadata as ImageMetadata
     from impasto.images.read import open_image as open_image
@@ -51,8 +51,8 @@ _PUBLIC = {
     "DenoiseResult": "result",
     "Diagnosis": "result",
     "FilmRecipe": "recipes",
-    "FilmResult": "filming.film",
-    "FilmStep": "filming.film",
+    "FilmResult": "filming.result",
+    "FilmStep": "filming.result",
     "Image": "images.image",
     "ImageError": "errors",
     "ImageFileError": "errors",
