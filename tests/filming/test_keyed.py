@@ -5,6 +5,7 @@ import sys
 import time
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from impasto.filming.motion import find_flow, warping_error
 from impasto.filming.patch_match import advance_field, identity_field, match_holes
 from impasto.filming.style_schedule import open_phases
 from impasto.images.read import open_image
+from impasto.images.video_read import Clip, open_clip
+from impasto.style.source import Style
 
 QUICK = {
     "size": WIDTH,
@@ -177,16 +180,17 @@ def test_styles_take_the_place_of_others(tmp_path, engine):
 
 
 def test_styles_have_to_begin_with_the_film():
-    size, part, rate = (64, 48), (10, 90), Fraction(25)
+    part = (10, 90)
+    clip = Clip(Path("clip"), (64, 48), 100, Fraction(25), "")
     with pytest.raises(ValueError, match="`style` must have one for the first frame, 10, got"):
-        open_phases({20: STYLE}, size, part, rate, 5)
+        open_phases({20: STYLE}, clip, part, 5)
     with pytest.raises(ValueError, match="`style` must begin before the film ends, at frame 90"):
-        open_phases({0: STYLE, 90: STYLE}, size, part, rate, 5)
+        open_phases({0: STYLE, 90: STYLE}, clip, part, 5)
     with pytest.raises(ValueError, match="got two for frame 50"):
-        open_phases({0: STYLE, 50: STYLE, "2s": STYLE}, size, part, rate, 5)
+        open_phases({0: STYLE, 50: STYLE, "2s": STYLE}, clip, part, 5)
     with pytest.raises(ValueError, match="`style` must begin at a frame such as 60"):
-        open_phases({0: STYLE, "soon": STYLE}, size, part, rate, 5)
-    phases = open_phases({0: STYLE, 5: STYLE, "2s": STYLE}, size, part, rate, 5)
+        open_phases({0: STYLE, "soon": STYLE}, clip, part, 5)
+    phases = open_phases({0: STYLE, 5: STYLE, "2s": STYLE}, clip, part, 5)
     assert [(phase.start, phase.fade) for phase in phases] == [(5, 0), (50, 5)]
 
 
@@ -210,6 +214,22 @@ def test_each_frame_has_a_mask_of_its_own(tmp_path, frames, engine):
     options["protect"] = str(tmp_path / "no_%04d.png")
     with pytest.raises(ImageError, match="be a pattern of files that exist"):
         impasto.film(tmp_path / "in", STYLE, tmp_path / "more", **options)
+
+
+def test_a_region_has_a_mask_for_each_frame(tmp_path, frames):
+    write_frames(tmp_path / "in", frames[:3])
+    masks = np.zeros((3, HEIGHT, WIDTH, 3), np.uint8)
+    masks[0, :, :32] = masks[2, :, 32:] = 255
+    write_frames(tmp_path / "masks", masks)
+    there = Style(255 - STYLE, region=tmp_path / "masks")
+    part, clip = (0, 3), open_clip(tmp_path / "in")
+    (phase,) = open_phases([STYLE, there], clip, part, 5)
+    assert [len(phase.sources_at(number)) for number in range(3)] == [2, 1, 2]
+    assert phase.sources_at(2)[1].region.pixels[0, 0, -1] == 1
+    with pytest.raises(ValueError, match="`region` must leave a style for frame 1, got masks"):
+        open_phases(there, clip, part, 5)
+    impasto.film(tmp_path / "in", [STYLE, there], tmp_path / "out", **QUICK)
+    assert len(painted(tmp_path / "out")) == 3
 
 
 def test_a_field_moves_and_goes_on_beyond_the_border():

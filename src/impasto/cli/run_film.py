@@ -215,7 +215,7 @@ def _open_inputs(
 
 def _open_styles(styles: Sequence[StyleArgument], starts: Sequence[str]) -> FilmStyles:
     """Open styles, by where they begin if not all do at once."""
-    opened = [open_style(style) for style in styles]
+    opened = [open_style(style, frame_masks=True) for style in styles]
     if set(starts) == {"0"}:
         return opened
     together: dict[int | str, list[Any]] = {}

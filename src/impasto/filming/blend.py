@@ -10,6 +10,7 @@ from impasto.filming.carrier import Carried
 from impasto.filming.motion import box, to_array
 
 _SEAM = 7  # pixels over which one gives way to the other
+_DECIDED = 4  # power of the trust: one that is half as good counts hardly
 _WINDOW = 9  # pixels a side in which contrast is measured
 _MOST_GAIN = 1.6  # of contrast, which two sets of strokes lose where they cross
 _FLAT = 1e-5  # variance of what has no strokes
@@ -34,9 +35,10 @@ def blend(before: Carried, after: Carried, share: float) -> Tensor:
         >>> torch.equal(blend(red, red, 0.3), red.pixels)
         True
     """
-    share = share * share * (3 - 2 * share)
-    first = (1 - share) * box(before.trust.numpy(), _SEAM)
-    second = share * box(after.trust.numpy(), _SEAM)
+    # What moved here with its surface counts at once, and all the while, where the other was only
+    # matched: a slow change from one to the other would be seen.
+    first = (1 - share) * box(before.trust.numpy() ** _DECIDED, _SEAM)
+    second = share * box(after.trust.numpy() ** _DECIDED, _SEAM)
     weight = torch.from_numpy(second / (first + second + 1e-6))
     mixed = torch.lerp(before.pixels, after.pixels, weight)
     smooth, variance = _contrast(mixed)

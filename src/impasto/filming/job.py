@@ -121,14 +121,18 @@ def open_job(
     first = next(source.read(start, start + 1))
     size = output_size(first, recipe.size, "clip")
     masks = open_masks({"protect": inputs.protect, "keep": inputs.keep}, source, part)
-    phases = open_phases(inputs.style, source.size, part, source.rate, recipe.crossfade)
+    phases = open_phases(inputs.style, source, part, recipe.crossfade)
     keys = open_keys(inputs.keys, source.size, part)
     facts = {
         "clip": source.sha256,
         "part": [start, stop],
         "rate": str(source.rate),
         "styles": [
-            [phase.start, *(each.model_dump(mode="json") for each in style_inputs(phase.sources))]
+            {
+                "start": phase.start,
+                "styles": [each.model_dump(mode="json") for each in style_inputs(phase.sources)],
+                "regions": {index: masks.sha256 for index, masks in phase.regions.items()},
+            }
             for phase in phases
         ],
         "masks": {name: mask and mask.sha256 for name, mask in masks.items()},

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from impasto.filming.blend import blend
-from impasto.filming.carrier import Carried, Carrier
+from impasto.filming.carrier import MATCHED, Carried, Carrier
 from impasto.filming.key_choice import KEY_EVALUATIONS, is_key
 from impasto.filming.motion import Flow, find_flows, is_cut, motion_to
 from impasto.filming.run import FilmRun
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.resize import resize
 
-HOLD = float(os.environ.get("HOLD", 1.0))
+HOLD = float(os.environ.get("HOLD", 0.8))
+_ROUGH = 0.15  # trust from which on a keyframe starts from what was carried
 _SURE = 0.5  # what is trusted more is carried by the motion
 _WHOLE = 0.995  # a keyframe that is carried from the last one so far is not painted
 
@@ -173,9 +174,12 @@ class _Keyed:
             return kept["after"]
         motion, recipe = None, run.job.recipe
         if not self.fading:
-            weight = recipe.temporal_weight
-            motion = motion_to(carried.pixels, carried.trust, carried.still, weight)
-            motion = motion._replace(moving=1 - HOLD * carried.trust)
+            # Matched pieces are where it starts, and nothing that it has to hold to.
+            start = (carried.trust / _ROUGH).clamp(0, 1)
+            held = carried.trust * (carried.trust > MATCHED)
+            sharp, weight = self.carrier.sharp, recipe.temporal_weight
+            motion = motion_to(sharp, start, carried.still, weight)
+            motion = motion._replace(moving=1 - torch.maximum(HOLD * held, carried.still))
         evaluations = KEY_EVALUATIONS * recipe.frame_evaluations
         painted = run.paint(number, latest.frame, motion, evaluations)
         if painted is not None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-import torch
+import os
 
+import torch
+from torch import Tensor
+
+from impasto.filming.carrier import Carried, Carrier
 from impasto.filming.motion import carry, find_flow, find_still, is_cut
 from impasto.filming.run import FilmRun
 from impasto.images.image import Image
+from impasto.style.stylize import Motion
+
+_REMEMBERED = int(
+    os.environ.get("REM", 10)
+)  # frames that a frame is held to, at most, before a newer one takes its place
+HOLDN = float(os.environ.get("HOLDN", 0))
+HOLD = float(os.environ.get("HOLDP", 0.5))
 
 
 def paint_frames(run: FilmRun) -> None:
@@ -20,8 +31,9 @@ def _paint_frame(run: FilmRun, number: int, frame: Image) -> bool:
     """Paint one frame and count it; return False if the run was stopped instead."""
     content = run.content(frame)
     before = run.state.tensors if run.state else None
-    motion, still, cut = None, torch.zeros(content.shape[1:]), before is None
-    recipe = run.job.recipe
+    change, motion, still, cut = 0.0, None, torch.zeros(content.shape[1:]), before is None
+    recipe, seed = run.job.recipe, run.job.recipe.seed + 10_007 * number
+    carrier = None if before is None else Carrier.restore(before, seed)
     if before is not None:
         flow = find_flow(before["content"], content)
         cut = is_cut(before["content"], content, flow)
@@ -30,6 +42,8 @@ def _paint_frame(run: FilmRun, number: int, frame: Image) -> bool:
             if not change:
                 still = find_still(before["reference"], content, flow)
             motion = carry(before["painted"], flow, still, recipe.temporal_weight)
+            if not change:
+                motion = _hold(motion, carrier.step(content, flow), still)
             # The old styles' strokes give way to the frame in the new ones' colors.
             motion = motion._replace(trust=motion.trust * (1 - change))
     if bool(still.all()) and run.can_repeat(number, frame):
@@ -41,6 +55,23 @@ def _paint_frame(run: FilmRun, number: int, frame: Image) -> bool:
             return False
         pixels = run.finish(number, frame, painted)
     reference = content if cut else torch.where(still.bool(), before["reference"], content)
-    run.count(number + 1, painted=painted, content=content, reference=reference)
+    if motion is None or change or carrier.frames >= _REMEMBERED:
+        carrier = Carrier(painted, content, reference, seed)
+    kept = {"painted": painted, "content": content, "reference": reference}
+    run.count(number + 1, **kept, **carrier.tensors)
     run.report(number, pixels, cut=cut, still=float(still.mean()))
     return True
+
+
+def _hold(motion: Motion, remembered: Carried, still: Tensor) -> Motion:
+    """Return a motion that holds to an older frame where that can be followed to here.
+
+    It was sampled once, not once a frame: its strokes are as sharp as they were painted, and
+    frames far apart hold together.
+    """
+    sure = ((remembered.trust - 0.6) / 0.2).clamp(0, 1)
+    pixels = torch.lerp(motion.pixels, remembered.pixels, sure)
+    pixels = torch.where(still.bool(), motion.pixels, pixels)
+    trust = torch.maximum(motion.trust, sure * remembered.trust)
+    moving = motion.moving * (1 - HOLD * torch.minimum(trust, sure)) * (1 - HOLDN * trust)
+    return motion._replace(pixels=pixels, trust=trust, moving=moving)

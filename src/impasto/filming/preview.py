@@ -53,7 +53,7 @@ def preview_film(
             continue
         if styles is None:
             output_size(frame, recipe.size, "clip")
-            phases = open_phases(style, source.size, part, source.rate, recipe.crossfade)
+            phases = open_phases(style, source, part, recipe.crossfade)
             sources = [each for phase in phases for each in phase.sources]
             prepared = prepare_styles(frame, sources, recipe=recipe)
             styles = StyleSchedule(prepared, phases, start)

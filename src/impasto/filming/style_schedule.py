@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple
 
 from impasto.errors import quote
+from impasto.filming.frame_masks import FrameMasks, is_mask_folder, open_frame_masks
 from impasto.images.read import ImageSource
-from impasto.images.video_read import frame_at, is_moment
+from impasto.images.video_read import Clip, frame_at, is_moment
 from impasto.style.source import Style
 from impasto.style.styles import StyleSource, open_styles
 from impasto.style.stylize import PreparedStyles
@@ -24,35 +27,45 @@ class Phase(NamedTuple):
         start: number of its first frame in the clip, from 0.
         sources: the styles.
         fade: frames over which they take the place of those before.
+        regions: of the styles whose region has a mask for each frame, by their numbers in
+            `sources`.
     """
 
     start: int
     sources: list[StyleSource]
     fade: int = 0
+    regions: Mapping[int, FrameMasks] = MappingProxyType({})
+
+    def sources_at(self, number: int) -> list[StyleSource]:
+        """Return the styles of a frame of the film, from 0; those whose region is black are out."""
+        sources = []
+        for index, source in enumerate(self.sources):
+            masks = self.regions.get(index)
+            region = source.region if masks is None else masks.at(number)
+            if masks is None or region is not None:
+                sources.append(source._replace(region=region))
+        return sources
 
 
-def open_phases(
-    style: FilmStyles, size: tuple[int, int], part: tuple[int, int], rate: Fraction, fade: int
-) -> list[Phase]:
+def open_phases(style: FilmStyles, clip: Clip, part: tuple[int, int], fade: int) -> list[Phase]:
     """Open and check the styles of a film.
 
     Args:
         style: as for `stylize`; or a mapping from where styles begin, a frame from 0 or a time
             such as `2.5s`, to these styles.
-        size: (width, height) of the frames.
+        clip: where its frames come from.
         part: first frame of the film in the clip, and the one behind its last.
-        rate: frames a second.
         fade: frames over which styles take the place of those before.
 
     Raises:
         ValueError: a moment that is none, twice the same, beyond the film, or no styles for its
-            first frame.
+            first frame; or a frame in which the region of every style is black.
     """
     if not isinstance(style, Mapping):
-        return [Phase(part[0], open_styles(style, size))]
+        return [_open_phase(style, clip, part, part[0], part[1], 0)]
     starts: dict[int, Styles] = {}
     for moment, styles in style.items():
-        start = parse_moment(moment, rate)
+        start = parse_moment(moment, clip.rate)
         if start in starts:
             raise ValueError(
                 f"`style` must begin others at different frames, got two for frame {start}; give "
@@ -75,9 +88,35 @@ def open_phases(
         order.pop(0)
     ends = [*order[1:], part[1]]
     return [
-        Phase(start, open_styles(starts[start], size), min(fade, end - start) if number else 0)
+        _open_phase(starts[start], clip, part, start, end, fade if number else 0)
         for number, (start, end) in enumerate(zip(order, ends, strict=True))
     ]
+
+
+def _open_phase(
+    styles: Styles, clip: Clip, part: tuple[int, int], start: int, end: int, fade: int
+) -> Phase:
+    """Open and check the styles of a phase from frame `start` up to `end` of the clip."""
+    listed = list(styles) if isinstance(styles, (list, tuple)) else [styles]
+    listed = [each if isinstance(each, Style) else Style(each) for each in listed]
+    weighed = [each for each in listed if each.weight]
+    regions = {
+        index: open_frame_masks(each.region, "region", clip, part)
+        for index, each in enumerate(weighed)
+        if is_mask_folder(each.region)
+    }
+    for index in regions:
+        weighed[index] = replace(weighed[index], region=None)
+    sources = open_styles(weighed or listed, clip.size)
+    phase = Phase(start, sources, min(fade, end - start), regions)
+    if len(regions) == len(sources):
+        for number in range(max(start, part[0]) - part[0], end - part[0]):
+            if not phase.sources_at(number):
+                raise ValueError(
+                    f"`region` must leave a style for frame {number + part[0]}, got masks that are "
+                    "all black there; give a style without a region"
+                )
+    return phase
 
 
 def parse_moment(moment: int | str, rate: Fraction) -> int:
@@ -109,7 +148,7 @@ class StyleSchedule:
         self._prepared = prepared
         self._phases = phases
         self._start = start
-        self._made: dict[tuple[int, float, int], PreparedStyles] = {}
+        self._made: dict[tuple[int, int, int], PreparedStyles] = {}
 
     def at(self, number: int) -> PreparedStyles:
         """Return the styles of a frame of the film, from 0, ready to paint a picture."""
@@ -123,12 +162,12 @@ class StyleSchedule:
             evaluations: of such a frame.
         """
         phase, weight = self._phase(number)
-        key = phase, weight, evaluations
+        alone = weight < 1 or bool(self._phases[phase].regions)
+        key = phase, number if alone else -1, evaluations
         if key not in self._made:
-            # Statistics of a mixture serve one frame; those of a phase until the next one.
-            keep = {self._phase(number - 1)[0], phase}
-            self._made = {k: v for k, v in self._made.items() if k[1] == 1 and k[0] in keep}
-            base = self._prepared.with_sources(self._mixed(phase, weight))
+            # What is prepared for one frame serves no other; the rest does until its phase ends.
+            self._made = {k: v for k, v in self._made.items() if k[:2] in ((phase, -1), key[:2])}
+            base = self._prepared.with_sources(self._mixed(number))
             self._made[key] = base.for_frames(evaluations) if evaluations else base
         return self._made[key]
 
@@ -160,11 +199,13 @@ class StyleSchedule:
         x = done / (phase.fade + 1)
         return index, x * x * (3 - 2 * x)
 
-    def _mixed(self, phase: int, weight: float) -> list[StyleSource]:
-        """Return the styles of a phase, with a share of those before."""
-        sources = _shares(self._phases[phase].sources, weight)
+    def _mixed(self, number: int) -> list[StyleSource]:
+        """Return the styles of a frame, with a share of those before."""
+        phase, weight = self._phase(number)
+        sources = _shares(self._phases[phase].sources_at(number), weight)
         if weight < 1:
-            sources = [*_shares(self._phases[phase - 1].sources, 1 - weight), *sources]
+            before = self._phases[phase - 1].sources_at(number)
+            sources = [*_shares(before, 1 - weight), *sources]
         return sources
 
 
