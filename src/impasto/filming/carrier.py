@@ -62,11 +62,6 @@ class Carrier:
         self._trust = np.ones(content.shape[1:], np.float32)
 
     @property
-    def sharp(self) -> Tensor:
-        """What was carried to the last frame, (3, H, W), with hard seams where pieces meet."""
-        return _to_tensor(sample_at(self.painted, self._places, cubic=True))
-
-    @property
     def tensors(self) -> dict[str, Tensor]:
         """Everything from which `restore` makes the same again, by name."""
         arrays = {

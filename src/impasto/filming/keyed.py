@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,13 +12,14 @@ from torch import Tensor
 from impasto.filming.blend import blend
 from impasto.filming.carrier import MATCHED, Carried, Carrier
 from impasto.filming.key_choice import KEY_EVALUATIONS, is_key
-from impasto.filming.motion import Flow, find_flows, is_cut, motion_to
+from impasto.filming.motion import Flow, box, find_flows, is_cut, motion_to
 from impasto.filming.run import FilmRun
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.resize import resize
 
-HOLD = float(os.environ.get("HOLD", 0.8))
-_ROUGH = 0.15  # trust from which on a keyframe starts from what was carried
+_HOLD = 0.8  # share of a keyframe's gradient that is left out where it was carried
+_ALIKE = (0.2, 0.4)  # trust from which on a keyframe starts from what was matched, and wholly
+_SOFT = 7  # pixels over which what is held goes over into what is painted
 _SURE = 0.5  # what is trusted more is carried by the motion
 _WHOLE = 0.995  # a keyframe that is carried from the last one so far is not painted
 
@@ -175,11 +175,13 @@ class _Keyed:
         motion, recipe = None, run.job.recipe
         if not self.fading:
             # Matched pieces are where it starts, and nothing that it has to hold to.
-            start = (carried.trust / _ROUGH).clamp(0, 1)
+            least, most = _ALIKE
+            start = ((carried.trust - least) / (most - least)).clamp(0, 1)
             held = carried.trust * (carried.trust > MATCHED)
-            sharp, weight = self.carrier.sharp, recipe.temporal_weight
-            motion = motion_to(sharp, start, carried.still, weight)
-            motion = motion._replace(moving=1 - torch.maximum(HOLD * held, carried.still))
+            held = torch.from_numpy(box(held.numpy(), _SOFT))
+            motion = motion_to(carried.pixels, start, carried.still, recipe.temporal_weight)
+            moving = 1 - torch.maximum(_HOLD * held, carried.still)
+            motion = motion._replace(moving=moving, held=held)
         evaluations = KEY_EVALUATIONS * recipe.frame_evaluations
         painted = run.paint(number, latest.frame, motion, evaluations)
         if painted is not None:

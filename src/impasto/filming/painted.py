@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from torch import Tensor
 
@@ -13,11 +11,8 @@ from impasto.filming.run import FilmRun
 from impasto.images.image import Image
 from impasto.style.stylize import Motion
 
-_REMEMBERED = int(
-    os.environ.get("REM", 10)
-)  # frames that a frame is held to, at most, before a newer one takes its place
-HOLDN = float(os.environ.get("HOLDN", 0))
-HOLD = float(os.environ.get("HOLDP", 0.5))
+_REMEMBERED = 10  # frames that a frame is held to, before a newer one takes its place
+_SURE = (0.6, 0.8)  # trust from which on the older frame is held to, and wholly
 
 
 def paint_frames(run: FilmRun) -> None:
@@ -69,9 +64,9 @@ def _hold(motion: Motion, remembered: Carried, still: Tensor) -> Motion:
     It was sampled once, not once a frame: its strokes are as sharp as they were painted, and
     frames far apart hold together.
     """
-    sure = ((remembered.trust - 0.6) / 0.2).clamp(0, 1)
+    least, most = _SURE
+    sure = ((remembered.trust - least) / (most - least)).clamp(0, 1)
     pixels = torch.lerp(motion.pixels, remembered.pixels, sure)
     pixels = torch.where(still.bool(), motion.pixels, pixels)
     trust = torch.maximum(motion.trust, sure * remembered.trust)
-    moving = motion.moving * (1 - HOLD * torch.minimum(trust, sure)) * (1 - HOLDN * trust)
-    return motion._replace(pixels=pixels, trust=trust, moving=moving)
+    return motion._replace(pixels=pixels, trust=trust)

@@ -120,6 +120,7 @@ class Motion(NamedTuple):
             motion is not believed, so that a few evaluations find strokes there.
         moving: (H, W) in [0, 1], 0 where nothing moves and the pixels stay as they are.
         weight: of the temporal loss.
+        held: (H, W) in [0, 1], how far the temporal loss counts; None for `trust`.
     """
 
     pixels: Tensor
@@ -127,6 +128,7 @@ class Motion(NamedTuple):
     strokes: Tensor
     moving: Tensor
     weight: float
+    held: Tensor | None = None
 
 
 class PreparedStyles:
@@ -466,7 +468,8 @@ class _Painting:
         if self.motion is not None:
             pixels, trust, strokes, moving = (part.to(device) for part in self.motion[:4])
             start = torch.lerp((start + strokes).clamp_(0, 1), pixels, trust)
-            temporal = [TemporalTerm(pixels, trust, self.motion.weight)]
+            held = trust if self.motion.held is None else self.motion.held.to(device)
+            temporal = [TemporalTerm(pixels, held, self.motion.weight)]
         start = to_gray(start) if self.gray else start
         # A frame whose whole area counts differs from the last one in its content alone.
         alike = self.motion is not None and painted is None and spec.color == 1
