@@ -410,7 +410,7 @@ class FilmRecipe(StyleRecipe):
         "changes them at once",
     )
     temporal_weight: float = Field(
-        300.0,
+        100.0,
         ge=0,
         le=MAX_WEIGHT,
         description="how much a frame holds on to the last one along the motion; larger flickers "

@@ -30,7 +30,7 @@ SETTLED = ("precision", "history", "tiles", "engine")  # what `auto` comes to
 _FRAME_NAME = "frame_%06d.png"  # of films that are written into a folder
 STATE_BYTES = 80  # a pixel of what the next frame goes on from
 # `auto` paints each frame where all together have at most so many pixels and evaluations.
-_PAINTED_WORK = 150e6
+_PAINTED_WORK = 40e6
 
 
 class FilmInputs(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from impasto.recipes import FilmRecipe
 
-KEY_EVALUATIONS = 2  # times the evaluations of a painted frame, of a keyframe that continues one
+KEY_EVALUATIONS = 4  # times the evaluations of a painted frame, of a keyframe that continues one
 _MOST = 24  # frames from one keyframe to the next
 _LEAST = 4
 _COVERED = 0.7  # a new one where less of the frame than this is carried from the last

@@ -17,7 +17,7 @@ from impasto.filming.run import FilmRun
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.resize import resize
 
-_HOLD = 0.8  # share of a keyframe's gradient that is left out where it was carried
+_KEY_WEIGHT = 0.15  # times the temporal weight, of a keyframe
 _ALIKE = (0.2, 0.4)  # trust from which on a keyframe starts from what was matched, and wholly
 _SOFT = 7  # pixels over which what is held goes over into what is painted
 _SURE = 0.5  # what is trusted more is carried by the motion
@@ -179,9 +179,9 @@ class _Keyed:
             start = ((carried.trust - least) / (most - least)).clamp(0, 1)
             held = carried.trust * (carried.trust > MATCHED)
             held = torch.from_numpy(box(held.numpy(), _SOFT))
-            motion = motion_to(carried.pixels, start, carried.still, recipe.temporal_weight)
-            moving = 1 - torch.maximum(_HOLD * held, carried.still)
-            motion = motion._replace(moving=moving, held=held)
+            weight = _KEY_WEIGHT * recipe.temporal_weight
+            motion = motion_to(carried.pixels, start, carried.still, weight)
+            motion = motion._replace(held=held)
         evaluations = KEY_EVALUATIONS * recipe.frame_evaluations
         painted = run.paint(number, latest.frame, motion, evaluations)
         if painted is not None:
