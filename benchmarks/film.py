@@ -1,15 +1,17 @@
 """Film against painting each frame by itself: flicker, time, style, drift.
 
     python benchmarks/film.py --clip FILE --style FILE [--frames 12] [--alone 5] [--start 0]
-            [--size 256] [--effort balanced] [--seed 0] [--keep DIR] [OPTION=VALUE ...]
+            [--size 256] [--effort balanced] [--seed 0] [--engines painted,keyed] [--keep DIR]
+            [OPTION=VALUE ...]
 
-Rows: the clip itself; some of its frames painted one by one, the first few and as many ten later;
-`impasto.film`; and of that the same frames. The warping error is
+Rows: the clip itself; `impasto.film` with each engine; some frames painted one by one, the first
+few and as many ten later; and the same frames of each film. The warping error is
 the root mean square, in levels of 255, of what changes along the motion of the clip where that is
 believed: between neighbors, and between frames ten apart. The style distance is the style loss of
 the recipe, on average over the frames but the first. Drift is how much the mean light of what
 stands still over all frames changes between the first and the last, in levels. The unit of time is
-the picture painted by itself, in the same run. An OPTION is any of `FilmRecipe`. Prints a row each;
+the picture painted by itself, in the same run; a film's frame is any that begins no scene, with
+the keyframes among them. An OPTION is any of `FilmRecipe`. Prints a row each;
 the last line is JSON.
 """
 
@@ -38,6 +40,7 @@ from impasto.recipes import FilmRecipe
 from impasto.result import OnStep
 from impasto.style.stylize import Motion, PreparedStyles, prepare_styles
 
+ENGINES = ["painted", "keyed"]
 FAR = 10  # frames between those that are far from each other
 
 
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--effort", default="balanced")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=ENGINES)
     parser.add_argument("--keep", type=Path, help="folder to leave the frames in")
     parser.add_argument("options", nargs="*", metavar="OPTION=VALUE")
     arguments = parser.parse_args()
@@ -74,7 +78,10 @@ def main() -> None:
     print(
         f"{'':12s}{'near':>8s}{'far':>8s}{'style':>9s}{'content':>9s}{'drift':>8s}{'s/frame':>9s}"
     )
-    film, cuts, seconds = paint_film(arguments, frames, recipe)
+    films, seconds = {}, {}
+    for engine in arguments.engines:
+        changed = recipe.model_copy(update={"engine": engine})
+        films[engine], cuts, seconds[engine] = paint_film(arguments, frames, changed)
     pairs = list(motions(frames, cuts))
     facts: dict[str, dict[str, float]] = {}
 
@@ -90,7 +97,8 @@ def main() -> None:
         )
 
     add_row("clip", dict(enumerate(frames)))
-    add_row("film", dict(enumerate(film)), seconds)
+    for engine, film in films.items():
+        add_row(engine, dict(enumerate(film)), seconds[engine])
     alone, times = {}, []
     for k in sorted(picked):
         began = time.perf_counter()
@@ -98,12 +106,23 @@ def main() -> None:
         times.append(time.perf_counter() - began)
     unit = statistics.mean(times[1:])  # with the first one the style is measured
     add_row("one by one", alone, unit)
-    add_row("the same", {k: film[k] for k in alone})  # the film's of those frames
-    rows = {"clip": frames, "film": film, "one by one": list(alone.values())}
+    for engine, film in films.items():  # of those frames
+        add_row(f"{engine} same", {k: film[k] for k in alone})
+    rows = {"clip": frames, **films, "one by one": list(alone.values())}
     if arguments.keep:
         for name, images in rows.items():
             keep_strip(arguments.keep, name.replace(" ", "_"), images)
-    film_facts, apart, same = facts["film"], facts["one_by_one"], facts["the_same"]
+    apart = facts["one_by_one"]
+    shares = {}
+    for engine in films:
+        whole, same = facts[engine], facts[f"{engine}_same"]
+        shares[f"{engine}_over"] = {
+            "clip_near": round(whole["near"] / facts["clip"]["near"], 3),
+            "clip_far": round(whole["far"] / facts["clip"]["far"], 3),
+            "one_by_one_near": round(same["near"] / apart["near"], 3),
+            "one_by_one_style": round(same["style"] / apart["style"], 3),
+            "picture_time": round(seconds[engine] / unit, 4),
+        }
     print(
         json.dumps(
             {
@@ -114,10 +133,7 @@ def main() -> None:
                 "cuts": list(cuts),
                 "temporal_weight": recipe.temporal_weight,
                 "frame_evaluations": recipe.frame_evaluations,
-                "near_over_clip": round(film_facts["near"] / facts["clip"]["near"], 3),
-                "near_over_one_by_one": round(same["near"] / apart["near"], 3),
-                "style_over_one_by_one": round(same["style"] / apart["style"], 3),
-                "time_over_picture": round(seconds / unit, 3),
+                **shares,
                 **facts,
             }
         )

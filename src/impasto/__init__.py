@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from impasto.filming.clean import ClipResult as ClipResult
     from impasto.filming.clean import ClipStep as ClipStep
     from impasto.filming.clean import denoise_clip as denoise_clip
-    from impasto.filming.film import FilmResult as FilmResult
-    from impasto.filming.film import FilmStep as FilmStep
     from impasto.filming.film import film as film
+    from impasto.filming.result import FilmResult as FilmResult
+    from impasto.filming.result import FilmStep as FilmStep
     from impasto.images.image import Image as Image
     from impasto.images.image import ImageMetadata as ImageMetadata
     from impasto.images.read import open_image as open_image
@@ -66,8 +66,8 @@ _PUBLIC = {
     "DenoiseResult": "result",
     "Diagnosis": "result",
     "FilmRecipe": "recipes",
-    "FilmResult": "filming.film",
-    "FilmStep": "filming.film",
+    "FilmResult": "filming.result",
+    "FilmStep": "filming.result",
     "FitRecipe": "recipes",
     "FitResult": "models.fit",
     "Image": "images.image",

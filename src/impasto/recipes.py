@@ -397,8 +397,26 @@ class FilmRecipe(StyleRecipe):
         "style's colors, or random noise",
     )
     denoise: Literal["no"] = Field("no", description="frames are painted as they are")
+    engine: Literal["auto", "painted", "keyed"] = Field(
+        "auto",
+        description="`painted` paints each frame a little, from the last one; `keyed` paints "
+        "keyframes and carries them to the frames between, which is many times as fast; `auto` "
+        "takes `painted` for films that are short and small",
+    )
+    keys_every: Annotated[int, Field(ge=2, le=250)] | Literal["auto"] = Field(
+        "auto",
+        description="frames from one keyframe to the next with engine `keyed`; fewer follow the "
+        "clip more closely and take longer; `auto` goes by the motion",
+    )
+    crossfade: int = Field(
+        25,
+        ge=0,
+        le=100,
+        description="frames over which styles that begin later take the place of those before; 0 "
+        "changes them at once",
+    )
     temporal_weight: float = Field(
-        30.0,
+        100.0,
         ge=0,
         le=MAX_WEIGHT,
         description="how much a frame holds on to the last one along the motion; larger flickers "

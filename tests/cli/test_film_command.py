@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from impasto.cli.main import main
-from impasto.filming import film as room
+from impasto.filming.run import FilmRun
 from impasto.images.video_read import open_clip
 
 QUICK = [
@@ -55,19 +55,19 @@ def test_a_preview_is_one_picture(clip, capsys):
 
 
 def test_ctrl_c_leaves_a_film_of_what_is_done(clip, capsys, monkeypatch):
-    paint_frame = room._Filming._paint_frame
+    paint = FilmRun.paint
 
-    def interrupt(self, frame):
+    def interrupt(self, *arguments):
         if self.done == 2:
             raise_signal()
-        return paint_frame(self, frame)
+        return paint(self, *arguments)
 
     def raise_signal():
         import signal
 
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(room._Filming, "_paint_frame", interrupt)
+    monkeypatch.setattr(FilmRun, "paint", interrupt)
     assert main(["film", "clip", "paint.png", "-o", "a.mp4", *QUICK]) == 130
     assert "stopped after 2 frames; the film of them is in a.mp4" in capsys.readouterr().err
     assert open_clip("a.mp4").frames == 2

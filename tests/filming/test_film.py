@@ -12,8 +12,9 @@ from clip_makers import HEIGHT, WIDTH, scene, texture, write_frames, write_video
 
 import impasto
 from impasto.errors import ImageError
-from impasto.filming.film import plan_film, preview_film
+from impasto.filming.film import plan_film
 from impasto.filming.motion import carry, find_flow, find_still, is_cut, warping_error
+from impasto.filming.preview import preview_film
 from impasto.images.read import open_image
 from impasto.images.video_read import open_clip
 

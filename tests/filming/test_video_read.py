@@ -86,7 +86,7 @@ def test_numbered_frames_come_by_their_numbers(tmp_path):
     for path in part:
         path.unlink()
     assert open_clip(tmp_path).numbers[0] == 5
-    with pytest.raises(ImageError, match="be a pattern of frames that exist"):
+    with pytest.raises(ImageError, match="be a pattern of files that exist"):
         open_clip(tmp_path / "g%d.png")
 
 

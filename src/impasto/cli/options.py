@@ -34,7 +34,10 @@ PANELS: Mapping[str, tuple[str, ...]] = {
         "method", "effort", "sigma", "gaussian", "poisson", "layer", "kind", "width", "height",
         "tileable", "size", "color", "style_scale", "structure", "amount", "check",
     ),
-    "Film": ("range", "rate", "temporal_weight", "frame_evaluations", "preview"),
+    "Film": (
+        "engine", "range", "rate", "keys", "keys_every", "crossfade", "temporal_weight",
+        "frame_evaluations", "preview",
+    ),
     "Regions and masks": ("regions", "style_masks", "protect", "keep"),
     "Color and noise": ("color_by", "denoise", "specks", "stripes"),
     "Measured data": ("axes", "across", "joint"),

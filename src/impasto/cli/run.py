@@ -40,6 +40,7 @@ from impasto.figures import (
     save_figure,
     triptych,
 )
+from impasto.filming.frame_masks import is_mask_folder
 from impasto.images.animation import write_animation
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.read import image_files
@@ -313,14 +314,21 @@ def _content_size(images: Mapping[str, Any]) -> tuple[int, int] | None:
     return images["content"].size if "content" in images else None
 
 
-def open_style(style: StyleArgument) -> Style:
-    """Open a style that was typed: its picture or folder, and its masks."""
+def open_style(style: StyleArgument, *, frame_masks: bool = False) -> Style:
+    """Open a style that was typed: its picture or folder, and its masks.
+
+    Args:
+        style: as it was typed.
+        frame_masks: whether its region may be a folder or pattern of masks, which is left as it is.
+    """
     folder = style.source != PIPE and Path(style.source).is_dir()
     left_out: list[str] = []
     paths = image_files(style.source, "style", left_out) if folder else [style.source]
     say_left_out(left_out)
     images = [read_image(str(path), "style") for path in paths]
-    region = style.region and read_image(style.region, "region")
+    region = style.region
+    if region is not None and not (frame_masks and is_mask_folder(region)):
+        region = read_image(region, "region")
     mask = style.mask and read_image(style.mask, "style-mask")
     return Style(images if folder else images[0], style.weight, region, mask)
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,16 +19,14 @@ from impasto.cli.progress import combine_watchers, format_duration
 from impasto.cli.run import CommandOutcome, Stopped, execute, input_sources, open_style
 from impasto.cli.style_args import StyleArgument
 from impasto.cli.terminal import echo, echo_json
-from impasto.filming.film import (
-    FilmPlan,
-    FilmResult,
-    FilmStep,
-    OnFrame,
-    film,
-    plan_film,
-    preview_film,
-)
-from impasto.images.image import ImageMetadata
+from impasto.errors import quote
+from impasto.filming.film import FilmPlan, film, plan_film
+from impasto.filming.frame_masks import is_mask_folder
+from impasto.filming.preview import preview_film
+from impasto.filming.result import FilmResult, FilmStep, OnFrame
+from impasto.filming.style_schedule import FilmStyles
+from impasto.images.image import Image, ImageMetadata
+from impasto.images.video_read import is_moment
 from impasto.images.write import check_output, save
 from impasto.memory import GIB
 from impasto.recipes import FilmRecipe
@@ -52,7 +51,12 @@ def film_to_file(
         options: the command's other options, masks included.
     """
     inputs = _open_inputs(clip, styles, output, options)
-    arguments = {"recipe": recipe, "overwrite": options["overwrite"], **inputs["masks"]}
+    arguments = {
+        "recipe": recipe,
+        "overwrite": options["overwrite"],
+        "keys": inputs["keys"],
+        **inputs["masks"],
+    }
     if options["dry_run"]:
         _print_plan(plan_film(clip, inputs["styles"], output, **arguments), options["as_json"])
         return 0
@@ -179,12 +183,27 @@ def _draw_line(step: FilmStep, line: Callable[[Any], str]) -> None:
         echo(line(step), err=True)
 
 
+def split_start(text: str) -> tuple[str, str]:
+    """Split a style from where it begins, behind its last `@`; a file with such a name is a file.
+
+    Example:
+        >>> split_start("sea.jpg:0.7@2.5s"), split_start("me@home.jpg")
+        (('sea.jpg:0.7', '2.5s'), ('me@home.jpg', '0'))
+    """
+    source, at, start = text.rpartition("@")
+    if at and source and is_moment(start) and not Path(text).exists():
+        return source, start
+    return text, "0"
+
+
 def _open_inputs(
     clip: str, styles: Sequence[StyleArgument], output: str, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Open styles and masks."""
+    """Open styles, masks and keyframes."""
     masks = {name: options[name] for name in ("protect", "keep") if options[name]}
-    sources = input_sources({"clip": clip, "style": styles, **masks})
+    keys = _parse_keys(options["keys"])
+    named = {f"key {number}": path for number, path in keys.items()}
+    sources = input_sources({"clip": clip, "style": styles, **masks, **named})
     if clip == "-":
         raise ValueError("`clip` must be a file, got `-`; a film cannot be piped in, name a file")
     check_single_stdin(sources)
@@ -192,9 +211,45 @@ def _open_inputs(
         raise ValueError("`output` must be a file or folder, got `-`; a film cannot be piped")
     return {
         "sources": sources.values(),
-        "styles": [open_style(style) for style in styles],
-        "masks": {name: read_image(path, name) for name, path in masks.items()},
+        "styles": _open_styles(styles, options["starts"]),
+        "masks": {name: _open_mask(path, name) for name, path in masks.items()},
+        "keys": {number: read_image(path, "key") for number, path in keys.items()},
     }
+
+
+def _open_styles(styles: Sequence[StyleArgument], starts: Sequence[str]) -> FilmStyles:
+    """Open styles, by where they begin if not all do at once."""
+    opened = [open_style(style, frame_masks=True) for style in styles]
+    if set(starts) == {"0"}:
+        return opened
+    together: dict[int | str, list[Any]] = {}
+    for style, start in zip(opened, starts, strict=True):
+        together.setdefault(start, []).append(style)
+    return together
+
+
+def _open_mask(path: str, name: str) -> str | Image:
+    """Open a mask; masks frame by frame are opened as they are needed."""
+    return path if is_mask_folder(path) else read_image(path, name)
+
+
+def _parse_keys(texts: Sequence[str]) -> dict[int, str]:
+    """Parse `120=frame120.png`, each frame once."""
+    keys: dict[int, str] = {}
+    for text in texts:
+        number, equals, path = text.partition("=")
+        if not (equals and number.isdecimal() and path):
+            raise ValueError(
+                f"`--key` must be a frame's number and a file, got {quote(text)}; for example "
+                "120=frame120.png"
+            )
+        if int(number) in keys:
+            raise ValueError(
+                f"`--key` must be given once a frame, got {quote(text)} for frame {int(number)} "
+                "too; drop one"
+            )
+        keys[int(number)] = path
+    return keys
 
 
 def _facts(result: FilmResult) -> dict[str, Any]:
@@ -205,7 +260,9 @@ def _facts(result: FilmResult) -> dict[str, Any]:
         "frames": result.frames,
         "resumed": result.resumed,
         "rate": round(result.rate, 4),
+        "engine": result.engine,
         "cuts": list(result.cuts),
+        "keys": list(result.keys),
         "seconds": round(result.seconds, 3),
         "codec": result.codec,
         "seed": result.recipe.seed,
@@ -224,6 +281,7 @@ def _print_plan(plan: FilmPlan, as_json: bool) -> None:
         echo(f"clip       {note}")
     resumed = f", {plan.resumed} of them finished" if plan.resumed else ""
     echo(f"frames     {plan.frames}{resumed}, {plan.rate:.4g} a second")
+    echo(f"engine     {plan.engine}")
     echo(f"size       {plan.size[0]} × {plan.size[1]}")
     echo(
         f"time       at most {format_duration(plan.seconds)}, and "

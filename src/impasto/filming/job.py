@@ -2,34 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from impasto.errors import ImageError
 from impasto.files import check_space, check_writable
+from impasto.filming.frame_masks import FrameMasks, masks_of, open_masks
+from impasto.filming.key_choice import KEY_EVALUATIONS, frames_between_keys
+from impasto.filming.keyframes import fit_keys, key_hashes, open_keys
+from impasto.filming.style_schedule import FilmStyles, StyleSchedule, open_phases
 from impasto.filming.work import WorkFolder
 from impasto.images.clip_names import fill_pattern, is_pattern
 from impasto.images.image import Image
-from impasto.images.masks import check_mask_shape, open_mask
-from impasto.images.open_input import identify_input
 from impasto.images.opencv import load_opencv
 from impasto.images.read import ImageSource
 from impasto.images.video_read import Clip, open_clip, parse_range
 from impasto.images.video_write import check_film_ending
 from impasto.presets import style_recipe_of
 from impasto.recipes import FilmRecipe
-from impasto.style.source import Style
-from impasto.style.styles import open_styles, output_size, style_inputs
+from impasto.style.styles import output_size, style_inputs
 from impasto.style.stylize import PreparedStyles, prepare_styles
 from impasto.validation import reject_recipe_and_options, validate
 
+SETTLED = ("precision", "history", "tiles", "engine")  # what `auto` comes to
 _FRAME_NAME = "frame_%06d.png"  # of films that are written into a folder
-STATE_BYTES = 36  # a pixel of what the next frame goes on from
+STATE_BYTES = 80  # a pixel of what the next frame goes on from
+# `auto` paints each frame where all together have at most so many pixels and evaluations.
+_PAINTED_WORK = 40e6
+
+
+class FilmInputs(NamedTuple):
+    """What a film is made from, as it was given.
+
+    Attributes:
+        clip: a video file, a folder of frames, or a pattern.
+        style: as for `stylize`, or a mapping from where styles begin to these.
+        protect: a mask, or one for each frame.
+        keep: a mask, or one for each frame.
+        keys: number of a frame in the clip -> what it is to look like.
+    """
+
+    clip: str | Path
+    style: FilmStyles
+    protect: ImageSource | None = None
+    keep: ImageSource | None = None
+    keys: Mapping[int, ImageSource] | None = None
 
 
 class FilmJob(NamedTuple):
-    """A film before its first frame: everything opened and checked."""
+    """A film before its first frame: everything opened and checked.
+
+    Attributes:
+        clip: where frames come from.
+        start: number of the film's first frame in the clip.
+        count: frames of the film.
+        output: the file, or the pattern of frames.
+        recipe: every option, with what `auto` came to.
+        prepared: all styles, whenever they count.
+        styles: those of each frame.
+        keys: the user's own frames by their numbers in the film, (3, H, W) at its size.
+        masks: `protect` and `keep`.
+        work: where finished frames are kept.
+        overwrite: whether files may be replaced.
+    """
 
     clip: Clip
     start: int
@@ -37,8 +75,10 @@ class FilmJob(NamedTuple):
     output: Path
     recipe: FilmRecipe
     prepared: PreparedStyles
+    styles: StyleSchedule
+    keys: dict[int, Tensor]
+    masks: dict[str, FrameMasks | None]
     work: WorkFolder
-    masks: dict[str, Image | None]
     overwrite: bool
 
     @property
@@ -54,21 +94,25 @@ class FilmJob(NamedTuple):
         """Yield where the first frames go, and where they are when they are finished."""
         return ((self.frame_path(number), self.work.frame(number)) for number in range(count))
 
+    def masks_at(self, number: int) -> dict[str, Image | None]:
+        """Return the masks of a frame of the film, from 0, by the names of their arguments."""
+        return masks_of(self.masks, number)
+
     @property
     def seconds_a_frame(self) -> float:
         """Estimated, of a frame that continues another; 0 if nothing was timed."""
         last = self.prepared.setup.plan.scales[-1]
-        return (last.seconds or 0.0) / last.evaluations * (self.recipe.frame_evaluations + 1)
+        evaluations = self.recipe.frame_evaluations + 1
+        if self.recipe.engine == "keyed":
+            evaluations = KEY_EVALUATIONS * evaluations / frames_between_keys(self.recipe)
+        return (last.seconds or 0.0) / last.evaluations * evaluations
 
 
 def open_job(
-    clip: str | Path,
-    style: ImageSource | Style | Sequence[ImageSource | Style],
+    inputs: FilmInputs,
     output: str | Path,
     recipe: FilmRecipe | None,
     options: dict[str, Any],
-    protect: ImageSource | None,
-    keep: ImageSource | None,
     overwrite: bool,
     *,
     timed: bool = False,
@@ -76,35 +120,70 @@ def open_job(
     """Open and check everything that a film needs."""
     load_opencv()
     recipe = film_recipe(recipe, options)
-    target = check_target(Path(output), Path(clip), overwrite)
-    source = open_clip(clip, recipe.rate)
-    start, stop = parse_range(recipe.range, source.frames, source.rate)
+    target = check_target(Path(output), Path(inputs.clip), overwrite)
+    source = open_clip(inputs.clip, recipe.rate)
+    part = start, stop = parse_range(recipe.range, source.frames, source.rate)
     first = next(source.read(start, start + 1))
-    output_size(first, recipe.size, "clip")
-    masks = {"protect": protect, "keep": keep}
-    opened = {name: None if mask is None else open_mask(mask, name) for name, mask in masks.items()}
-    for name, mask in opened.items():
-        if mask is not None:
-            check_mask_shape(mask, first.size, name, "the clip")
-    inputs = style_inputs(open_styles(style, first.size))
+    size = output_size(first, recipe.size, "clip")
+    masks = open_masks({"protect": inputs.protect, "keep": inputs.keep}, source, part)
+    phases = open_phases(inputs.style, source, part, recipe.crossfade)
+    keys = open_keys(inputs.keys, source.size, part)
     facts = {
         "clip": source.sha256,
         "part": [start, stop],
         "rate": str(source.rate),
-        "styles": [each.model_dump(mode="json") for each in inputs],
-        "masks": {name: mask and identify_input(mask).sha256 for name, mask in opened.items()},
+        "styles": [
+            {
+                "start": phase.start,
+                "styles": [each.model_dump(mode="json") for each in style_inputs(phase.sources)],
+                "regions": {index: masks.sha256 for index, masks in phase.regions.items()},
+            }
+            for phase in phases
+        ],
+        "masks": {name: mask and mask.sha256 for name, mask in masks.items()},
+        "keys": key_hashes(keys),
         "recipe": recipe.model_dump(mode="json", exclude={"memory"}),
     }
     work = WorkFolder(target, facts, overwrite=overwrite)
     # What `auto` came to when the film began decides its bytes.
-    settled = validate(FilmRecipe, {**recipe.model_dump(), **work.settled})
-    prepared = prepare_styles(first, style, recipe=settled, timed=timed)
-    job = FilmJob(source, start, stop - start, target, recipe, prepared, work, opened, overwrite)
+    engine = choose_engine(recipe, stop - start, size)
+    chosen = {**recipe.model_dump(), "engine": engine, **work.settled}
+    settled = validate(FilmRecipe, chosen)
+    sources = [source for phase in phases for source in phase.sources]
+    prepared = prepare_styles(first, sources, recipe=settled, timed=timed)
+    job = FilmJob(
+        clip=source,
+        start=start,
+        count=stop - start,
+        output=target,
+        recipe=prepared.setup.recipe,
+        prepared=prepared,
+        styles=StyleSchedule(prepared, phases, start),
+        keys=fit_keys(keys, start, prepared.setup.plan.sizes[-1]),
+        masks=masks,
+        work=work,
+        overwrite=overwrite,
+    )
     if job.writes_frames and not overwrite:
         check_frames_free(job.frame_pairs(job.count))
-    width, height = prepared.setup.plan.sizes[-1]
-    check_space(target, round(width * height * (job.count + STATE_BYTES)))
+    check_space(target, round(size[0] * size[1] * (job.count + STATE_BYTES)))
     return job
+
+
+def choose_engine(recipe: FilmRecipe, frames: int, size: tuple[int, int]) -> str:
+    """Return the engine that a film is made by.
+
+    `auto` paints each frame where that is little work, by pixels and evaluations, and else only
+    keyframes. It asks no clock: the same film comes out beside a busy program.
+
+    Example:
+        >>> [choose_engine(FilmRecipe(), frames, (256, 144)) for frames in (50, 5000)]
+        ['painted', 'keyed']
+    """
+    if recipe.engine != "auto":
+        return recipe.engine
+    work = frames * recipe.frame_evaluations * size[0] * size[1]
+    return "painted" if work <= _PAINTED_WORK else "keyed"
 
 
 def film_recipe(recipe: FilmRecipe | None, options: dict[str, Any]) -> FilmRecipe:

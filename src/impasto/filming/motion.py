@@ -15,7 +15,7 @@ from impasto.style.stylize import Motion
 # Forward and backward flow may differ by a share of their length and a constant, in pixels²
 # (Sundaram, Brox, Keutzer 2010).
 _SHARE, _SLACK = 0.01, 0.5
-_RESIDUAL = 24 / 255  # of the content carried along: beyond it nothing is believed
+RESIDUAL = 24 / 255  # of the content carried along: beyond it nothing is believed
 _STILL_CHANGE = 3 / 255  # of the content, averaged nearby, below which nothing moves
 _STILL_FLOW = 0.5  # pixels
 _SPECK = 5  # pixels a side; what seems to move and is smaller is noise
@@ -53,23 +53,33 @@ def find_flow(before: Tensor, after: Tensor) -> Flow:
         Kroeger, Timofte, Dai, Van Gool 2016, Fast optical flow using dense inverse search;
         Ruder, Dosovitskiy, Brox 2016, Artistic style transfer for videos, for the occlusions.
     """
+    return find_flows(before, after)[0]
+
+
+def find_flows(before: Tensor, after: Tensor) -> tuple[Flow, Flow]:
+    """Find the motion as `find_flow` does, and that of the same film run backwards."""
     old, new = _gray(before), _gray(after)
     with one_opencv_thread() as cv2:
         search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         back, forth = search.calc(new, old, None), search.calc(old, new, None)
-    returned = _sample(forth, back)
+    images = to_array(before), to_array(after)
+    return _check(back, forth, *images), _check(forth, back, *images[::-1])
+
+
+def _check(back: np.ndarray, forth: np.ndarray, before: np.ndarray, after: np.ndarray) -> Flow:
+    """Return the motion `back` from one frame to the last, with how far to believe it."""
+    returned = sample(forth, back)
     error = ((back + returned) ** 2).sum(2)
     allowed = _SHARE * ((back**2).sum(2) + (returned**2).sum(2)) + _SLACK
-    residual = np.abs(_planes(after) - _sample(_planes(before), back)).mean(2)
-    residual = _box(residual, 3)
-    trust = np.clip(2 - error / allowed, 0, 1) * np.clip(2 - 2 * residual / _RESIDUAL, 0, 1)
-    height, width = old.shape
+    residual = box(np.abs(after - sample(before, back)).mean(2), 3)
+    trust = np.clip(2 - error / allowed, 0, 1) * np.clip(2 - 2 * residual / RESIDUAL, 0, 1)
+    height, width = back.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     x, y = x + back[..., 0], y + back[..., 1]
     inside = (x > -1) & (x < width) & (y > -1) & (y < height)
     trust = (trust * inside).astype(np.float32)
     # What is uncovered begins a pixel before the check sees it.
-    return Flow(back, _box(load_opencv().erode(trust, np.ones((3, 3), np.uint8)), 3))
+    return Flow(back, box(load_opencv().erode(trust, np.ones((3, 3), np.uint8)), 3))
 
 
 def is_cut(before: Tensor, after: Tensor, flow: Flow) -> bool:
@@ -93,8 +103,8 @@ def find_still(reference: Tensor, content: Tensor, flow: Flow) -> Tensor:
         content: the frame.
         flow: from the last frame to this.
     """
-    change = _box((content - reference).abs().amax(0).numpy(), _NEAR)
-    length = _box(np.sqrt((flow.steps**2).sum(2)), _NEAR)
+    change = box((content - reference).abs().amax(0).numpy(), _NEAR)
+    length = box(np.sqrt((flow.steps**2).sum(2)), _NEAR)
     moving = ((change >= _STILL_CHANGE) | (length >= _STILL_FLOW)).astype(np.uint8)
     with one_opencv_thread() as cv2:
         # What moves shows all over the average that it is in; specks are noise.
@@ -112,13 +122,25 @@ def carry(painted: Tensor, flow: Flow, still: Tensor, weight: float) -> Motion:
         still: (H, W), 1 where nothing moves.
         weight: of the temporal loss.
     """
-    carried = _sample(_planes(painted), flow.steps, cubic=True)
+    carried = sample(to_array(painted), flow.steps, cubic=True)
     pixels = torch.from_numpy(carried).permute(2, 0, 1).clamp(0, 1)
     pixels = torch.where(still.bool(), painted, pixels).contiguous()
     trust = torch.maximum(torch.from_numpy(flow.trust), still)
+    return motion_to(pixels, trust, still, weight)
+
+
+def motion_to(pixels: Tensor, trust: Tensor, still: Tensor, weight: float) -> Motion:
+    """Return what a painted frame that was carried to another says of it.
+
+    Args:
+        pixels: the painted frame where the motion took it, (3, H, W) in [0, 1].
+        trust: (H, W) in [0, 1].
+        still: (H, W), 1 where nothing moves.
+        weight: of the temporal loss.
+    """
     with one_opencv_thread() as cv2:
-        sigma = max(_LEAST_STROKE, _STROKE * max(carried.shape[:2]))
-        blurred = cv2.GaussianBlur(_planes(pixels), (0, 0), sigma)
+        sigma = max(_LEAST_STROKE, _STROKE * max(pixels.shape[1:]))
+        blurred = cv2.GaussianBlur(to_array(pixels), (0, 0), sigma)
     strokes = pixels - torch.from_numpy(blurred).permute(2, 0, 1)
     return Motion(pixels, trust, strokes.contiguous(), 1 - still, weight)
 
@@ -132,7 +154,7 @@ def warping_error(before: Tensor, after: Tensor, flow: Flow) -> float:
         flow: the motion between the same frames of the input.
     """
     believed = flow.trust > 0.5
-    difference = (_planes(after) - _sample(_planes(before), flow.steps))[believed]
+    difference = (to_array(after) - sample(to_array(before), flow.steps))[believed]
     return float(np.sqrt((difference.astype(np.float64) ** 2).mean())) if believed.any() else 0.0
 
 
@@ -151,21 +173,27 @@ def _gray(frame: Tensor) -> np.ndarray:
     return ((frame * weights[:, None, None]).sum(0) * 255 + 0.5).to(torch.uint8).numpy()
 
 
-def _planes(frame: Tensor) -> np.ndarray:
-    """Return a frame as OpenCV takes it, (H, W, 3)."""
+def to_array(frame: Tensor) -> np.ndarray:
+    """Return a frame as an array, (H, W, 3)."""
     return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
 
 
-def _sample(image: np.ndarray, steps: np.ndarray, *, cubic: bool = False) -> np.ndarray:
+def sample(image: np.ndarray, steps: np.ndarray, *, cubic: bool = False) -> np.ndarray:
     """Return an image's values at each place moved by its step."""
     height, width = steps.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
+    return sample_at(image, np.stack([x, y], 2) + steps, cubic=cubic)
+
+
+def sample_at(image: np.ndarray, places: np.ndarray, *, cubic: bool = False) -> np.ndarray:
+    """Return an image's values at places, (H, W, 2), x and y in pixels; the border goes on."""
     with one_opencv_thread() as cv2:
         kind = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
-        maps = x + steps[..., 0], y + steps[..., 1]
+        maps = np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
         return cv2.remap(image, *maps, kind, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _box(plane: np.ndarray, side: int) -> np.ndarray:
+def box(plane: np.ndarray, side: int) -> np.ndarray:
+    """Return averages over squares of so many pixels a side."""
     with one_opencv_thread() as cv2:
         return cv2.blur(plane, (side, side))

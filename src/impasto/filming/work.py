@@ -26,15 +26,11 @@ class FilmState(NamedTuple):
 
     Attributes:
         done: finished frames.
-        painted: the last frame's painting before it was finished, (3, H, W).
-        content: the last frame, (3, H, W).
-        reference: the content as it was when each pixel was painted last, (3, H, W).
+        tensors: what the engine goes on from, by name.
     """
 
     done: int
-    painted: Tensor
-    content: Tensor
-    reference: Tensor
+    tensors: dict[str, Tensor]
 
 
 class WorkFolder:
@@ -100,12 +96,11 @@ class WorkFolder:
             tensors = load(self._state.read_bytes())
         except (FileNotFoundError, SafetensorError):
             return None
-        return FilmState(int(tensors.pop("done").item()), **tensors)
+        return FilmState(int(tensors.pop("done").item()), tensors)
 
     def save(self, state: FilmState) -> None:
         """Keep where the film goes on."""
-
-        tensors = {**state._asdict(), "done": torch.tensor(state.done)}
+        tensors = {**state.tensors, "done": torch.tensor(state.done)}
         # Two of them may be one tensor, which the format refuses.
         data = save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
         write_atomically(data, self._state, overwrite=True)

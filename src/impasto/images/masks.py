@@ -15,7 +15,7 @@ _MAX_LABEL = 20  # numbers up to this may be those of labels, where they are no 
 _SHAPE_TOLERANCE = 0.01  # a mask's height may differ by this share, or by a pixel
 
 
-def open_mask(source: ImageSource, name: str) -> Image:
+def open_mask(source: ImageSource, name: str, *, black: bool = False) -> Image:
     """Open a mask: white is 1, black is 0, gray is between; transparent counts as black.
 
     A file or array of whole numbers in which there is nothing but 0 and 1 is black and white, and
@@ -24,6 +24,7 @@ def open_mask(source: ImageSource, name: str) -> Image:
     Args:
         source: an image as `open_image` takes it, or booleans; colors count by their luminance.
         name: the argument's name in errors.
+        black: whether it may be black all over.
 
     Returns:
         A gray image, (1, H, W) float32 in [0, 1] on the CPU.
@@ -49,7 +50,7 @@ def open_mask(source: ImageSource, name: str) -> Image:
         _spread_levels(pixels, image.metadata.bits, name),
         ImageMetadata(origin=image.metadata.origin, frames=image.metadata.frames),
     )
-    if not mask.pixels.any():
+    if not black and not mask.pixels.any():
         width, height = mask.size
         raise ValueError(
             f"`{name}` must be white or gray somewhere, got {width} × {height} pixels that are all "

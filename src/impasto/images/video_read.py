@@ -16,13 +16,14 @@ import torch
 
 from impasto.errors import ImageError, ImageFileError, quote
 from impasto.files import file_sha256
-from impasto.images.clip_names import PATTERN
+from impasto.images.clip_names import PATTERN, is_pattern
 from impasto.images.image import Image
 from impasto.images.opencv import open_capture
 from impasto.images.read import image_files, open_image, read_metadata
 
 _RATE = 25  # frames a second of numbered frames, which do not say
 _MAX_RATE = 1000
+_MOMENT = re.compile(r"\d{1,9}(\.\d{1,6})?s?")
 _MAX_DENOMINATOR = 1001  # of 30000/1001 and its like
 _UNEVEN = 0.25  # of a frame's time that another may last longer before it is said
 _MIN_SIDE = 1
@@ -108,10 +109,8 @@ def open_clip(path: str | Path, rate: float | str = "auto") -> Clip:
         ImageError: there is nothing to read, or no frame in it.
     """
     place = Path(path)
-    if place.is_dir():
-        return _open_frames(place, sorted(image_files(place, "clip"), key=_frame_number), rate)
-    if not place.exists() and PATTERN.search(place.name):
-        return _open_frames(place, _matching(place), rate)
+    if place.is_dir() or (not place.exists() and is_pattern(place)):
+        return _open_frames(place, numbered_files(place, "clip"), rate)
     if not place.is_file():
         raise ImageFileError(
             "clip", "be a film that exists", str(path), "; choose a file or a folder of frames"
@@ -137,7 +136,7 @@ def parse_range(text: str, frames: int, rate: Fraction) -> tuple[int, int]:
     if text == "whole":
         return 0, frames
     first, _, last = text.partition(":")
-    start, stop = _frame_at(first, rate), frames if not last else _frame_at(last, rate)
+    start, stop = frame_at(first, rate), frames if not last else frame_at(last, rate)
     stop = min(stop, frames)
     if start >= stop:
         raise ValueError(
@@ -147,7 +146,18 @@ def parse_range(text: str, frames: int, rate: Fraction) -> tuple[int, int]:
     return start, stop
 
 
-def _frame_at(text: str, rate: Fraction) -> int:
+def is_moment(text: str) -> bool:
+    """Return whether a text names a moment: a frame, from 0, or seconds with an `s`.
+
+    Example:
+        >>> is_moment("60"), is_moment("2.5s"), is_moment("soon")
+        (True, True, False)
+    """
+    return bool(_MOMENT.fullmatch(text))
+
+
+def frame_at(text: str, rate: Fraction) -> int:
+    """Return the number of the frame at a moment: a number from 0, or seconds with an `s`."""
     if not text.endswith("s"):
         return round(float(text))
     return round(Fraction(text[:-1]) * rate)
@@ -163,7 +173,22 @@ def _open_frames(place: Path, paths: list[Path], rate: float | str) -> Clip:
     return Clip(place, first.size, len(paths), seconds, digest, tuple(paths))
 
 
-def _matching(pattern: Path) -> list[Path]:
+def numbered_files(place: Path, name: str) -> list[Path]:
+    """List the pictures of a folder, or the files of a pattern, by number.
+
+    Args:
+        place: a folder, or a pattern such as `frame_%04d.png`.
+        name: the argument's name in errors.
+
+    Raises:
+        ImageError: there are none.
+    """
+    if place.is_dir():
+        return sorted(image_files(place, name), key=_frame_number)
+    return _matching(place, name)
+
+
+def _matching(pattern: Path, name: str) -> list[Path]:
     """List the files of a pattern, by number."""
     before, after = PATTERN.split(pattern.name)[::2]
     wanted = re.compile(re.escape(before) + r"\d+" + re.escape(after))
@@ -175,7 +200,7 @@ def _matching(pattern: Path) -> list[Path]:
     )
     if not names:
         raise ImageFileError(
-            "clip", "be a pattern of frames that exist", str(pattern), "; correct the name"
+            name, "be a pattern of files that exist", str(pattern), "; correct the name"
         )
     return sorted(names, key=_frame_number)
 

@@ -51,12 +51,12 @@ class StyleTargets(NamedTuple):
 
 
 def open_styles(
-    style: ImageSource | Style | Sequence[ImageSource | Style], content: Size | None
+    style: ImageSource | Style | Sequence[ImageSource | Style | StyleSource], content: Size | None
 ) -> list[StyleSource]:
     """Open and check every style of a run; those of weight 0 are left out.
 
     Args:
-        style: the argument of `stylize`.
+        style: the argument of `stylize`; what is open already is taken as it is.
         content: (width, height) of the content image, whose shape regions must have; None if
             there is none, as for a texture, which refuses regions.
 
@@ -68,6 +68,8 @@ def open_styles(
     listed = list(style) if isinstance(style, (list, tuple)) else [style]
     if not listed:
         raise ValueError("`style` must be at least one picture, got an empty list; give one")
+    if all(isinstance(each, StyleSource) for each in listed):
+        return listed
     styles = [each if isinstance(each, Style) else Style(each) for each in listed]
     if not sum(each.weight for each in styles):
         weights = ", ".join(f"{each.weight:g}" for each in styles)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from impasto.images.color import is_gray, to_gray
-from impasto.images.image import Image
+from impasto.images.image import Image, ImageMetadata
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
 from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, open_image
@@ -120,6 +120,7 @@ class Motion(NamedTuple):
             motion is not believed, so that a few evaluations find strokes there.
         moving: (H, W) in [0, 1], 0 where nothing moves and the pixels stay as they are.
         weight: of the temporal loss.
+        held: (H, W) in [0, 1], how far the temporal loss counts; None for `trust`.
     """
 
     pixels: Tensor
@@ -127,6 +128,7 @@ class Motion(NamedTuple):
     strokes: Tensor
     moving: Tensor
     weight: float
+    held: Tensor | None = None
 
 
 class PreparedStyles:
@@ -231,6 +233,31 @@ class PreparedStyles:
         result = painting.run(on_step, stop)
         return result, painting.raw
 
+    def finish_frame(
+        self, painted: Tensor, content: Image, protect: ImageSource | None = None
+    ) -> tuple[Tensor, ImageMetadata]:
+        """Give a painting of the finished size the content's colors, pixels and transparency.
+
+        Args:
+            painted: (3, H, W) in [0, 1], as `paint_frame` gives it beside its result.
+            content: the frame, of any size.
+            protect: as for `stylize`.
+
+        Returns:
+            The frame, (3, H, W), and what goes into its file beside the pixels.
+        """
+        size = self.setup.plan.sizes[-1]
+        mask = None if protect is None else open_mask(protect, "protect")
+        gray = self.gray and is_gray(content)
+        finish = composite(self.setup.spec, content, mask, size, gray=gray)
+        alpha = content.metadata.alpha
+        alpha = None if alpha is None else resize(alpha, size)
+        return finish(painted), replace(content.metadata, recipe=None, alpha=alpha)
+
+    def with_sources(self, sources: list[StyleSource]) -> PreparedStyles:
+        """Return other styles, among those that these were prepared with, for the same frames."""
+        return PreparedStyles(self.setup, sources, self.content, reuse=True)
+
     def for_frames(self, evaluations: int) -> PreparedStyles:
         """Return the same styles prepared for frames that continue others.
 
@@ -256,7 +283,7 @@ class PreparedStyles:
 
 def prepare_styles(
     content: ImageSource,
-    style: ImageSource | Style | Sequence[ImageSource | Style],
+    style: ImageSource | Style | Sequence[ImageSource | Style | StyleSource],
     *,
     recipe: StyleRecipe | None = None,
     timed: bool = False,
@@ -266,7 +293,7 @@ def prepare_styles(
 
     Args:
         content: one of the content images, or another of their size.
-        style: as for `stylize`.
+        style: as for `stylize`; or styles that are open, as `open_styles` gives them.
         recipe: every option at once; or give the ones to change as `options`.
         timed: estimate the seconds of the plan, from a probe that takes about one.
         options: any field of `StyleRecipe`.
@@ -441,7 +468,8 @@ class _Painting:
         if self.motion is not None:
             pixels, trust, strokes, moving = (part.to(device) for part in self.motion[:4])
             start = torch.lerp((start + strokes).clamp_(0, 1), pixels, trust)
-            temporal = [TemporalTerm(pixels, trust, self.motion.weight)]
+            held = trust if self.motion.held is None else self.motion.held.to(device)
+            temporal = [TemporalTerm(pixels, held, self.motion.weight)]
         start = to_gray(start) if self.gray else start
         # A frame whose whole area counts differs from the last one in its content alone.
         alike = self.motion is not None and painted is None and spec.color == 1
