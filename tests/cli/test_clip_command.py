@@ -80,7 +80,7 @@ def test_ctrl_c_leaves_a_film_of_what_is_done(clip, capsys, monkeypatch):
     ("words", "sentence"),
     [
         (["nothing.mp4"], "`clip` must be a film that exists, got nothing.mp4"),
-        (["%d.png"], "`clip` must be a pattern of frames that exist, got %d.png"),
+        (["%d.png"], "`clip` must be a pattern of files that exist, got %d.png"),
         (["clip", "-o", "a.gif"], "`output` must end in .mp4 or .webm"),
         (["clip", "-o", "-"], "`output` must be a file or folder, got `-`"),
         (["clip", "--range", "9s:"], "`range` must hold a frame of the clip"),
@@ -96,3 +96,4 @@ def test_what_cannot_be_is_one_sentence(clip, capsys, words, sentence):
     printed = capsys.readouterr().err
     assert printed.startswith(f"impasto: {sentence}")
     assert printed.count("\n") == 1
+    assert "Recipe" not in printed

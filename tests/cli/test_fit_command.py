@@ -41,6 +41,13 @@ def test_a_fit_writes_a_model_and_reports_it(folder, capsys):
     }
 
 
+def test_a_fit_that_cannot_begin_leaves_nothing(folder):
+    before = set(folder.iterdir())
+    assert main(["fit", "missing.png", "--style", "paint.png", "-o", "a.impasto"]) == 1
+    assert main(["fit", "photo.png", "--style", "missing.png", "-o", "a.impasto"]) == 1
+    assert set(folder.iterdir()) == before
+
+
 def test_a_plan_writes_nothing(folder, capsys):
     before = set(folder.iterdir())
     assert main([*FIT, "--dry-run"]) == 0

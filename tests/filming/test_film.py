@@ -163,7 +163,7 @@ def test_odd_sides_are_said(tmp_path):
     write_frames(tmp_path / "in", scene(2, height=47, width=63))
     result = impasto.film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **{**QUICK, "size": 63})
     assert result.size == open_clip(tmp_path / "a.mp4").size == (62, 46)
-    assert any("of the 63 × 47 painted" in note for note in result.notes)
+    assert any("of the 63 × 47 the last row" in note for note in result.notes)
 
 
 def test_masks_and_colors_are_as_for_pictures(tmp_path, frames):

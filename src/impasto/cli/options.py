@@ -273,6 +273,7 @@ def option_errors(error: Exception) -> str:
     """
     commands = {method.recipe.__name__: method.name for method in METHODS.values()}
     commands |= {"ServeOptions": "serve", "FilmRecipe": "film", "FitRecipe": "fit"}
+    commands["ClipRecipe"] = "denoise"
     if isinstance(error, OptionError) and error.recipe in commands:
         return error.sentence(f"see `impasto {commands[error.recipe]} --help` for every option")
     return str(error)

@@ -68,15 +68,19 @@ def fit_to_file(
     )
 
     def run(stop_requested: threading.Event) -> CommandOutcome:
-        with show_progress(options["progress"], part="step") as draw:
-            result = fit(
-                images,
-                opened,
-                on_step=_watch(stop_requested, draw, options["learning"], problems),
-                checkpoint=checkpoints,
-                stop=stop_requested.is_set,
-                **arguments,
-            )
+        try:
+            with show_progress(options["progress"], part="step") as draw:
+                result = fit(
+                    images,
+                    opened,
+                    on_step=_watch(stop_requested, draw, options["learning"], problems),
+                    checkpoint=checkpoints,
+                    stop=stop_requested.is_set,
+                    **arguments,
+                )
+        finally:
+            with contextlib.suppress(OSError):  # it is kept if a step was
+                checkpoints.folder.rmdir()
         if not result.steps:
             raise Stopped("stopped before the first step was taken; nothing was written")
         written = write_or_rescue(

@@ -141,7 +141,7 @@ def _odd_note(frame: Tensor, size: tuple[int, int]) -> list[str]:
         return []
     return [
         f"the film is {size[0]} × {size[1]} pixels, since encoders need even sides; of the "
-        f"{width} × {height} painted the last row or column is left out"
+        f"{width} × {height} the last row or column is left out"
     ]
 
 
