@@ -49,7 +49,7 @@ _TAPER = 2  # reaches from the center to where correlations are taken for zero
 _SPECTRUM, _MIN_POWER = 32, 0.02
 # Deviation of blocks' variances over their mean: noise has 0.1 to 0.35, texture 0.4 to 2. Noise of
 # a small deviation may have a little more.
-_MAX_SPREAD, _MAX_SPREAD_WEAK, _WEAK_SIGMA = 0.4, 0.45, 2.5 / 255
+_MAX_SPREAD, _MAX_SPREAD_WEAK, _WEAK_SIGMA = 0.4, 0.48, 2.5 / 255
 # Noise that neighbors share loses this factor of its variance to the plane that is removed, and
 # because the flattest blocks are those whose noise happens to be flat. Measured.
 _LOST = 1.3
