@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from impasto.errors import MemoryShortageError as MemoryShortageError
     from impasto.errors import OptionError as OptionError
     from impasto.errors import WeightsError as WeightsError
-    from impasto.filming.clean import ClipResult as ClipResult
-    from impasto.filming.clean import ClipStep as ClipStep
     from impasto.filming.clean import denoise_clip as denoise_clip
     from impasto.filming.film import film as film
+    from impasto.filming.result import ClipResult as ClipResult
+    from impasto.filming.result import ClipStep as ClipStep
     from impasto.filming.result import FilmResult as FilmResult
     from impasto.filming.result import FilmStep as FilmStep
     from impasto.images.image import Image as Image
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "ApplyRecipe": "recipes",
     "ClipRecipe": "recipes",
-    "ClipResult": "filming.clean",
-    "ClipStep": "filming.clean",
+    "ClipResult": "filming.result",
+    "ClipStep": "filming.result",
     "DenoiseRecipe": "recipes",
     "DenoiseResult": "result",
     "Diagnosis": "result",

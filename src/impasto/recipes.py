@@ -102,7 +102,24 @@ Scales = Annotated[
         "pixels; more lays down larger shapes first",
     ),
 ]
+CONTENT_LAYERS = {"relu4_2": 1.0}
 STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+_MOMENT = r"\d{1,9}(\.\d{1,6})?s?"
+ClipRange = Annotated[
+    str,
+    Field(
+        pattern=rf"^(whole|{_MOMENT}:({_MOMENT})?)$",
+        examples=["whole", "A:B (frames from 0, or seconds such as 0s:10s)"],
+    ),
+]
+FrameRate = Annotated[float, Field(gt=0, le=1000)] | Literal["auto"]
+ContentLayers = Annotated[
+    LayerWeights,
+    Field(
+        description="layers whose features are kept, each with its share; deeper keeps meaning, "
+        "shallower keeps pixels",
+    ),
+]
 StyleLayers = Annotated[
     LayerWeights,
     Field(
@@ -134,6 +151,22 @@ StyleLoss = Annotated[
         "Gaussians, Gram matrices, Gram matrices with the means and deviations of the channels, "
         "each relative to the style's own; or Gram matrices by the constants of Gatys et al., or "
         "as mean squared errors",
+    ),
+]
+ContentWeight = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=MAX_WEIGHT,
+        description="weight of the content loss; larger keeps more of the subject",
+    ),
+]
+StyleWeight = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=MAX_WEIGHT,
+        description="weight of the style loss; larger takes more of the style",
     ),
 ]
 ContentLoss = Annotated[
@@ -336,24 +369,10 @@ class StyleRecipe(Options):
         "where: 0 takes the brush and the colors alone, 1 whatever the statistics of small "
         "pictures hold",
     )
-    content_layers: LayerWeights = Field(
-        {"relu4_2": 1.0},
-        description="layers whose features are kept, each with its share; deeper keeps meaning, "
-        "shallower keeps pixels",
-    )
+    content_layers: ContentLayers = CONTENT_LAYERS
     style_layers: StyleLayers = STYLE_LAYERS
-    content_weight: float = Field(
-        0.2,
-        ge=0,
-        le=MAX_WEIGHT,
-        description="weight of the content loss; larger keeps more of the subject",
-    )
-    style_weight: float = Field(
-        1.0,
-        ge=0,
-        le=MAX_WEIGHT,
-        description="weight of the style loss; larger takes more of the style",
-    )
+    content_weight: ContentWeight = 0.2
+    style_weight: StyleWeight = 1.0
     tv_weight: TVWeight = 0.0
     style_loss: StyleLoss = "wasserstein"
     content_loss: ContentLoss = "relative"
@@ -383,9 +402,6 @@ class StyleRecipe(Options):
     def gives_content_back(self) -> bool:
         """True if the main dial is at 0, where the content image is returned unchanged."""
         return self.strength == 0 and self.init in ("content", "recolored")
-
-
-_MOMENT = r"\d{1,9}(\.\d{1,6})?s?"
 
 
 class FilmRecipe(StyleRecipe):
@@ -429,18 +445,12 @@ class FilmRecipe(StyleRecipe):
         description="evaluations of each frame but the first of a scene; more paints each frame "
         "anew and takes longer in proportion",
     )
-    range: Annotated[
-        str,
-        Field(
-            pattern=rf"^(whole|{_MOMENT}:({_MOMENT})?)$",
-            examples=["whole", "A:B (frames from 0, or seconds such as 0s:10s)"],
-        ),
-    ] = Field(
+    range: ClipRange = Field(
         "whole",
         description="paint a part: from A up to B, in frames, or in seconds with an s; B may be "
         "left out",
     )
-    rate: Annotated[float, Field(gt=0, le=1000)] | Literal["auto"] = Field(
+    rate: FrameRate = Field(
         "auto",
         description="frames a second of the film; `auto` keeps the clip's, and takes 25 for "
         "numbered frames",
@@ -468,24 +478,10 @@ class FitRecipe(Options):
         description="pictures painted while it learns, at most; more comes closer to an optimized "
         "picture and takes longer in proportion",
     )
-    content_layers: LayerWeights = Field(
-        {"relu4_2": 1.0},
-        description="layers whose features are kept, each with its share; deeper keeps meaning, "
-        "shallower keeps pixels",
-    )
+    content_layers: ContentLayers = CONTENT_LAYERS
     style_layers: StyleLayers = STYLE_LAYERS
-    content_weight: float = Field(
-        0.12,
-        ge=0,
-        le=MAX_WEIGHT,
-        description="weight of the content loss; larger keeps more of the subject",
-    )
-    style_weight: float = Field(
-        1.0,
-        ge=0,
-        le=MAX_WEIGHT,
-        description="weight of the style loss; larger takes more of the style",
-    )
+    content_weight: ContentWeight = 0.12
+    style_weight: StyleWeight = 1.0
     tv_weight: TVWeight = 0.0
     style_loss: StyleLoss = "wasserstein"
     content_loss: ContentLoss = "relative"
@@ -689,18 +685,12 @@ class ClipRecipe(DenoiseRecipe):
         "show, `none` does each frame by itself",
     )
     joint: Literal[True] = Field(True, description="the frames of a scene share their noise")
-    range: Annotated[
-        str,
-        Field(
-            pattern=rf"^(whole|{_MOMENT}:({_MOMENT})?)$",
-            examples=["whole", "A:B (frames from 0, or seconds such as 0s:10s)"],
-        ),
-    ] = Field(
+    range: ClipRange = Field(
         "whole",
         description="clean a part of a film: from A up to B, in frames, or in seconds with an s; B "
         "may be left out",
     )
-    rate: Annotated[float, Field(gt=0, le=1000)] | Literal["auto"] = Field(
+    rate: FrameRate = Field(
         "auto",
         description="frames a second of the cleaned film; `auto` keeps the clip's, and takes 25 "
         "for numbered frames",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import PIL.Image
+import torch
 
+import impasto
 from impasto.images.opencv import silent_opencv
+from impasto.images.read import open_image
 
 WIDTH, HEIGHT = 64, 48
 
@@ -15,6 +18,35 @@ def texture(seed, height=HEIGHT, width=WIDTH):
     coarse = np.random.default_rng(seed).integers(30, 226, (height // 6 + 1, width // 6 + 1, 3))
     image = PIL.Image.fromarray(coarse.astype(np.uint8)).resize((width, height), 3)
     return np.asarray(image)
+
+
+# A film that takes a test no longer than it must.
+QUICK_FILM = {
+    "size": WIDTH,
+    "steps": 4,
+    "frame_evaluations": 2,
+    "precision": "float32",
+    "device": "cpu",
+}
+STYLE = texture(77, 48, 48)
+
+
+def tensor(frame):
+    """A frame (H, W, 3) uint8 as (3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
+
+
+def painted(folder):
+    """The frames in a folder, by name."""
+    return [open_image(path, name="frame").pixels for path in sorted(folder.glob("*.png"))]
+
+
+def paint_film(folder, frames, options):
+    """Paint frames in a folder; return the result, the painted frames and the steps told."""
+    write_frames(folder / "in", frames)
+    steps = []
+    result = impasto.film(folder / "in", STYLE, folder / "out", on_frame=steps.append, **options)
+    return result, painted(folder / "out"), steps
 
 
 def scene(frames, seed=0, step=2, height=HEIGHT, width=WIDTH):

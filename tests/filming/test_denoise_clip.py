@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from clip_makers import HEIGHT, WIDTH, scene, texture, write_frames, write_video
+from clip_makers import HEIGHT, WIDTH, scene, tensor, texture, write_frames, write_video
 
 import impasto
 from impasto.errors import ImageError, ImpastoError, MemoryShortageError
@@ -21,10 +21,6 @@ from impasto.images.video_read import open_clip
 from impasto.metrics import psnr
 
 QUICK = {"sigma": 20 / 255, "effort": "quick", "device": "cpu"}
-
-
-def tensor(frame):
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
 
 
 def with_noise(frames, sigma=20, seed=0):

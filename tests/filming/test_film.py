@@ -8,32 +8,26 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from clip_makers import HEIGHT, WIDTH, scene, texture, write_frames, write_video
+from clip_makers import (
+    HEIGHT,
+    QUICK_FILM,
+    STYLE,
+    WIDTH,
+    paint_film,
+    painted,
+    scene,
+    tensor,
+    texture,
+    write_frames,
+    write_video,
+)
 
 import impasto
 from impasto.errors import ImageError
 from impasto.filming.film import plan_film
 from impasto.filming.motion import carry, find_flow, find_still, is_cut, warping_error
 from impasto.filming.preview import preview_film
-from impasto.images.read import open_image
 from impasto.images.video_read import open_clip
-
-QUICK = {
-    "size": WIDTH,
-    "steps": 4,
-    "frame_evaluations": 2,
-    "precision": "float32",
-    "device": "cpu",
-}
-STYLE = texture(77, 48, 48)
-
-
-def tensor(frame):
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
-
-
-def painted(folder):
-    return [open_image(path, name="frame").pixels for path in sorted(folder.glob("*.png"))]
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +38,7 @@ def frames():
 @pytest.fixture(scope="module")
 def film_of(frames, tmp_path_factory):
     """The frames of a clip with a cut, painted, and the result."""
-    folder = tmp_path_factory.mktemp("film")
-    write_frames(folder / "in", frames)
-    steps = []
-    result = impasto.film(folder / "in", STYLE, folder / "out", on_frame=steps.append, **QUICK)
-    return result, painted(folder / "out"), steps
+    return paint_film(tmp_path_factory.mktemp("film"), frames, QUICK_FILM)
 
 
 def test_a_film_has_the_clip_s_frames_and_scenes(film_of, frames):
@@ -77,7 +67,7 @@ def test_a_still_clip_neither_moves_nor_drifts(tmp_path):
     frames = [np.clip(still + noise.integers(-2, 3, still.shape), 0, 255) for _ in range(6)]
     write_frames(tmp_path / "in", [frame.astype(np.uint8) for frame in frames])
     steps = []
-    impasto.film(tmp_path / "in", STYLE, tmp_path / "out", on_step=steps.append, **QUICK)
+    impasto.film(tmp_path / "in", STYLE, tmp_path / "out", on_step=steps.append, **QUICK_FILM)
     images = painted(tmp_path / "out")
     assert len(steps) == 4  # of the first frame
     assert (images[5] - images[0]).abs().max() < 1 / 255
@@ -100,7 +90,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, frames):
     write_frames(tmp_path / "in", frames[:3])
     made = []
     for name in ("a.mp4", "b.mp4"):
-        impasto.film(tmp_path / "in", STYLE, tmp_path / name, rate=10, **QUICK)
+        impasto.film(tmp_path / "in", STYLE, tmp_path / name, rate=10, **QUICK_FILM)
         made.append((tmp_path / name).read_bytes())
     assert made[0] == made[1]
     clip = open_clip(tmp_path / "a.mp4")
@@ -111,17 +101,17 @@ def test_a_stopped_film_is_there_and_the_same_call_goes_on(tmp_path, frames, fil
     write_frames(tmp_path / "in", frames)
     done = []
     output = tmp_path / "out.webm"
-    options = {"on_frame": done.append, "overwrite": True, **QUICK}
+    options = {"on_frame": done.append, "overwrite": True, **QUICK_FILM}
     stopped = impasto.film(tmp_path / "in", STYLE, output, stop=lambda: len(done) == 3, **options)
     assert stopped.stopped
     assert stopped.frames == open_clip(output).frames == 3
     output.unlink()
     with pytest.raises(ImageError, match="unfinished frames of another film"):
-        impasto.film(tmp_path / "in", texture(5, 48, 48), output, **QUICK)
+        impasto.film(tmp_path / "in", texture(5, 48, 48), output, **QUICK_FILM)
     whole = impasto.film(tmp_path / "in", STYLE, output, **options)
     assert (whole.frames, whole.resumed, whole.stopped) == (7, 3, False)
     assert len(done) == 7
-    straight = impasto.film(tmp_path / "in", STYLE, tmp_path / "straight.webm", **QUICK)
+    straight = impasto.film(tmp_path / "in", STYLE, tmp_path / "straight.webm", **QUICK_FILM)
     assert output.read_bytes() == straight.path.read_bytes()
 
 
@@ -154,14 +144,14 @@ def test_a_killed_film_goes_on_frame_for_frame(tmp_path, frames, film_of):
 
 def test_a_part_of_a_clip_is_painted_alone(tmp_path, frames):
     clip = write_video(tmp_path / "in.mp4", frames, rate=10)
-    result = impasto.film(clip, STYLE, tmp_path / "out.mp4", range="0.2s:0.4s", **QUICK)
+    result = impasto.film(clip, STYLE, tmp_path / "out.mp4", range="0.2s:0.4s", **QUICK_FILM)
     assert result.frames == open_clip(tmp_path / "out.mp4").frames == 2
     assert result.cuts == (2,)
 
 
 def test_odd_sides_are_said(tmp_path):
     write_frames(tmp_path / "in", scene(2, height=47, width=63))
-    result = impasto.film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **{**QUICK, "size": 63})
+    result = impasto.film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **{**QUICK_FILM, "size": 63})
     assert result.size == open_clip(tmp_path / "a.mp4").size == (62, 46)
     assert any("of the 63 × 47 the last row" in note for note in result.notes)
 
@@ -170,7 +160,7 @@ def test_masks_and_colors_are_as_for_pictures(tmp_path, frames):
     write_frames(tmp_path / "in", frames[:2])
     protect = torch.zeros(HEIGHT, WIDTH)
     protect[:, : WIDTH // 2] = 1
-    impasto.film(tmp_path / "in", STYLE, tmp_path / "out", protect=protect, color=0.0, **QUICK)
+    impasto.film(tmp_path / "in", STYLE, tmp_path / "out", protect=protect, color=0.0, **QUICK_FILM)
     for image, frame in zip(painted(tmp_path / "out"), frames[:2], strict=True):
         difference = (image - tensor(frame)).abs()
         assert difference[..., : WIDTH // 2 - 1].max() < 2 / 255
@@ -180,14 +170,14 @@ def test_masks_and_colors_are_as_for_pictures(tmp_path, frames):
 def test_gray_frames_stay_gray(tmp_path):
     card = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     write_frames(tmp_path / "in", [card, card])
-    impasto.film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **{**QUICK, "strength": 0.0})
+    impasto.film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **{**QUICK_FILM, "strength": 0.0})
     shown = next(open_clip(tmp_path / "a.mp4").read()).pixels
     assert (shown - 128 / 255).abs().max() < 1.5 / 255
 
 
 def test_a_plan_tells_frames_time_and_disk_and_writes_nothing(tmp_path, frames):
     write_frames(tmp_path / "in", frames)
-    plan = plan_film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **QUICK)
+    plan = plan_film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **QUICK_FILM)
     assert (plan.frames, plan.size, plan.resumed) == (7, (WIDTH, HEIGHT), 0)
     assert plan.seconds > 0
     assert plan.disk > 7 * WIDTH * HEIGHT * 3
@@ -196,7 +186,7 @@ def test_a_plan_tells_frames_time_and_disk_and_writes_nothing(tmp_path, frames):
 
 def test_a_preview_shows_five_frames_under_their_own(tmp_path, frames):
     write_frames(tmp_path / "in", frames)
-    picture = preview_film(tmp_path / "in", STYLE, **QUICK)
+    picture = preview_film(tmp_path / "in", STYLE, **QUICK_FILM)
     assert picture.shape == (3, 2 * HEIGHT + 8, 5 * WIDTH + 4 * 8)
     assert torch.allclose(picture[:, :HEIGHT, :WIDTH], tensor(frames[0]), atol=1e-6)
 
@@ -204,14 +194,14 @@ def test_a_preview_shows_five_frames_under_their_own(tmp_path, frames):
 def test_outputs_that_cannot_be_are_refused_before_any_work(tmp_path, frames):
     write_frames(tmp_path / "in", frames[:2])
     with pytest.raises(ValueError, match=r"`output` must end in \.mp4 or \.webm"):
-        impasto.film(tmp_path / "in", STYLE, tmp_path / "a.avi", **QUICK)
+        impasto.film(tmp_path / "in", STYLE, tmp_path / "a.avi", **QUICK_FILM)
     with pytest.raises(ImageError, match="must not be among the clip's own frames"):
-        impasto.film(tmp_path / "in", STYLE, tmp_path / "in", overwrite=True, **QUICK)
+        impasto.film(tmp_path / "in", STYLE, tmp_path / "in", overwrite=True, **QUICK_FILM)
     (tmp_path / "a.mp4").write_bytes(b"mine")
     with pytest.raises(ImageError, match=r"a\.mp4"):
-        impasto.film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **QUICK)
+        impasto.film(tmp_path / "in", STYLE, tmp_path / "a.mp4", **QUICK_FILM)
     with pytest.raises(ValueError, match="`range` must"):
-        impasto.film(tmp_path / "in", STYLE, tmp_path / "b.mp4", range="soon", **QUICK)
+        impasto.film(tmp_path / "in", STYLE, tmp_path / "b.mp4", range="soon", **QUICK_FILM)
     assert (tmp_path / "a.mp4").read_bytes() == b"mine"
 
 
@@ -241,7 +231,7 @@ def test_a_cut_is_none_where_things_only_move(frames):
 def test_frames_too_small_to_paint_are_the_clip_s(tmp_path):
     write_frames(tmp_path / "in", [np.zeros((40, 1, 3), np.uint8)] * 2)
     with pytest.raises(ValueError, match="`clip` must have at least 16 pixels on each side"):
-        impasto.film(tmp_path / "in", STYLE, tmp_path / "out.mp4", **QUICK)
+        impasto.film(tmp_path / "in", STYLE, tmp_path / "out.mp4", **QUICK_FILM)
     with pytest.raises(ValueError, match="`clip` must have at least 16 pixels on each side"):
-        preview_film(tmp_path / "in", STYLE, **QUICK)
+        preview_film(tmp_path / "in", STYLE, **QUICK_FILM)
     assert not list(tmp_path.glob("out*"))

@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clip_makers import HEIGHT, WIDTH, scene, texture, write_frames
+from clip_makers import (
+    HEIGHT,
+    QUICK_FILM,
+    STYLE,
+    WIDTH,
+    paint_film,
+    painted,
+    scene,
+    tensor,
+    texture,
+    write_frames,
+)
 
 import impasto
 from impasto.errors import ImageError
@@ -23,24 +34,7 @@ from impasto.images.read import open_image
 from impasto.images.video_read import Clip, open_clip
 from impasto.style.source import Style
 
-QUICK = {
-    "size": WIDTH,
-    "steps": 4,
-    "frame_evaluations": 2,
-    "precision": "float32",
-    "device": "cpu",
-    "engine": "keyed",
-    "keys_every": 4,
-}
-STYLE = texture(77, 48, 48)
-
-
-def tensor(frame):
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
-
-
-def painted(folder):
-    return [open_image(path, name="frame").pixels for path in sorted(folder.glob("*.png"))]
+QUICK = {**QUICK_FILM, "engine": "keyed", "keys_every": 4}
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +45,7 @@ def frames():
 @pytest.fixture(scope="module")
 def film_of(frames, tmp_path_factory):
     """The frames of a clip with a cut, made from keyframes, and the result."""
-    folder = tmp_path_factory.mktemp("keyed")
-    write_frames(folder / "in", frames)
-    steps = []
-    result = impasto.film(folder / "in", STYLE, folder / "out", on_frame=steps.append, **QUICK)
-    return result, painted(folder / "out"), steps
+    return paint_film(tmp_path_factory.mktemp("keyed"), frames, QUICK)
 
 
 def test_keyframes_are_at_cuts_at_ends_and_between(film_of, frames):

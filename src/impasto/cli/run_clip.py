@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from impasto.cli.files import noise_facts
 from impasto.cli.options import flag_name
 from impasto.cli.progress import format_duration
-from impasto.cli.run import CommandOutcome, Stopped, execute
+from impasto.cli.run import CommandOutcome, execute
 from impasto.cli.run_denoise import normalize_sigma
-from impasto.cli.run_film import show_frames
+from impasto.cli.run_film import film_outcome, show_frames
 from impasto.cli.terminal import echo, echo_json
-from impasto.filming.clean import ClipPlan, ClipResult, ClipStep, denoise_clip, plan_clip
+from impasto.filming.clean import ClipPlan, denoise_clip, plan_clip
+from impasto.filming.result import ClipResult, ClipStep
 from impasto.images.clip_names import film_ending, is_pattern
 from impasto.memory import GIB
 
@@ -59,17 +60,10 @@ def clean_clip(
             result = denoise_clip(
                 clip, output, on_frame=draw, stop=stop_requested.is_set, **arguments
             )
-        if result.path is None:
-            raise Stopped("stopped before the first frame was finished; nothing was written")
-        if options["progress"] is not False and not options["as_json"]:
+        shown = options["progress"] is not False and not options["as_json"]
+        if result.path is not None and shown:
             _print_scenes(result.scenes, "impasto: ", err=True)
-        for note in result.notes:
-            echo(f"impasto: {clip}: {note}", err=True)
-        stopped = (
-            f"stopped after {result.frames} frames; the film of them is in {result.path}; the same "
-            "command with --overwrite goes on from here"
-        )
-        return CommandOutcome(str(result.path), _facts(result), stopped)
+        return film_outcome(clip, result, _facts(result))
 
     return execute(run, options["as_json"])
 
@@ -78,7 +72,8 @@ def format_step(step: ClipStep) -> str:
     """Write a cleaned frame in a line.
 
     Example:
-        >>> format_step(ClipStep(3, 20, False, 9.0, 34.0, lambda: None))
+        >>> facts = {"frame": 3, "frames": 20, "cut": False, "seconds": 9.0, "left": 34.0}
+        >>> format_step(ClipStep(**facts, picture=lambda: None))
         'frame 3/20  0:34 left'
     """
     scene = ["new scene"] if step.cut else []

@@ -23,7 +23,7 @@ from impasto.errors import quote
 from impasto.filming.film import FilmPlan, film, plan_film
 from impasto.filming.frame_masks import is_mask_folder
 from impasto.filming.preview import preview_film
-from impasto.filming.result import FilmResult, FilmStep, OnFrame
+from impasto.filming.result import FilmResult, FilmStep, MadeFilm, OnFrame
 from impasto.filming.style_schedule import FilmStyles
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.video_read import is_moment
@@ -72,17 +72,22 @@ def film_to_file(
                 stop=stop_requested.is_set,
                 **arguments,
             )
-        if result.path is None:
-            raise Stopped("stopped before the first frame was finished; nothing was written")
-        for note in result.notes:
-            echo(f"impasto: {clip}: {note}", err=True)
-        stopped = (
-            f"stopped after {result.frames} frames; the film of them is in {result.path}; the same "
-            "command with --overwrite goes on from here"
-        )
-        return CommandOutcome(str(result.path), _facts(result), stopped)
+        return film_outcome(clip, result, _facts(result))
 
     return execute(run, options["as_json"])
+
+
+def film_outcome(clip: str, result: MadeFilm, facts: dict[str, Any]) -> CommandOutcome:
+    """Print the notes of a finished film, and return the outcome of the command that made it."""
+    if result.path is None:
+        raise Stopped("stopped before the first frame was finished; nothing was written")
+    for note in result.notes:
+        echo(f"impasto: {clip}: {note}", err=True)
+    stopped = (
+        f"stopped after {result.frames} frames; the film of them is in {result.path}; the same "
+        "command with --overwrite goes on from here"
+    )
+    return CommandOutcome(str(result.path), facts, stopped)
 
 
 def preview_to_file(
@@ -170,7 +175,8 @@ def format_frame(step: FilmStep) -> str:
     """Write a finished frame in a line.
 
     Example:
-        >>> format_frame(FilmStep(3, 20, False, 0.4, 9.0, 34.0, lambda: None))
+        >>> facts = {"frame": 3, "frames": 20, "cut": False, "seconds": 9.0, "left": 34.0}
+        >>> format_frame(FilmStep(**facts, still=0.4, picture=lambda: None))
         'frame 3/20  40 % still  0:34 left'
     """
     words = [f"frame {step.frame}/{step.frames}"]

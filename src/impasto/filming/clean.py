@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from impasto.denoising.fitted import FittedDenoiser, fit_denoiser
 from impasto.denoising.step_reporter import StepReporter
 from impasto.files import ensure_directory
 from impasto.filming.clean_job import REACH, CleanJob, CleanState, open_clean_job
-from impasto.filming.deliver import deliver_film, deliver_frames
+from impasto.filming.result import ClipResult, ClipStep, OnClipFrame
 from impasto.filming.scenes import Scene, find_scenes
 from impasto.images.image import Image
 from impasto.images.opencv import silent_opencv
@@ -29,61 +29,6 @@ from impasto.validation import with_recipe_signature
 
 _DEPENDS = 2 * REACH  # frames before one that decide it: those that help, and those that help them
 _TIMED_SIDE, _TIMED_FRAMES = 128, 8  # pixels a side of the part, and frames, that are timed
-
-
-@dataclass(frozen=True)
-class ClipStep:
-    """A cleaned frame, as handed to `on_frame`.
-
-    Attributes:
-        frame: how many frames are finished, this one included.
-        frames: how many there are to be.
-        cut: whether a new scene begins with it.
-        seconds: since the run began.
-        left: seconds until all are finished, estimated.
-        picture: call it for the frame, (C, H, W) in [0, 1].
-    """
-
-    frame: int
-    frames: int
-    cut: bool
-    seconds: float
-    left: float
-    picture: Callable[[], Tensor]
-
-
-OnClipFrame = Callable[[ClipStep], None]
-
-
-@dataclass(frozen=True)
-class ClipResult:
-    """A cleaned clip.
-
-    Attributes:
-        path: the file, or the folder of its frames; None if no frame was finished.
-        size: (width, height).
-        frames: how many it has.
-        resumed: how many of them an earlier run had finished.
-        rate: frames a second.
-        scenes: of those that this run measured, number of the first frame, from 0, and the noise.
-        seconds: wall time of this run.
-        codec: how it is encoded; `PNG` for frames.
-        stopped: whether `stop` ended the run early.
-        recipe: every option.
-        notes: what was left out or changed, each a sentence.
-    """
-
-    path: Path | None
-    size: tuple[int, int]
-    frames: int
-    resumed: int
-    rate: float
-    scenes: tuple[tuple[int, Diagnosis], ...]
-    seconds: float
-    codec: str
-    stopped: bool
-    recipe: ClipRecipe
-    notes: tuple[str, ...] = ()
 
 
 class ClipPlan(NamedTuple):
@@ -395,31 +340,22 @@ class _Cleaning:
 
     def deliver(self) -> ClipResult:
         """Write the film of the frames that are finished, and return the result."""
-        job, done, path, codec = self.job, self.state.done, None, ""
-        size, notes = job.clip.size, list(job.clip.notes)
-        if done and job.writes_frames:
-            path, codec = job.output.parent, "PNG"
-            deliver_frames(job.frame_pairs(done), overwrite=job.overwrite)
-        elif done:
-            written = deliver_film(
-                job.clip, job.start, done, job.work, job.output, overwrite=job.overwrite
-            )
-            path, size, codec = job.output, written.size, written.codec
-            notes += written.notes
+        job = self.job
+        delivered = job.deliver(self.state.done, job.clip.size)
         if not self.stopped:
             job.work.remove()
         return ClipResult(
-            path=path,
-            size=size,
-            frames=done,
+            path=delivered.path,
+            size=delivered.size,
+            frames=self.state.done,
             resumed=self.resumed,
             rate=float(job.clip.rate),
             scenes=tuple(self.scenes),
             seconds=time.perf_counter() - self.began,
-            codec=codec,
+            codec=delivered.codec,
             stopped=self.stopped,
             recipe=job.recipe,
-            notes=tuple(notes),
+            notes=delivered.notes,
         )
 
 

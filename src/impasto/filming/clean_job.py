@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +11,9 @@ from impasto.denoising.plane_axis import together_bytes
 from impasto.device import select_device
 from impasto.errors import ImageError, MemoryShortageError
 from impasto.files import check_space, write_atomically
-from impasto.filming.job import check_frames_free, check_target
+from impasto.filming.clip_job import ClipJob, check_target
 from impasto.filming.work import WorkFolder
-from impasto.images.clip_names import fill_pattern, is_pattern
+from impasto.images.clip_names import is_pattern
 from impasto.images.opencv import load_opencv
 from impasto.images.video_read import Clip, open_clip, parse_range
 from impasto.memory import GIB, free_bytes
@@ -41,50 +40,21 @@ class CleanState(NamedTuple):
     first: int
 
 
-@dataclass(frozen=True, eq=False)
-class CleanJob:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CleanJob(ClipJob):
     """A clip before its first frame is cleaned.
 
     Attributes:
-        clip: what is read.
-        start: number of its first frame that is cleaned.
-        count: how many are.
-        output: the file, or the pattern of frames.
         recipe: how, with `across` as it was settled when the clip was begun.
-        work: where finished frames are.
-        overwrite: whether files that exist may be replaced.
-        size: (width, height).
     """
 
-    clip: Clip
-    start: int
-    count: int
-    output: Path
     recipe: ClipRecipe
-    work: WorkFolder
-    overwrite: bool
-
-    @property
-    def writes_frames(self) -> bool:
-        """Whether the output is numbered frames."""
-        return is_pattern(self.output)
-
-    @property
-    def stop(self) -> int:
-        """Number of the frame behind the last that is cleaned."""
-        return self.start + self.count
 
     @property
     def disk(self) -> int:
         """Bytes of the work folder, at most."""
         width, height = self.clip.size
         return round(_FRAME_BYTES * width * height * self.count)
-
-    def frame_pairs(self, count: int) -> Iterator[tuple[Path, Path]]:
-        """Yield where the first frames go, numbered as in the clip, and where they are finished."""
-        for number in range(count):
-            target = fill_pattern(self.output, self.clip.numbers[self.start + number])
-            yield target, self.work.frame(number)
 
     def load_state(self) -> CleanState:
         """Return where the clip goes on."""
@@ -133,9 +103,16 @@ def open_clean_job(
     # Whether frames help each other decides the bytes, however much memory is free later.
     settled = {"across": _settle_across(source, recipe), **work.settled}
     recipe = recipe.model_copy(update=settled)
-    job = CleanJob(source, start, stop - start, target, recipe, work, overwrite)
-    if job.writes_frames and not overwrite:
-        check_frames_free(job.frame_pairs(job.count))
+    job = CleanJob(
+        clip=source,
+        start=start,
+        count=stop - start,
+        output=target,
+        recipe=recipe,
+        work=work,
+        overwrite=overwrite,
+    )
+    job.check_free()
     width, height = source.size
     check_space(target, _SIDE_BYTES * width * height * job.count)
     return job

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from impasto.errors import ImageError
-from impasto.files import check_space, check_writable
+from impasto.files import check_space
+from impasto.filming.clip_job import ClipJob, check_target
 from impasto.filming.frame_masks import FrameMasks, masks_of, open_masks
 from impasto.filming.key_choice import KEY_EVALUATIONS, frames_between_keys
 from impasto.filming.keyframes import fit_keys, key_hashes, open_keys
 from impasto.filming.style_schedule import FilmStyles, StyleSchedule, open_phases
 from impasto.filming.work import WorkFolder
-from impasto.images.clip_names import fill_pattern, is_pattern
 from impasto.images.image import Image
 from impasto.images.opencv import load_opencv
 from impasto.images.read import ImageSource
-from impasto.images.video_read import Clip, open_clip, parse_range
-from impasto.images.video_write import check_film_ending
+from impasto.images.video_read import open_clip, parse_range
 from impasto.presets import style_recipe_of
 from impasto.recipes import FilmRecipe
 from impasto.style.styles import output_size, style_inputs
@@ -28,7 +27,6 @@ from impasto.style.stylize import PreparedStyles, prepare_styles
 from impasto.validation import reject_recipe_and_options, validate
 
 SETTLED = ("precision", "history", "tiles", "engine")  # what `auto` comes to
-_FRAME_NAME = "frame_%06d.png"  # of films that are written into a folder
 STATE_BYTES = 80  # a pixel of what the next frame goes on from
 # `auto` paints each frame where all together have at most so many pixels and evaluations.
 _PAINTED_WORK = 40e6
@@ -52,47 +50,23 @@ class FilmInputs(NamedTuple):
     keys: Mapping[int, ImageSource] | None = None
 
 
-class FilmJob(NamedTuple):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FilmJob(ClipJob):
     """A film before its first frame: everything opened and checked.
 
     Attributes:
-        clip: where frames come from.
-        start: number of the film's first frame in the clip.
-        count: frames of the film.
-        output: the file, or the pattern of frames.
         recipe: every option, with what `auto` came to.
         prepared: all styles, whenever they count.
         styles: those of each frame.
         keys: the user's own frames by their numbers in the film, (3, H, W) at its size.
         masks: `protect` and `keep`.
-        work: where finished frames are kept.
-        overwrite: whether files may be replaced.
     """
 
-    clip: Clip
-    start: int
-    count: int
-    output: Path
     recipe: FilmRecipe
     prepared: PreparedStyles
     styles: StyleSchedule
     keys: dict[int, Tensor]
     masks: dict[str, FrameMasks | None]
-    work: WorkFolder
-    overwrite: bool
-
-    @property
-    def writes_frames(self) -> bool:
-        """Whether the output is numbered frames."""
-        return is_pattern(self.output)
-
-    def frame_path(self, number: int) -> Path:
-        """Return where a finished frame goes, numbered as in the clip."""
-        return fill_pattern(self.output, self.clip.numbers[self.start + number])
-
-    def frame_pairs(self, count: int) -> Iterator[tuple[Path, Path]]:
-        """Yield where the first frames go, and where they are when they are finished."""
-        return ((self.frame_path(number), self.work.frame(number)) for number in range(count))
 
     def masks_at(self, number: int) -> dict[str, Image | None]:
         """Return the masks of a frame of the film, from 0, by the names of their arguments."""
@@ -164,8 +138,7 @@ def open_job(
         work=work,
         overwrite=overwrite,
     )
-    if job.writes_frames and not overwrite:
-        check_frames_free(job.frame_pairs(job.count))
+    job.check_free()
     check_space(target, round(size[0] * size[1] * (job.count + STATE_BYTES)))
     return job
 
@@ -190,47 +163,3 @@ def film_recipe(recipe: FilmRecipe | None, options: dict[str, Any]) -> FilmRecip
     """Return the recipe given, or one made of options."""
     reject_recipe_and_options(recipe, options)
     return style_recipe_of(options, model=FilmRecipe) if recipe is None else recipe
-
-
-def check_target(output: Path, clip: Path, overwrite: bool) -> Path:
-    """Refuse an output that cannot be written; return the file, or the pattern of frames."""
-    if output.is_dir() or not output.suffix:
-        output = output / _FRAME_NAME
-    if not is_pattern(output):
-        check_film_ending(output)
-        return check_writable(output, overwrite=overwrite, inputs=[clip])
-    if output.suffix.lower() != ".png":
-        raise ValueError(
-            f"`output` must be a pattern of .png frames, got {str(output)!r}; rename it"
-        )
-    folder = output.parent
-    sources = clip if clip.is_dir() else clip.parent
-    if (
-        folder.exists()
-        and sources.exists()
-        and folder.samefile(sources)
-        and (clip.is_dir() or is_pattern(clip))
-    ):
-        raise ImageError(
-            f"`output` must not be among the clip's own frames, got {output}; choose another folder"
-        )
-    return output
-
-
-def check_frames_free(pairs: Iterable[tuple[Path, Path]]) -> None:
-    """Refuse frames where files of their names exist.
-
-    Args:
-        pairs: of where each goes, and where it is when it is finished.
-    """
-    for path, finished in pairs:
-        if path.exists() and not is_delivered(path, finished):
-            raise ImageError(
-                f"`output` must be new files, got {path}, which exists; choose another name, or "
-                "give overwrite"
-            )
-
-
-def is_delivered(path: Path, finished: Path) -> bool:
-    """Return whether a kill came when a frame was in its place already."""
-    return path.exists() and finished.exists() and path.read_bytes() == finished.read_bytes()

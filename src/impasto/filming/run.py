@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from impasto.files import ensure_directory, write_atomically
-from impasto.filming.deliver import deliver_film, deliver_frames
 from impasto.filming.job import SETTLED, FilmJob
 from impasto.filming.result import FilmResult, FilmStep, OnFrame
 from impasto.filming.work import FilmState
@@ -148,22 +147,13 @@ class FilmRun:
 
     def deliver(self) -> FilmResult:
         """Write the film of the frames that are finished, and return the result."""
-        job, path, codec, size = self.job, None, "", self.size
-        notes = list(job.clip.notes)
-        if self.done and job.writes_frames:
-            path, codec = job.output.parent, "PNG"
-            deliver_frames(job.frame_pairs(self.done), overwrite=job.overwrite)
-        elif self.done:
-            written = deliver_film(
-                job.clip, job.start, self.done, job.work, job.output, overwrite=job.overwrite
-            )
-            path, size, codec = job.output, written.size, written.codec
-            notes += written.notes
+        job = self.job
+        delivered = job.deliver(self.done, self.size)
         if not self.stopped:
             job.work.remove()
         return FilmResult(
-            path=path,
-            size=size,
+            path=delivered.path,
+            size=delivered.size,
             frames=self.done,
             resumed=self.resumed,
             rate=float(job.clip.rate),
@@ -171,8 +161,8 @@ class FilmRun:
             keys=tuple(self.keys),
             engine=job.recipe.engine,
             seconds=time.perf_counter() - self.began,
-            codec=codec,
+            codec=delivered.codec,
             stopped=self.stopped,
             recipe=job.recipe,
-            notes=tuple(notes),
+            notes=delivered.notes,
         )

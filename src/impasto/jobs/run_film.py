@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from impasto.filming.clean import ClipResult, denoise_clip
-from impasto.filming.film import FilmResult, film
+from impasto.filming.clean import denoise_clip
+from impasto.filming.film import film
+from impasto.filming.result import ClipResult, FilmResult
 from impasto.jobs.job import Job
 from impasto.jobs.run_job import limit_memory, method_images
 from impasto.recipes import ClipRecipe, FilmRecipe
