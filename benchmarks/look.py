@@ -40,7 +40,7 @@ def main() -> None:
     picture = enlarge(impasto.open_image(arguments.data).pixels, arguments.megapixels)
     noisy = picture + level / 255 * grain(picture, arguments.shared)
     impasto.denoise(noisy[:, :64, :64].clone())  # what is loaded and compiled on first use
-    kept = Measurements()
+    measurements = Measurements()
     height, width = noisy.shape[1:]
     side = arguments.side
     left, top = (width - side) // 2, (height - side) // 2
@@ -51,7 +51,7 @@ def main() -> None:
         ("whole", "whole"),
     ):
         begin = time.perf_counter()
-        result = impasto.denoise(noisy, crop=crop, measurements=kept)
+        result = impasto.denoise(noisy, crop=crop, measurements=measurements)
         report[name] = round(time.perf_counter() - begin, 1)
         print(f"{name:11s}{report[name]:7.1f} s  {result.diagnosis.kind}", flush=True)
     report["kind"] = result.diagnosis.kind

@@ -43,8 +43,8 @@ def blend(before: Carried, after: Carried, share: float) -> Tensor:
     mixed = torch.lerp(before.pixels, after.pixels, weight)
     smooth, variance = _contrast(mixed)
     deviations = [_contrast(each.pixels)[1] ** 0.5 for each in (before, after)]
-    wanted = deviations[0] + (deviations[1] - deviations[0]) * weight.numpy()
-    gain = np.sqrt((wanted**2 + _FLAT) / (variance + _FLAT)).clip(1, _MOST_GAIN)
+    contrast = deviations[0] + (deviations[1] - deviations[0]) * weight.numpy()
+    gain = np.sqrt((contrast**2 + _FLAT) / (variance + _FLAT)).clip(1, _MOST_GAIN)
     gain = torch.from_numpy(gain) - 1
     return (mixed + gain * (mixed - smooth)).clamp_(0, 1)
 

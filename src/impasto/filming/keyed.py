@@ -80,8 +80,8 @@ class _Keyed:
         self.latest: _Latest | None = None
         self.fading = False  # to styles that begin
         if run.state is not None:
-            kept = run.state.tensors
-            self._carry_on(run.done - 1, kept["painted"], kept["content"], kept["reference"])
+            last = run.state.tensors
+            self._carry_on(run.done - 1, last["painted"], last["content"], last["reference"])
 
     def take(self, number: int, frame: Image) -> bool:
         """Take in the next frame; return False if the run was stopped."""
@@ -169,9 +169,9 @@ class _Keyed:
             return run.job.keys[number]
         if not self.fading and float(carried.trust.mean()) >= _WHOLE:
             return carried.pixels
-        kept = run.state.tensors
-        if "after" in kept:  # by the run before this one
-            return kept["after"]
+        last = run.state.tensors
+        if "after" in last:  # by the run before this one
+            return last["after"]
         motion, recipe = None, run.job.recipe
         if not self.fading:
             # Matched pieces are where it starts, and nothing that it has to hold to.
@@ -187,7 +187,7 @@ class _Keyed:
         if painted is not None:
             if motion is not None:
                 painted = torch.where(carried.still.bool(), carried.pixels, painted)
-            run.count(run.done, **kept, after=painted)
+            run.count(run.done, **last, after=painted)
         return painted
 
     def _count_key(self, number: int, painted: Tensor, content: Tensor, reference: Tensor) -> None:

@@ -52,8 +52,8 @@ def _paint_frame(run: FilmRun, number: int, frame: Image) -> bool:
     reference = content if cut else torch.where(still.bool(), before["reference"], content)
     if motion is None or change or carrier.frames >= _REMEMBERED:
         carrier = Carrier(painted, content, reference, seed)
-    kept = {"painted": painted, "content": content, "reference": reference}
-    run.count(number + 1, **kept, **carrier.tensors)
+    latest = {"painted": painted, "content": content, "reference": reference}
+    run.count(number + 1, **latest, **carrier.tensors)
     run.report(number, pixels, cut=cut, still=float(still.mean()))
     return True
 

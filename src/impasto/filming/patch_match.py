@@ -141,14 +141,14 @@ def _place_pieces(
         spots = np.clip(spots, 0, np.array(guide.shape[1::-1]) - 1)
         near = expected[spots[:, 1], spots[:, 0]]
         radius = np.float32(max(source.shape[:2]) / 3)
-        found = np.empty((len(spots), 2), np.float32)
+        matched = np.empty((len(spots), 2), np.float32)
         costs = np.empty(len(spots), np.float32)
         seeds = (guide, source, near, _TRIES, radius, 2 * _REACH, spots, seed + number)
-        (_seed if loops is None else loops.seed_rows)(*seeds, found, costs, 0, len(spots))
+        (_seed if loops is None else loops.seed_rows)(*seeds, matched, costs, 0, len(spots))
         own = np.stack([columns, rows], 1)
-        place = found[owner] + (own - spots[owner]).astype(np.float32)
+        place = matched[owner] + (own - spots[owner]).astype(np.float32)
         inside = ((place >= 0) & (place <= limit)).all(1)
-        place = np.where(inside[:, None], place, found[owner])
+        place = np.where(inside[:, None], place, matched[owner])
         different = _difference(guide, source, own, place, _REACH) / _SIGMA**2
         joins = inside & (different < _ALIKE)
         joins |= number == len(_PIECES) - 1  # something has to be there
@@ -225,12 +225,12 @@ def _match(
     width = places.shape[1]
     rows, columns = np.nonzero(marks)
     own = np.stack([columns, rows], 1)
-    wanted = expected[rows, columns]
+    aim = expected[rows, columns]
     number = (rows * width + columns) * 2 + seed * 7919
-    candidates = [places[rows, columns], wanted]
+    candidates = [places[rows, columns], aim]
     for down, across in _OFFSETS:
         candidates.append(_continued(places, own, down * distance, across * distance))
-    for index, of in ((10, places[rows, columns]), (11, wanted)):
+    for index, of in ((10, places[rows, columns]), (11, aim)):
         chance = [_chance(number + index * 40503 + axis) for axis in (0, 1)]
         candidates.append(of + radius * np.stack(chance, 1))
     near = [_continued(places, own, *step) for step in ((-1, 0), (1, 0), (0, -1), (0, 1))]
@@ -239,7 +239,7 @@ def _match(
     for place in candidates:
         outside = ((place < 0) | (place > limit)).any(1)
         cost = guide_weight * _difference(guide, source, own, place, reach)
-        total = cost + place_weight * ((place - wanted) ** 2).sum(1)
+        total = cost + place_weight * ((place - aim) ** 2).sum(1)
         for other in near:
             total -= coherence * (((other - place) ** 2).sum(1) < 0.25)
         better = (total < best) & ~outside  # nothing is less than what is not a number
@@ -252,9 +252,9 @@ def _continued(places: np.ndarray, own: np.ndarray, down: int, across: int) -> n
     """Return the places that continue those of neighbors; not a number outside."""
     x, y = own[:, 0] + across, own[:, 1] + down
     inside = (x >= 0) & (x < places.shape[1]) & (y >= 0) & (y < places.shape[0])
-    found = np.full(own.shape, np.nan, np.float32)
-    found[inside] = places[y[inside], x[inside]] - np.float32([across, down])
-    return found
+    continued = np.full(own.shape, np.nan, np.float32)
+    continued[inside] = places[y[inside], x[inside]] - np.float32([across, down])
+    return continued
 
 
 def _difference(
