@@ -13,10 +13,10 @@ import impasto
 ROOT = Path(impasto.__file__).parent
 # A package or module may import those before it and itself.
 ORDER = [
-    "_version", "errors", "validation", "recipes", "methods", "provenance", "presets", "files",
-    "images", "result", "memory", "device", "compiled", "simd", "vgg", "style", "denoising", "api",
-    "models", "replay", "filming", "metrics", "synthetic_noise", "figures", "denoise_figures",
-    "demo", "notebook", "jobs", "batch", "serve", "cli",
+    "_version", "errors", "client", "validation", "recipes", "methods", "provenance", "presets",
+    "files", "images", "result", "memory", "device", "compiled", "simd", "vgg", "style",
+    "denoising", "api", "models", "replay", "filming", "metrics", "synthetic_noise", "figures",
+    "denoise_figures", "demo", "notebook", "jobs", "batch", "serve", "cli",
 ]  # fmt: skip
 # Only these packages may import these libraries.
 ONLY = {
@@ -24,7 +24,7 @@ ONLY = {
     "tifffile": {"images"},
     "imagecodecs": {"images"},
     "cv2": {"images"},
-    "urllib.request": {"vgg", "batch"},
+    "urllib.request": {"vgg", "batch", "client"},
     "fsspec": {"batch"},
     "numba": {"compiled", "simd"},
     "llvmlite": {"simd"},

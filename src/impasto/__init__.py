@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from impasto.api import reconstruct as reconstruct
     from impasto.api import stylize as stylize
     from impasto.api import texture as texture
+    from impasto.client import Client as Client
     from impasto.denoising.denoise import denoise as denoise
     from impasto.denoising.denoise import denoise_stack as denoise_stack
     from impasto.denoising.diagnose import diagnose as diagnose
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 # Public name -> its module. Loaded on first use, since importing torch takes seconds.
 _PUBLIC = {
     "ApplyRecipe": "recipes",
+    "Client": "client",
     "ClipRecipe": "recipes",
     "ClipResult": "filming.result",
     "ClipStep": "filming.result",

@@ -7,7 +7,7 @@
     │   ├── WeightsError             the weights of VGG-19 are missing, altered or out of reach
     │   ├── ModelError               a file is not a fitted model (impasto.models.model_file)
     │   ├── MemoryShortageError      even the smallest piece of work does not fit into memory
-    │   └── RequestError             `impasto serve` refuses a request (impasto.serve.limits)
+    │   └── RequestError             `impasto serve` refuses a request (impasto.serve.problems)
     ├── ValueError                   an argument has a wrong value
     │   └── OptionError              an option of a recipe has a wrong value
     └── TypeError                    an argument has a wrong type

@@ -106,7 +106,7 @@ def test_a_job_is_deleted_with_its_files_but_not_while_it_runs(client, staged):
     assert not place.exists()
     for word in ("", "/preview", "/result", "/events", "/inputs/content"):
         assert client.get(f"/v1/jobs/{running}{word}").status_code == 404
-    assert client.get("/v1/jobs").json() == {"jobs": []}
+    assert client.get("/v1/jobs").json() == {"jobs": [], "next": None}
 
 
 def test_jobs_expire(tmp_path, staged, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from stage import AUTHORIZED, ORIGIN, TOKEN, asking, paint, picture
 
 from impasto.cli.main import main
+from impasto.serve.problems import RequestError
 from impasto.serve.security import SecurityMiddleware
 
 HOSTS = {
@@ -177,12 +178,10 @@ def test_an_upload_that_comes_too_slowly_is_ended():
             pass
 
     guard = SecurityMiddleware(app, (), TOKEN, 10**6, 0.05)
-    from starlette.exceptions import HTTPException
-
     slow = [{"type": "http.request", "body": b"x", "more_body": True}] * 2
-    with pytest.raises(HTTPException) as caught:
+    with pytest.raises(RequestError) as caught:
         answered(guard, [*OWN, FORM, ("content-length", "100")], body=slow)
-    assert caught.value.status_code == 408
+    assert caught.value.code == "upload_too_slow"
 
 
 def test_an_upload_that_comes_too_slowly_is_answered(tmp_path):

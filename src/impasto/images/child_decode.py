@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.errors import ImageError
+from impasto.errors import ImageError, ImageFileError
 from impasto.images.file_notes import color_note, file_notes
 from impasto.images.header import Header, check_header
 from impasto.images.unreadable import unreadable_file
@@ -24,6 +24,10 @@ _END_SECONDS = 5  # that the process may take to end
 _CRASHED = "a decoder crashed on it, or took more time than a picture of its size should"
 _TOO_LARGE = "it takes more memory to decode than a picture of its size should"
 _WAY_OUT = "save it anew with another program"
+
+
+class DecoderFailure(ImageFileError):
+    """A decoder crashed on a file, or took too much time or memory."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class ChildDecoder:
             pixels: False reads the header alone.
 
         Raises:
-            ImageError: it cannot be read, or its decoder crashes or takes too much.
+            ImageError: it cannot be read.
+            DecoderFailure: its decoder crashes or takes too much.
         """
         if not _can_fork():
             return facts_of(check_header(data, name, label, max_pixels, pages=pages))
@@ -113,9 +118,9 @@ class ChildDecoder:
         }
         answer = self._ask(json.dumps(request).encode(), data)
         if answer is None:
-            raise unreadable_file(name, label, _CRASHED, way_out=_WAY_OUT)
+            raise DecoderFailure(*unreadable_file(name, label, _CRASHED, way_out=_WAY_OUT).args)
         if "memory" in answer:
-            raise unreadable_file(name, label, _TOO_LARGE, way_out=_WAY_OUT)
+            raise DecoderFailure(*unreadable_file(name, label, _TOO_LARGE, way_out=_WAY_OUT).args)
         if "error" in answer:
             raise ImageError(answer["error"])
         width, height = answer["size"]

@@ -7,21 +7,27 @@ import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from impasto._version import __version__
-from impasto.errors import MAX_SENTENCE, ImpastoError, printable, shorten
-from impasto.serve import routes
-from impasto.serve.limits import RequestError, ServeOptions, disk_error
+from impasto.errors import ImpastoError
+from impasto.serve.creation import upload_router
+from impasto.serve.description import describe_api
+from impasto.serve.forms import parameter_problem
+from impasto.serve.limits import ServeOptions, disk_error
+from impasto.serve.problems import RequestError, problem_response
+from impasto.serve.routes import page_router, router
 from impasto.serve.security import SecurityMiddleware, is_loopback
 from impasto.serve.service import Service
 
+_ROUTERS = (upload_router, router, page_router)
 _MAX_CONNECTIONS = 256
 _MAX_HEADER_BYTES = 16 * 1024
 _SHUTDOWN_SECONDS = 3  # that open connections may take to end
@@ -61,10 +67,12 @@ def create_app(options: ServeOptions, token: str, hosts: Iterable[str] = ()) -> 
         lifespan=lifespan,
     )
     app.state.service = service
-    for router in (routes.upload_router, routes.router, routes.page_router):
-        app.include_router(router)
-    for error_class in (RequestError, HTTPException, RequestValidationError, OSError):
-        app.add_exception_handler(error_class, _error_response)
+    for part in _ROUTERS:
+        app.include_router(part)
+    app.openapi = describe_api(app)  # type: ignore[method-assign]
+    app.add_middleware(_HeadMiddleware)
+    for error_class in (RequestError, HTTPException, RequestValidationError, OSError, Exception):
+        app.add_exception_handler(error_class, _refuse)
     return SecurityMiddleware(app, hosts, token, options.most_bytes, options.upload_seconds)
 
 
@@ -168,23 +176,55 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def _error_response(request: Request, error: Exception) -> JSONResponse:
-    """Answer with an error as JSON: `detail` is one sentence."""
-    headers: dict[str, Any] = {}
-    error = disk_error(error) if isinstance(error, OSError) else error
-    if isinstance(error, RequestError):
-        status, sentence = error.status, str(error)
-        if error.retry_after is not None:
-            headers["retry-after"] = str(error.retry_after)
+class _HeadMiddleware:
+    """ASGI middleware that answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            return await self.app(scope, receive, send)
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self.app({**scope, "method": "GET", "only_head": True}, receive, send_head)
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    """Answer with an error as problem+json."""
+    if isinstance(error, OSError):
+        error = disk_error(error)
     elif isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        name = str(first["loc"][-1]) if first["loc"] else "the request"
-        reason = str(first["msg"])
-        status = 422
-        sentence = f"`{name}` must be as /v1/openapi.json says: {reason[:1].lower()}{reason[1:]}"
-    else:
-        status, sentence = error.status_code, str(error.detail)
-        headers.update(error.headers or {})
-    return JSONResponse(
-        {"detail": shorten(printable(sentence), MAX_SENTENCE)}, status, headers=headers
-    )
+        error = parameter_problem(request, error)
+    elif isinstance(error, HTTPException):
+        error = _http_problem(request, error)
+    elif not isinstance(error, RequestError):
+        error = RequestError("internal_error", "the server made a mistake; please report it")
+    return problem_response(error)
+
+
+def _http_problem(request: Request, error: HTTPException) -> RequestError:
+    """Return the refusal of what no route takes."""
+    if error.status_code == 405:
+        methods = sorted(_allowed_methods(request))
+        return RequestError(
+            "method_not_allowed",
+            f"the method must be one of {', '.join(methods)} here, got {request.method}; see Allow",
+            headers={"allow": ", ".join(methods)},
+        )
+    return RequestError("not_found", "there is nothing at this address")
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """Return the methods of all routes at an address."""
+    routes = [route for part in _ROUTERS for route in part.routes]
+    at_address = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    # /v1/jobs/style is no job.
+    at_address = [route for route in at_address if not route.param_convertors] or at_address
+    # FastAPI's own route, openapi.json, is in no router.
+    allowed = set().union(*(route.methods for route in at_address)) or {"GET"}
+    return allowed | ({"HEAD"} if "GET" in allowed else set())

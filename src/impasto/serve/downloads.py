@@ -19,7 +19,7 @@ from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.write import encode
 from impasto.methods import METHODS
 from impasto.provenance import Output, Provenance
-from impasto.serve.limits import RequestError
+from impasto.serve.problems import RequestError
 from impasto.serve.records import JobRecord, Upload
 from impasto.serve.results import PIXELS, PROVENANCE, load_denoise_result
 
@@ -42,10 +42,9 @@ DOWNLOAD_FORMATS = {
 }
 
 
-class Download(NamedTuple):
-    """A file to send: its bytes, the name to save it under, its media type."""
+class DownloadName(NamedTuple):
+    """What a download is called, and its media type."""
 
-    data: bytes
     name: str
     media_type: str
 
@@ -73,13 +72,30 @@ def encode_input(
     return encode(_shrink(image.pixels[:, *part], max_side), "png", metadata=metadata, bits=8)
 
 
+def name_result(job: JobRecord, format: str) -> DownloadName:
+    """Return the name and media type of a job's result in a format.
+
+    Raises:
+        RequestError: the job does not offer the format.
+    """
+    if format not in job.result.formats:
+        raise RequestError(
+            "format_not_offered",
+            f"`format` must be one of {', '.join(job.result.formats)} for this job, got "
+            f"{quote(format)}; choose one of them",
+        )
+    suffix, _, media_type = DOWNLOAD_FORMATS[format]
+    stem = Path(_content(job).name).stem
+    return DownloadName(f"{stem}-{METHODS[job.method].suffix}{suffix}", media_type)
+
+
 def encode_result(
     job: JobRecord,
     folder: Path,
     format: str,
     shares: Mapping[str, float | None] | None = None,
     max_side: int | None = None,
-) -> Download:
+) -> bytes:
     """Return the result of a job as a file.
 
     Args:
@@ -90,28 +106,18 @@ def encode_result(
         max_side: pixels of the longer side, at most, for a preview; None for full size.
 
     Raises:
-        RequestError: the job does not offer the format, or the shares are not for its method.
+        RequestError: the shares are not for the job's method.
     """
-    if format not in job.result.formats:
-        raise RequestError(
-            422,
-            f"`format` must be one of {', '.join(job.result.formats)} for this job, got "
-            f"{quote(format)}; choose one of them",
-        )
-    suffix, bits, media_type = DOWNLOAD_FORMATS[format]
-    stem = Path(_content(job).name).stem
-    name = f"{stem}-{METHODS[job.method].suffix}{suffix}"
+    suffix, bits, _ = DOWNLOAD_FORMATS[format]
     if job.method == "denoise":
-        data = _encode_denoised(job, folder, suffix, bits, shares or {}, max_side)
-        return Download(data, name, media_type)
+        return _encode_denoised(job, folder, suffix, bits, shares or {}, max_side)
     if any(share is not None for share in (shares or {}).values()):
         raise RequestError(
-            422,
+            "shares_not_offered",
             "`strength`, `chroma` and `detail` must be left out unless a job denoises, got a job "
             f"of {job.method}; leave them out",
         )
-    data = _encode_painting(job, folder, suffix, bits, max_side)
-    return Download(data, name, media_type)
+    return _encode_painting(job, folder, suffix, bits, max_side)
 
 
 def _encode_painting(
@@ -148,7 +154,7 @@ def _encode_denoised(
     try:
         result = result.at(**shares)
     except ValueError as error:
-        raise RequestError(422, str(error)) from None
+        raise RequestError("wrong_parameter", str(error)) from None
     if job.result.stack:
         # A stack is written to a file a plane at a time; `encode` has no such way.
         with TemporaryDirectory(dir=folder) as temporary:

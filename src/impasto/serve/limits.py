@@ -1,4 +1,4 @@
-"""Options and limits of the server, and the error for what exceeds them."""
+"""Options and limits of the server."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from impasto.errors import ImageError, ImpastoError
-from impasto.methods import Recipe
-from impasto.recipes import DenoiseRecipe
-from impasto.style.schedule import full_size_evaluations
+from impasto.errors import ImageError
+from impasto.serve.problems import RequestError
 from impasto.validation import Options
 
 MAX_STYLES = 4  # of one job
@@ -72,20 +70,6 @@ class ServeOptions(Options):
         return Path(platformdirs.user_data_dir("impasto", appauthor=False)) / "jobs"
 
 
-class RequestError(ImpastoError):
-    """A request that the server refuses.
-
-    Attributes:
-        status: HTTP status of the answer.
-        retry_after: seconds after which the same request may succeed; None if waiting is no help.
-    """
-
-    def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.retry_after = retry_after
-
-
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -98,11 +82,11 @@ def disk_error(error: BaseException | None) -> RequestError:
     """Return what a client is told of an error of the server's disk; no path is in it."""
     if is_full(error):
         return RequestError(
-            507, "the server's disk must have room, got none left; make room, and ask again"
+            "disk_full", "the server's disk must have room, got none left; make room, and ask again"
         )
     reason = getattr(error, "strerror", None) or "an error of its disk"
     return RequestError(
-        503,
+        "disk_error",
         "the server's folder of jobs must be one that it can use, got "
         f"{reason.lower()}; ask who runs it",
     )
@@ -117,41 +101,3 @@ def storing() -> Iterator[None]:
         raise disk_error(error) from error
     except ImageError as error:  # `impasto.files` words what the disk says
         raise disk_error(error.__cause__) from error
-
-
-# Denoising a pixel takes as long as so many steps of painting a pixel (measured).
-_DENOISING_STEPS = {"auto": 14, "nl-wiener": 14, "zs-n2n": 2000, "zs-n2n-fast": 10}
-
-
-def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
-    """Refuse a job that has too many pixels for so many steps.
-
-    Args:
-        recipe: options of the job.
-        size: (width, height) of the content image in pixels.
-        max_work: pixels of the result times steps, at most.
-
-    Raises:
-        RequestError: the job is too much work.
-
-    Example:
-        >>> from impasto.recipes import StyleRecipe
-        >>> check_work(StyleRecipe(size=65536), (400, 300), 10**10)
-        Traceback (most recent call last):
-        impasto.serve.limits.RequestError: `size` and `steps` must stay below 10,000,000,000 ...
-    """
-    from impasto.images.resize import result_size  # imports PyTorch
-
-    width, height = result_size(recipe, size)
-    if isinstance(recipe, DenoiseRecipe):
-        if recipe.method.startswith("zs-n2n"):  # the network is trained on the whole
-            width, height = size
-        steps, names, hint = _DENOISING_STEPS[recipe.method], "`method`", "clean a part of it"
-    else:
-        steps, names, hint = full_size_evaluations(recipe), "`size` and `steps`", "lower one"
-    if width * height * steps > max_work:
-        raise RequestError(
-            413,
-            f"{names} must stay below {max_work:,} pixels times steps, got {width:,} × {height:,} "
-            f"pixels and {steps:,} steps; {hint}, or start the server with a larger `--most-work`",
-        )

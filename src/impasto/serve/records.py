@@ -30,7 +30,8 @@ from impasto.jobs.job import (
     thin_history,
 )
 from impasto.methods import METHODS, MethodName
-from impasto.serve.limits import RequestError, is_full, storing
+from impasto.serve.limits import is_full, storing
+from impasto.serve.problems import RequestError
 
 if TYPE_CHECKING:
     from impasto.provenance import Input, Inputs
@@ -121,6 +122,8 @@ class JobRecord(JobState):
     recipe: dict[str, Any]
     uploads: list[Upload]
     result: ResultInfo | None = None
+    key: str | None = Field(None, description="Idempotency-Key of the request that made it")
+    request: str | None = Field(None, description="fingerprint of that request")
     version: int = Field(0, exclude=True)  # grows with every change that is worth an event
 
     def job(self, folder: Path) -> Job:
@@ -202,12 +205,6 @@ class JobView(BaseModel):
             retryable=record.status in RETRYABLE,
             expires=None if record.ended is None else record.ended + 3600 * keep_hours,
         )
-
-
-class JobList(BaseModel):
-    """All jobs, the newest first."""
-
-    jobs: list[JobView]
 
 
 def inputs_by_role(inputs: Inputs) -> list[tuple[str, Input, float | None]]:

@@ -1,40 +1,29 @@
-"""Routes of the HTTP API, and of the page's own files."""
+"""Routes of the HTTP API for jobs that exist, and of the page's own files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, Response, StreamingResponse
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, Field
 from safetensors import SafetensorError
-from starlette.exceptions import HTTPException
 
 from impasto._version import __version__
 from impasto.errors import ImpastoError
-from impasto.methods import METHODS, MethodName
 from impasto.presets import PRESETS, thumbnail_path
 from impasto.serve import uploads
+from impasto.serve.answers import make_etag, send_bytes, unchanged
+from impasto.serve.creation import recipe_schemas
 from impasto.serve.events import event_stream
-from impasto.serve.limits import MAX_PARTS, MAX_STYLES, RequestError, disk_error
-from impasto.serve.records import FORMATS, JobList, JobView, NoiseInfo
+from impasto.serve.forms import StrictRoute
+from impasto.serve.limits import MAX_STYLES
+from impasto.serve.problems import RequestError, problem_answers
+from impasto.serve.records import FORMATS, JobRecord, JobView
 from impasto.serve.service import Service, ServiceDependency
-from impasto.serve.uploads import ReceivedFile
-
-_MAX_FIELD_BYTES = 1_000_000  # of a form's field that is not a file
-_SIGNATURE_BYTES = 4096  # of a file, that tell its format
-
-
-class ErrorBody(BaseModel):
-    """Why a request was refused."""
-
-    detail: str
 
 
 class Health(BaseModel):
@@ -60,83 +49,48 @@ class Choices(BaseModel):
     version: str
 
 
-class _LimitedForm(Request):
-    """A request that is refused as soon as its form has too many parts."""
+class JobList(BaseModel):
+    """Jobs, the newest first."""
 
-    def form(self, **_: Any) -> Any:
-        return super().form(
-            max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=_MAX_FIELD_BYTES
-        )
+    jobs: list[JobView]
+    next: str | None = Field(None, description="path of the next page; null on the last one")
 
 
-class _UploadRoute(APIRoute):
-    """A route that receives files: only if the queue has room, and only so many at once."""
-
-    def get_route_handler(self) -> Callable[..., Any]:
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Any:
-            service: Service = request.app.state.service
-            if request.url.path.startswith("/v1/jobs/"):
-                service.workers.check_room()
-            async with service.upload_slots:
-                try:
-                    return await handler(_LimitedForm(request.scope, request.receive))
-                except HTTPException as error:
-                    if isinstance(error.__cause__, OSError):  # of the form's temporary files
-                        raise disk_error(error.__cause__) from error
-                    raise
-
-        return handle
-
-
-router = APIRouter(prefix="/v1")
-upload_router = APIRouter(prefix="/v1", route_class=_UploadRoute)
+router = APIRouter(prefix="/v1", route_class=StrictRoute)
 page_router = APIRouter(include_in_schema=False)
 
+_TOKEN = ("wrong_token", "foreign_site", "unknown_parameter")
+_JOB = (*_TOKEN, "no_such_job", "wrong_parameter")
+_CHANGE = (*_JOB, "wrong_state", "disk_error", "disk_full")
+_FILE = (*_JOB, "files_gone", "wrong_range")
 
-def _problems(descriptions: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of refusals, by their HTTP status."""
+
+def _content_types(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of an answer that is not JSON, and may be a part of it."""
+    content = {media_type: {} for media_type in media_types}
     return {
-        status: {"model": ErrorBody, "description": description}
-        for status, description in descriptions.items()
+        200: {"content": content},
+        206: {"content": content, "description": "the range that was asked for"},
+        304: {"description": "the client has it: its ETag came as If-None-Match"},
     }
 
 
-def _content_types(media_types: Iterable[str]) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of an answer that is not JSON."""
-    return {200: {"content": {media_type: {} for media_type in media_types}}}
-
-
-_TOKEN = {401: "no token, or a wrong one", 403: "from another site"}
-_UPLOAD_PROBLEMS = _problems(
-    _TOKEN
-    | {
-        400: "not a readable form",
-        408: "too slow",
-        411: "a body of unknown length",
-        413: "too large, or too much work",
-        422: "a picture or an option that is wrong",
-        429: "the queue is full; see Retry-After",
-    }
+_LIST_ANSWERS = problem_answers(*_TOKEN, "wrong_parameter")
+_JOB_ANSWERS = problem_answers(*_JOB)
+_CHANGE_ANSWERS = problem_answers(*_CHANGE)
+_RETRY_ANSWERS = problem_answers(*_CHANGE, "queue_full")
+_INPUT_ANSWERS = problem_answers(*_FILE, "no_such_input", "not_found") | _content_types(
+    "image/png", "application/octet-stream"
 )
-_JOB_PROBLEMS = _problems(
-    _TOKEN | {404: "no such job, or nothing to show of it", 422: "an argument out of range"}
-)
-_STATE_PROBLEMS = _JOB_PROBLEMS | _problems({409: "not possible in the job's present state"})
-_RETRY_PROBLEMS = _STATE_PROBLEMS | _problems({429: "the queue is full; see Retry-After"})
-_INPUT_ANSWERS = _JOB_PROBLEMS | _content_types(("image/png", "application/octet-stream"))
-_PREVIEW_ANSWERS = _JOB_PROBLEMS | _content_types(("image/jpeg",))
-_RESULT_ANSWERS = _STATE_PROBLEMS | _content_types(
-    ("image/png", "image/jpeg", "image/webp", "image/tiff")
-)
-_STREAM_ANSWERS = _JOB_PROBLEMS | _content_types(("text/event-stream",))
+_PREVIEW_ANSWERS = problem_answers(*_JOB, "no_preview") | {200: {"content": {"image/jpeg": {}}}}
+_RESULT_ANSWERS = problem_answers(
+    *_FILE, "no_result", "format_not_offered", "shares_not_offered", "unreadable_file",
+    "files_damaged",
+) | _content_types("image/png", "image/jpeg", "image/webp", "image/tiff")  # fmt: skip
+_STREAM_ANSWERS = problem_answers(*_JOB) | {200: {"content": {"text/event-stream": {}}}}
 
-ImageUpload = Annotated[
-    UploadFile, File(description="JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM")
-]
-MaskUpload = Annotated[UploadFile | None, File(description="a mask, white where it acts")]
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="the job's id")]
+Role = Annotated[str, Path(pattern=r"^[a-z]+(-\d{1,2})?$", description="one of its inputs' roles")]
 Share = Annotated[
     float | None, Query(ge=0, le=1, description="of the noise, to remove; the recipe's by default")
 ]
@@ -149,7 +103,7 @@ MaxSide = Annotated[
 # The server.
 
 
-@router.get("/health")
+@router.get("/health", tags=["server"], responses=problem_answers("unknown_parameter"))
 def get_health(service: ServiceDependency) -> Health:
     """Say whether the server is well; needs no token."""
     running, queued = service.workers.counts()
@@ -163,7 +117,7 @@ def get_health(service: ServiceDependency) -> Health:
     )
 
 
-@router.get("/options")
+@router.get("/options", tags=["server"], responses=problem_answers(*_TOKEN))
 def get_options(service: ServiceDependency) -> Choices:
     """List every option of every method, the presets, the bundled styles, and the limits."""
     limits = service.options.model_dump(
@@ -179,7 +133,7 @@ def get_options(service: ServiceDependency) -> Choices:
         for name, preset in PRESETS.items()
     ]
     return Choices(
-        recipes=_recipe_schemas(),
+        recipes=recipe_schemas(),
         presets=presets,
         shelf=json.loads(service.page_files["shelf.json"].data),
         limits=limits | {"styles": MAX_STYLES},
@@ -189,183 +143,77 @@ def get_options(service: ServiceDependency) -> Choices:
     )
 
 
-@cache
-def _recipe_schemas() -> dict[str, Any]:
-    return {
-        name: method.recipe.model_json_schema()
-        for name, method in METHODS.items()
-        if method.on_server
-    }
-
-
-# New jobs, and pictures that are only read.
-
-
-def _recipe_form(method: str) -> Any:
-    """Return the form field of a recipe; its schema in the API's description is the recipe's."""
-    recipe = METHODS[method].recipe
-    return Form(
-        description=f"JSON of {recipe.__name__}'s fields; the others have their defaults",
-        json_schema_extra={
-            "contentMediaType": "application/json",
-            "contentSchema": _recipe_schemas()[method],
-        },
-    )
-
-
-@upload_router.post("/jobs/style", status_code=202, responses=_UPLOAD_PROBLEMS)
-async def create_style_job(
-    service: ServiceDependency,
-    content: ImageUpload,
-    style: Annotated[list[UploadFile], File(description="the style images", max_length=MAX_STYLES)],
-    options: Annotated[str, _recipe_form("style")] = "{}",
-    weights: Annotated[str | None, Form(description="JSON list: a number for each style")] = None,
-    region_1: MaskUpload = None,
-    region_2: MaskUpload = None,
-    region_3: MaskUpload = None,
-    region_4: MaskUpload = None,
-    mask_1: MaskUpload = None,
-    mask_2: MaskUpload = None,
-    mask_3: MaskUpload = None,
-    mask_4: MaskUpload = None,
-    protect: MaskUpload = None,
-    keep: MaskUpload = None,
-    init: MaskUpload = None,
-) -> JobView:
-    """Paint a picture in the style of others."""
-    recipe = uploads.parse_recipe("style", options)
-    weight_list = uploads.parse_style_weights(weights, len(style))
-    files = {"content": content, "protect": protect, "keep": keep, "init": init}
-    files |= {f"style-{number}": file for number, file in enumerate(style, 1)}
-    files |= {"region-1": region_1, "region-2": region_2, "region-3": region_3}
-    files |= {"region-4": region_4, "mask-1": mask_1, "mask-2": mask_2}
-    files |= {"mask-3": mask_3, "mask-4": mask_4}
-    style_weights = {f"style-{number}": weight for number, weight in enumerate(weight_list, 1)}
-    return await _submit(service, "style", recipe, files, style_weights)
-
-
-@upload_router.post("/jobs/denoise", status_code=202, responses=_UPLOAD_PROBLEMS)
-async def create_denoise_job(
-    service: ServiceDependency,
-    content: ImageUpload,
-    options: Annotated[str, _recipe_form("denoise")] = "{}",
-) -> JobView:
-    """Remove the noise from a picture."""
-    recipe = uploads.parse_recipe("denoise", options)
-    return await _submit(service, "denoise", recipe, {"content": content})
-
-
-@upload_router.post("/jobs/reconstruct", status_code=202, responses=_UPLOAD_PROBLEMS)
-async def create_reconstruct_job(
-    service: ServiceDependency,
-    content: ImageUpload,
-    options: Annotated[str, _recipe_form("reconstruct")] = "{}",
-) -> JobView:
-    """Rebuild a picture from its features in one layer of the network."""
-    recipe = uploads.parse_recipe("reconstruct", options)
-    return await _submit(service, "reconstruct", recipe, {"content": content})
-
-
-@upload_router.post("/diagnosis", responses=_UPLOAD_PROBLEMS)
-async def diagnose_noise(service: ServiceDependency, content: ImageUpload) -> NoiseInfo:
-    """Say what noise a picture has."""
-    (file,) = await _receive({"content": content})
-    return await run_in_threadpool(uploads.diagnose_upload, service, file)
-
-
-@upload_router.post("/recipe", responses=_UPLOAD_PROBLEMS)
-async def inspect_recipe(
-    service: ServiceDependency, picture: ImageUpload
-) -> uploads.UploadedRecipe:
-    """Read how a picture was made, from the picture or from its .impasto.json file."""
-    (file,) = await _receive({"picture": picture})
-    return await run_in_threadpool(uploads.read_uploaded_recipe, service, file)
-
-
-async def _submit(
-    service: Service,
-    method: MethodName,
-    recipe: Any,
-    files: Mapping[str, UploadFile | None],
-    style_weights: Mapping[str, float] | None = None,
-) -> JobView:
-    """Store a job and put it into the queue."""
-    received = await _receive(files)
-
-    def submit() -> JobView:
-        job = uploads.create_job(service, method, recipe, received, style_weights or {})
-        try:
-            return service.workers.submit(job)
-        except BaseException:
-            service.store.discard_draft(job.id)
-            raise
-
-    return await run_in_threadpool(submit)
-
-
-async def _receive(files: Mapping[str, UploadFile | None]) -> list[ReceivedFile]:
-    """Read the files of a form into memory; one that is not an image is refused before."""
-    received = []
-    for role, file in files.items():
-        if file is not None:
-            name = uploads.display_name(file.filename, role)
-            head = await file.read(_SIGNATURE_BYTES)
-            uploads.check_signature(ReceivedFile(role, name, head))
-            received.append(ReceivedFile(role, name, head + await file.read()))
-    return received
-
-
 # Jobs that exist.
 
 
-@router.get("/jobs", responses=_JOB_PROBLEMS)
-def list_jobs(service: ServiceDependency) -> JobList:
-    """List all jobs, the newest first."""
-    return JobList(jobs=service.workers.views())
+@router.get("/jobs", tags=["jobs"], responses=_LIST_ANSWERS)
+def list_jobs(
+    service: ServiceDependency,
+    response: Response,
+    limit: Annotated[int | None, Query(ge=1, le=1000, description="jobs of a page")] = None,
+    before: Annotated[
+        float | None, Query(description="`created` of the last job of the page before this one")
+    ] = None,
+) -> JobList:
+    """List all jobs, or a page of them, the newest first."""
+    views = sorted(service.workers.views(), key=lambda view: view.created, reverse=True)
+    if before is not None:
+        views = [view for view in views if view.created < before]
+    if limit is None or len(views) <= limit:
+        return JobList(jobs=views)
+    views = views[:limit]
+    path = f"/v1/jobs?limit={limit}&before={views[-1].created}"
+    response.headers["link"] = f'<{path}>; rel="next"'
+    return JobList(jobs=views, next=path)
 
 
-@router.get("/jobs/{job}", responses=_JOB_PROBLEMS)
+@router.get("/jobs/{job}", tags=["jobs"], responses=_JOB_ANSWERS)
 def get_job(service: ServiceDependency, job: JobId) -> JobView:
     """Return one job."""
     return service.workers.view(job)
 
 
-@router.post("/jobs/{job}/stop", status_code=202, responses=_STATE_PROBLEMS)
+@router.post("/jobs/{job}/stop", status_code=202, tags=["jobs"], responses=_CHANGE_ANSWERS)
 def stop_job(service: ServiceDependency, job: JobId) -> JobView:
     """End a running job within a step and keep its picture."""
     return service.workers.stop(job)
 
 
-@router.post("/jobs/{job}/cancel", status_code=202, responses=_STATE_PROBLEMS)
+@router.post("/jobs/{job}/cancel", status_code=202, tags=["jobs"], responses=_CHANGE_ANSWERS)
 def cancel_job(service: ServiceDependency, job: JobId) -> JobView:
     """End a job that runs or waits, and keep no picture."""
     return service.workers.cancel(job)
 
 
-@router.post("/jobs/{job}/retry", status_code=202, responses=_RETRY_PROBLEMS)
+@router.post("/jobs/{job}/retry", status_code=202, tags=["jobs"], responses=_RETRY_ANSWERS)
 def retry_job(service: ServiceDependency, job: JobId) -> JobView:
     """Queue an unfinished job again; it resumes where it was if it can."""
     return service.workers.retry(job)
 
 
-@router.delete("/jobs/{job}", status_code=204, responses=_STATE_PROBLEMS)
+@router.delete("/jobs/{job}", status_code=204, tags=["jobs"], responses=_CHANGE_ANSWERS)
 def delete_job(service: ServiceDependency, job: JobId) -> Response:
     """Delete a job and its files."""
     service.workers.delete(job)
     return Response(status_code=204)
 
 
-@router.get("/jobs/{job}/preview", response_class=Response, responses=_PREVIEW_ANSWERS)
+@router.get(
+    "/jobs/{job}/preview", response_class=Response, tags=["files"], responses=_PREVIEW_ANSWERS
+)
 def get_preview(service: ServiceDependency, job: JobId) -> Response:
     """Return the latest small picture of a running job."""
     return Response(service.workers.preview(job), media_type="image/jpeg")
 
 
-@router.get("/jobs/{job}/inputs/{role}", response_class=Response, responses=_INPUT_ANSWERS)
+@router.get(
+    "/jobs/{job}/inputs/{role}", response_class=Response, tags=["files"], responses=_INPUT_ANSWERS
+)
 def get_input(
+    request: Request,
     service: ServiceDependency,
     job: JobId,
-    role: Annotated[str, Path(pattern=r"^[a-z]+(-\d)?$")],
+    role: Role,
     longest: MaxSide = None,
     original: Annotated[bool, Query(description="the uploaded file itself, unchanged")] = False,
     crop: Annotated[bool, Query(description="the part alone that the recipe cleans")] = False,
@@ -375,26 +223,37 @@ def get_input(
     folder = service.store.path(job)
     upload = next((upload for upload in record.uploads if upload.role == role), None)
     if upload is None:
-        raise RequestError(404, f"this job has no {role}; see its inputs")
+        raise RequestError("no_such_input", f"this job has no {role}; see its inputs")
     path = folder / upload.file
     if not path.is_file():
-        raise RequestError(404, f"`{role}` cannot be shown: its file is gone; delete the job")
+        raise RequestError(
+            "files_gone", f"`{role}` cannot be shown: its file is gone; delete the job"
+        )
+    etag = make_etag(job, upload.sha256, longest, original, crop)
+    if (same := unchanged(request, etag)) is not None:
+        return same
     if original:
-        return FileResponse(path, media_type="application/octet-stream")
-    # It imports PyTorch, which would keep the server from answering for seconds at its start.
-    from impasto.serve import downloads
+        return send_bytes(request, path, "application/octet-stream", etag)
+
+    def encode() -> bytes:
+        # It imports PyTorch, which would keep the server from answering for seconds at its start.
+        from impasto.serve import downloads
+
+        return downloads.encode_input(path, longest, uploads.part_of(record) if crop else None)
 
     try:
-        part = uploads.part_of(record) if crop else None
-        data = downloads.encode_input(path, longest, part)
+        data = service.downloads.get(etag, encode)
     except ImpastoError as error:
         reason = record.public_message(str(error), folder)
-        raise RequestError(404, f"`{role}` cannot be shown: {reason}") from None
-    return Response(data, media_type="image/png")
+        raise RequestError("files_gone", f"`{role}` cannot be shown: {reason}") from None
+    return send_bytes(request, data, "image/png", etag)
 
 
-@router.get("/jobs/{job}/result", response_class=Response, responses=_RESULT_ANSWERS)
+@router.get(
+    "/jobs/{job}/result", response_class=Response, tags=["files"], responses=_RESULT_ANSWERS
+)
 def get_result(
+    request: Request,
     service: ServiceDependency,
     job: JobId,
     format: Literal["png", "png16", "jpeg", "webp", "tiff", "tiff16"] = "png",
@@ -406,31 +265,50 @@ def get_result(
     longest: MaxSide = None,
 ) -> Response:
     """Return the result of a job as a file."""
-    from impasto.serve import downloads  # imports PyTorch, see above
-
     record = service.workers.record(job)
     if record.result is None:
         raise RequestError(
-            409, f"the job must have a result first, got a {record.status} job; wait for it"
+            "no_result",
+            f"the job must have a result first, got a {record.status} job; wait for it",
         )
+    shares = {"strength": strength, "chroma": chroma, "detail": detail}
+    etag = make_etag(job, record.result.model_dump(), format, shares, longest)
+    if (same := unchanged(request, etag)) is not None:
+        return same
+    from impasto.serve import downloads  # imports PyTorch, see above
+
+    download = downloads.name_result(record, format)
     folder = service.store.path(job)
+    data = service.downloads.get(etag, lambda: _encode(record, folder, format, shares, longest))
+    disposition = content_disposition(download.name)
+    return send_bytes(request, data, download.media_type, etag, content_disposition=disposition)
+
+
+def _encode(
+    record: JobRecord,
+    folder: FilePath,
+    format: str,
+    shares: dict[str, float | None],
+    max_side: int | None,
+) -> bytes:
+    """Encode a result; say what is wrong with the job's files if that fails."""
+    from impasto.serve import downloads  # imports PyTorch, see above
+
     try:
-        shares = {"strength": strength, "chroma": chroma, "detail": detail}
-        download = downloads.encode_result(record, folder, format, shares, longest)
+        return downloads.encode_result(record, folder, format, shares, max_side)
     except RequestError:
         raise
     except ImpastoError as error:
-        raise RequestError(422, record.public_message(str(error), folder)) from None
+        raise RequestError("unreadable_file", record.public_message(str(error), folder)) from None
     except FileNotFoundError:
         raise RequestError(
-            404, "the files of this job are gone; it may have expired or been deleted"
+            "files_gone", "the files of this job are gone; it may have expired or been deleted"
         ) from None
     except (ValueError, KeyError, StopIteration, SafetensorError):
         raise RequestError(
-            503, "the files of this job must be as the server left them, got others; delete it"
+            "files_damaged",
+            "the files of this job must be as the server left them, got others; delete it",
         ) from None
-    headers = {"content-disposition": content_disposition(download.name)}
-    return Response(download.data, media_type=download.media_type, headers=headers)
 
 
 def content_disposition(name: str) -> str:
@@ -446,22 +324,43 @@ def content_disposition(name: str) -> str:
 
 # Events.
 
+LastEventId = Annotated[
+    str | None,
+    Header(max_length=100, description="id of the last event that came, to hear of later ones"),
+]
 
-@router.get("/jobs/{job}/events", response_class=StreamingResponse, responses=_STREAM_ANSWERS)
-async def stream_job_events(service: ServiceDependency, job: JobId) -> StreamingResponse:
+
+@router.get(
+    "/jobs/{job}/events",
+    response_class=StreamingResponse,
+    tags=["events"],
+    responses=_STREAM_ANSWERS,
+)
+async def stream_job_events(
+    request: Request, service: ServiceDependency, job: JobId
+) -> StreamingResponse:
     """Stream the changes of a job as server-sent events, until it has ended."""
     service.workers.view(job)  # refuses a job that does not exist
-    return _event_response(service, job)
+    return _event_response(request, service, job)
 
 
-@router.get("/events", response_class=StreamingResponse, responses=_STREAM_ANSWERS)
-async def stream_events(service: ServiceDependency) -> StreamingResponse:
+@router.get("/events", response_class=StreamingResponse, tags=["events"], responses=_STREAM_ANSWERS)
+async def stream_events(
+    request: Request, service: ServiceDependency, last_event_id: LastEventId = None
+) -> StreamingResponse:
     """Stream the changes of all jobs as server-sent events, without end."""
-    return _event_response(service, None)
+    return _event_response(request, service, None, last_event_id)
 
 
-def _event_response(service: Service, job: str | None) -> StreamingResponse:
-    messages = event_stream(service.workers, job, lambda: service.closing)
+def _event_response(
+    request: Request, service: Service, job: str | None, last_id: str | None = None
+) -> StreamingResponse:
+    only_head = request.scope.get("only_head", False)
+
+    def closing() -> bool:
+        return service.closing or only_head
+
+    messages = event_stream(service.workers, job, closing, last_id)
     return StreamingResponse(messages, media_type="text/event-stream")
 
 
@@ -473,7 +372,7 @@ async def get_page_file(request: Request, service: ServiceDependency, path: str)
     """Return a file of the page; browsers keep it and ask whether it has changed."""
     file = service.page_files.get(path)
     if file is None:
-        raise HTTPException(404, "there is no such file")
+        raise RequestError("not_found", "there is no such file")
     headers = {"etag": file.etag, "cache-control": "no-cache"}
     if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=headers)

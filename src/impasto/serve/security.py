@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_PUBLIC_PATHS = ("/v1/health", "/v1/openapi.json")  # of the API; they need no token
+from impasto.serve.problems import RequestError, problem_response
+
+PUBLIC_PATHS = ("/v1/health", "/v1/openapi.json")  # of the API; they need no token
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _SMALL_BODY = 64 * 1024  # bytes of a request that uploads no file, at most
 _UNIQUE_HEADERS = ("host", "origin", "authorization", "content-length")
@@ -87,10 +87,8 @@ class SecurityMiddleware:
             self._check_origin(headers)
             self._check_token(scope, headers)
             self._check_length(scope, headers)
-        except HTTPException as error:
-            answer = JSONResponse(
-                {"detail": error.detail}, error.status_code, headers=error.headers or {}
-            )
+        except RequestError as error:
+            answer = problem_response(error)
             return await answer(scope, receive, _add_security_headers(send))
         await self.app(scope, self._limit_time(receive), _add_security_headers(send))
 
@@ -99,51 +97,55 @@ class SecurityMiddleware:
         host = headers.get("host", "").lower()
         name, _, port = host.rpartition(":") if _has_port(host) else (host, "", "")
         if name not in self.hosts or not (port == "" or (port.isascii() and port.isdecimal())):
-            raise HTTPException(
-                403, f"`Host` must be one this server is called by, got {host[:100]!r}; open "
-                "http://localhost"
-            )  # fmt: skip
+            raise RequestError(
+                "foreign_site",
+                f"`Host` must be one this server is called by, got {host[:100]!r}; open "
+                "http://localhost",
+            )
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
-            raise HTTPException(
-                403, f"`Origin` must be this server's own, got {origin[:100]!r}; use its own page"
+            raise RequestError(
+                "foreign_site",
+                f"`Origin` must be this server's own, got {origin[:100]!r}; use its own page",
             )
         site = headers.get("sec-fetch-site")
         if site not in (None, "same-origin", "none"):
-            raise HTTPException(
-                403, f"`Sec-Fetch-Site` must be same-origin or none, got {site[:100]!r}; use this "
-                "server's own page"
-            )  # fmt: skip
+            raise RequestError(
+                "foreign_site",
+                f"`Sec-Fetch-Site` must be same-origin or none, got {site[:100]!r}; use this "
+                "server's own page",
+            )
 
     def _check_token(self, scope: Scope, headers: dict[str, str]) -> None:
         """Refuse requests to the API, reading included, without the token."""
         path, reads = scope["path"], scope["method"] in ("GET", "HEAD")
-        if reads and (not path.startswith("/v1/") or path in _PUBLIC_PATHS):
+        if reads and (not path.startswith("/v1/") or path in PUBLIC_PATHS):
             return
         scheme, _, token = headers.get("authorization", "").partition(" ")
         # Compared in constant time, so that the time of an answer tells nothing of the token.
         same = hmac.compare_digest(token.strip().encode(), self.token)
         if scheme.lower() != "bearer" or not same:
-            raise HTTPException(
-                401,
+            raise RequestError(
+                "wrong_token",
                 "`Authorization` must be Bearer and this server's token, got none or another; open "
                 "the address that `impasto serve` printed",
-                {"www-authenticate": "Bearer"},
+                headers={"www-authenticate": "Bearer"},
             )
 
     def _check_length(self, scope: Scope, headers: dict[str, str]) -> None:
         """Refuse a body that is too long or of unknown length, before it is read."""
         if "transfer-encoding" in headers:
-            raise HTTPException(
-                411, "`Content-Length` must be given, got a body of unknown length; send it whole"
+            raise RequestError(
+                "length_required",
+                "`Content-Length` must be given, got a body of unknown length; send it whole",
             )
         length = headers.get("content-length", "0")
         uploads = headers.get("content-type", "").startswith("multipart/form-data")
         max_bytes = self.max_bytes if uploads else _SMALL_BODY
         number = length.isascii() and length.isdecimal() and len(length) <= 18
         if not number or int(length) > max_bytes:
-            raise HTTPException(
-                413,
+            raise RequestError(
+                "body_too_large",
                 f"a request must have at most {max_bytes:,} bytes, got {length[:30]}; send smaller "
                 "pictures, or start the server with a larger `--most-bytes`",
             )
@@ -159,8 +161,8 @@ class SecurityMiddleware:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                raise HTTPException(
-                    408,
+                raise RequestError(
+                    "upload_too_slow",
                     f"an upload must be done in {self.upload_seconds:g} seconds, got a slower one; "
                     "send smaller pictures",
                 ) from None
@@ -176,7 +178,9 @@ def _unique_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     for key, value in raw:
         name = key.decode("latin-1").lower()
         if name in headers and name in _UNIQUE_HEADERS:
-            raise HTTPException(400, f"`{name}` must be given once, got it twice; drop one")
+            raise RequestError(
+                "repeated_header", f"`{name}` must be given once, got it twice; drop one"
+            )
         headers[name] = value.decode("latin-1")
     return headers
 

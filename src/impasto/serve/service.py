@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -18,6 +20,7 @@ from impasto.serve.workers import Workers
 
 PAGE = Path(__file__).parent / "page"
 MAX_PARALLEL_UPLOADS = 4
+_KEPT_BYTES = 64 << 20  # of encoded files
 _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -36,6 +39,27 @@ class PageFile(NamedTuple):
     etag: str
 
 
+class RecentDownloads:
+    """Encoded files that were asked for last, for whoever asks again or for another range."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, etag: str, encode: Callable[[], bytes]) -> bytes:
+        """Return a file by its ETag, encoded now if it is not there."""
+        with self._lock:
+            if etag in self._files:
+                self._files.move_to_end(etag)
+                return self._files[etag]
+        data = encode()
+        with self._lock:
+            self._files[etag] = data
+            while sum(map(len, self._files.values())) > _KEPT_BYTES:
+                self._files.popitem(last=False)
+        return data
+
+
 class Service:
     """State of a running server.
 
@@ -46,6 +70,7 @@ class Service:
         workers: the queue of jobs and the threads that run them.
         page_files: path below /page/ -> file; nothing else can be requested there.
         upload_slots: limits how many uploads are received at once.
+        downloads: the last files that were encoded.
         diagnosis_lock: held while an upload is diagnosed, which takes a core and memory.
         closing: True once the server is about to end; event streams end then.
     """
@@ -58,7 +83,14 @@ class Service:
         self.page_files = load_page_files()
         self.upload_slots = asyncio.Semaphore(MAX_PARALLEL_UPLOADS)
         self.diagnosis_lock = threading.Lock()
+        self.downloads = RecentDownloads()
         self.closing = False
+
+    def check_room(self, request: Request) -> None:
+        """Refuse a request for a new job if the queue is full, unless it came before."""
+        key = request.headers.get("idempotency-key")
+        if request.url.path.startswith("/v1/jobs/") and not self.workers.has_key(key):
+            self.workers.check_room()
 
 
 async def get_service(request: Request) -> Service:

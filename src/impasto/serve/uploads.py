@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from impasto.errors import ImageError, ImageFileError, OptionError, quote
 from impasto.files import recorded_name
-from impasto.images.child_decode import FileFacts
+from impasto.images.child_decode import DecoderFailure, FileFacts
 from impasto.images.formats import describe_unknown_format, detect_format
 from impasto.images.unreadable import unreadable_file
 from impasto.images.xmp import from_xmp
@@ -20,7 +20,8 @@ from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe_of
 from impasto.provenance import read_provenance
 from impasto.recipes import MAX_SHARE
-from impasto.serve.limits import RequestError, check_work, storing
+from impasto.serve.limits import storing
+from impasto.serve.problems import RequestError
 from impasto.serve.records import JobRecord, NoiseInfo, Upload, inputs_by_role
 from impasto.serve.service import Service
 from impasto.validation import parse_json, validate
@@ -65,6 +66,31 @@ class UploadedRecipe(BaseModel):
     inputs: list[RecipeInput]
 
 
+class JobRequest(NamedTuple):
+    """A new job that a request asks for.
+
+    Attributes:
+        method: what to do.
+        recipe: its options.
+        files: its files.
+        style_weights: role of a style -> its weight.
+        key: Idempotency-Key of the request.
+    """
+
+    method: MethodName
+    recipe: Recipe
+    files: Sequence[ReceivedFile]
+    style_weights: Mapping[str, float]
+    key: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything but the key."""
+        hashes = [(file.role, file.name, sha256(file.data).hexdigest()) for file in self.files]
+        facts = self.method, self.recipe.model_dump_json(), hashes, dict(self.style_weights)
+        return sha256(repr(facts).encode()).hexdigest()
+
+
 def display_name(filename: str | None, role: str) -> str:
     """Return the name to show for an uploaded file, without folders and control characters.
 
@@ -88,12 +114,14 @@ def check_signature(file: ReceivedFile) -> None:
         RequestError: it begins in another way.
     """
     if not file.data:
-        raise RequestError(422, f"`{file.role}` must be a picture, got an empty file; choose one")
+        raise RequestError(
+            "empty_file", f"`{file.role}` must be a picture, got an empty file; choose one"
+        )
     if file.role == "picture" and _is_json(file):
         return
     if detect_format(file.data) is None:
         reason = f"it is {describe_unknown_format(file.data)}"
-        raise RequestError(422, str(unreadable_file(file.role, file.name, reason)))
+        raise RequestError("unreadable_file", str(unreadable_file(file.role, file.name, reason)))
 
 
 def parse_recipe(method: str, text: str) -> Recipe:
@@ -108,7 +136,7 @@ def parse_recipe(method: str, text: str) -> Recipe:
             raise ValueError("it is not an object")
     except ValueError as error:
         raise RequestError(
-            422,
+            "not_json",
             f"`options` must be a JSON object, got {quote(text)}: {error}; for example {{}}",
         ) from None
     options.pop("version", None)
@@ -118,11 +146,11 @@ def parse_recipe(method: str, text: str) -> Recipe:
         else:
             recipe = validate(METHODS[method].recipe, options)
     except (ValueError, TypeError) as error:
-        raise RequestError(422, _error_sentence(error)) from None
+        raise option_problem(error) from None
     # A request must not make the server open a file of its own or download anything.
     if getattr(recipe, "weights", "oxford") != "oxford":
         raise RequestError(
-            422,
+            "wrong_option",
             f"`weights` must be oxford here, got {quote(recipe.weights)}; use the command "
             "line for others",
         )
@@ -143,58 +171,66 @@ def parse_style_weights(text: str | None, count: int) -> list[float]:
         weights = None
     if not (isinstance(weights, list) and len(weights) == count and all(map(_is_weight, weights))):
         raise RequestError(
-            422,
+            "wrong_weights",
             f"`weights` must be a JSON list of {count} numbers from 0 to {MAX_SHARE:,.0f}, got "
             f"{quote(text)}; one for each style",
+        )
+    if not any(weights):
+        raise RequestError(
+            "zero_weights",
+            f"`weights` must add up to more than 0, got {quote(text)}; raise one",
         )
     return [float(weight) for weight in weights]
 
 
-def create_job(
-    service: Service,
-    method: MethodName,
-    recipe: Recipe,
-    files: Sequence[ReceivedFile],
-    style_weights: Mapping[str, float],
-) -> JobRecord:
+def create_job(service: Service, request: JobRequest) -> JobRecord:
     """Check the files of a form, put them into the store and return a job that can be submitted.
-
-    Args:
-        service: state of the server.
-        method: what to do.
-        recipe: its options.
-        files: the files, one of them with the role `content`.
-        style_weights: role of a style -> its weight.
 
     Raises:
         RequestError: a file is not an image, or it is too large or too small; masks do not belong
-            to the styles; or the job is too much work.
+            to the styles; or the job is too much work, or cannot be done here.
     """
+    # It imports PyTorch, which would keep the server from answering for seconds at its start.
+    from impasto.serve.plan_checks import check_crop, check_device, check_plan, check_work
+
+    method, recipe, files = request.method, request.recipe, request.files
+    check_device(service, recipe)
     facts = {file.role: _check_image(service, file, method) for file in files}
     name, folder = service.store.create_draft()
     try:
         with storing():
             uploads = [
-                _store_file(file, folder, facts[file.role], style_weights.get(file.role))
+                _store_file(file, folder, facts[file.role], request.style_weights.get(file.role))
                 for file in files
             ]
         content = next(upload for upload in uploads if upload.role == "content")
-        _check_crop(recipe, content)
+        check_crop(recipe, content)
         check_work(recipe, (content.width, content.height), service.options.most_work)
         _check_roles(recipe, {upload.role for upload in uploads})
+        job = JobRecord(
+            id=name,
+            method=method,
+            title=_title(recipe, uploads),
+            recipe=recipe.model_dump(mode="json"),
+            uploads=uploads,
+            key=request.key,
+            request=request.fingerprint,
+        )
+        check_plan(service, job, folder, (content.width, content.height))
     except BaseException:
         service.store.discard_draft(name)
         raise
+    return job
+
+
+def _title(recipe: Recipe, uploads: Sequence[Upload]) -> str:
+    """Return what a job is called: its content image and its styles."""
+    content = next(upload for upload in uploads if upload.role == "content")
     titles = [content.name]
     if getattr(recipe, "crop", "whole") != "whole":
         titles = [f"{content.name} ({recipe.crop[2]} × {recipe.crop[3]})"]
-    styles = [upload.name for upload in uploads if upload.role.startswith("style-")]
-    return JobRecord(
-        id=name,
-        method=method,
-        title=" × ".join([*titles, *styles]),
-        recipe=recipe.model_dump(mode="json"),
-        uploads=uploads,
+    return " × ".join(
+        [*titles, *(upload.name for upload in uploads if upload.role.startswith("style-"))]
     )
 
 
@@ -208,7 +244,7 @@ def read_uploaded_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe
         text = _recipe_text(service, file)
         provenance = read_provenance(text, "picture")
     except (ValueError, ImageError) as error:
-        raise RequestError(422, _error_sentence(error)) from None
+        raise RequestError("wrong_recipe", _error_sentence(error)) from None
     recipe = provenance.recipe.model_dump(mode="json")
     defaults = type(provenance.recipe)().model_dump(mode="json")
     # Of an input that several jobs have, the newest job's; `views` has the newest first.
@@ -254,9 +290,17 @@ def diagnose_upload(service: Service, file: ReceivedFile) -> NoiseInfo:
             noise = diagnose_file(path, facts.size)
             return noise.model_copy(update={"notes": list(facts.notes)})
     except (ImageError, ValueError) as error:
-        raise RequestError(422, _error_sentence(error, file.name)) from None
+        raise RequestError("unreadable_file", _error_sentence(error, file.name)) from None
     finally:
         service.store.discard_draft(name)
+
+
+def option_problem(error: Exception) -> RequestError:
+    """Return the refusal of a wrong option of a recipe."""
+    if not isinstance(error, OptionError):
+        return RequestError("wrong_option", str(error))
+    code = "unknown_option" if error.constraint.startswith("be an option of") else "wrong_option"
+    return RequestError(code, _error_sentence(error), field=error.option)
 
 
 def _error_sentence(error: Exception, file: str = "") -> str:
@@ -290,8 +334,10 @@ def _check_file(
             pages=pages,
             pixels=pixels,
         )
+    except DecoderFailure as error:
+        raise RequestError("decoder_failed", str(error)) from None
     except ImageError as error:
-        raise RequestError(422, str(error)) from None
+        raise RequestError("unreadable_file", str(error)) from None
 
 
 def _check_image(service: Service, file: ReceivedFile, method: MethodName) -> FileFacts:
@@ -302,7 +348,7 @@ def _check_image(service: Service, file: ReceivedFile, method: MethodName) -> Fi
     min_side = 1 if keeps_data or is_mask else _MIN_SIDE
     if min(facts.size) < min_side:
         raise RequestError(
-            422,
+            "picture_too_small",
             f"`{file.role}` must have at least {min_side} pixels on each side, got "
             f"{facts.size[0]} × {facts.size[1]}; choose a larger picture",
         )
@@ -331,32 +377,19 @@ def part_of(record: JobRecord) -> tuple[slice, slice] | None:
     return getattr(validate(METHODS[record.method].recipe, record.recipe), "part", None)
 
 
-def _check_crop(recipe: Recipe, content: Upload) -> None:
-    """Check that the part to be denoised lies in the content image."""
-    from impasto.images.crop import check_part  # imports PyTorch
-
-    crop = getattr(recipe, "crop", "whole")
-    if crop == "whole":
-        return
-    try:
-        check_part(crop, (content.width, content.height))
-    except ValueError as error:
-        raise RequestError(422, str(error)) from None
-
-
 def _check_roles(recipe: Recipe, roles: set[str]) -> None:
     """Check that masks belong to styles, and that a start image is there exactly if needed."""
     for role in roles:
         kind, _, number = role.partition("-")
         if kind in ("region", "mask") and f"style-{number}" not in roles:
             raise RequestError(
-                422,
+                "mask_without_style",
                 f"`{kind}_{number}` must belong to a style, got no style {number}; leave it out",
             )
     init = getattr(recipe, "init", None)
     if (init == "picture") != ("init" in roles):
         raise RequestError(
-            422,
+            "wrong_start",
             f"`init` must be `picture` if an init picture is given, and only then, got "
             f"{quote(init)}; give both or neither",
         )
@@ -369,7 +402,7 @@ def _recipe_text(service: Service, file: ReceivedFile) -> str:
     text = from_xmp(_check_file(service, file, pixels=False).xmp)
     if text is None:
         raise RequestError(
-            422,
+            "no_recipe",
             f"`picture` must have a recipe inside, got {file.name}, which has none; give a "
             "picture that impasto made, or its .impasto.json",
         )

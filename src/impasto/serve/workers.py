@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from impasto.jobs.job import (
     CANCELLED,
@@ -20,12 +22,27 @@ from impasto.jobs.job import (
     thin_history,
 )
 from impasto.jobs.progress import JobReporter
-from impasto.serve.limits import RequestError
+from impasto.serve.problems import RequestError
 from impasto.serve.records import INTERRUPTED_REASON, JobRecord, JobView, Store
 
 _EXPIRY_SECONDS = 60.0  # between two looks for jobs that have expired
 _JOIN_SECONDS = 15.0  # that a thread may take to end
 _RETRY_SECONDS = 10  # after which to ask again if no job says when it will end
+_REMEMBERED = 1000  # jobs that were deleted, which a client that was away is told of
+
+
+class Change(NamedTuple):
+    """What happened to a job.
+
+    Attributes:
+        version: number of the change; later ones are larger.
+        job: the job's id.
+        there: False if it was deleted.
+    """
+
+    version: int
+    job: str
+    there: bool
 
 
 class Workers:
@@ -40,6 +57,7 @@ class Workers:
 
     Attributes:
         devices: names of the devices, the fastest first; empty until they are known.
+        run: a name of this server's run, within which versions are counted.
     """
 
     def __init__(self, store: Store, queue: int, keep_hours: float) -> None:
@@ -47,11 +65,14 @@ class Workers:
         self.queue = queue
         self.keep_hours = keep_hours
         self.devices: list[str] = []
+        self.run = secrets.token_hex(4)
         self._changed = threading.Condition()  # guards everything below
         self._jobs: dict[str, JobRecord] = {}
         self._waiting: list[str] = []
         self._reporters: dict[str, JobReporter] = {}
         self._unsaved: set[str] = set()  # jobs whose state could not be stored
+        self._version = 0  # of the latest change
+        self._deleted: deque[Change] = deque(maxlen=_REMEMBERED)
         self._closing = False
         self._threads: list[threading.Thread] = []
         for record in store.load():
@@ -104,16 +125,34 @@ class Workers:
             self._find(job_id)
             reporter = self._reporters.get(job_id)
             if reporter is None or reporter.preview is None:
-                raise RequestError(404, "there is no preview of this job now; see its result")
+                raise RequestError(
+                    "no_preview", "there is no preview of this job now; see its result"
+                )
             return reporter.preview
 
-    def versions(self) -> dict[str, tuple[int, int]]:
-        """Return two numbers for each job: one changes with its status, one with its steps."""
+    def version(self) -> int:
+        """Return the number of the latest change of any job."""
         with self._changed:
-            return {
-                job_id: (record.version, 0 if record.step is None else record.step.evaluation)
-                for job_id, record in self._jobs.items()
-            }
+            return self._version
+
+    def remembers(self, version: int) -> bool:
+        """Return whether every change after one is known; deleted jobs are forgotten some day."""
+        with self._changed:
+            forgotten = len(self._deleted) == _REMEMBERED and self._deleted[0].version > version
+            return 0 <= version <= self._version and not forgotten
+
+    def changes_since(self, version: int) -> list[Change]:
+        """Return the latest change of each job that changed after another change, in order."""
+        with self._changed:
+            changes = [Change(job.version, job_id, True) for job_id, job in self._jobs.items()]
+            changes += self._deleted
+        return sorted(change for change in changes if change.version > version)
+
+    def evaluations(self) -> dict[str, int]:
+        """Return the number of the latest evaluation of each running job."""
+        with self._changed:
+            steps = {job_id: self._jobs[job_id].step for job_id in self._reporters}
+            return {job_id: step.evaluation for job_id, step in steps.items() if step is not None}
 
     def counts(self) -> tuple[int, int]:
         """Return the number of running and of waiting jobs."""
@@ -144,15 +183,50 @@ class Workers:
         with self._changed:
             if len(self._waiting) >= self.queue:
                 raise RequestError(
-                    429,
+                    "queue_full",
                     f"the queue must have room, got {len(self._waiting)} jobs waiting of at most "
                     f"{self.queue}; try again later",
-                    self._seconds_until_room(),
+                    headers={"retry-after": str(self._seconds_until_room())},
                 )
 
-    def submit(self, record: JobRecord) -> JobView:
-        """Put a job whose files are in its draft into the queue."""
+    def has_key(self, key: str | None) -> bool:
+        """Return whether there is a job of a request with this key."""
         with self._changed:
+            return key is not None and any(job.key == key for job in self._jobs.values())
+
+    def find_request(self, key: str | None, request: str) -> JobView | None:
+        """Return the job of an earlier request with the same key; None if there is none.
+
+        Args:
+            key: the Idempotency-Key; None if the request has none.
+            request: fingerprint of the request.
+
+        Raises:
+            RequestError: the key is of another request.
+        """
+        with self._changed:
+            for record in self._jobs.values() if key is not None else ():
+                if record.key != key:
+                    continue
+                if record.request != request:
+                    raise RequestError(
+                        "key_reused",
+                        "`Idempotency-Key` must be new for another request, got that of job "
+                        f"{record.id}; choose another",
+                    )
+                return self._view(record)
+        return None
+
+    def submit(self, record: JobRecord) -> JobView:
+        """Put a job whose files are in its draft into the queue.
+
+        Returns:
+            The job, or that of an earlier request with the same key.
+        """
+        with self._changed:
+            earlier = self.find_request(record.key, record.request or "")
+            if earlier is not None:
+                return earlier
             self.check_room()
             self.store.add(record)
             self._jobs[record.id] = record
@@ -164,7 +238,8 @@ class Workers:
             record = self._find(job_id)
             if record.status != RUNNING:
                 raise RequestError(
-                    409, f"`stop` must be asked of a running job, got a {record.status} one"
+                    "wrong_state",
+                    f"`stop` must be asked of a running job, got a {record.status} one",
                 )
             self._reporters[job_id].stop.set()
             return self._view(record)
@@ -183,7 +258,7 @@ class Workers:
                 self._reporters[job_id].stop.cancel()
             else:
                 raise RequestError(
-                    409,
+                    "wrong_state",
                     "`cancel` must be asked of a job that has not ended, got a "
                     f"{record.status} one",
                 )
@@ -195,7 +270,7 @@ class Workers:
             record = self._find(job_id)
             if record.status not in RETRYABLE:
                 raise RequestError(
-                    409,
+                    "wrong_state",
                     f"`retry` must be asked of one of {', '.join(RETRYABLE)}, got {record.status}",
                 )
             self.check_room()
@@ -211,7 +286,9 @@ class Workers:
         with self._changed:
             record = self._find(job_id)
             if record.status == RUNNING:
-                raise RequestError(409, "a running job must end first, got it running; cancel it")
+                raise RequestError(
+                    "wrong_state", "a running job must end first, got it running; cancel it"
+                )
             self._remove(job_id)
 
     # The threads.
@@ -309,7 +386,9 @@ class Workers:
 
     def _find(self, job_id: str) -> JobRecord:
         if job_id not in self._jobs:
-            raise RequestError(404, "there is no such job; it may have expired or been deleted")
+            raise RequestError(
+                "no_such_job", "there is no such job; it may have expired or been deleted"
+            )
         return self._jobs[job_id]
 
     def _view(self, record: JobRecord) -> JobView:
@@ -318,7 +397,7 @@ class Workers:
 
     def _enqueue(self, record: JobRecord) -> JobView:
         self._waiting.append(record.id)
-        record.version += 1
+        self._count(record)
         self._changed.notify_all()
         return self._view(record)
 
@@ -349,7 +428,7 @@ class Workers:
         self._unsaved.discard(record.id)
 
     def _announce(self, record: JobRecord) -> None:
-        record.version += 1
+        self._count(record)
         self._count_positions()
         self._changed.notify_all()
 
@@ -357,6 +436,8 @@ class Workers:
         self.store.remove(job_id)
         record = self._jobs.pop(job_id)
         self._unsaved.discard(job_id)
+        self._count(record)
+        self._deleted.append(Change(record.version, job_id, False))
         if record.status == "queued":
             self._waiting.remove(job_id)
         self._count_positions()
@@ -364,7 +445,12 @@ class Workers:
     def _count_positions(self) -> None:
         """Note that the places of waiting jobs may have changed."""
         for job_id in self._waiting:
-            self._jobs[job_id].version += 1
+            self._count(self._jobs[job_id])
+
+    def _count(self, record: JobRecord) -> None:
+        """Give a job that changed the next version."""
+        self._version += 1
+        record.version = self._version
 
     def _seconds_until_room(self) -> int:
         left = [

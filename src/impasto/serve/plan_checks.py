@@ -1,0 +1,120 @@
+"""What of a new job can be refused before it waits: too much work, no such device, no memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from impasto.errors import ImpastoError, MemoryShortageError, quote
+from impasto.images.crop import check_part
+from impasto.images.resize import result_size
+from impasto.jobs.run_job import method_images
+from impasto.methods import METHODS, Recipe
+from impasto.recipes import DenoiseRecipe
+from impasto.serve.problems import RequestError
+from impasto.serve.records import JobRecord, Upload
+from impasto.serve.service import Service
+from impasto.style.schedule import full_size_evaluations
+
+# Pixels of a result below which any machine has the memory, so that nothing is planned.
+_ALWAYS_FITS = 4_000_000
+# Denoising a pixel takes as long as so many steps of painting a pixel (measured).
+_DENOISING_STEPS = {"auto": 14, "nl-wiener": 14, "zs-n2n": 2000, "zs-n2n-fast": 10}
+
+
+def check_device(service: Service, recipe: Recipe) -> None:
+    """Refuse a device that this machine has not.
+
+    Raises:
+        RequestError: it has not.
+    """
+    device = getattr(recipe, "device", "auto")
+    devices = service.workers.devices
+    if device == "auto" or not devices:  # not known yet in the first seconds
+        return
+    if ("cuda:0" if device == "cuda" else device) not in devices:
+        raise RequestError(
+            "no_such_device",
+            f"`device` must be one of {', '.join(['auto', *devices])} here, got {quote(device)}; "
+            "auto always works",
+        )
+
+
+def check_plan(service: Service, job: JobRecord, folder: Path, size: tuple[int, int]) -> None:
+    """Refuse a job that its method's plan refuses, such as one that needs too much memory.
+
+    It is planned only where memory may be short: a large result, or memory or tiles that were set.
+
+    Args:
+        service: state of the server.
+        job: the job.
+        folder: where its files are.
+        size: (width, height) of the content image in pixels.
+
+    Raises:
+        RequestError: the plan refuses it.
+    """
+    method = METHODS[job.method]
+    recipe = job.job(folder).options
+    if not method.planner:
+        return
+    width, height = result_size(recipe, size)
+    is_set = any(getattr(recipe, name, "auto") != "auto" for name in ("memory", "tiles"))
+    if width * height < _ALWAYS_FITS and not is_set:
+        return
+    if hasattr(recipe, "denoise"):
+        recipe = recipe.model_copy(update={"denoise": "no"})
+    try:
+        method.plan(method_images(job.job(folder)), recipe=recipe)
+    except MemoryShortageError as error:
+        # What other jobs take now may be free when this one's turn comes.
+        if is_set or not any(service.workers.counts()):
+            raise RequestError("not_enough_memory", str(error)) from None
+    except (ImpastoError, ValueError) as error:
+        raise RequestError("impossible_job", job.public_message(str(error), folder)) from None
+
+
+def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
+    """Refuse a job that has too many pixels for so many steps.
+
+    Args:
+        recipe: options of the job.
+        size: (width, height) of the content image in pixels.
+        max_work: pixels of the result times steps, at most.
+
+    Raises:
+        RequestError: the job is too much work.
+
+    Example:
+        >>> from impasto.recipes import StyleRecipe
+        >>> check_work(StyleRecipe(size=65536), (400, 300), 10**10)
+        Traceback (most recent call last):
+        impasto.serve.problems.RequestError: `size` and `steps` must stay below 10,000,000,000 ...
+    """
+    width, height = result_size(recipe, size)
+    if isinstance(recipe, DenoiseRecipe):
+        if recipe.method.startswith("zs-n2n"):  # the network is trained on the whole
+            width, height = size
+        steps, names, hint = _DENOISING_STEPS[recipe.method], "`method`", "clean a part of it"
+    else:
+        steps, names, hint = full_size_evaluations(recipe), "`size` and `steps`", "lower one"
+    if width * height * steps > max_work:
+        raise RequestError(
+            "too_much_work",
+            f"{names} must stay below {max_work:,} pixels times steps, got {width:,} × {height:,} "
+            f"pixels and {steps:,} steps; {hint}, or start the server with a larger `--most-work`",
+        )
+
+
+def check_crop(recipe: Recipe, content: Upload) -> None:
+    """Refuse a part to be denoised that does not lie in the content image.
+
+    Raises:
+        RequestError: it does not.
+    """
+    crop = getattr(recipe, "crop", "whole")
+    if crop == "whole":
+        return
+    try:
+        check_part(crop, (content.width, content.height))
+    except ValueError as error:
+        raise RequestError("crop_outside", str(error)) from None
