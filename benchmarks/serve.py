@@ -8,7 +8,8 @@ median of the second half of the jobs beside that of the first, its first tenth 
 after the other on an idle server: from the request of a painting, of 512 pixels and of 2048, to
 its first preview;
 from asking it to stop, at moments spread over its steps, to its picture; from opening the page,
-with all those jobs in its history, to being able to use it, in a real browser.
+with all those jobs in its history, to being able to use it, in a real browser. Beside them, what it
+costs to decode an upload in a child process first.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 
 import httpx2
 import psutil
@@ -44,6 +46,7 @@ def main() -> None:
         try:
             report = load(process, client, arguments)
             report |= first_preview(client)
+            report |= upload_cost()
             report |= preview_and_stop(client, arguments.stops)
             report |= open_page(client, arguments.browser)
         finally:
@@ -148,6 +151,43 @@ def load(process: subprocess.Popen, client: httpx2.Client, arguments: argparse.N
         "memory_mib": round(late / 2**20),
         "memory_growth": round(late / early - 1, 4),
     }
+
+
+def upload_cost() -> dict:
+    """Milliseconds that decoding an upload in a child process takes, and in this one."""
+    from impasto.demo import photograph
+    from impasto.images.child_decode import ChildDecoder
+    from impasto.images.decode import decode_file
+    from impasto.images.header import check_header
+    from impasto.images.resize import resize
+    from impasto.images.write import encode
+
+    def decode_here(data: bytes) -> None:
+        decode_file(data, check_header(data, "content", "cat.jpg", 10**9))
+
+    decoder, report = ChildDecoder(), {}
+    decoder.start()
+    for name, size in (("small", (48, 32)), ("12_mp", (4000, 3000))):
+        data = encode(resize(photograph(), size), "jpeg")
+        for place, check in (
+            ("child", lambda data: decoder.check(data, "content", "cat.jpg", 10**9)),
+            ("here", decode_here),
+        ):
+            check(data)  # loads what is loaded once
+            report[f"upload_{name}_{place}_ms"] = round(1000 * median_seconds(check, data), 1)
+    decoder.close()
+    print("decoding an upload:", *(f"{name} {value}" for name, value in report.items()))
+    return report
+
+
+def median_seconds(work: Callable[[bytes], object], data: bytes, times: int = 15) -> float:
+    """The median of the seconds that a call takes."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work(data)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
 
 
 def first_preview(client: httpx2.Client) -> dict:

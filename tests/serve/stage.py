@@ -77,8 +77,10 @@ def until(client, job, *statuses, patience=120):
         found = client.get(f"/v1/jobs/{job}").json()
         if found["status"] in statuses:
             return found
+        if found["status"] == "failed":
+            break
         time.sleep(0.02)
-    raise AssertionError(f"{found['status']} {found['reason']} after {patience} s")
+    raise AssertionError(f"{found['status']} {found['reason']}, {patience} s at most")
 
 
 class Staged:

@@ -54,7 +54,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     ),
     "Address and limits": (
         "host", "port", "token", "allow_host", "no_browser", "folder", "keep_hours", "queue",
-        "most_bytes", "most_pixels", "most_work", "upload_seconds",
+        "most_bytes", "most_pixels", "most_frames", "most_work", "upload_seconds",
     ),
     "Running": (
         "seed", "device", "precision", "memory", "tiles", "executor", "workers", "threads",

@@ -11,11 +11,14 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from impasto.errors import ImageError, ImageFileError
+from impasto.images.clip_decode import decode_clip
 from impasto.images.file_notes import color_note, file_notes
 from impasto.images.header import Header, check_header
+from impasto.images.opencv import load_opencv
 from impasto.images.unreadable import unreadable_file
 
 _PROGRAM = "from impasto.images.decode_worker import main; main()"
@@ -46,6 +49,27 @@ class FileFacts:
     size: tuple[int, int]
     xmp: str | None
     notes: tuple[str, ...] = ()
+
+
+class ClipLimits(NamedTuple):
+    """Pixels of a frame, and frames, that a film may have at most."""
+
+    pixels: int
+    frames: int
+
+
+class ClipFacts(NamedTuple):
+    """What is known of a film that a child could decode.
+
+    Attributes:
+        size: (width, height) of its frames in pixels.
+        frames: how many can be decoded.
+        rate: frames a second, as its header says.
+    """
+
+    size: tuple[int, int]
+    frames: int
+    rate: float
 
 
 def facts_of(header: Header) -> FileFacts:
@@ -126,6 +150,36 @@ class ChildDecoder:
         width, height = answer["size"]
         size = (int(width), int(height))
         return FileFacts(str(answer["format"]), size, answer["xmp"], tuple(answer["notes"]))
+
+    def check_clip(self, path: Path, name: str, label: str, limits: ClipLimits) -> ClipFacts:
+        """Decode a film wholly, as a job will, and return what is known of it.
+
+        Args:
+            path: the file, on this machine.
+            name: the argument's name in errors.
+            label: the file's name in errors.
+            limits: what it may have at most.
+
+        Raises:
+            ImageError: it cannot be read, or has too much.
+            DecoderFailure: its decoder crashes or takes too much.
+            ImpastoError: OpenCV is not installed.
+        """
+        load_opencv()
+        if not _can_fork():
+            answer = decode_clip(path, limits, lambda _: None)
+        else:
+            request = {"clip": str(path), "limits": limits, "bytes": 0}
+            answer = self._ask(json.dumps(request).encode(), b"")
+        if answer is None or "memory" in answer:
+            reason = _CRASHED if answer is None else _TOO_LARGE
+            words = {"kind": "film", "way_out": _WAY_OUT}
+            raise DecoderFailure(*unreadable_file(name, label, reason, **words).args)
+        if "error" in answer:
+            words = {"kind": "film", "way_out": "shorten it, or save it anew"}
+            raise unreadable_file(name, label, answer["error"], **words)
+        width, height = answer["size"]
+        return ClipFacts((int(width), int(height)), int(answer["frames"]), float(answer["rate"]))
 
     def _ask(self, request: bytes, data: bytes) -> dict[str, Any] | None:
         """Have a new child answer a request; None if it ended without an answer."""

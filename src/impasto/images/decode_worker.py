@@ -16,6 +16,7 @@ import socket
 import struct
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import imagecodecs
@@ -23,14 +24,17 @@ import tifffile
 
 from impasto.errors import ImageError
 from impasto.images.child_decode import facts_of
+from impasto.images.clip_decode import decode_clip
 from impasto.images.decode import decode_file
 from impasto.images.header import check_header
+from impasto.images.seccomp import restrict_calls
 from impasto.images.tiff_layout import check_picture_channels, describe_data_channels
 from impasto.images.tiff_page import check_page, decode_page
 from impasto.images.unreadable import Unreadable, decoding, refusing
 
 # What a child may take: so much for any file, and so much for each sample of a page.
 _MEMORY, _MEMORY_PER_SAMPLE = 384 << 20, 24  # bytes
+_CLIP_MEMORY = 1 << 30  # bytes: OpenCV, and threads of FFmpeg with frames of their own
 _SECONDS, _SECONDS_PER_MEGASAMPLE = 4.0, 1.0  # of one core
 _WALL_FACTOR = 20  # by which it may take longer where the machine is busy
 _OPEN_FILES = 32  # libraries are loaded when they are first needed
@@ -67,7 +71,11 @@ def _answer(stream: BinaryIO) -> None:
     data = stream.read(request["bytes"])
     limits = _Limits()
     try:
-        answer = _check(data, request, limits)
+        if "clip" in request:
+            limits.extra = _CLIP_MEMORY
+            answer = decode_clip(Path(request["clip"]), request["limits"], limits.allow)
+        else:
+            answer = _check(data, request, limits)
     except ImageError as error:
         answer = {"error": str(error)}
     except MemoryError:
@@ -81,6 +89,7 @@ class _Limits:
     """The limits of this process; those of memory and time grow with the picture."""
 
     def __init__(self) -> None:
+        self.extra = 0  # bytes beside those of any file
         try:
             with open("/proc/self/statm") as file:
                 self.base = int(file.read().split()[0]) * resource.getpagesize()
@@ -92,6 +101,7 @@ class _Limits:
             (resource.RLIMIT_NOFILE, _OPEN_FILES),
         ):
             resource.setrlimit(limit, (value, value))
+        restrict_calls()  # where the system offers it; the limits hold without
         self.allow(0)
 
     def allow(self, samples: int) -> None:
@@ -101,7 +111,7 @@ class _Limits:
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + seconds + 1), most))
         signal.setitimer(signal.ITIMER_REAL, _WALL_FACTOR * seconds)
         if self.base is not None:
-            memory = self.base + _MEMORY + _MEMORY_PER_SAMPLE * samples
+            memory = self.base + self.extra + _MEMORY + _MEMORY_PER_SAMPLE * samples
             _, most = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (memory, most))
 

@@ -118,6 +118,17 @@ def open_clip(path: str | Path, rate: float | str = "auto") -> Clip:
     return _open_video(place, rate)
 
 
+def first_frame(path: Path) -> torch.Tensor:
+    """Return the first frame of a video, (3, H, W).
+
+    Raises:
+        ImageFileError: it cannot be decoded.
+    """
+    for array in _decode(path, 0, 1):
+        return _to_tensor(array)
+    raise ImageFileError("clip", "be a film", str(path), ": no picture in it can be decoded")
+
+
 def parse_range(text: str, frames: int, rate: Fraction) -> tuple[int, int]:
     """Return the first frame of a range, and the one behind its last.
 

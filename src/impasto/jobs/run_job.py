@@ -56,6 +56,8 @@ def run_job(
         checkpoint=checkpoint,
         measurements=measurements,
     )
+    if not hasattr(recipe, "memory"):  # a fitted model paints in small tiles
+        return result
     # The limit says something about this machine's load, not about the image.
     stored = result.recipe.model_copy(update={"memory": recipe.memory})
     return replace(result, recipe=stored)
@@ -131,7 +133,7 @@ def failure_reason(error: Exception) -> str:
 
 def limit_memory(recipe: Recipe, share: float) -> Recipe:
     """Give a recipe with `memory=auto` a part of the memory that is free."""
-    if recipe.memory != "auto" or share == 1:
+    if share == 1 or getattr(recipe, "memory", None) != "auto":
         return recipe
     limit = (used_bytes() + share * available_bytes()) / GIB
     return recipe.model_copy(update={"memory": limit})

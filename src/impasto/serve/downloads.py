@@ -12,15 +12,18 @@ import safetensors.torch
 from torch import Tensor
 
 from impasto.errors import quote
+from impasto.images.clip_names import is_video
 from impasto.images.image import ImageMetadata
 from impasto.images.read import open_image
 from impasto.images.resize import thumbnail
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
+from impasto.images.video_read import first_frame
 from impasto.images.write import encode
-from impasto.methods import METHODS
 from impasto.provenance import Output, Provenance
+from impasto.serve.film_jobs import POSTER
+from impasto.serve.job_methods import JOB_METHODS
 from impasto.serve.problems import RequestError
-from impasto.serve.records import JobRecord, Upload
+from impasto.serve.records import JobRecord
 from impasto.serve.results import PIXELS, PROVENANCE, load_denoise_result
 
 
@@ -39,6 +42,10 @@ DOWNLOAD_FORMATS = {
     "webp": DownloadFormat(".webp", None, "image/webp"),
     "tiff": DownloadFormat(".tif", None, "image/tiff"),
     "tiff16": DownloadFormat(".tif", 16, "image/tiff"),
+    # Files that jobs make as they are.
+    "mp4": DownloadFormat(".mp4", None, "video/mp4"),
+    "webm": DownloadFormat(".webm", None, "video/webm"),
+    "impasto": DownloadFormat(".impasto", None, "application/octet-stream"),
 }
 
 
@@ -60,6 +67,8 @@ def encode_input(
         part: rows and columns to show; None for all.
     """
     part = part or (slice(None), slice(None))
+    if is_video(path):
+        return encode(_shrink(first_frame(path)[:, *part], max_side), "png", bits=8)
     if is_scientific_tiff(path):
         stack = open_stack(path)
         plane = next(stack.read_plane(index) for index in stack.plane_indices())
@@ -85,8 +94,8 @@ def name_result(job: JobRecord, format: str) -> DownloadName:
             f"{quote(format)}; choose one of them",
         )
     suffix, _, media_type = DOWNLOAD_FORMATS[format]
-    stem = Path(_content(job).name).stem
-    return DownloadName(f"{stem}-{METHODS[job.method].suffix}{suffix}", media_type)
+    stem = Path(job.uploads[0].name).stem
+    return DownloadName(f"{stem}-{JOB_METHODS[job.method].suffix}{suffix}", media_type)
 
 
 def encode_result(
@@ -109,6 +118,9 @@ def encode_result(
         RequestError: the shares are not for the job's method.
     """
     suffix, bits, _ = DOWNLOAD_FORMATS[format]
+    if JOB_METHODS[job.method].makes != "picture":
+        pixels = open_image(folder / POSTER).pixels
+        return encode(_shrink(pixels, max_side), suffix, bits=8)
     if job.method == "denoise":
         return _encode_denoised(job, folder, suffix, bits, shares or {}, max_side)
     if any(share is not None for share in (shares or {}).values()):
@@ -125,7 +137,10 @@ def _encode_painting(
 ) -> bytes:
     """Encode a painting; at full size the same bytes as `Result.save` writes."""
     tensors = safetensors.torch.load_file(folder / PIXELS)
-    metadata = open_image(folder / _content(job).file).metadata
+    content = job.uploads[0]
+    metadata = ImageMetadata()  # a texture has no content image
+    if content.role == "content":
+        metadata = open_image(folder / content.file).metadata
     alpha = tensors.get("alpha")
     if alpha is not None:
         alpha = _shrink(alpha, max_side)
@@ -171,9 +186,12 @@ def _encode_denoised(
     )
 
 
-def _content(job: JobRecord) -> Upload:
-    """Return the upload that is the content image of a job."""
-    return next(upload for upload in job.uploads if upload.role == "content")
+def made_file(job: JobRecord, folder: Path, format: str) -> Path | None:
+    """Return the file that a job made itself, a film or a model; None if it is to be encoded."""
+    makes = JOB_METHODS[job.method].makes
+    if makes == "picture" or format == "jpeg":
+        return None
+    return folder / ("fitted.impasto" if makes == "model" else f"film.{format}")
 
 
 def _alpha_only(alpha: Tensor | None, max_side: int | None) -> ImageMetadata | None:

@@ -15,6 +15,7 @@ from impasto.serve.problems import RequestError
 from impasto.validation import Options
 
 MAX_STYLES = 4  # of one job
+MAX_PHOTOGRAPHS = 16  # that a model is fitted to
 MAX_PARTS = 24  # files, and as many fields, of one form; more than any form has
 
 
@@ -49,6 +50,9 @@ class ServeOptions(Options):
     )
     most_pixels: int = Field(
         64_000_000, ge=2**16, le=2**32, description="pixels of an uploaded picture, at most"
+    )
+    most_frames: int = Field(
+        3000, ge=1, le=1_000_000, description="frames of an uploaded film, at most"
     )
     most_work: int = Field(
         20_000_000_000,

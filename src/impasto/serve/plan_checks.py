@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from impasto.errors import ImpastoError, MemoryShortageError, quote
 from impasto.images.crop import check_part
 from impasto.images.resize import result_size
 from impasto.jobs.run_job import method_images
-from impasto.methods import METHODS, Recipe
-from impasto.recipes import DenoiseRecipe
+from impasto.methods import METHODS
+from impasto.recipes import ApplyRecipe, DenoiseRecipe, FilmRecipe, FitRecipe, TextureRecipe
 from impasto.serve.problems import RequestError
 from impasto.serve.records import JobRecord, Upload
 from impasto.serve.service import Service
@@ -21,7 +22,7 @@ _ALWAYS_FITS = 4_000_000
 _DENOISING_STEPS = {"auto": 14, "nl-wiener": 14, "zs-n2n": 2000, "zs-n2n-fast": 10}
 
 
-def check_device(service: Service, recipe: Recipe) -> None:
+def check_device(service: Service, recipe: Any) -> None:
     """Refuse a device that this machine has not.
 
     Raises:
@@ -39,7 +40,7 @@ def check_device(service: Service, recipe: Recipe) -> None:
         )
 
 
-def check_plan(service: Service, job: JobRecord, folder: Path, size: tuple[int, int]) -> None:
+def check_plan(service: Service, job: JobRecord, folder: Path) -> None:
     """Refuse a job that its method's plan refuses, such as one that needs too much memory.
 
     It is planned only where memory may be short: a large result, or memory or tiles that were set.
@@ -48,16 +49,15 @@ def check_plan(service: Service, job: JobRecord, folder: Path, size: tuple[int, 
         service: state of the server.
         job: the job.
         folder: where its files are.
-        size: (width, height) of the content image in pixels.
 
     Raises:
         RequestError: the plan refuses it.
     """
-    method = METHODS[job.method]
-    recipe = job.job(folder).options
-    if not method.planner:
+    method = METHODS.get(job.method)
+    if method is None or not method.planner:
         return
-    width, height = result_size(recipe, size)
+    recipe = job.job(folder).options
+    width, height = _result_size(recipe, job.uploads[0])
     is_set = any(getattr(recipe, name, "auto") != "auto" for name in ("memory", "tiles"))
     if width * height < _ALWAYS_FITS and not is_set:
         return
@@ -73,12 +73,12 @@ def check_plan(service: Service, job: JobRecord, folder: Path, size: tuple[int, 
         raise RequestError("impossible_job", job.public_message(str(error), folder)) from None
 
 
-def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
+def check_work(recipe: Any, first: Upload, max_work: int) -> None:
     """Refuse a job that has too many pixels for so many steps.
 
     Args:
         recipe: options of the job.
-        size: (width, height) of the content image in pixels.
+        first: its first input.
         max_work: pixels of the result times steps, at most.
 
     Raises:
@@ -86,17 +86,24 @@ def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
 
     Example:
         >>> from impasto.recipes import StyleRecipe
-        >>> check_work(StyleRecipe(size=65536), (400, 300), 10**10)
+        >>> first = Upload(role="content", name="", file="", sha256="", width=400, height=300)
+        >>> check_work(StyleRecipe(size=65536), first, 10**10)
         Traceback (most recent call last):
         impasto.serve.problems.RequestError: `size` and `steps` must stay below 10,000,000,000 ...
     """
-    width, height = result_size(recipe, size)
+    width, height = _result_size(recipe, first)
+    frames = first.frames or 1
     if isinstance(recipe, DenoiseRecipe):
         if recipe.method.startswith("zs-n2n"):  # the network is trained on the whole
-            width, height = size
+            width, height = first.width, first.height
         steps, names, hint = _DENOISING_STEPS[recipe.method], "`method`", "clean a part of it"
+    elif isinstance(recipe, FilmRecipe):
+        steps, names, hint = recipe.frame_evaluations, "`size` and `range`", "paint a part of it"
+    elif isinstance(recipe, ApplyRecipe):
+        steps, names, hint = 1, "`size`", "lower it"
     else:
-        steps, names, hint = full_size_evaluations(recipe), "`size` and `steps`", "lower one"
+        steps, names, hint = _steps(recipe), "`size` and `steps`", "lower one"
+    steps *= frames
     if width * height * steps > max_work:
         raise RequestError(
             "too_much_work",
@@ -105,7 +112,18 @@ def check_work(recipe: Recipe, size: tuple[int, int], max_work: int) -> None:
         )
 
 
-def check_crop(recipe: Recipe, content: Upload) -> None:
+def _steps(recipe: Any) -> int:
+    """Return how many steps of the finished size a recipe takes."""
+    return recipe.steps if isinstance(recipe, FitRecipe) else full_size_evaluations(recipe)
+
+
+def _result_size(recipe: Any, first: Upload) -> tuple[int, int]:
+    """Return (width, height) of what a recipe makes of its first input."""
+    size = None if isinstance(recipe, TextureRecipe) else (first.width, first.height)
+    return result_size(recipe, size)
+
+
+def check_crop(recipe: Any, content: Upload) -> None:
     """Refuse a part to be denoised that does not lie in the content image.
 
     Raises:

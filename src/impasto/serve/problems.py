@@ -49,6 +49,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "zero_weights": (422, "the weights of the styles are all zero"),
     "empty_file": (422, "a file has no bytes"),
     "unreadable_file": (422, "a file is of no known format, broken, or claims too much"),
+    "unreadable_model": (422, "a file is not a fitted model that can be used"),
     "decoder_failed": (422, "a decoder crashed on a file, or took too much time or memory"),
     "picture_too_small": (422, "a picture has too few pixels"),
     "mask_without_style": (422, "a mask or region is of a style that is not there"),

@@ -29,7 +29,8 @@ from impasto.jobs.job import (
     Status,
     thin_history,
 )
-from impasto.methods import METHODS, MethodName
+from impasto.methods import METHODS
+from impasto.serve.job_methods import JobMethodName
 from impasto.serve.limits import is_full, storing
 from impasto.serve.problems import RequestError
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from impasto.provenance import Input, Inputs
     from impasto.result import Diagnosis
 
+CHECKPOINT = "checkpoint"  # folder of an unfinished run, in a job's folder
 FORMATS = ("png", "png16", "jpeg", "webp", "tiff", "tiff16")
 INTERRUPTED_REASON = "the server ended while this was running; retry goes on from where it was"
 
@@ -48,13 +50,17 @@ _RECORD = "job.json"
 class Upload(BaseModel):
     """An input file of a job."""
 
-    role: str = Field(description="content, style-1, region-1, mask-1, protect, keep or init")
+    role: str = Field(
+        description="content, style-1, region-1, mask-1, protect, keep, init, photograph-1 or model"
+    )
     name: str = Field(description="the file's name on the user's machine")
     file: str = Field(description="the file's name in the job's folder")
     sha256: str
     width: int
     height: int
     weight: float | None = Field(None, description="of a style")
+    frames: int | None = Field(None, description="of a clip")
+    rate: float | None = Field(None, description="frames a second of a clip")
     notes: list[str] = Field(
         [],
         description="what of the file is left out, converted, or taken for what; each the end of a "
@@ -110,13 +116,21 @@ class ResultInfo(BaseModel):
     formats: list[str] = Field(description="formats that it can be downloaded in")
     diagnosis: NoiseInfo | None = None
     method: str | None = Field(None, description="the method of denoising that ran")
+    frames: int | None = Field(None, description="of a film")
+    rate: float | None = Field(None, description="frames a second of a film")
+    unlikeness: float | None = Field(
+        None,
+        description="how unlike the pictures of the fit a picture is that a model painted; above 1 "
+        "it is unlike all of them",
+    )
+    notes: list[str] = Field([], description="what of a film was left out or changed")
 
 
 class JobRecord(JobState):
     """A job of the server, as it is stored in its folder."""
 
     id: str
-    method: MethodName
+    method: JobMethodName
     created: float = Field(default_factory=time.time)
     title: str = ""
     recipe: dict[str, Any]
@@ -152,6 +166,8 @@ class InputView(BaseModel):
     width: int
     height: int
     weight: float | None
+    frames: int | None = Field(None, description="of a clip")
+    rate: float | None = Field(None, description="frames a second of a clip")
     notes: list[str] = Field(
         description="what of the file is left out, converted, or taken for what; each the end of a "
         "sentence that begins with its name",
@@ -163,7 +179,7 @@ class JobView(BaseModel):
     """A job as the API shows it; times are seconds since 1970."""
 
     id: str
-    method: MethodName
+    method: JobMethodName
     status: Status
     created: float
     started: float | None
@@ -214,7 +230,7 @@ def inputs_by_role(inputs: Inputs) -> list[tuple[str, Input, float | None]]:
         listed.append((f"style-{number}", style.pictures[0], style.weight))
         listed.append((f"region-{number}", style.region, None))
         listed.append((f"mask-{number}", style.mask, None))
-    for role in ("content", *METHODS["style"].optional_inputs):
+    for role in ("content", "model", *METHODS["style"].optional_inputs):
         listed.append((role, getattr(inputs, role), None))
     return [item for item in listed if item[1] is not None]
 

@@ -24,10 +24,12 @@ from impasto.jobs.run_job import attempt, run_job
 from impasto.methods import METHODS
 from impasto.provenance import Provenance
 from impasto.result import DenoiseResult
-from impasto.serve.records import FORMATS, JobRecord, NoiseInfo, ResultInfo, Upload
+from impasto.serve.film_jobs import make_film, make_model
+from impasto.serve.job_methods import JOB_METHODS
+from impasto.serve.records import CHECKPOINT, FORMATS, JobRecord, NoiseInfo, ResultInfo, Upload
 from impasto.validation import validate
 
-PIXELS, PROVENANCE, CHECKPOINT = "result.safetensors", "recipe.json", "checkpoint"
+PIXELS, PROVENANCE = "result.safetensors", "recipe.json"
 
 # Of the latest pictures: a look at a part of one, and the run on all of it, measure the same.
 _MEASUREMENTS = Measurements()
@@ -73,6 +75,9 @@ def make_result(
     Returns:
         What the API says about the result.
     """
+    makes = JOB_METHODS[record.method].makes
+    if makes != "picture":
+        return (make_film if makes == "film" else make_model)(record, folder, device, reporter)
     result = run_job(
         record.job(folder),
         device=device,
@@ -103,6 +108,7 @@ def make_result(
         formats=["tiff"] if stack else list(FORMATS),
         diagnosis=noise,
         method=method,
+        unlikeness=getattr(result, "unlikeness", None),
     )
 
 

@@ -17,10 +17,10 @@ from impasto.errors import ImpastoError
 from impasto.presets import PRESETS, thumbnail_path
 from impasto.serve import uploads
 from impasto.serve.answers import make_etag, send_bytes, unchanged
-from impasto.serve.creation import recipe_schemas
 from impasto.serve.events import event_stream
 from impasto.serve.forms import StrictRoute
-from impasto.serve.limits import MAX_STYLES
+from impasto.serve.job_methods import recipe_schemas
+from impasto.serve.limits import MAX_PHOTOGRAPHS, MAX_STYLES, ServeOptions
 from impasto.serve.problems import RequestError, problem_answers
 from impasto.serve.records import FORMATS, JobRecord, JobView
 from impasto.serve.service import Service, ServiceDependency
@@ -86,7 +86,9 @@ _PREVIEW_ANSWERS = problem_answers(*_JOB, "no_preview") | {200: {"content": {"im
 _RESULT_ANSWERS = problem_answers(
     *_FILE, "no_result", "format_not_offered", "shares_not_offered", "unreadable_file",
     "files_damaged",
-) | _content_types("image/png", "image/jpeg", "image/webp", "image/tiff")  # fmt: skip
+) | _content_types("image/png", "image/jpeg", "image/webp", "image/tiff", "video/mp4", "video/webm",
+    "application/octet-stream",
+)  # fmt: skip
 _STREAM_ANSWERS = problem_answers(*_JOB) | {200: {"content": {"text/event-stream": {}}}}
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="the job's id")]
@@ -120,9 +122,8 @@ def get_health(service: ServiceDependency) -> Health:
 @router.get("/options", tags=["server"], responses=problem_answers(*_TOKEN))
 def get_options(service: ServiceDependency) -> Choices:
     """List every option of every method, the presets, the bundled styles, and the limits."""
-    limits = service.options.model_dump(
-        include={"queue", "keep_hours", "most_bytes", "most_pixels", "most_work"}
-    )
+    most = {name for name in ServeOptions.model_fields if name.startswith("most_")}
+    limits = service.options.model_dump(include={"queue", "keep_hours", *most})
     presets = [
         {
             "name": name,
@@ -136,7 +137,7 @@ def get_options(service: ServiceDependency) -> Choices:
         recipes=recipe_schemas(),
         presets=presets,
         shelf=json.loads(service.page_files["shelf.json"].data),
-        limits=limits | {"styles": MAX_STYLES},
+        limits=limits | {"styles": MAX_STYLES, "photographs": MAX_PHOTOGRAPHS},
         devices=service.workers.devices,
         formats=list(FORMATS),
         version=__version__,
@@ -222,7 +223,7 @@ def get_input(
     record = service.workers.record(job)
     folder = service.store.path(job)
     upload = next((upload for upload in record.uploads if upload.role == role), None)
-    if upload is None:
+    if upload is None or (role == "model" and not original):
         raise RequestError("no_such_input", f"this job has no {role}; see its inputs")
     path = folder / upload.file
     if not path.is_file():
@@ -256,7 +257,10 @@ def get_result(
     request: Request,
     service: ServiceDependency,
     job: JobId,
-    format: Literal["png", "png16", "jpeg", "webp", "tiff", "tiff16"] = "png",
+    format: Annotated[
+        Literal["png", "png16", "jpeg", "webp", "tiff", "tiff16", "mp4", "webm", "impasto"] | None,
+        Query(description="one of the job's formats; the first of them by default"),
+    ] = None,
     strength: Share = None,
     chroma: Share = None,
     detail: Annotated[
@@ -271,6 +275,7 @@ def get_result(
             "no_result",
             f"the job must have a result first, got a {record.status} job; wait for it",
         )
+    format = format or record.result.formats[0]
     shares = {"strength": strength, "chroma": chroma, "detail": detail}
     etag = make_etag(job, record.result.model_dump(), format, shares, longest)
     if (same := unchanged(request, etag)) is not None:
@@ -279,7 +284,11 @@ def get_result(
 
     download = downloads.name_result(record, format)
     folder = service.store.path(job)
-    data = service.downloads.get(etag, lambda: _encode(record, folder, format, shares, longest))
+    data = downloads.made_file(record, folder, format)
+    if data is not None and not data.is_file():
+        raise RequestError("files_gone", "the file of this job is gone; delete the job")
+    if data is None:
+        data = service.downloads.get(etag, lambda: _encode(record, folder, format, shares, longest))
     disposition = content_disposition(download.name)
     return send_bytes(request, data, download.media_type, etag, content_disposition=disposition)
 

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from impasto.errors import ImageError, ImageFileError, OptionError, quote
+from impasto.errors import ImageError, ImageFileError, ImpastoError, OptionError, quote
 from impasto.files import recorded_name
-from impasto.images.child_decode import DecoderFailure, FileFacts
+from impasto.images.child_decode import ClipLimits, DecoderFailure, FileFacts
 from impasto.images.formats import describe_unknown_format, detect_format
 from impasto.images.unreadable import unreadable_file
 from impasto.images.xmp import from_xmp
-from impasto.methods import METHODS, MethodName, Recipe
 from impasto.presets import style_recipe_of
 from impasto.provenance import read_provenance
 from impasto.recipes import MAX_SHARE
+from impasto.serve.job_methods import JOB_METHODS, JobMethodName, stored_recipe
 from impasto.serve.limits import storing
 from impasto.serve.problems import RequestError
 from impasto.serve.records import JobRecord, NoiseInfo, Upload, inputs_by_role
@@ -29,6 +29,7 @@ from impasto.validation import parse_json, validate
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
 _SUFFIXES |= {"GIF": ".gif", "BMP": ".bmp", "PPM": ".ppm", "JXL": ".jxl"}
 _MASK_ROLES = ("region", "mask", "protect", "keep")
+_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"mif1", b"msf1")  # of pictures
 _MIN_SIDE = 16  # pixels; of anything smaller the network has no features
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]+")
 
@@ -40,11 +41,13 @@ class ReceivedFile(NamedTuple):
         role: what it is for, such as `content` or `style-1`.
         name: its name on the user's machine, to be shown; never used as a path.
         data: its bytes.
+        kind: what it is to be: a picture, a clip or a model.
     """
 
     role: str
     name: str
     data: bytes
+    kind: str = "picture"
 
 
 class RecipeInput(BaseModel):
@@ -77,8 +80,8 @@ class JobRequest(NamedTuple):
         key: Idempotency-Key of the request.
     """
 
-    method: MethodName
-    recipe: Recipe
+    method: JobMethodName
+    recipe: Any
     files: Sequence[ReceivedFile]
     style_weights: Mapping[str, float]
     key: str | None
@@ -105,7 +108,7 @@ def display_name(filename: str | None, role: str) -> str:
 
 
 def check_signature(file: ReceivedFile) -> None:
-    """Check that a file begins as an image does, or as a recipe where one may be uploaded.
+    """Check that a file begins as one of its kind does, or as a recipe where one may be uploaded.
 
     Args:
         file: a file whose first 4096 bytes suffice.
@@ -115,8 +118,15 @@ def check_signature(file: ReceivedFile) -> None:
     """
     if not file.data:
         raise RequestError(
-            "empty_file", f"`{file.role}` must be a picture, got an empty file; choose one"
+            "empty_file", f"`{file.role}` must be a {file.kind}, got an empty file; choose one"
         )
+    if file.kind == "clip":
+        clip_ending_of(file)
+        return
+    if file.kind == "model":
+        if file.data[8:9] != b"{":  # a file of safetensors begins with a length and an object
+            raise _model_problem(file, "it is no file of tensors")
+        return
     if file.role == "picture" and _is_json(file):
         return
     if detect_format(file.data) is None:
@@ -124,7 +134,7 @@ def check_signature(file: ReceivedFile) -> None:
         raise RequestError("unreadable_file", str(unreadable_file(file.role, file.name, reason)))
 
 
-def parse_recipe(method: str, text: str) -> Recipe:
+def parse_recipe(method: JobMethodName, text: str) -> Any:
     """Return the recipe that the `options` of a form describe.
 
     Raises:
@@ -141,10 +151,11 @@ def parse_recipe(method: str, text: str) -> Recipe:
         ) from None
     options.pop("version", None)
     try:
-        if method == "style":
-            recipe = style_recipe_of(options)
+        model = JOB_METHODS[method].recipe
+        if method in ("style", "film"):  # with presets
+            recipe = style_recipe_of(options, model=model)
         else:
-            recipe = validate(METHODS[method].recipe, options)
+            recipe = validate(model, options)
     except (ValueError, TypeError) as error:
         raise option_problem(error) from None
     # A request must not make the server open a file of its own or download anything.
@@ -195,17 +206,21 @@ def create_job(service: Service, request: JobRequest) -> JobRecord:
 
     method, recipe, files = request.method, request.recipe, request.files
     check_device(service, recipe)
-    facts = {file.role: _check_image(service, file, method) for file in files}
+    facts = {
+        file.role: _check_image(service, file, method) for file in files if file.kind == "picture"
+    }
     name, folder = service.store.create_draft()
     try:
-        with storing():
-            uploads = [
-                _store_file(file, folder, facts[file.role], request.style_weights.get(file.role))
-                for file in files
-            ]
-        content = next(upload for upload in uploads if upload.role == "content")
-        check_crop(recipe, content)
-        check_work(recipe, (content.width, content.height), service.options.most_work)
+        uploads = []
+        for file in files:
+            if file.kind == "picture":
+                weight = request.style_weights.get(file.role)
+                uploads.append(_store_file(file, folder, facts[file.role], weight))
+            else:
+                store = _store_clip if file.kind == "clip" else _store_model
+                uploads.append(store(service, file, folder))
+        check_crop(recipe, uploads[0])
+        check_work(recipe, uploads[0], service.options.most_work)
         _check_roles(recipe, {upload.role for upload in uploads})
         job = JobRecord(
             id=name,
@@ -216,22 +231,24 @@ def create_job(service: Service, request: JobRequest) -> JobRecord:
             key=request.key,
             request=request.fingerprint,
         )
-        check_plan(service, job, folder, (content.width, content.height))
+        check_plan(service, job, folder)
     except BaseException:
         service.store.discard_draft(name)
         raise
     return job
 
 
-def _title(recipe: Recipe, uploads: Sequence[Upload]) -> str:
-    """Return what a job is called: its content image and its styles."""
-    content = next(upload for upload in uploads if upload.role == "content")
-    titles = [content.name]
+def _title(recipe: Any, uploads: Sequence[Upload]) -> str:
+    """Return what a job is called: its first input, its styles and its model."""
+    first, *others = uploads
+    title = first.name
     if getattr(recipe, "crop", "whole") != "whole":
-        titles = [f"{content.name} ({recipe.crop[2]} × {recipe.crop[3]})"]
-    return " × ".join(
-        [*titles, *(upload.name for upload in uploads if upload.role.startswith("style-"))]
-    )
+        title = f"{first.name} ({recipe.crop[2]} × {recipe.crop[3]})"
+    photographs = sum(upload.role.startswith("photograph-") for upload in uploads)
+    if photographs > 1:
+        title = f"{first.name} + {photographs - 1}"
+    styles = [one.name for one in others if one.role == "model" or one.role.startswith("style-")]
+    return " × ".join([title, *styles])
 
 
 def read_uploaded_recipe(service: Service, file: ReceivedFile) -> UploadedRecipe:
@@ -340,18 +357,14 @@ def _check_file(
         raise RequestError("unreadable_file", str(error)) from None
 
 
-def _check_image(service: Service, file: ReceivedFile, method: MethodName) -> FileFacts:
+def _check_image(service: Service, file: ReceivedFile, method: JobMethodName) -> FileFacts:
     """Check that a file can be decoded and that the image is large enough for the method."""
-    keeps_data = METHODS[method].keeps_data
+    keeps_data = JOB_METHODS[method].keeps_data
     facts = _check_file(service, file, pages=keeps_data and file.role == "content")
     is_mask = file.role.partition("-")[0] in _MASK_ROLES
     min_side = 1 if keeps_data or is_mask else _MIN_SIDE
     if min(facts.size) < min_side:
-        raise RequestError(
-            "picture_too_small",
-            f"`{file.role}` must have at least {min_side} pixels on each side, got "
-            f"{facts.size[0]} × {facts.size[1]}; choose a larger picture",
-        )
+        raise _too_small(file, facts.size, min_side)
     return facts
 
 
@@ -359,7 +372,8 @@ def _store_file(file: ReceivedFile, folder: Path, facts: FileFacts, weight: floa
     """Write a file under a name that the server chooses."""
     width, height = facts.size
     file_name = f"{file.role}{_SUFFIXES[facts.format]}"
-    (folder / file_name).write_bytes(file.data)
+    with storing():
+        (folder / file_name).write_bytes(file.data)
     return Upload(
         role=file.role,
         name=file.name,
@@ -372,12 +386,99 @@ def _store_file(file: ReceivedFile, folder: Path, facts: FileFacts, weight: floa
     )
 
 
+def clip_ending_of(file: ReceivedFile) -> str:
+    """Return the ending of a film, by how it begins.
+
+    Raises:
+        RequestError: it begins as none that is known.
+    """
+    head = file.data[:16]
+    if head[4:8] == b"ftyp" and head[8:12] not in _STILL_BRANDS:
+        return ".mov" if head[8:12] == b"qt  " else ".mp4"
+    if head[:4] == b"\x1aE\xdf\xa3":
+        return ".webm" if b"webm" in file.data[:64] else ".mkv"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return ".avi"
+    raise RequestError(
+        "unreadable_file",
+        f"`{file.role}` must be a film, got {file.name}, which begins as none; give an MP4, MOV, "
+        "WebM, Matroska or AVI",
+    )
+
+
+def _store_clip(service: Service, file: ReceivedFile, folder: Path) -> Upload:
+    """Write a film under a name of the server, and decode it in a child process."""
+    path = folder / f"{file.role}{clip_ending_of(file)}"
+    with storing():
+        path.write_bytes(file.data)
+    limits = ClipLimits(service.options.most_pixels, service.options.most_frames)
+    try:
+        facts = service.decoder.check_clip(path, file.role, file.name, limits)
+    except DecoderFailure as error:
+        raise RequestError("decoder_failed", str(error)) from None
+    except ImageError as error:
+        raise RequestError("unreadable_file", str(error)) from None
+    except ImpastoError as error:  # OpenCV is not installed
+        raise RequestError("missing_library", str(error)) from None
+    if min(facts.size) < _MIN_SIDE:
+        raise _too_small(file, facts.size, _MIN_SIDE)
+    return Upload(
+        role=file.role,
+        name=file.name,
+        file=path.name,
+        sha256=sha256(file.data).hexdigest(),
+        width=facts.size[0],
+        height=facts.size[1],
+        frames=facts.frames,
+        rate=round(facts.rate, 3),
+    )
+
+
+def _store_model(service: Service, file: ReceivedFile, folder: Path) -> Upload:
+    """Write a fitted model under a name of the server, and read it as a job will."""
+    from impasto.models.model_file import ModelError, read_model  # imports PyTorch
+
+    path = folder / f"{file.role}.impasto"
+    with storing():
+        path.write_bytes(file.data)
+    try:
+        parts, _ = read_model(path)
+    except ModelError as error:
+        message = str(error).replace(str(path), file.name)
+        raise RequestError("unreadable_model", message) from None
+    side = parts.facts.recipe.size
+    return Upload(
+        role=file.role,
+        name=file.name,
+        file=path.name,
+        sha256=sha256(file.data).hexdigest(),
+        width=side,
+        height=side,
+    )
+
+
+def _model_problem(file: ReceivedFile, reason: str) -> RequestError:
+    return RequestError(
+        "unreadable_model",
+        f"`{file.role}` must be a fitted model, got {file.name}: {reason}; give a file that a fit "
+        "made",
+    )
+
+
+def _too_small(file: ReceivedFile, size: tuple[int, int], least: int) -> RequestError:
+    return RequestError(
+        "picture_too_small",
+        f"`{file.role}` must have at least {least} pixels on each side, got {size[0]} × "
+        f"{size[1]}; choose a larger one",
+    )
+
+
 def part_of(record: JobRecord) -> tuple[slice, slice] | None:
     """Return the rows and columns that a job denoises; None for all, and for other jobs."""
-    return getattr(validate(METHODS[record.method].recipe, record.recipe), "part", None)
+    return getattr(stored_recipe(record.method, record.recipe), "part", None)
 
 
-def _check_roles(recipe: Recipe, roles: set[str]) -> None:
+def _check_roles(recipe: Any, roles: set[str]) -> None:
     """Check that masks belong to styles, and that a start image is there exactly if needed."""
     for role in roles:
         kind, _, number = role.partition("-")
