@@ -42,7 +42,6 @@ class Method:
         keeps_data: whether scientific TIFFs and arrays stay in their own numbers.
         suffix: what is added to the content's name to name the result.
         in_batches: whether a batch may use it.
-        on_server: whether the server has a form for it.
     """
 
     name: str
@@ -56,7 +55,6 @@ class Method:
     keeps_data: bool = False
     suffix: str = "painted"
     in_batches: bool = False
-    on_server: bool = False
 
     def run(
         self,
@@ -119,7 +117,6 @@ METHODS = {
             optional_inputs={"init": "init_image", "protect": "protect", "keep": "keep"},
             controls=("stop", "checkpoint"),
             in_batches=True,
-            on_server=True,
         ),
         Method(
             name="texture",
@@ -139,7 +136,6 @@ METHODS = {
             function="impasto.api:reconstruct",
             planner="impasto.api:plan_reconstruction",
             controls=("stop", "checkpoint"),
-            on_server=True,
         ),
         Method(
             name="denoise",
@@ -151,7 +147,6 @@ METHODS = {
             keeps_data=True,
             suffix="clean",
             in_batches=True,
-            on_server=True,
         ),
         Method(
             name="apply",

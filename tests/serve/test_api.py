@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import httpx2
-from stage import AUTHORIZED, asking, files, listening, paint, picture, post, until
+from stage import AUTHORIZED, ORIGIN, asking, files, listening, paint, picture, post, until
+from starlette.testclient import TestClient
 
 from impasto.serve.problems import PROBLEMS
 
@@ -251,3 +252,15 @@ def test_the_description_has_security_tags_examples_and_events(client):
     text = json.dumps(described)
     for name in re.findall(r'"#/components/schemas/(\w+)"', text):
         assert name in schemas
+
+
+def test_a_fault_of_the_server_tells_nothing_of_it(tmp_path, monkeypatch):
+    with asking(tmp_path) as client:
+        quiet = TestClient(
+            client.app, base_url=ORIGIN, headers=AUTHORIZED, raise_server_exceptions=False
+        )
+        monkeypatch.setattr(client.app.service.workers, "views", lambda: 1 / 0)
+        answer = quiet.get("/v1/jobs")
+        assert "ZeroDivision" not in answer.text
+        refused(answer, "internal_error")
+        assert answer.headers["x-content-type-options"] == "nosniff"
