@@ -221,7 +221,7 @@ History = Annotated[
     Field(
         ge=1,
         le=1000,
-        description="curvature pairs L-BFGS remembers; each costs two pictures of memory",
+        description="curvature pairs L-BFGS remembers; each costs a picture of memory",
     ),
 ]
 Weights = Annotated[
