@@ -296,7 +296,7 @@ def sidecar_option(command: F) -> F:
     return click.option(
         "--sidecar/--no-sidecar",
         default=True,
-        help="write the recipe to OUTPUT.impasto.json as well as into the picture  [default: do]",
+        help="write the recipe to OUTPUT.impasto.json; pictures hold it, too  [default: do]",
     )(command)
 
 

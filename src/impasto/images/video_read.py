@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ import numpy as np
 import torch
 
 from impasto.errors import ImageError, ImageFileError, quote
-from impasto.files import file_sha256
+from impasto.files import file_sha256, recorded_name
 from impasto.images.clip_names import PATTERN, is_pattern
-from impasto.images.image import Image
+from impasto.images.image import Image, SourceFile
 from impasto.images.opencv import open_capture
 from impasto.images.read import image_files, open_image, read_metadata
 
@@ -56,6 +57,11 @@ class Clip:
     paths: tuple[Path, ...] = ()
     has_sound: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> SourceFile:
+        """Name and hash, as provenance has them."""
+        return SourceFile(clip_name(self.path), self.sha256)
 
     @cached_property
     def numbers(self) -> Sequence[int]:
@@ -109,7 +115,7 @@ def open_clip(path: str | Path, rate: float | str = "auto") -> Clip:
         ImageError: there is nothing to read, or no frame in it.
     """
     place = Path(path)
-    if place.is_dir() or (not place.exists() and is_pattern(place)):
+    if is_frames(place):
         return _open_frames(place, numbered_files(place, "clip"), rate)
     if not place.is_file():
         raise ImageFileError(
@@ -168,9 +174,41 @@ def _open_frames(place: Path, paths: list[Path], rate: float | str) -> Clip:
     first = open_image(paths[0], name="clip")
     for path in paths:
         _check_size(place, first.size, read_metadata(path, name="clip").size)
-    digest = hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
+    digest = _frames_sha256(paths)
     seconds = Fraction(_RATE) if rate == "auto" else _fraction(float(rate))
     return Clip(place, first.size, len(paths), seconds, digest, tuple(paths))
+
+
+def clip_name(place: Path) -> str | None:
+    """Return the name of a file, folder or pattern as provenance holds it, without its folder.
+
+    Example:
+        >>> clip_name(Path("films/a.mp4")), clip_name(Path("in/frame_%04d.png"))
+        ('a.mp4', 'frame_%04d.png')
+    """
+    return recorded_name(os.path.basename(os.path.abspath(place)))
+
+
+def clip_sha256(place: Path) -> str:
+    """Return the hash of a file, or of those of all frames or masks of a folder or pattern.
+
+    Raises:
+        ImageError: there are none.
+        OSError: a file cannot be read.
+    """
+    if is_frames(place):
+        return _frames_sha256(numbered_files(place, "clip"))
+    return file_sha256(place)
+
+
+def is_frames(place: Path) -> bool:
+    """Return whether a path is a folder, or a pattern of numbered files."""
+    # `os.path` finds nothing where a name is too long; `Path` raises an error.
+    return os.path.isdir(place) or (not os.path.exists(place) and is_pattern(place))
+
+
+def _frames_sha256(paths: Sequence[Path]) -> str:
+    return hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
 
 
 def numbered_files(place: Path, name: str) -> list[Path]:
