@@ -190,6 +190,7 @@ METHODS = {
             inputs=("content", "model"),
             function="impasto.models.model:apply",
             controls=("stop",),
+            in_batches=True,
         ),
         Method(
             name="film",
@@ -226,6 +227,20 @@ def method_of(recipe: BaseModel) -> str:
         'style'
     """
     return next(name for name, method in METHODS.items() if type(recipe) is method.recipe)
+
+
+def film_fields(name: str) -> tuple[str, ...]:
+    """Return the options that the method which does the same to videos has besides.
+
+    Example:
+        >>> film_fields("denoise")
+        ('range', 'rate')
+    """
+    method = METHODS[name]
+    if not method.of_videos:
+        return ()
+    fields = METHODS[method.of_videos].recipe.model_fields
+    return tuple(field for field in fields if field not in method.recipe.model_fields)
 
 
 def guess_method(options: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,4 +44,5 @@ def film_recipe_of(job: Job) -> FilmRecipe | ClipRecipe:
     """
     model = METHODS[METHODS[job.method].of_videos].recipe
     # The frames of a scene share their noise anyway.
-    return validate(model, job.options.model_dump(exclude={"version", "joint"}))
+    options = job.options.model_dump(exclude={"version", "joint"})
+    return validate(model, options | json.loads(job.film))
