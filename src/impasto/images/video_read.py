@@ -23,11 +23,12 @@ from impasto.images.opencv import open_capture
 from impasto.images.read import image_files, open_image, read_metadata
 
 _RATE = 25  # frames a second of numbered frames, which do not say
-_MAX_RATE = 1000
+_MIN_RATE, _MAX_RATE = 0.01, 1000
 _MOMENT = re.compile(r"\d{1,9}(\.\d{1,6})?s?")
 _MAX_DENOMINATOR = 1001  # of 30000/1001 and its like
 _UNEVEN = 0.25  # of a frame's time that another may last longer before it is said
 _MIN_SIDE = 1
+_MAX_BROKEN = 50  # frames in a row that cannot be decoded, after which a video is taken to end
 _NUMBER = re.compile(r"(\d+)(?!.*\d)")  # the last one of a name
 # How files name a track of sound: MP4 and MOV, AVI, Matroska and WebM.
 _SOUND = re.compile(rb"hdlr.{8}soun|auds|A_(?:OPUS|VORBIS|AAC|MPEG|AC3|EAC3|FLAC|PCM)", re.DOTALL)
@@ -260,10 +261,17 @@ def _open_video(path: Path, rate: float | str) -> Clip:
             "clip", "be a film", str(path), f": {why}; choose a video, or a folder of frames"
         )
     claimed, notes = header["frames"], []
-    if claimed > count + 1:
+    if broken := header.get("broken", 0):
+        notes.append(f"{broken:,} of its frames cannot be decoded and are left out")
+    if claimed > count + broken + 1:
         notes.append(f"{count:,} frames can be read, where its header claims {claimed:,.0f}")
     seconds = times.rate(header["rate"]) if rate == "auto" else _fraction(float(rate))
-    if rate == "auto" and times.uneven:
+    if rate == "auto" and not times.plausible:
+        notes.append(
+            f"its frames claim to last {times.mean:.3g} s each; the film has {float(seconds):.4g} "
+            "a second"
+        )
+    elif rate == "auto" and times.uneven:
         notes.append(
             f"its frames last unequally long; the film has {float(seconds):.4g} a second throughout"
         )
@@ -296,18 +304,23 @@ class _Times:
         return (self.latest - self.first) / max(1, self.count - 1)
 
     @property
+    def plausible(self) -> bool:
+        """Whether frames last as long as those of a film do; True if the file does not say."""
+        return self.mean <= 0 or 1 / _MAX_RATE <= self.mean <= 1 / _MIN_RATE
+
+    @property
     def uneven(self) -> bool:
         """Return whether frames last unequally long."""
         return self.mean > 0 and self.longest - self.shortest > _UNEVEN * self.mean
 
     def rate(self, header: float) -> Fraction:
-        """Return the frames a second: the header's where the times bear it out."""
-        sound = 0 < header <= _MAX_RATE
-        if self.mean <= 0:
+        """Return the frames a second: the header's where the times bear it out, or say nothing."""
+        sound = _MIN_RATE <= header <= _MAX_RATE
+        if self.mean <= 0 or not self.plausible:
             return _fraction(header) if sound else Fraction(_RATE)
         if sound and abs(header * self.mean - 1) < 0.01:
             return _fraction(header)
-        return _fraction(min(1 / self.mean, _MAX_RATE))
+        return _fraction(1 / self.mean)
 
 
 def _fraction(rate: float) -> Fraction:
@@ -326,7 +339,10 @@ def _decode(
     header: dict[str, Any] | None = None,
     times: _Times | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield the frames of a video, (H, W, 3) uint8 in RGB order; nothing if it is none."""
+    """Yield the frames of a video, (H, W, 3) uint8 in RGB order; nothing if it is none.
+
+    Frames that cannot be decoded are passed over, and do not count.
+    """
     with open_capture(path) as (cv2, capture):
         if not capture.isOpened():
             return
@@ -335,14 +351,17 @@ def _decode(
             header["frames"] = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         shape = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
         aspect = shape[0] / shape[1] if min(shape) > 0 else 1.0
-        number = 0
-        while (stop is None or number < stop) and capture.grab():
-            number += 1
+        number = failed = 0
+        while (stop is None or number < stop) and failed < _MAX_BROKEN:
+            decoded, array = capture.read()
+            if not decoded:
+                failed += 1
+                continue
+            if header is not None and failed:
+                header["broken"] = header.get("broken", 0) + failed
+            number, failed = number + 1, 0
             if number <= start:
                 continue
-            decoded, array = capture.retrieve()
-            if not decoded:
-                return
             if times is not None:
                 times.add(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
             yield _square(cv2, array, aspect)
