@@ -82,7 +82,9 @@ def main() -> None:
             # One in four before it is at work; the others take about a third of the run together.
             at_work = chance.random() < 0.75
             moment = chance.uniform(0, work / arguments.kills if at_work else 2)
-            if killed(command, moment, run.state if at_work else None):
+            cut = killed(command, moment, run.state if at_work else None)
+            done = run.output.exists() and not run.state.exists()  # killed while it said so
+            if cut and not done:
                 kills += 1
                 temporary = len(list(run.state.glob(".*")))
                 print(

@@ -268,7 +268,7 @@ class _InputSearch(NamedTuple):
             return replacement
         name = expected and expected.name
         option = f"`--{role}`" if role in ("content", "style") else f"a file named {name}"
-        if name is None:
+        if name in (None, ".", ".."):  # no names, but other folders
             raise ValueError(
                 f"`{role}` must be given, since the recipe names no file for it; give {option}"
             )

@@ -105,6 +105,33 @@ def test_what_is_missing_or_changed_is_one_sentence(folder, capsys, spoil, sente
     assert not Path("out-again.mp4").exists()
 
 
+def test_info_tells_what_a_film_is_and_how_it_was_made(folder, capsys):
+    impasto.film("in.mp4", "paint.png", "out.mp4", keys={1: "key.png"}, **QUICK_FILM)
+    assert main(["info", "out.mp4", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["frames"], facts["size"], facts["rate"]) == (5, [WIDTH, HEIGHT], 10)
+    assert facts["recipe"]["engine"] == "painted"
+    assert facts["made"]["inputs"]["keys"][0]["picture"]["name"] == "key.png"
+    assert main(["info", "out.mp4"]) == 0
+    printed = capsys.readouterr().out
+    assert "paint.png" in printed
+    assert "in.mp4" in printed
+    Path("out.mp4.impasto.json").write_text("{broken")
+    assert main(["info", "out.mp4"]) == 0
+    assert "recipe problem" in capsys.readouterr().out
+    assert main(["info", "in.mp4"]) == 0
+
+
+def test_a_recipe_opens_no_folder_but_those_it_names(folder):
+    impasto.denoise_clip("in.mp4", "clean.mp4", **CLEAN, range="0:1")
+    text = Path("clean.mp4.impasto.json").read_text()
+    for name in (".", "..", "*", "frames/../frames"):
+        Path("recipe.json").write_text(text.replace('"in.mp4"', json.dumps(name)))
+        with pytest.raises(ValueError, match="must be"):
+            impasto.rerun("recipe.json", output="again.mp4")
+    assert not Path("again.mp4").exists()
+
+
 def test_another_clip_is_painted_in_the_same_way(folder, capsys):
     write_video(folder / "other.mp4", scene(2, seed=4))
     impasto.film("in.mp4", "paint.png", "out.mp4", **QUICK_FILM)
@@ -130,6 +157,9 @@ def test_another_sidecar_is_not_replaced_and_a_stopped_film_has_none(folder):
     with pytest.raises(ImageError, match=r"`sidecar` .*out\.mp4\.impasto\.json"):
         impasto.film("in.mp4", "paint.png", "out.mp4", **QUICK_FILM)
     assert Path("out.mp4.impasto.json").read_text() == "mine"
+    Path("b.mp4.impasto.json").mkdir()
+    with pytest.raises(ImageError, match=r"`sidecar` .*b\.mp4\.impasto\.json"):
+        impasto.film("in.mp4", "paint.png", "b.mp4", overwrite=True, **QUICK_FILM)
     done = []
     options = {**QUICK_FILM, "overwrite": True, "on_frame": done.append}
     impasto.film("in.mp4", "paint.png", "out.mp4", stop=lambda: len(done) == 2, **options)

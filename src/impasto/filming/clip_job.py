@@ -82,12 +82,11 @@ class ClipJob:
 
     def check_free(self) -> None:
         """Refuse to replace other frames or another sidecar, unless they may be replaced."""
-        if self.overwrite:
-            return
         place = sidecar_path(self.output)
-        if self.sidecar and place.exists() and place.read_bytes() != self._sidecar_text:
-            check_writable(place, name="sidecar")
-        if not self.writes_frames:
+        if self.sidecar and place.parent.is_dir():
+            same = place.is_file() and place.read_bytes() == self._sidecar_text
+            check_writable(place, overwrite=self.overwrite or same, name="sidecar")
+        if self.overwrite or not self.writes_frames:
             return
         for path, finished in self._frame_pairs(self.count):
             if path.exists() and not _is_delivered(path, finished):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from impasto._version import __version__
 from impasto.errors import ImageError
-from impasto.files import ensure_directory, file_sha256, write_atomically
+from impasto.files import ensure_directory, file_sha256, matches_mark, write_atomically
 
 FOLDER = ".impasto-film"  # ending of the folder's name
 _PLACED = "placed"  # file in it with the hash of the film that takes its place
@@ -127,11 +127,7 @@ class WorkFolder:
 
 def was_placed(output: Path) -> bool:
     """Return whether a kill came when a film was in its place, before its folder was removed."""
-    try:
-        expected = (work_path(output) / _PLACED).read_bytes()
-        return file_sha256(output).encode() == expected
-    except OSError:
-        return False
+    return matches_mark(output, work_path(output) / _PLACED)
 
 
 def work_path(output: Path) -> Path:
