@@ -190,7 +190,7 @@ def sidecar_path(output: str | Path) -> Path:
 
 
 def sidecar_text(provenance: str) -> bytes:
-    """Return what a sidecar file holds: the JSON of provenance, for people to read.
+    r"""Return what a sidecar file holds: the JSON of provenance, for people to read.
 
     Example:
         >>> sidecar_text('{"strength": 0.7}')

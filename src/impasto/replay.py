@@ -183,7 +183,7 @@ def find_sidecar(path: Path) -> Path:
     Raises:
         ValueError: there is none, or several in a folder.
     """
-    if not (is_frames(path) or is_video(path)):
+    if path.name.endswith(SIDECAR) or not (is_frames(path) or is_video(path)):
         return path
     sidecars = [sidecar_path(path)]
     if path.is_dir():

@@ -112,7 +112,7 @@ def _default_output(file: str) -> str:
     """Return where what is made again goes.
 
     Example:
-        >>> _default_output("a.png.impasto.json"), _default_output("deep/film.mp4")
+        >>> _default_output("a.png.impasto.json"), _default_output("film.mp4.impasto.json")
         ('a-again.png', 'film-again.mp4')
         >>> _default_output("out/frame_%04d.png.impasto.json")
         'out-again/frame_%04d.png'
