@@ -112,7 +112,7 @@ ClipRange = Annotated[
         examples=["whole", "A:B (frames from 0, or seconds such as 0s:10s)"],
     ),
 ]
-FrameRate = Annotated[float, Field(gt=0, le=1000)] | Literal["auto"]
+FrameRate = Annotated[float, Field(ge=0.01, le=1000)] | Literal["auto"]
 ContentLayers = Annotated[
     LayerWeights,
     Field(

@@ -148,7 +148,7 @@ class FilmRun:
     def deliver(self) -> FilmResult:
         """Write the film of the frames that are finished, and return the result."""
         job = self.job
-        delivered = job.deliver(self.done, self.size)
+        delivered = job.deliver(self.done, self.size, stopped=self.stopped)
         if not self.stopped:
             job.work.remove()
         return FilmResult(
@@ -163,6 +163,7 @@ class FilmRun:
             seconds=time.perf_counter() - self.began,
             codec=delivered.codec,
             stopped=self.stopped,
+            provenance=job.provenance,
             recipe=job.recipe,
             notes=delivered.notes,
         )

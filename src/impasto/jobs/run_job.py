@@ -57,8 +57,8 @@ def run_job(
         measurements=measurements,
     )
     # The limit says something about this machine's load, not about the image.
-    stored = result.recipe.model_copy(update={"memory": recipe.memory})
-    return replace(result, recipe=stored)
+    own = {"memory": recipe.memory} if "memory" in type(recipe).model_fields else {}
+    return replace(result, recipe=result.recipe.model_copy(update=own))
 
 
 def method_images(job: Job, opened: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def failure_reason(error: Exception) -> str:
 
 def limit_memory(recipe: Recipe, share: float) -> Recipe:
     """Give a recipe with `memory=auto` a part of the memory that is free."""
-    if recipe.memory != "auto" or share == 1:
+    if getattr(recipe, "memory", None) != "auto" or share == 1:
         return recipe
     limit = (used_bytes() + share * available_bytes()) / GIB
     return recipe.model_copy(update={"memory": limit})
