@@ -73,9 +73,15 @@ def test_no_frame_is_mixed_across_a_cut_or_with_a_keyframe_of_one_s_own(tmp_path
 
 def test_a_slow_motion_is_not_taken_for_standing_still():
     frame = tensor(texture(3).copy())
-    slow = Flow(np.full((48, 64, 2), 0.2, np.float32), np.ones((48, 64), np.float32))
+    slow = Flow(np.full((48, 64, 2), 0.3, np.float32), np.ones((48, 64), np.float32))
     assert not find_still(frame, frame, slow).any()
     assert find_still(frame, frame, Flow(0.1 * slow.steps, slow.trust)).all()
+
+
+def test_motion_that_noise_makes_is_standing_still():
+    frame, noise = tensor(texture(3).copy()), np.random.default_rng(0)
+    steps = noise.uniform(-1.5, 1.5, (48, 64, 2)).astype(np.float32)
+    assert find_still(frame, frame, Flow(steps, np.ones((48, 64), np.float32))).all()
 
 
 def test_a_border_is_not_drawn_out_into_what_comes_in_slowly():

@@ -18,9 +18,10 @@ from impasto.style.stylize import Motion
 _SHARE, _SLACK = 0.01, 0.5
 RESIDUAL = 24 / 255  # of the content carried along: beyond it nothing is believed
 _STILL_CHANGE = 3 / 255  # of the content, averaged nearby, below which nothing moves
-_STILL_FLOW = 0.15  # pixels a frame; strokes that stay behind a slow motion would be seen
+_STILL_FLOW = 0.3  # pixels a frame; strokes that stay behind a slow motion would be seen
 _SPECK = 5  # pixels a side; what seems to move and is smaller is noise
 _NEAR = 9  # pixels a side over which changes are averaged
+_FAR = 25  # and motion, too: what noise makes of flat areas has no direction
 _STROKE, _LEAST_STROKE = 1 / 64, 2.0  # sigma of what is finer than a stroke: share, pixels
 _CUT_TRUST = 0.2  # a scene ends where less of the frame than this is believed
 _CUT_COLORS = 0.45  # or where the colors differ by more, 0 to 1
@@ -102,8 +103,9 @@ def find_still(reference: Tensor, content: Tensor, flow: Flow) -> Tensor:
         flow: from the last frame to this.
     """
     change = box((content - reference).abs().amax(0).numpy(), _NEAR)
-    length = box(np.sqrt((flow.steps**2).sum(2)), _NEAR)
-    moving = ((change >= _STILL_CHANGE) | (length >= _STILL_FLOW)).astype(np.uint8)
+    lengths = [np.sqrt((box(flow.steps, side) ** 2).sum(2)) for side in (_NEAR, _FAR)]
+    moves = np.minimum(*lengths) >= _STILL_FLOW
+    moving = ((change >= _STILL_CHANGE) | moves).astype(np.uint8)
     with one_opencv_thread() as cv2:
         # What moves shows all over the average that it is in; specks are noise.
         specks = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_SPECK, _SPECK))
@@ -226,6 +228,6 @@ def sample_at(image: np.ndarray, places: np.ndarray, *, cubic: bool = False) -> 
 
 
 def box(plane: np.ndarray, side: int) -> np.ndarray:
-    """Return averages over squares of so many pixels a side."""
+    """Return averages over squares of so many pixels a side, (H, W) or (H, W, C)."""
     with one_opencv_thread() as cv2:
         return cv2.blur(plane, (side, side))
