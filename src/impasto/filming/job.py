@@ -28,7 +28,7 @@ from impasto.style.stylize import PreparedStyles, prepare_styles
 from impasto.validation import reject_recipe_and_options, validate
 
 SETTLED = ("precision", "history", "tiles", "engine")  # what `auto` comes to
-STATE_BYTES = 80  # a pixel of what the next frame goes on from
+STATE_BYTES = 96  # a pixel of what the next frame goes on from
 # `auto` paints each frame where all together have at most so many pixels and evaluations.
 _PAINTED_WORK = 40e6
 

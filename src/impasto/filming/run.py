@@ -47,6 +47,7 @@ class FilmRun:
         self.cuts: list[int] = []
         self.keys: list[int] = []
         self.stopped = False
+        self._last_frame: Image | None = None
         self._last = time.perf_counter()
         self._spent: list[float] = []  # seconds of this run's frames
 
@@ -70,6 +71,16 @@ class FilmRun:
             if self.stopped:
                 return
             yield number, frame
+            self._last_frame = frame
+
+    def read(self, number: int) -> Image:
+        """Return a frame of the clip by its number in the film."""
+        place = self.job.start + number
+        return next(self.job.clip.read(place, place + 1))
+
+    def last_frame(self, number: int) -> Image:
+        """Return the frame before one of those that `frames` yields."""
+        return self._last_frame or self.read(number - 1)
 
     def content(self, frame: Image) -> Tensor:
         """Return a frame at the film's size, (3, H, W)."""
