@@ -594,12 +594,18 @@ def test_a_plan_from_a_file(folder, capsys):
         ('contents = "in"', "`output` must be a folder, got None"),
         ('contens = "in"\noutput = "o"', "did you mean contents?"),
         ('contents = 3\noutput = "o"', "`contents` must be a list of places, got 3"),
-        ('contents = "in"\noutput = "o"\nmethod = "frame"', "`method` must be style or denoise"),
+        (
+            'contents = "in"\noutput = "o"\nmethod = "frame"',
+            "`method` must be one of style, denoise",
+        ),
         ('contents = "in"\noutput = "o"\n[recipe]\nstrength = 3', "`strength` must be at most 1"),
         ('contents = "in"\noutput = "o"\nformat = "gif"', "`format` must be one of .png"),
         ('output = "o"', "`contents` must be at least one picture, got none"),
         ("contents = [", "`plan` must be a readable TOML file"),
-        ('contents = "in"\noutput = "o"\nmethod = ["x"]', "`method` must be style or denoise, got"),
+        (
+            'contents = "in"\noutput = "o"\nmethod = ["x"]',
+            "`method` must be one of style, denoise, apply, got",
+        ),
         ('contents = "in"\noutput = "o"\n[recipe]\neffort = {a = 1}', "`effort` must be one of"),
         ('styles = "s"\noutput = "o"\nrecipe.preset = []', "`preset` must be one of default"),
         (

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from impasto.batch.dry_run import estimate_batch
-from impasto.batch.plan import BatchPlan, plan_jobs
+from impasto.batch.plan import BatchPlan, plan_jobs, read_plan
 from impasto.batch.run import run_batch
 from impasto.cli.main import main
 from impasto.images.video_read import open_clip
 from impasto.presets import style_recipe
+from impasto.provenance import read_provenance
 from impasto.recipes import DenoiseRecipe
 
 sys.path.insert(0, str(Path(__file__).parent / "filming"))
@@ -89,3 +90,29 @@ def test_a_dry_run_counts_films_apart(folder, capsys):
     assert main(["batch", "denoise", "in", "-o", "out", "--dry-run"]) == 0
     assert "films         3" in capsys.readouterr().out
     assert not (folder / "out").exists()
+
+
+def test_options_of_films_are_for_the_videos_alone(folder):
+    Path("plan.toml").write_text(
+        'contents = ["in/a.avi", "in/d.png"]\nstyles = "paint.png"\noutput = "out"\n[recipe]\n'
+        'size = 48\nsteps = 2\nprecision = "float32"\ndevice = "cpu"\n'
+        'engine = "keyed"\nkeys_every = 2\nrange = "0:2"\n'
+    )
+    plan = read_plan("plan.toml")
+    assert dict(plan.film) == {"engine": "keyed", "keys_every": 2, "range": "0:2"}
+    assert run_batch(plan, executor="inline").made == 2
+    told = read_provenance(Path("out/a.mp4.impasto.json").read_text())
+    assert (told.method, told.recipe.engine, told.recipe.keys_every) == ("film", "keyed", 2)
+    assert told.recipe.memory == "auto"
+    assert open_clip("out/a.mp4").frames == 2
+    words = ["batch", "style", "in/a.avi", "in/d.png", "-s", "paint.png", "-o", "out", "--size"]
+    words += ["48", "--steps", "2", "--precision", "float32", "--device", "cpu", "--executor"]
+    words += ["inline", "--quiet", "--engine", "keyed", "--keys-every", "2", "--range", "0:2"]
+    assert main(words) == 0
+    Path("out/impasto-batch.sqlite").unlink()
+    assert run_batch(plan, executor="inline").made == 0  # by the recipe beside the film
+    with pytest.raises(ValueError, match="`keys_every` must be"):
+        BatchPlan("style", ("in",), ("paint.png",), "out", plan.recipe, film={"keys_every": 1})
+    other = BatchPlan("style", plan.contents, plan.styles, "out", plan.recipe, film={"range": "1:"})
+    assert run_batch(other, executor="inline", existing="overwrite").made == 2
+    assert open_clip("out/a.mp4").frames == 2

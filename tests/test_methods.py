@@ -20,9 +20,9 @@ def function(target):
 def test_every_method_says_what_its_function_takes(method):
     parameters = inspect.signature(function(method.function)).parameters
     required = [name for name, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
-    assert len(required) == len(method.inputs)
+    assert len(required) == len(method.inputs) + method.makes_films  # and where the film goes
     assert set(method.optional_inputs.values()) <= set(parameters)
-    assert {"recipe", "on_step"} <= set(parameters)
+    assert {"recipe", "on_frame" if method.makes_films else "on_step"} <= set(parameters)
     controls = {"stop", "checkpoint", "measurements"}
     assert controls & set(parameters) == set(method.controls)
     assert {"content", *method.optional_inputs} <= set(Inputs.model_fields)

@@ -19,7 +19,15 @@ def test_the_published_schema_is_the_one_that_is_checked_against(capsys):
 
 def test_the_schema_knows_every_method():
     methods = schema()["properties"]["method"]["enum"]
-    assert methods == ["style", "texture", "reconstruct", "denoise", "apply"]
+    assert methods == [
+        "style",
+        "texture",
+        "reconstruct",
+        "denoise",
+        "apply",
+        "film",
+        "denoise-clip",
+    ]
 
 
 def test_names_in_a_foreign_account_are_shown_as_text():

@@ -255,6 +255,21 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def matches_mark(target: Path, mark: Path) -> bool:
+    """Return whether a file is the one whose hash was noted in another before it was written.
+
+    A kill that comes when the file is in its place is so told from a file of somebody else's.
+
+    Args:
+        target: the file.
+        mark: holds the hash.
+    """
+    try:
+        return mark.read_bytes() == file_sha256(target).encode()
+    except OSError:
+        return False
+
+
 def recorded_name(name: str) -> str | None:
     r"""Return a file's name as provenance can hold it; None where nothing is left of it.
 

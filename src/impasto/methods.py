@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from impasto.recipes import (
     ApplyRecipe,
+    ClipRecipe,
     DenoiseRecipe,
+    FilmRecipe,
     ReconstructRecipe,
     StyleRecipe,
     TextureRecipe,
@@ -42,6 +44,8 @@ class Method:
         keeps_data: whether scientific TIFFs and arrays stay in their own numbers.
         suffix: what is added to the content's name to name the result.
         in_batches: whether a batch may use it.
+        of_videos: the method that does the same to videos; empty if none does.
+        makes_films: whether its content is a clip, and its function writes a film.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Method:
     keeps_data: bool = False
     suffix: str = "painted"
     in_batches: bool = False
+    of_videos: str = ""
+    makes_films: bool = False
 
     def run(
         self,
@@ -88,6 +94,27 @@ class Method:
             **{name: controls[name] for name in self.controls},
         )
 
+    def make_film(
+        self,
+        images: Mapping[str, Any],
+        output: str | Path,
+        *,
+        recipe: BaseModel,
+        **settings: Any,
+    ) -> Any:
+        """Run a method that makes films.
+
+        Args:
+            images: role -> path, image or styles, as the method's own function takes them.
+            output: where the film goes.
+            recipe: every option.
+            settings: the function's other arguments, such as `overwrite`, `on_frame` and `stop`.
+
+        Returns:
+            A `FilmResult` or a `ClipResult`.
+        """
+        return self._call(self.function, {**images, "output": output}, recipe=recipe, **settings)
+
     def plan(self, images: Mapping[str, Any], *, recipe: BaseModel) -> Any:
         """Estimate size, memory and time of a run without starting it."""
         return self._call(self.planner, images, recipe=recipe)
@@ -95,7 +122,8 @@ class Method:
     def _call(self, target: str, images: Mapping[str, Any], **options: Any) -> Any:
         module, _, name = target.partition(":")
         function = getattr(import_module(module), name)
-        required = [images[role] for role in self.inputs]
+        roles = (*self.inputs, "output") if self.makes_films else self.inputs
+        required = [images[role] for role in roles]
         optional = {
             keyword: images[role]
             for role, keyword in self.optional_inputs.items()
@@ -117,6 +145,7 @@ METHODS = {
             optional_inputs={"init": "init_image", "protect": "protect", "keep": "keep"},
             controls=("stop", "checkpoint"),
             in_batches=True,
+            of_videos="film",
         ),
         Method(
             name="texture",
@@ -147,6 +176,7 @@ METHODS = {
             keeps_data=True,
             suffix="clean",
             in_batches=True,
+            of_videos="denoise-clip",
         ),
         Method(
             name="apply",
@@ -155,6 +185,27 @@ METHODS = {
             inputs=("content", "model"),
             function="impasto.models.model:apply",
             controls=("stop",),
+            in_batches=True,
+        ),
+        Method(
+            name="film",
+            title="style transfer of a film",
+            recipe=FilmRecipe,
+            inputs=("content", "style"),
+            function="impasto.filming.film:film",
+            optional_inputs={"protect": "protect", "keep": "keep", "keys": "keys"},
+            controls=("stop",),
+            makes_films=True,
+        ),
+        Method(
+            name="denoise-clip",
+            title="denoising of a film",
+            recipe=ClipRecipe,
+            inputs=("content",),
+            function="impasto.filming.clean:denoise_clip",
+            controls=("stop",),
+            suffix="clean",
+            makes_films=True,
         ),
     )
 }
@@ -171,6 +222,20 @@ def method_of(recipe: BaseModel) -> str:
         'style'
     """
     return next(name for name, method in METHODS.items() if type(recipe) is method.recipe)
+
+
+def film_fields(name: str) -> tuple[str, ...]:
+    """Return the options that the method which does the same to videos has besides.
+
+    Example:
+        >>> film_fields("denoise")
+        ('range', 'rate')
+    """
+    method = METHODS[name]
+    if not method.of_videos:
+        return ()
+    fields = METHODS[method.of_videos].recipe.model_fields
+    return tuple(field for field in fields if field not in method.recipe.model_fields)
 
 
 def guess_method(options: Mapping[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,6 +50,18 @@ class StyleInput(BaseModel):
         None, description="mask of the part of the content image it is applied to"
     )
     mask: Input | None = Field(None, description="mask of the part of the style image that counts")
+    start: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
+        None, description="of a film: frame of the clip, from 0, with which it begins"
+    )
+
+
+class KeyInput(BaseModel):
+    """A keyframe of the user's own."""
+
+    model_config = _STRICT
+
+    frame: int = Field(ge=0, lt=2**31, description="number of the frame in the clip, from 0")
+    picture: Input = Field(description="what the frame is to look like")
 
 
 class Inputs(BaseModel):
@@ -55,7 +69,7 @@ class Inputs(BaseModel):
 
     model_config = _STRICT
 
-    content: Input | None = Field(None, description="the content image")
+    content: Input | None = Field(None, description="the content image; of a film, the clip")
     model: Input | None = Field(None, description="the fitted model that painted it")
     styles: tuple[StyleInput, ...] = Field((), description="the styles, in order")
     init: Input | None = Field(None, description="the image that the run started from")
@@ -63,6 +77,7 @@ class Inputs(BaseModel):
         None, description="mask of the part that stays as in the content image"
     )
     keep: Input | None = Field(None, description="mask of the part that the content loss counts")
+    keys: tuple[KeyInput, ...] = Field((), description="keyframes of a film that were given")
 
 
 class Output(BaseModel):
@@ -107,6 +122,10 @@ class Maker(BaseModel):
     device: str = Field(description="device it ran on, such as `cpu` or `cuda:0`")
     machine: str = Field(description="the processor's architecture")
     threads: int = Field(ge=1, le=2**20, description="number of threads")
+    opencv: str | None = Field(None, description="of a film: version of OpenCV")
+    ffmpeg: str | None = Field(
+        None, description="of a film: version of the ffmpeg that encodes it; null where OpenCV does"
+    )
 
 
 class Provenance(BaseModel):
@@ -141,8 +160,13 @@ def schema() -> dict[str, Any]:
     }
 
 
-def current_maker(device: str) -> Maker:
-    """Describe the running program and machine."""
+def current_maker(device: str, **versions: str | None) -> Maker:
+    """Describe the running program and machine.
+
+    Args:
+        device: where it runs.
+        versions: of what films are made with besides, `opencv` and `ffmpeg`.
+    """
     import torch
 
     return Maker(
@@ -151,7 +175,28 @@ def current_maker(device: str) -> Maker:
         device=device,
         machine=platform.machine(),
         threads=torch.get_num_threads(),
+        **versions,
     )
+
+
+def sidecar_path(output: str | Path) -> Path:
+    """Return the file beside an output that holds its provenance.
+
+    Example:
+        >>> sidecar_path("film.mp4").name
+        'film.mp4.impasto.json'
+    """
+    return Path(f"{output}{SIDECAR}")
+
+
+def sidecar_text(provenance: str) -> bytes:
+    r"""Return what a sidecar file holds: the JSON of provenance, for people to read.
+
+    Example:
+        >>> sidecar_text('{"strength": 0.7}')
+        b'{\n  "strength": 0.7\n}\n'
+    """
+    return (json.dumps(json.loads(provenance), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_provenance(text: str, name: str = "recipe") -> Provenance:

@@ -112,7 +112,7 @@ ClipRange = Annotated[
         examples=["whole", "A:B (frames from 0, or seconds such as 0s:10s)"],
     ),
 ]
-FrameRate = Annotated[float, Field(gt=0, le=1000)] | Literal["auto"]
+FrameRate = Annotated[float, Field(ge=0.01, le=1000)] | Literal["auto"]
 ContentLayers = Annotated[
     LayerWeights,
     Field(
@@ -221,7 +221,7 @@ History = Annotated[
     Field(
         ge=1,
         le=1000,
-        description="curvature pairs L-BFGS remembers; each costs two pictures of memory",
+        description="curvature pairs L-BFGS remembers; each costs a picture of memory",
     ),
 ]
 Weights = Annotated[

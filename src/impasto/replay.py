@@ -7,23 +7,31 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from impasto.errors import quote
-from impasto.files import file_sha256, recorded_name
+from impasto.errors import ImageError, quote
+from impasto.files import recorded_name
+from impasto.images.clip_names import is_pattern, is_video
 from impasto.images.open_input import open_input
 from impasto.images.read import ImageSource, open_image, read_recipe, read_with
+from impasto.images.video_read import clip_sha256, is_frames
+from impasto.images.video_write import film_versions
 from impasto.methods import METHODS
 from impasto.provenance import (
     MAX_BYTES,
+    SIDECAR,
     Input,
     Provenance,
     StyleInput,
     current_maker,
     read_provenance,
+    sidecar_path,
 )
 from impasto.result import DenoiseResult, OnStep, Result
 from impasto.style.source import Style
+
+if TYPE_CHECKING:
+    from impasto.filming.result import ClipResult, FilmResult
 
 KNOWN_WEIGHTS = ("oxford", "torchvision")  # weights that are not a file
 
@@ -43,6 +51,11 @@ class RerunPlan(NamedTuple):
     changes: tuple[str, ...]
     files: tuple[Path, ...]
 
+    @property
+    def makes_film(self) -> bool:
+        """Whether it makes a film."""
+        return METHODS[self.provenance.method].makes_films
+
 
 def rerun(
     source: str | Path | Provenance,
@@ -51,25 +64,31 @@ def rerun(
     style: ImageSource | Sequence[ImageSource] | None = None,
     weights: str | None = None,
     on_step: OnStep | None = None,
-) -> Result | DenoiseResult:
-    """Make an image again; on the same machine, with the same torch, on its CPU: the same bytes.
+    output: str | Path | None = None,
+    overwrite: bool = False,
+) -> Result | DenoiseResult | FilmResult | ClipResult:
+    """Make an image or a film again; on the same machine, torch and CPU: the same bytes.
 
     Inputs are looked up by name and hash next to the recipe and in the current folder, nowhere
     else. Give other inputs to apply the same recipe to them.
 
     Args:
-        source: an image that impasto made, the file of a recipe, or provenance that was read.
-        content: another content image, or the path of the original one.
+        source: an image or a film that impasto made, the file of a recipe, or provenance that was
+            read. A film's recipe is read from the sidecar file beside it.
+        content: another content image or clip, or the path of the original one.
         style: the same for the style images, in order.
         weights: the file of VGG-19 weights if the recipe names one. A recipe never opens a file
             by itself.
-        on_step: called after each step of the run.
+        on_step: called after each step of the run; of a film, after each frame.
+        output: where a film goes; None for images, whose result is yours to save.
+        overwrite: as for `film`.
 
     Returns:
         The result of the method.
 
     Raises:
-        ValueError: there is no valid recipe, or an input is missing or has changed.
+        ValueError: there is no valid recipe, or an input is missing or has changed; or a film has
+            no `output`, or an image has one.
         ImageError: a file cannot be read.
 
     Example:
@@ -82,7 +101,15 @@ def rerun(
         >>> again.recipe == first.recipe
         True
     """
-    return run_again(prepare_rerun(source, content=content, style=style, weights=weights), on_step)
+    plan = prepare_rerun(source, content=content, style=style, weights=weights)
+    if plan.makes_film != (output is not None):
+        raise ValueError(
+            f"`output` must be given for a film and for nothing else, got {output} for "
+            f"{METHODS[plan.provenance.method].title}; {'give' if plan.makes_film else 'drop'} it"
+        )
+    if plan.makes_film:
+        return film_again(plan, output, overwrite=overwrite, on_frame=on_step)
+    return run_again(plan, on_step)
 
 
 def prepare_rerun(
@@ -94,16 +121,21 @@ def prepare_rerun(
 ) -> RerunPlan:
     """Read the provenance and open its inputs, as `rerun` does, without running anything."""
     if isinstance(source, Provenance):
-        provenance, folder = source, Path()
+        provenance, folders = source, (Path(),)
     else:
-        provenance, folder = _read_source(source), Path(source).parent
+        place = find_sidecar(Path(source))
+        provenance, folders = _read_source(place), (place.parent, Path())
+        if is_pattern(place):  # numbered frames have a folder of their own, beside their clip
+            folders = (place.parent, place.parent.parent, Path())
     provenance = _with_weights(provenance, weights)
     method, inputs = METHODS[provenance.method], provenance.inputs
-    search = _InputSearch((folder, Path()), list(_differences(provenance)), [])
+    search = _InputSearch(folders, list(_differences(provenance)), [])
     images: dict[str, Any] = {}
     if "content" in method.inputs:
         path = search.find(inputs.content, "content", content)
-        if method.keeps_data:
+        if method.makes_films:
+            images["content"] = path
+        elif method.keeps_data:
             images["content"] = open_input(path, provenance.recipe.axes, "content")
         else:
             images["content"] = open_image(path, name="content")
@@ -111,10 +143,15 @@ def prepare_rerun(
         images["model"] = search.find(inputs.model, "model", None)
     if "style" in method.inputs:
         images["style"] = search.find_styles(inputs.styles, style)
+    if method.makes_films and inputs.styles:
+        images["style"] = _by_start(inputs.styles, images["style"])
     for role in method.optional_inputs:
         expected = getattr(inputs, role)
-        if expected is not None:
-            images[role] = open_image(search.find(expected, role, None), name=role)
+        if role == "keys":
+            images[role] = {key.frame: search.find(key.picture, "key", None) for key in expected}
+        elif expected is not None:
+            path = search.find(expected, role, None)
+            images[role] = path if method.makes_films else open_image(path, name=role)
     return RerunPlan(provenance, images, tuple(search.changes), tuple(search.files))
 
 
@@ -124,9 +161,52 @@ def run_again(plan: RerunPlan, on_step: OnStep | None = None) -> Result | Denois
     return METHODS[provenance.method].run(plan.images, recipe=provenance.recipe, on_step=on_step)
 
 
-def _read_source(source: str | Path) -> Provenance:
+def film_again(plan: RerunPlan, output: str | Path, **settings: Any) -> FilmResult | ClipResult:
+    """Make the film of a prepared rerun.
+
+    Args:
+        plan: what is repeated.
+        output: where the film goes.
+        settings: as for `Method.make_film`.
+    """
+    provenance = plan.provenance
+    method = METHODS[provenance.method]
+    return method.make_film(plan.images, output, recipe=provenance.recipe, **settings)
+
+
+def find_sidecar(path: Path) -> Path:
+    """Return the file that holds a film's recipe; any other path as it is.
+
+    Args:
+        path: a film, or the folder or pattern of its frames.
+
+    Raises:
+        ValueError: there is none, or several in a folder.
+    """
+    if path.name.endswith(SIDECAR) or not (is_frames(path) or is_video(path)):
+        return path
+    sidecars = [sidecar_path(path)]
+    if path.is_dir():
+        sidecars = sorted(path.glob(f"*{SIDECAR}"))
+    sidecars = [each for each in sidecars if each.is_file()]
+    if len(sidecars) != 1:
+        raise ValueError(
+            f"`file` must have one recipe beside its film, got {len(sidecars)} for {path}; name "
+            f"the file that ends in {SIDECAR}"
+        )
+    return sidecars[0]
+
+
+def _by_start(inputs: Sequence[StyleInput], styles: Sequence[Style]) -> dict[int, list[Style]]:
+    """Return the styles of a film by the frames where they begin."""
+    phases: dict[int, list[Style]] = {}
+    for each, style in zip(inputs, styles, strict=True):
+        phases.setdefault(each.start or 0, []).append(style)
+    return phases
+
+
+def _read_source(path: Path) -> Provenance:
     """Read the provenance inside an image, or in a file of its own."""
-    path = Path(source)
 
     def read_start(count: int) -> bytes:
         def read(path: Path) -> bytes:
@@ -188,7 +268,7 @@ class _InputSearch(NamedTuple):
             return replacement
         name = expected and expected.name
         option = f"`--{role}`" if role in ("content", "style") else f"a file named {name}"
-        if name is None:
+        if name in (None, ".", ".."):  # no names, but other folders
             raise ValueError(
                 f"`{role}` must be given, since the recipe names no file for it; give {option}"
             )
@@ -196,9 +276,11 @@ class _InputSearch(NamedTuple):
         paths = [folder / name for folder in folders]
         if "\ufffd" in name:  # the file's own name could not be recorded
             paths += [path for path in _list_files(folders) if recorded_name(path.name) == name]
-        paths = [path for path in paths if os.path.isfile(path)]  # False where a name is too long
+        # A pattern has no hash if no file matches it. False where a name is too long.
+        hashes = {path: _hash(path) for path in paths}
+        paths = [path for path in paths if hashes[path] or os.path.isfile(path)]
         for path in paths:
-            if _hash(path) == expected.sha256:
+            if hashes[path] == expected.sha256:
                 self.files.append(path)
                 return path
         if paths:
@@ -250,8 +332,8 @@ def _list_files(folders: Iterable[Path]) -> list[Path]:
 
 def _hash(path: str | Path) -> str | None:
     try:
-        return file_sha256(path)
-    except OSError:
+        return clip_sha256(Path(path))
+    except (OSError, ImageError):
         return None  # opening the file will say why
 
 
@@ -260,8 +342,9 @@ def _differences(provenance: Provenance) -> Iterator[str]:
     before = provenance.maker
     if before is None:
         return
-    now = current_maker(before.device)
-    for name in ("impasto", "torch", "machine", "threads"):
-        old, new = getattr(before, name), getattr(now, name)
+    films = METHODS[provenance.method].makes_films
+    now = current_maker(before.device, **(film_versions() if films else {}))
+    for name in ("impasto", "torch", "machine", "threads", "opencv", "ffmpeg"):
+        old, new = getattr(before, name) or "none", getattr(now, name) or "none"
         if old != new:
             yield f"it was made with {name} {old}, this is {new}: bytes may differ"

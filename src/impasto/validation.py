@@ -44,7 +44,9 @@ class Options(BaseModel):
     def _refuse_booleans(cls, options: Any) -> Any:
         for name, value in options.items() if isinstance(options, dict) else ():
             field = cls.model_fields.get(name)
-            if field is not None and field.annotation is not bool and _holds_boolean(value):
+            if field is None or field.annotation in (bool, Literal[True], Literal[False]):
+                continue
+            if _holds_boolean(value):
                 constraint = f"be {describe_constraint(field)}"
                 raise OptionError(name, value, constraint, recipe=cls.__name__)
         return options

@@ -9,6 +9,7 @@ import time
 import PIL.Image
 import pytest
 
+from impasto.cli import run_fit
 from impasto.cli.main import main
 from impasto.models import training
 from impasto.models.model import Model
@@ -93,6 +94,28 @@ def test_ctrl_c_leaves_a_model_and_the_same_command_goes_on(folder, capsys, monk
     assert "going on from evaluation 1 of 2" in capsys.readouterr().err
     assert Model.load("a.impasto").facts.figures.steps == 2
     assert not (folder / "a.impasto.impasto-fit").exists()
+
+
+def test_a_model_that_was_written_before_a_kill_is_finished_by_the_same_command(
+    folder, model, monkeypatch, capsys
+):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    monkeypatch.setattr(run_fit.Checkpoints, "clear", die)
+    with pytest.raises(Killed):
+        main([*FIT, "-o", "b.impasto"])
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert (folder / "b.impasto.impasto-fit").is_dir()
+    assert main([*FIT, "-o", "b.impasto"]) == 0
+    assert (folder / "b.impasto").read_bytes() == model.read_bytes()
+    assert not (folder / "b.impasto.impasto-fit").exists()
+    assert main([*FIT, "-o", "b.impasto"]) == 1
+    assert "must be a new file" in capsys.readouterr().err
 
 
 def test_a_killed_fit_goes_on(folder):

@@ -83,6 +83,62 @@ def write_frames(folder, frames, name="frame_{:04d}.png"):
     return paths
 
 
+def write_y4m(path, planes, head="W64 H48 F25:1 Ip A1:1 C420jpeg"):
+    """Write frames, each a list of planes Y, Cb, Cr, as uncompressed video."""
+    frames = [b"FRAME\n" + b"".join(plane.tobytes() for plane in frame) for frame in planes]
+    path.write_bytes(f"YUV4MPEG2 {head}\n".encode() + b"".join(frames))
+    return path
+
+
+def gray_planes(luma, width=WIDTH, height=HEIGHT, bits=8):
+    """Planes of a gray frame of 4:2:0 video; `luma` is 16 to 235 in 8 bits."""
+    kind = np.dtype("u1") if bits == 8 else np.dtype("<u2")
+    sizes = [(height, width), *[((height + 1) // 2, (width + 1) // 2)] * 2]
+    values = (luma, 128, 128)
+    return [
+        np.full(size, value << (bits - 8), kind) for size, value in zip(sizes, values, strict=True)
+    ]
+
+
+def boxes(data, start=0, stop=None):
+    """Kind, place and size of the boxes of an MP4, and of those in them that tell of durations."""
+    stop = len(data) if stop is None else stop
+    while start + 8 <= stop:
+        size = int.from_bytes(data[start : start + 4], "big")
+        kind = bytes(data[start + 4 : start + 8])
+        yield kind, start, size
+        if kind in (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl"):
+            yield from boxes(data, start + 8, start + size)
+        start += size
+
+
+def set_durations(path, entries):
+    """Make an MP4 of OpenCV's say how long its frames last, and that all last ten hours.
+
+    Args:
+        path: the file.
+        entries: (how many frames, how long each lasts) in the track's time scale.
+    """
+    data = path.read_bytes()
+    table = len(entries).to_bytes(4, "big") + b"".join(
+        count.to_bytes(4, "big") + delta.to_bytes(4, "big") for count, delta in entries
+    )
+    found = list(boxes(data))
+    place, old = next((start, size) for kind, start, size in found if kind == b"stts")
+    changed = bytearray(data)
+    seconds = (36_000_000).to_bytes(4, "big")
+    for kind, offset in ((b"mvhd", 24), (b"tkhd", 28), (b"elst", 16)):
+        start = next(start for each, start, _ in found if each == kind)
+        changed[start + offset : start + offset + 4] = seconds
+    stts = (12 + len(table)).to_bytes(4, "big") + b"stts" + bytes(4) + table
+    for _, start, size in found:  # those around it
+        if start < place and start + size >= place + old:
+            changed[start : start + 4] = (size + len(stts) - old).to_bytes(4, "big")
+    changed[place : place + old] = stts
+    path.write_bytes(changed)
+    return path
+
+
 def turn(path, degrees):
     """Make an MP4 say that it is shown turned, in its track header's matrix."""
     data = bytearray(path.read_bytes())

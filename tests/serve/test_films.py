@@ -69,9 +69,9 @@ def test_a_film_is_painted_with_progress_previews_and_a_poster(client, clip, tmp
 
 
 def test_a_clip_is_cleaned(client, clip):
-    job = send(client, "clip", film_form(clip)).json()["id"]
+    job = send(client, "denoise-clip", film_form(clip)).json()["id"]
     found = until(client, job, "done")
-    assert (found["method"], found["result"]["formats"]) == ("clip", ["mp4", "jpeg"])
+    assert (found["method"], found["result"]["formats"]) == ("denoise-clip", ["mp4", "jpeg"])
     disposition = client.head(f"/v1/jobs/{job}/result").headers["content-disposition"]
     assert 'filename="holiday-clean.mp4"' in disposition
 
@@ -93,7 +93,7 @@ def test_a_stop_leaves_a_film_of_what_is_done_and_a_retry_goes_on(client, clip, 
 
 def test_a_film_is_limited_before_it_waits(tmp_path, clip):
     with asking(tmp_path, most_frames=5) as client:
-        answer = send(client, "clip", film_form(clip))
+        answer = send(client, "denoise-clip", film_form(clip))
         assert answer.json()["code"] == "unreadable_file"
         assert "it has more than 5 frames" in answer.json()["detail"]
     with asking(tmp_path, most_work=10**6) as client:
@@ -106,7 +106,7 @@ def test_a_film_is_limited_before_it_waits(tmp_path, clip):
             (clip[:200], "unreadable_file"),
             (b"\0\0\0\x1cftypavif" + clip[12:], "unreadable_file"),
         ):
-            answer = send(client, "clip", film_form(data))
+            answer = send(client, "denoise-clip", film_form(data))
             assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
             assert "/jobs" not in answer.json()["detail"]
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
@@ -123,7 +123,7 @@ def test_a_film_that_breaks_its_decoder_costs_one_upload(client, clip, monkeypat
     decoder.close()
     with monkeypatch.context() as patch:
         patch.setattr("impasto.images.child_decode._PROGRAM", double)
-        answer = send(client, "clip", film_form(clip))
+        answer = send(client, "denoise-clip", film_form(clip))
         assert (answer.status_code, answer.json()["code"]) == (422, "decoder_failed")
         assert "`content` must be a readable film, got holiday.mp4" in answer.json()["detail"]
     decoder.close()

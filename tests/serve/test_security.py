@@ -50,7 +50,7 @@ def test_only_the_right_combinations_of_host_origin_and_site_pass(client, host):
 
 CHANGES = [
     ("post", "/v1/jobs/style"), ("post", "/v1/jobs/denoise"), ("post", "/v1/jobs/reconstruct"),
-    ("post", "/v1/jobs/texture"), ("post", "/v1/jobs/film"), ("post", "/v1/jobs/clip"),
+    ("post", "/v1/jobs/texture"), ("post", "/v1/jobs/film"), ("post", "/v1/jobs/denoise-clip"),
     ("post", "/v1/jobs/fit"), ("post", "/v1/jobs/apply"),
     ("post", f"/v1/jobs/{'0' * 16}/stop"), ("post", f"/v1/jobs/{'0' * 16}/cancel"),
     ("post", f"/v1/jobs/{'0' * 16}/retry"), ("delete", f"/v1/jobs/{'0' * 16}"),

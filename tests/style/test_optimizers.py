@@ -67,6 +67,18 @@ def test_lbfgs_never_ends_worse_than_it_began():
     assert min(losses) <= losses[0]
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e9])
+def test_pairs_in_half_precision_hold_gradients_of_any_size(scale):
+    def scaled(pixels):
+        loss, gradient = quadratic(pixels)
+        return scale * loss, scale * gradient
+
+    state = {}
+    images = [pixels for pixels, _ in islice(lbfgs(scaled, START, state=state), 30)]
+    torch.testing.assert_close(images[-1], TARGET.clamp(0, 1), atol=2e-3, rtol=0)
+    assert {step.dtype for step in state["steps"]} == {torch.float16}
+
+
 def test_lbfgs_clamped_walks_torchs_own_path():
     """One iteration a call is the same as the library's default of twenty."""
     x = START.clone().requires_grad_()

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from impasto.batch import storage
+from impasto.batch.outputs import check_model
 from impasto.batch.plan import BatchPlan, plan_jobs
 from impasto.batch.run import MAX_TRIES
 from impasto.batch.workers import check_workers, set_threads
 from impasto.denoising.denoise import denoise
 from impasto.errors import ImageError
-from impasto.images.clip_names import is_video
 from impasto.images.open_input import input_planes, open_input
-from impasto.images.read import read_metadata
+from impasto.images.read import open_image, read_metadata
 from impasto.images.resize import result_size
 from impasto.images.stack import Stack
 from impasto.images.tiff_read import is_scientific_tiff
@@ -79,8 +79,10 @@ def estimate_batch(
     count, each = check_workers(executor, workers, threads, existing, tries, address, gpus)
     left_out: list[str] = []
     jobs = plan_jobs(plan, left_out)
-    films = [job for job in jobs if is_video(job.inputs["content"])]
-    pictures = [job for job in jobs if not is_video(job.inputs["content"])]
+    if plan.model:
+        check_model(jobs[0].inputs["model"])
+    films = [job for job in jobs if job.makes_film]
+    pictures = [job for job in jobs if not job.makes_film]
     too_large, notes = _check_inputs(pictures)
     there = sum(storage.file_stamp(job.output) is not None for job in jobs)
     estimate: dict[str, Any] = {
@@ -96,7 +98,10 @@ def estimate_batch(
         "seconds": None,
     }
     left = sum(storage.file_stamp(job.output) is None for job in pictures)
-    if plan.method == "denoise":
+    if plan.method == "apply":
+        seconds = _measure_applying(pictures[:_CANDIDATES], each)
+        estimate["seconds"] = _round_up(seconds, left / count)
+    elif plan.method == "denoise":
         seconds = _measure_denoising(pictures[:_CANDIDATES], plan, each)
         estimate["seconds"] = _round_up(seconds, left / count)
     elif first := _plan_first(pictures[:_CANDIDATES], plan):
@@ -158,6 +163,20 @@ def _plan_first(jobs: Sequence[Job], plan: BatchPlan) -> StylePlan | None:
         ):
             images = {"content": content, "style": style}
             return METHODS[plan.method].plan(images, recipe=recipe)
+    return None
+
+
+def _measure_applying(jobs: Sequence[Job], threads: int) -> float | None:
+    """Return the seconds of painting the first job whose input can be read."""
+    threads_before = torch.get_num_threads()
+    for job in jobs:
+        with suppress(ImageError, ValueError), storage.download_all(job.inputs) as inputs:
+            images = {"content": open_image(inputs["content"]), "model": inputs["model"]}
+            set_threads(threads)
+            try:
+                return METHODS[job.method].run(images, recipe=job.options).seconds
+            finally:
+                torch.set_num_threads(threads_before)
     return None
 
 

@@ -265,8 +265,9 @@ def manifest_path(output: str, path: str | None = None) -> Path:
 
 def job_digest(job: Job) -> str:
     """Return a hash of a job's method, files and options."""
-    style = job.inputs.get("style-1", "")
-    text = json.dumps([job.method, job.inputs["content"], style, job.recipe, *_writing(job.strip)])
+    second = job.inputs.get("style-1") or job.inputs.get("model", "")
+    parts = [job.method, job.inputs["content"], second, job.recipe, *_writing(job.strip)]
+    text = json.dumps([*parts, job.film] if job.film != "{}" else parts)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -292,9 +293,9 @@ def fingerprint(
     tiles, is not.
 
     Args:
-        method: `style` or `denoise`.
+        method: `style`, `denoise` or `apply`.
         recipe: JSON of the recipe.
-        inputs: SHA-256 of content and style.
+        inputs: SHA-256 of content, and of style or model.
         weights: SHA-256 of the network's weights; empty if there are none.
         strip: whether all metadata of the input is left out.
 

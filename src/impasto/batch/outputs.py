@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +12,7 @@ from impasto.batch import storage
 from impasto.batch.manifest import fingerprint
 from impasto.denoising.denoise import denoise_stack, denoising_provenance
 from impasto.errors import ImpastoError
-from impasto.files import file_sha256
-from impasto.images.clip_names import is_video
+from impasto.files import file_sha256, write_atomically
 from impasto.images.image import Image
 from impasto.images.open_input import open_input
 from impasto.images.read import open_image, read_recipe
@@ -20,10 +20,20 @@ from impasto.images.resize import result_size
 from impasto.images.stack import Stack, check_single_picture
 from impasto.images.write import check_output_size, left_out_notes, save
 from impasto.jobs.job import Job, Outcome
-from impasto.jobs.run_film import film_of_job
+from impasto.jobs.run_film import film_of_job, film_recipe_of
 from impasto.jobs.run_job import attempt, limit_memory, run_job
 from impasto.methods import METHODS
-from impasto.provenance import Inputs, Output, read_provenance
+from impasto.models.model import ApplyResult
+from impasto.models.model_file import read_model
+from impasto.provenance import (
+    MAX_BYTES,
+    SIDECAR,
+    Inputs,
+    Output,
+    read_provenance,
+    sidecar_path,
+    sidecar_text,
+)
 from impasto.vgg.weights import load_weights
 
 
@@ -70,7 +80,7 @@ def _make(job: Job, folder: str, share: float, record: _Record) -> str:
         storage.download_all(job.inputs) as inputs,
     ):
         path = Path(unfinished) / storage.file_name(job.output)
-        if is_video(job.inputs["content"]):
+        if job.makes_film:
             return _make_film(replace(job, inputs=inputs), path, share, record)
         images = _open_inputs(replace(job, inputs=inputs))
         for role, image in images.items():
@@ -94,11 +104,17 @@ def _make_film(job: Job, path: Path, share: float, record: _Record) -> str:
     target = path if remote else Path(job.output)
     target.parent.mkdir(parents=True, exist_ok=True)
     hashes = [file_sha256(file) for file in job.inputs.values()]
+    mark = _mark(job, hashes)
     result = film_of_job(job, target, share)
+    # The limit of memory says something about this machine's load, not about the film.
+    recipe = result.provenance.recipe.model_copy(update={"memory": job.options.memory})
+    told = result.provenance.model_copy(update={"fingerprint": mark, "recipe": recipe})
+    write_atomically(sidecar_text(told.model_dump_json()), sidecar_path(target), overwrite=True)
     if remote:
+        storage.upload(str(sidecar_path(path)), job.output + SIDECAR)
         storage.upload(str(path), job.output)
     record.add_notes(job.output, result.notes)
-    return fingerprint(job.method, job.recipe, hashes, _weights_hash(job), strip=job.strip)
+    return mark
 
 
 def _open_inputs(job: Job) -> dict[str, Image | Stack]:
@@ -106,7 +122,9 @@ def _open_inputs(job: Job) -> dict[str, Image | Stack]:
     if METHODS[job.method].keeps_data:
         return {role: open_input(path, job.options.axes) for role, path in job.inputs.items()}
     return {
-        role: open_image(path, name=role.partition("-")[0]) for role, path in job.inputs.items()
+        role: open_image(path, name=role.partition("-")[0])
+        for role, path in job.inputs.items()
+        if role != "model"
     }
 
 
@@ -127,7 +145,9 @@ def _make_file(
     text = provenance.model_copy(update={"fingerprint": mark}).model_dump_json()
     save(result.pixels, path, metadata=result.metadata, recipe=text, strip=job.strip)
     options = {"recipe": text, "strip": job.strip}
-    return mark, left_out_notes(result.metadata, path.suffix, result.size, **options)
+    notes = left_out_notes(result.metadata, path.suffix, result.size, **options)
+    unlike = result.unlike_note if isinstance(result, ApplyResult) else None
+    return mark, (*notes, unlike) if unlike else notes
 
 
 def _make_stack(job: Job, source: Stack, path: Path, share: float) -> str:
@@ -150,9 +170,25 @@ def _make_stack(job: Job, source: Stack, path: Path, share: float) -> str:
 
 
 def _fingerprint(job: Job, inputs: Inputs) -> str:
-    files = [inputs.content, *(style.pictures[0] for style in inputs.styles)]
-    hashes = [file.sha256 for file in files]
-    return fingerprint(job.method, job.recipe, hashes, _weights_hash(job), strip=job.strip)
+    model = [inputs.model] if inputs.model else []
+    files = [inputs.content, *model, *(style.pictures[0] for style in inputs.styles)]
+    return _mark(job, [file.sha256 for file in files])
+
+
+def _mark(job: Job, hashes: Sequence[str]) -> str:
+    """Return the fingerprint of a job by the hashes of its inputs."""
+    recipe = film_recipe_of(job).model_dump_json() if job.makes_film else job.recipe
+    return fingerprint(job.method, recipe, hashes, _weights_hash(job), strip=job.strip)
+
+
+def check_model(path: str) -> None:
+    """Refuse a file that is no fitted model.
+
+    Raises:
+        ImpastoError: it cannot be read or used.
+    """
+    with storage.download(path) as copy:
+        read_model(copy)
 
 
 def _weights_hash(job: Job) -> str:
@@ -160,11 +196,19 @@ def _weights_hash(job: Job) -> str:
     return load_weights(weights).sha256 if weights else ""
 
 
+def _stored_recipe(job: Job) -> str | None:
+    """Return the JSON of the recipe that a job's output, or the file beside a film, holds."""
+    if job.makes_film:
+        with storage.download(job.output + SIDECAR) as path:
+            return Path(path).read_bytes()[: MAX_BYTES + 1].decode(errors="replace")
+    with storage.download(job.output) as path:
+        return read_recipe(path)
+
+
 def read_fingerprint(job: Job) -> str | None:
     """Return the fingerprint stored in a job's output, or None if the job would make another."""
     try:
-        with storage.download(job.output) as path:
-            recipe = read_recipe(path)
+        recipe = _stored_recipe(job)
         stored = read_provenance(recipe).fingerprint if recipe else None
         if stored is None:
             return None
@@ -172,7 +216,7 @@ def read_fingerprint(job: Job) -> str | None:
         for path in job.inputs.values():
             with storage.download(path) as copy:
                 hashes.append(file_sha256(copy))
-        mark = fingerprint(job.method, job.recipe, hashes, _weights_hash(job), strip=job.strip)
+        mark = _mark(job, hashes)
     except (ImpastoError, ValueError, OSError):
         return None
     return stored if stored == mark else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from impasto.errors import ImageError, quote, quoted_name
 from impasto.images.clip_names import film_ending, is_video
 from impasto.images.formats import ENDINGS
 from impasto.jobs.job import Job
-from impasto.methods import METHODS, MethodName, Recipe
+from impasto.methods import METHODS, MethodName, Recipe, film_fields
 from impasto.presets import read_options_file, style_recipe_of
 from impasto.validation import did_you_mean, validate
 
@@ -25,14 +27,16 @@ class BatchPlan:
     """The work of a batch.
 
     Attributes:
-        method: `style` or `denoise`.
+        method: `style`, `denoise` or `apply`.
         contents: files, folders, patterns or URLs of images and videos.
-        styles: the same of style images; each content is painted in each. Empty to denoise.
+        styles: the same of style images; each content is painted in each. Empty for other methods.
         output: the folder for the results.
         recipe: every option.
         format: the ending of the results, such as `.png`; empty for `.png`, and `.tif` for a
             TIFF that is denoised. Videos become .mp4, and .webm those that were.
         strip: leave out all metadata of the inputs.
+        model: file or URL of the fitted model to apply; empty for other methods.
+        film: options that only films have, by name.
     """
 
     method: MethodName
@@ -42,13 +46,31 @@ class BatchPlan:
     recipe: Recipe
     format: str = ""
     strip: bool = False
+    model: str = ""
+    film: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if "style" in METHODS[self.method].inputs and not self.styles:
+        inputs = METHODS[self.method].inputs
+        if "style" in inputs and not self.styles:
             raise ValueError("`style` must be at least one picture, got none; give one")
+        if "model" in inputs and not self.model:
+            raise ValueError("`model` must be the file of a fitted model, got none; give one")
+        for role, given in (("style", self.styles), ("model", self.model)):
+            if given and role not in inputs:
+                raise ValueError(
+                    f"`{role}` must be left out of a batch of {self.method}, got {quote(given)}; "
+                    "leave it out"
+                )
+        if self.film:
+            validate(METHODS[METHODS[self.method].of_videos].recipe, self.film)
         if not self.contents:
             raise ValueError("`contents` must be at least one picture, got none; give one")
-        places = {"contents": self.contents, "style": self.styles, "output": (self.output,)}
+        places = {
+            "contents": self.contents,
+            "style": self.styles,
+            "model": (self.model,),
+            "output": (self.output,),
+        }
         for name, paths in places.items():
             if nul := next((path for path in paths if "\0" in path), None):
                 raise ValueError(
@@ -73,11 +95,12 @@ def plan_jobs(plan: BatchPlan, left_out: list[str] | None = None) -> list[Job]:
         ValueError: two outputs would have one name.
     """
     others: list[str] = []
-    contents = _list_unique(plan.contents, "contents", others, videos=True)
+    videos = bool(METHODS[plan.method].of_videos)
+    contents = _list_unique(plan.contents, "contents", others, videos=videos)
     styles = _list_unique(plan.styles, "style", others)
     if left_out is not None:
         left_out += dict.fromkeys(others)
-    recipe = plan.recipe.model_dump_json()
+    recipe, film = plan.recipe.model_dump_json(), json.dumps(dict(plan.film), sort_keys=True)
     jobs: dict[str, Job] = {}
     folder = storage.local_path(plan.output)
     for content in contents:
@@ -86,7 +109,11 @@ def plan_jobs(plan: BatchPlan, left_out: list[str] | None = None) -> list[Job]:
             inputs = {"content": content.path}
             if style:
                 inputs["style-1"] = style.path
+            if plan.model:
+                inputs["model"] = storage.local_path(plan.model)
             job = Job(plan.method, recipe, inputs, output, strip=plan.strip)
+            if job.makes_film:
+                job = replace(job, film=film)
             other = jobs.setdefault(output, job)
             if other is not job:
                 raise ValueError(
@@ -95,6 +122,8 @@ def plan_jobs(plan: BatchPlan, left_out: list[str] | None = None) -> list[Job]:
                     "name, or run them apart"
                 )
     inputs_on_disk = {_resolve(image.path) for image in (*contents, *styles)}
+    if plan.model:
+        inputs_on_disk.add(_resolve(storage.local_path(plan.model)))
     for output in jobs:
         if _resolve(output) in inputs_on_disk:
             raise ImageError(
@@ -107,9 +136,9 @@ def read_plan(path: str | Path) -> BatchPlan:
     """Read a plan from a TOML file.
 
     Args:
-        path: a file with `method`, `contents`, `styles`, `output`, `format`, `strip` and a table
-            `recipe`; only contents and output are required. Paths are relative to the current
-            folder.
+        path: a file with `method`, `contents`, `styles`, `model`, `output`, `format`, `strip` and
+            a table `recipe`, which may hold options of films; only contents and output are
+            required. Paths are relative to the current folder.
 
     Raises:
         ValueError: it cannot be read, or a value in it is wrong.
@@ -126,24 +155,26 @@ def read_plan(path: str | Path) -> BatchPlan:
     values = read_options_file(
         Path(path), "plan", tomllib.loads, kind="TOML", see="impasto batch run --help"
     )
-    known = ("method", "contents", "styles", "output", "format", "strip", "recipe")
+    known = ("method", "contents", "styles", "model", "output", "format", "strip", "recipe")
     for key in values:
         if key not in known:
             hint = did_you_mean(key, known) or f"; choose from {', '.join(known)}"
             raise ValueError(
                 f"`{quoted_name(key)}` must be a key of a plan, got it in {path}{hint}"
             )
-    method = values.get("method", "style" if "styles" in values else "denoise")
+    guessed = "style" if "styles" in values else "apply" if "model" in values else "denoise"
+    method = values.get("method", guessed)
     if method not in BATCH_METHODS:
-        choices = " or ".join(BATCH_METHODS)
-        raise ValueError(f"`method` must be {choices}, got {quote(method)} in {path}")
+        choices = ", ".join(BATCH_METHODS)
+        raise ValueError(f"`method` must be one of {choices}, got {quote(method)} in {path}")
     options = values.get("recipe", {})
     if not isinstance(options, dict):
         raise ValueError(f"`recipe` must be a table, got {quote(options)} in {path}")
-    if method == "style":  # options of a style start from a preset
-        recipe = style_recipe_of(options)
-    else:
-        recipe = validate(METHODS[method].recipe, options)
+    names = film_fields(method)
+    film = {name: value for name, value in options.items() if name in names}
+    own = {name: value for name, value in options.items() if name not in names}
+    # Options of a style start from a preset.
+    recipe = style_recipe_of(own) if method == "style" else validate(METHODS[method].recipe, own)
     output = values.get("output")
     if not isinstance(output, str) or not output:
         raise ValueError(f"`output` must be a folder, got {quote(output)} in {path}; name one")
@@ -152,6 +183,9 @@ def read_plan(path: str | Path) -> BatchPlan:
         raise ValueError(
             f"`format` must be a text, got {quote(format_name)} in {path}; such as .png"
         )
+    model = values.get("model", "")
+    if not isinstance(model, str):
+        raise ValueError(f"`model` must be a file, got {quote(model)} in {path}; name one")
     strip = values.get("strip", False)
     if not isinstance(strip, bool):
         raise ValueError(f"`strip` must be true or false, got {quote(strip)} in {path}")
@@ -163,6 +197,8 @@ def read_plan(path: str | Path) -> BatchPlan:
         recipe,
         ending_of(format_name),
         strip,
+        model,
+        film,
     )
 
 
@@ -203,7 +239,7 @@ def _output_name(
     base, ending = os.path.splitext(content.relative)
     if style is not None and styles > 1:
         base += "-" + os.path.splitext(style.relative)[0].replace("/", "-")
-    if is_video(content.relative):
+    if METHODS[plan.method].of_videos and is_video(content.relative):
         return base + film_ending(content.relative)
     keeps_tiff = METHODS[plan.method].keeps_data and ending.lower() in storage.TIFF_ENDINGS
     return base + (plan.format or (ending if keeps_tiff else ".png"))

@@ -146,6 +146,10 @@ def run_batch(
     )
     left_out: list[str] = []
     jobs = plan_jobs(plan, left_out)
+    if plan.model:
+        from impasto.batch.outputs import check_model  # torch
+
+        check_model(jobs[0].inputs["model"])
     output = storage.local_path(plan.output)
     folder = storage.temporary_directory(output, manifest)
     if existing == "fail":

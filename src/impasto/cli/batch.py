@@ -26,8 +26,9 @@ from impasto.cli.options import (
 from impasto.cli.progress import format_duration, interruptible, show_batch
 from impasto.cli.terminal import echo, echo_json, say_left_out
 from impasto.errors import MAX_SENTENCE, join_some, shorten
+from impasto.methods import METHODS, film_fields
 from impasto.presets import PRESETS, read_presets, style_recipe
-from impasto.recipes import DenoiseRecipe, StyleRecipe
+from impasto.recipes import ApplyRecipe, DenoiseRecipe, StyleRecipe
 from impasto.validation import validate
 
 if TYPE_CHECKING:
@@ -120,6 +121,13 @@ def place_options(command: F) -> F:
     return apply_options(command, options)
 
 
+def film_options(method: str) -> Callable[[F], F]:
+    """Return a decorator that adds the options which only the videos of a batch have."""
+    own, films = METHODS[method].recipe, METHODS[METHODS[method].of_videos].recipe
+    without = (*own.model_fields, *getattr(own, "OLD_OPTIONS", ()))
+    return recipe_options(films, without=without)
+
+
 @batch_command.command("style", cls=Command, epilog=EPILOG)
 @click.argument("contents", nargs=-1, required=True, type=FILE)
 @click.option(
@@ -135,6 +143,7 @@ def place_options(command: F) -> F:
 @place_options
 @presets_option
 @recipe_options(StyleRecipe)
+@film_options("style")
 @batch_options
 def batch_style_command(contents: tuple[str, ...], styles: tuple[str, ...], **options: Any) -> int:
     """Paint every picture of CONTENTS in every style."""
@@ -148,6 +157,7 @@ def batch_style_command(contents: tuple[str, ...], styles: tuple[str, ...], **op
 @click.argument("inputs", nargs=-1, required=True, type=FILE)
 @place_options
 @recipe_options(DenoiseRecipe)
+@film_options("denoise")
 @batch_options
 def batch_denoise_command(inputs: tuple[str, ...], **options: Any) -> int:
     """Clean every picture of INPUTS of its noise.
@@ -160,14 +170,27 @@ def batch_denoise_command(inputs: tuple[str, ...], **options: Any) -> int:
     return _run(_plan("denoise", inputs, (), recipe, options), options)
 
 
+@batch_command.command("apply", cls=Command, epilog=EPILOG)
+@click.argument("model", type=FILE)
+@click.argument("pictures", nargs=-1, required=True, type=FILE)
+@place_options
+@recipe_options(ApplyRecipe)
+@batch_options
+def batch_apply_command(model: str, pictures: tuple[str, ...], **options: Any) -> int:
+    """Paint every picture of PICTURES with MODEL, a file that `impasto fit` wrote."""
+    recipe = validate(ApplyRecipe, parse_options(ApplyRecipe, recipe_texts(ApplyRecipe, options)))
+    return _run(_plan("apply", pictures, (), recipe, options, model), options)
+
+
 @batch_command.command("run", cls=Command, epilog=EPILOG)
 @click.argument("path", metavar="PLAN.toml", type=FILE)
 @batch_options
 def batch_run_command(path: str, **options: Any) -> int:
     """Run the batch that a file describes.
 
-    It has method (style or denoise), contents, styles, output, format, strip, and a table [recipe]
-    with options as in `impasto style --help`, with _ for -.
+    It has method (style, denoise or apply), contents, styles, model, output, format, strip, and a
+    table [recipe] with options as in `impasto style --help`, with _ for -; those of `impasto film
+    --help` are for the videos.
     """
     return _run(read_plan(path), options)
 
@@ -178,11 +201,23 @@ def _plan(
     styles: tuple[str, ...],
     recipe: Recipe,
     options: dict[str, Any],
+    model: str = "",
 ) -> BatchPlan:
     """Return the plan that a command's arguments and options describe."""
-    ending = ending_of(options["ending"])
+    film: dict[str, Any] = {}
+    if names := film_fields(method):
+        texts = {name: options[name] for name in names}
+        film = parse_options(METHODS[METHODS[method].of_videos].recipe, texts)
     return BatchPlan(
-        method, contents, styles, options["output"], recipe, ending, strip=options["strip"]
+        method,
+        contents,
+        styles,
+        options["output"],
+        recipe,
+        ending_of(options["ending"]),
+        strip=options["strip"],
+        model=model,
+        film=film,
     )
 
 

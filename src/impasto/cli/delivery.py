@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from impasto.cli.terminal import drop_output, echo
 from impasto.errors import ImageError, ImpastoError
 from impasto.files import check_writable, rescue, write_atomically, write_or_rescue
 from impasto.images.write import encode, left_out_notes
-from impasto.provenance import SIDECAR, Output
+from impasto.provenance import Output, sidecar_path, sidecar_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,8 +81,7 @@ class Delivery:
     def write_sidecar(self, output: str, provenance: str) -> None:
         """Write the provenance beside the image, where one is asked for."""
         if self.saving.sidecar and output != PIPE:
-            text = json.dumps(json.loads(provenance), indent=2, ensure_ascii=False) + "\n"
-            self.write_extra("sidecar", output + SIDECAR, _writer(text.encode()))
+            self.write_extra("sidecar", sidecar_path(output), _writer(sidecar_text(provenance)))
 
     def watcher(self, name: str, watch: OnStep) -> OnStep:
         """Return a watcher of steps that writes or records, and fails without ending the run."""

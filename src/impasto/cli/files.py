@@ -27,7 +27,7 @@ from impasto.images.write import (
     encode,
     save,
 )
-from impasto.provenance import SIDECAR
+from impasto.provenance import sidecar_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +66,7 @@ class SaveOptions:
         """Path of the provenance's own file; None where there is none."""
         if not self.sidecar or self.output == PIPE:
             return None
-        return Path(f"{self.output}{SIDECAR}")
+        return sidecar_path(self.output)
 
     @property
     def writer_options(self) -> dict[str, Any]:

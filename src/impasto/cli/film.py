@@ -22,6 +22,7 @@ from impasto.cli.options import (
     progress_option,
     recipe_options,
     recipe_texts,
+    sidecar_option,
     stem,
 )
 from impasto.cli.style_args import mask_options, parse_styles
@@ -62,6 +63,7 @@ EPILOG = (
 @mask_options
 @presets_option
 @recipe_options(FilmRecipe, without=("denoise",))
+@sidecar_option
 @overwrite_option
 @dry_run_option("frames, size, time and disk")
 @json_option

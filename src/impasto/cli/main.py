@@ -36,7 +36,7 @@ COMMANDS = {
     "noise": ("denoise", "Add noise of a known kind to IN."),
     "presets": ("inspect", "List the presets: what each looks like and what it changes."),
     "reconstruct": ("style", "Rebuild IMAGE from one layer of the network."),
-    "rerun": ("rerun", "Make the picture in FILE again."),
+    "rerun": ("rerun", "Make the picture or film in FILE again."),
     "serve": ("serve", "Open impasto's page in the browser, and answer its API."),
     "sheet": ("sheet", "Show CONTENT in the style of STYLE in many ways at once."),
     "style": ("style", "Paint CONTENT in the style of STYLE."),

@@ -154,7 +154,8 @@ def recipe_options(model: type[BaseModel], *, without: Sequence[str] = ()) -> Ca
     """
 
     def decorate(command: F) -> F:
-        for name in getattr(model, "OLD_OPTIONS", ()):  # of earlier versions, still read
+        old = set(getattr(model, "OLD_OPTIONS", ())) - set(without)
+        for name in sorted(old):  # of earlier versions, still read
             command = click.option(flag_name(name), name, hidden=True)(command)
         for name, field in reversed(model.model_fields.items()):
             if name not in ("version", *without):
@@ -296,7 +297,7 @@ def sidecar_option(command: F) -> F:
     return click.option(
         "--sidecar/--no-sidecar",
         default=True,
-        help="write the recipe to OUTPUT.impasto.json as well as into the picture  [default: do]",
+        help="write the recipe to OUTPUT.impasto.json; pictures hold it, too  [default: do]",
     )(command)
 
 

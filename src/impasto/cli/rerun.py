@@ -1,4 +1,4 @@
-"""`impasto rerun`: the same picture again, or another in the same way."""
+"""`impasto rerun`: the same picture or film again, or another in the same way."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from impasto.cli.terminal import echo_json
 from impasto.provenance import schema
 
 EPILOG = (
-    "Inputs are looked for by name and content beside FILE and in the current folder, nowhere "
-    "else. On the same machine, with the same torch, on its CPU, the bytes are the same."
+    "Inputs are looked for by name and content beside FILE, beside the folder of numbered frames, "
+    "and in the current folder, nowhere else. A film's recipe is in OUTPUT.impasto.json beside it. "
+    "On the same machine, with the same torch, on its CPU, the bytes are the same."
 )
 
 
@@ -35,7 +36,7 @@ def _print_schema(context: click.Context, parameter: click.Parameter, enabled: b
 @click.command("rerun", cls=Command, epilog=EPILOG)
 @click.argument("file", type=FILE)
 @click.option(
-    "--content", metavar="FILE", type=FILE, help="another content image, or where it is now"
+    "--content", metavar="FILE", type=FILE, help="another content image or clip, or where it is now"
 )
 @click.option(
     "--style", multiple=True, metavar="FILE", type=FILE, help="the same for the styles, in order"
@@ -58,10 +59,10 @@ def _print_schema(context: click.Context, parameter: click.Parameter, enabled: b
 @progress_option
 @debug_option
 def rerun_command(file: str, output: str | None, **options: Any) -> int:
-    """Make the picture in FILE again.
+    """Make the picture or film in FILE again.
 
-    FILE is a picture that impasto made, or a recipe. With --content or --style, the same is made
-    of other pictures.
+    FILE is a picture or film that impasto made, a folder or pattern of its frames, or a recipe.
+    With --content or --style, the same is made of other pictures or another clip.
     """
     from impasto.cli.run_rerun import rerun_file
 

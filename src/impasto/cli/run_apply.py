@@ -27,7 +27,7 @@ from impasto.files import ensure_directory
 from impasto.images.read import image_files
 from impasto.images.resize import composite_rgb, resize, result_size
 from impasto.images.write import output_format
-from impasto.models.model import UNLIKE, Model, apply
+from impasto.models.model import Model, apply
 from impasto.models.painting_losses import measure_painting
 from impasto.recipes import ApplyRecipe
 from impasto.style.source import Style
@@ -165,12 +165,8 @@ def _paint(
         "seconds": round(result.seconds, 3),
         "unlikeness": round(result.unlikeness, 3),
     }
-    if result.unlikeness > UNLIKE:
-        echo(
-            f"impasto: {work.source}: is unlike the pictures that the model was fitted to, "
-            f"{result.unlikeness:.1f} times as far as the farthest of their own",
-            err=True,
-        )
+    if note := result.unlike_note:
+        echo(f"impasto: {work.source}: {note}", err=True)
     if styles:
         content = resize(composite_rgb(image), result.size)
         losses, reached = measure_painting(result, content, model, styles)

@@ -51,6 +51,7 @@ def clean_clip(
         raise ValueError("`output` must be a file or folder, got `-`; a film cannot be piped")
     output = output or _default_output(clip)
     arguments = {"recipe": normalize_sigma(recipe), "overwrite": options["overwrite"]}
+    arguments["sidecar"] = options["sidecar"]
     if options["dry_run"]:
         _print_plan(plan_clip(clip, output, **arguments), options["as_json"])
         return 0

@@ -54,6 +54,7 @@ def film_to_file(
     arguments = {
         "recipe": recipe,
         "overwrite": options["overwrite"],
+        "sidecar": options["sidecar"],
         "keys": inputs["keys"],
         **inputs["masks"],
     }

@@ -13,7 +13,14 @@ from impasto.cli.progress import format_duration, show_progress
 from impasto.cli.run import CommandOutcome, Stopped, execute, input_sources, open_style
 from impasto.cli.style_args import StyleArgument
 from impasto.cli.terminal import echo, echo_json, say_left_out
-from impasto.files import check_writable, write_or_rescue
+from impasto.errors import ImpastoError
+from impasto.files import (
+    check_writable,
+    ensure_directory,
+    matches_mark,
+    write_atomically,
+    write_or_rescue,
+)
 from impasto.images.image import ImageMetadata
 from impasto.images.read import image_files
 from impasto.images.write import check_output, save
@@ -24,6 +31,7 @@ from impasto.result import OnStep, Step
 from impasto.style.checkpoint import Checkpoints
 
 FOLDER = ".impasto-fit"  # ending of the folder beside the output where an unfinished fit is kept
+_PLACED = "placed"  # file in it with the hash of the model that takes its place
 _PREVIEW_EVERY = 50  # steps
 
 
@@ -49,7 +57,9 @@ def fit_to_file(
     sources = input_sources({**named, "style": styles})
     check_single_stdin(sources)
     inputs = [*sources.values(), options["start"]]
-    target = check_writable(output, overwrite=options["overwrite"], inputs=inputs)
+    place = Path(output)
+    overwrite = options["overwrite"] or matches_mark(place, _folder(place) / _PLACED)
+    target = check_writable(output, overwrite=overwrite, inputs=inputs)
     if options["learning"]:
         check_output(options["learning"], overwrite=options["overwrite"], inputs=inputs)
     start = Model.load(options["start"]) if options["start"] else None
@@ -83,17 +93,20 @@ def fit_to_file(
                 checkpoints.folder.rmdir()
         if not result.steps:
             raise Stopped("stopped before the first step was taken; nothing was written")
+        if not result.stopped:
+            _note_hash(result.model, _folder(target) / _PLACED)
         written = write_or_rescue(
             lambda path, overwrite: result.save(path, overwrite=overwrite),
             target,
             lambda place, error: _note(
                 problems, f"`output` could not be written; it is in {place}"
             ),
-            overwrite=options["overwrite"],
+            overwrite=overwrite,
         )
         if not result.stopped:
             checkpoints.clear()
             with contextlib.suppress(OSError):
+                (checkpoints.folder / _PLACED).unlink(missing_ok=True)
                 checkpoints.folder.rmdir()
         stopped = (
             f"stopped after {result.steps} steps; the model so far is in {written}; the same "
@@ -102,6 +115,13 @@ def fit_to_file(
         return CommandOutcome(str(written), _facts(result, str(written)), stopped, problems)
 
     return execute(run, options["as_json"])
+
+
+def _note_hash(model: Model, path: Path) -> None:
+    """Note the hash of a model that is about to be written, so that a kill is no dead end."""
+    with contextlib.suppress(OSError, ImpastoError):
+        ensure_directory(path.parent, "checkpoint")
+        write_atomically(model.file.sha256.encode(), path, overwrite=True)
 
 
 def _folder(output: Path) -> Path:

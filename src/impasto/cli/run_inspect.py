@@ -14,14 +14,16 @@ from impasto.cli.options import format_value
 from impasto.cli.terminal import echo, echo_json
 from impasto.denoising.diagnose import diagnose
 from impasto.errors import ImageError, shorten
+from impasto.images.clip_names import is_pattern, is_video
 from impasto.images.image import Image
 from impasto.images.open_input import open_input
 from impasto.images.read import describe_image
 from impasto.images.stack import Stack
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
+from impasto.images.video_read import open_clip
 from impasto.metrics import psnr, ssim
 from impasto.models.model_file import ENDING, read_model
-from impasto.provenance import provenance_of
+from impasto.provenance import MAX_BYTES, provenance_of, read_provenance, sidecar_path
 
 _MAX_VALUE = 500  # characters of a row
 
@@ -31,6 +33,11 @@ def show_info(source: str | bytes, as_json: bool) -> None:
     if isinstance(source, str) and Path(source).suffix == ENDING:
         facts = _model_facts(source)
         echo_json(facts) if as_json else _print_table(facts)
+        return
+    if isinstance(source, str) and (is_video(source) or is_pattern(source)):
+        facts = _clip_facts(source)
+        made = {} if as_json else _maker_facts(facts.pop("made", {}))
+        echo_json(facts) if as_json else _print_table(facts | made)
         return
     facts = _checked_recipe(_file_facts(source))
     data = open_input(source, name="file")
@@ -93,6 +100,31 @@ def _model_facts(path: str) -> dict[str, Any]:
         "recipe": facts.recipe.model_dump(),
         "made by": f"impasto {maker.impasto}, torch {maker.torch}, device {maker.device}",
     }
+
+
+def _clip_facts(path: str) -> dict[str, Any]:
+    """Return what a film is, and how it was made, where the file beside it says so."""
+    clip = open_clip(path)
+    for note in clip.notes:
+        echo(f"impasto: {path}: {note}", err=True)
+    facts = {
+        "format": "film",
+        "size": list(clip.size),
+        "frames": clip.frames,
+        "rate": round(float(clip.rate), 4),
+        "seconds": round(float(clip.frames / clip.rate), 3),
+        "sound": clip.has_sound,
+        "recipe": None,
+    }
+    place = sidecar_path(path)
+    if not place.is_file():
+        return facts
+    try:
+        text = place.read_bytes()[: MAX_BYTES + 1].decode(errors="replace")
+        told = read_provenance(text, "recipe").model_dump(mode="json")
+    except (OSError, ValueError) as error:
+        return facts | {"recipe_problem": str(error)}
+    return facts | {"recipe": told.pop("recipe"), "made": told}
 
 
 def _planes(source: Image | Stack) -> Iterator[Tensor]:

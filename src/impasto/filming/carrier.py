@@ -9,7 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.filming.motion import RESIDUAL, Flow, box, find_still, sample_at, to_array
+from impasto.filming.motion import (
+    RESIDUAL,
+    Flow,
+    box,
+    find_still,
+    is_inside,
+    sample_at,
+    to_array,
+)
 from impasto.filming.patch_match import advance_field, identity_field, match_holes
 from impasto.images.opencv import one_opencv_thread
 
@@ -17,7 +25,7 @@ _CARRIED = 0.5  # the motion is followed where it is believed more than this
 MATCHED = 0.6  # trust of a place that was matched, where the patches are the same
 _LEAST = 0.02  # trust of one where they have nothing in common
 _SPECK = 3  # pixels a side
-_JUMP = 0.75  # pixels by which two neighbors' places differ where pieces meet
+_JUMP = 0.3  # pixels by which two neighbors' places differ where pieces meet
 _SEAM = 2  # pixels to each side over which they give way to each other
 _LIST = 1024  # places in a row: what is sampled is no wider than a picture may be
 _LOOSE = 1.5  # the source may differ by so many times what two neighboring frames may
@@ -100,6 +108,8 @@ class Carrier:
         alike = np.clip(2 - 2 * box(residual, 3) / (_LOOSE * RESIDUAL), 0, 1)
         # What was matched never was quite alike; it moves along until the motion ends.
         believed = np.minimum(flow.trust, np.where(trust > MATCHED, alike, 1))
+        # A slow motion from beyond the border leads out of the source by parts of a pixel.
+        believed = np.where(is_inside(places, self.content), believed, 0)
         holes = _without_specks((believed < _CARRIED) & ~stays)
         places, costs = match_holes(
             guide, self.content, places, holes, self.seed + 101 * self.frames

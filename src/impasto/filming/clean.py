@@ -64,6 +64,7 @@ def denoise_clip(
     on_frame: OnClipFrame | None = None,
     stop: Stop | None = None,
     overwrite: bool = False,
+    sidecar: bool = True,
     **options: Any,
 ) -> ClipResult:
     """Remove the noise of a film, or of numbered frames, which help each other.
@@ -85,6 +86,8 @@ def denoise_clip(
             are finished is written.
         overwrite: replace files that exist, and begin anew where the work folder is of another
             film.
+        sidecar: write how the film was made beside it, into `OUTPUT.impasto.json`, from which
+            `rerun` makes it again.
         options: any field of `ClipRecipe`, such as `strength` or `range`.
 
     Returns:
@@ -110,7 +113,7 @@ def denoise_clip(
         (3, 'PNG')
     """
     began = time.perf_counter()
-    job = open_clean_job(clip, output, recipe, options, overwrite=overwrite)
+    job = open_clean_job(clip, output, recipe, options, overwrite=overwrite, sidecar=sidecar)
     run = _Cleaning(job, on_frame, stop, began)
     run.clean()
     return run.deliver()
@@ -122,13 +125,14 @@ def plan_clip(
     *,
     recipe: ClipRecipe | None = None,
     overwrite: bool = False,
+    sidecar: bool = True,
     **options: Any,
 ) -> ClipPlan:
     """Find the scenes of a clip and their noise, and what `denoise_clip` would take for them.
 
     It refuses whatever `denoise_clip` refuses with the same arguments, and writes nothing.
     """
-    job = open_clean_job(clip, output, recipe, options, overwrite=overwrite)
+    job = open_clean_job(clip, output, recipe, options, overwrite=overwrite, sidecar=sidecar)
     done = job.load_state().done
     scenes, each, frames = [], 0.0, 0  # seconds of a frame with noise, and how many have some
     with silent_opencv():
@@ -341,7 +345,7 @@ class _Cleaning:
     def deliver(self) -> ClipResult:
         """Write the film of the frames that are finished, and return the result."""
         job = self.job
-        delivered = job.deliver(self.state.done, job.clip.size)
+        delivered = job.deliver(self.state.done, job.clip.size, stopped=self.stopped)
         if not self.stopped:
             job.work.remove()
         return ClipResult(
@@ -354,6 +358,7 @@ class _Cleaning:
             seconds=time.perf_counter() - self.began,
             codec=delivered.codec,
             stopped=self.stopped,
+            provenance=job.provenance,
             recipe=job.recipe,
             notes=delivered.notes,
         )

@@ -11,12 +11,13 @@ from impasto.denoising.plane_axis import together_bytes
 from impasto.device import select_device
 from impasto.errors import ImageError, MemoryShortageError
 from impasto.files import check_space, write_atomically
-from impasto.filming.clip_job import ClipJob, check_target
+from impasto.filming.clip_job import ClipJob, check_target, film_provenance
 from impasto.filming.work import WorkFolder
 from impasto.images.clip_names import is_pattern
 from impasto.images.opencv import load_opencv
 from impasto.images.video_read import Clip, open_clip, parse_range
 from impasto.memory import GIB, free_bytes
+from impasto.provenance import Inputs
 from impasto.recipes import ClipRecipe
 from impasto.validation import reject_recipe_and_options, validate
 
@@ -79,6 +80,7 @@ def open_clean_job(
     options: dict[str, Any],
     *,
     overwrite: bool,
+    sidecar: bool,
 ) -> CleanJob:
     """Open and check everything that cleaning a clip needs."""
     load_opencv()
@@ -92,9 +94,10 @@ def open_clean_job(
             f"{source.size[0]} × {source.size[1]}; write frames: -o frames/%04d.png"
         )
     start, stop = parse_range(recipe.range, source.frames, source.rate)
+    named = Inputs(content=source.source)
     facts = {
         "method": "denoise",
-        "clip": source.sha256,
+        "inputs": named.model_dump(mode="json"),
         "part": [start, stop],
         "rate": str(source.rate),
         "recipe": recipe.model_dump(mode="json", exclude={"memory", "device"}),
@@ -111,6 +114,8 @@ def open_clean_job(
         recipe=recipe,
         work=work,
         overwrite=overwrite,
+        provenance=film_provenance(recipe, named, str(select_device(recipe.device))),
+        sidecar=sidecar,
     )
     job.check_free()
     width, height = source.size

@@ -11,12 +11,21 @@ from torch import Tensor
 
 from impasto.errors import ImageError
 from impasto.files import atomic_path, check_writable, write_atomically
-from impasto.filming.work import WorkFolder
+from impasto.filming.work import WorkFolder, was_placed
 from impasto.images.clip_names import fill_pattern, is_pattern
 from impasto.images.read import open_image
 from impasto.images.resize import composite_rgb
 from impasto.images.video_read import Clip
-from impasto.images.video_write import Sound, Written, check_film_ending, write_film
+from impasto.images.video_write import (
+    Sound,
+    Written,
+    check_film_ending,
+    film_versions,
+    write_film,
+)
+from impasto.methods import method_of
+from impasto.provenance import Inputs, Provenance, current_maker, sidecar_path, sidecar_text
+from impasto.recipes import ClipRecipe, FilmRecipe
 
 _FRAME_NAME = "frame_%06d.png"  # of films that are written into a folder
 
@@ -48,6 +57,8 @@ class ClipJob:
         output: the file, or the pattern of frames.
         work: where finished frames are kept.
         overwrite: whether files may be replaced.
+        provenance: how the film is made.
+        sidecar: whether it is written beside the film.
     """
 
     clip: Clip
@@ -56,6 +67,8 @@ class ClipJob:
     output: Path
     work: WorkFolder
     overwrite: bool
+    provenance: Provenance
+    sidecar: bool
 
     @property
     def writes_frames(self) -> bool:
@@ -68,7 +81,11 @@ class ClipJob:
         return self.start + self.count
 
     def check_free(self) -> None:
-        """Refuse frames where files of their names exist, if these may not be replaced."""
+        """Refuse to replace other frames or another sidecar, unless they may be replaced."""
+        place = sidecar_path(self.output)
+        if self.sidecar and place.parent.is_dir():
+            same = place.is_file() and place.read_bytes() == self._sidecar_text
+            check_writable(place, overwrite=self.overwrite or same, name="sidecar")
         if self.overwrite or not self.writes_frames:
             return
         for path, finished in self._frame_pairs(self.count):
@@ -78,16 +95,31 @@ class ClipJob:
                     "or give overwrite"
                 )
 
-    def deliver(self, done: int, size: tuple[int, int]) -> Delivered:
+    def deliver(self, done: int, size: tuple[int, int], *, stopped: bool) -> Delivered:
         """Put the frames that are finished in their places: numbered, or encoded as a film.
+
+        The sidecar tells of the whole film alone.
 
         Args:
             done: how many they are.
             size: (width, height) of each.
+            stopped: whether there are more to come.
         """
-        notes = self.clip.notes
         if not done:
-            return Delivered(None, size, "", notes)
+            return Delivered(None, size, "", self.clip.notes)
+        delivered = self._deliver_frames(done, size)
+        if self.sidecar and stopped:
+            sidecar_path(self.output).unlink(missing_ok=True)
+        elif self.sidecar:
+            write_atomically(self._sidecar_text, sidecar_path(self.output), overwrite=True)
+        return delivered
+
+    @property
+    def _sidecar_text(self) -> bytes:
+        return sidecar_text(self.provenance.model_dump_json())
+
+    def _deliver_frames(self, done: int, size: tuple[int, int]) -> Delivered:
+        notes = self.clip.notes
         if self.writes_frames:
             for target, finished in self._frame_pairs(done):
                 if not _is_delivered(target, finished):
@@ -109,7 +141,9 @@ class ClipJob:
             sound = Sound(self.clip.path, float(self.start / rate), float(done / rate))
         target = self.work.path / f"film{self.output.suffix.lower()}"
         written = write_film(frames, done, target, rate, sound)
-        with atomic_path(self.output, overwrite=self.overwrite) as temporary:
+        overwrite = self.overwrite or was_placed(self.output)
+        self.work.note_place(target)
+        with atomic_path(self.output, overwrite=overwrite) as temporary:
             target.replace(temporary)
         return written
 
@@ -120,13 +154,19 @@ class ClipJob:
             yield target, self.work.frame(number)
 
 
+def film_provenance(recipe: FilmRecipe | ClipRecipe, inputs: Inputs, device: str) -> Provenance:
+    """Return how a film is made, with the versions that make it."""
+    maker = current_maker(device, **film_versions())
+    return Provenance(method=method_of(recipe), recipe=recipe, inputs=inputs, maker=maker)
+
+
 def check_target(output: Path, clip: Path, overwrite: bool) -> Path:
     """Refuse an output that cannot be written; return the file, or the pattern of frames."""
     if output.is_dir() or not output.suffix:
         output = output / _FRAME_NAME
     if not is_pattern(output):
         check_film_ending(output)
-        return check_writable(output, overwrite=overwrite, inputs=[clip])
+        return check_writable(output, overwrite=overwrite or was_placed(output), inputs=[clip])
     if output.suffix.lower() != ".png":
         raise ValueError(
             f"`output` must be a pattern of .png frames, got {str(output)!r}; rename it"

@@ -63,6 +63,7 @@ def film(
     on_step: OnStep | None = None,
     stop: Stop | None = None,
     overwrite: bool = False,
+    sidecar: bool = True,
     **options: Any,
 ) -> FilmResult:
     """Paint a film in the style of one or more style images, without flicker.
@@ -94,6 +95,8 @@ def film(
             are finished is written.
         overwrite: replace files that exist, and begin anew where the work folder is of another
             film.
+        sidecar: write how the film was made beside it, into `OUTPUT.impasto.json`, from which
+            `rerun` makes it again.
         options: any field of `FilmRecipe`.
 
     Returns:
@@ -109,7 +112,7 @@ def film(
     """
     began = time.perf_counter()
     inputs = FilmInputs(clip, style, protect, keep, keys)
-    job = open_job(inputs, output, recipe, options, overwrite)
+    job = open_job(inputs, output, recipe, options, overwrite, sidecar=sidecar)
     run = FilmRun(job, on_frame, on_step, stop, began)
     (paint_keys if job.recipe.engine == "keyed" else paint_frames)(run)
     return run.deliver()
@@ -125,11 +128,12 @@ def plan_film(
     keep: ImageSource | None = None,
     keys: Mapping[int, ImageSource] | None = None,
     overwrite: bool = False,
+    sidecar: bool = True,
     **options: Any,
 ) -> FilmPlan:
     """Plan what `film` would do with the same arguments; refuses whatever it refuses."""
     inputs = FilmInputs(clip, style, protect, keep, keys)
-    job = open_job(inputs, output, recipe, options, overwrite, timed=True)
+    job = open_job(inputs, output, recipe, options, overwrite, sidecar=sidecar, timed=True)
     plan = job.prepared.setup.plan
     size, each = plan.sizes[-1], job.seconds_a_frame
     pixels = size[0] * size[1]

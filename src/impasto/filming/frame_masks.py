@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from impasto.files import file_sha256
-from impasto.images.clip_names import is_pattern
-from impasto.images.image import Image
+from impasto.images.image import Image, SourceFile
 from impasto.images.masks import check_mask_shape, open_mask
 from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource
-from impasto.images.video_read import Clip, numbered_files
+from impasto.images.video_read import Clip, clip_name, clip_sha256, is_frames, numbered_files
 
 
 class FrameMasks(NamedTuple):
@@ -23,12 +21,14 @@ class FrameMasks(NamedTuple):
         image: the mask of all frames; None if each has its own.
         paths: the masks of the frames.
         size: (width, height) of the clip.
+        source: name and hash of the mask's file, or of the folder or pattern.
     """
 
     name: str
     image: Image | None
     paths: tuple[Path, ...]
     size: tuple[int, int]
+    source: SourceFile
 
     def at(self, number: int) -> Image | None:
         """Return the mask of a frame of the film, from 0; None where it is black all over."""
@@ -37,13 +37,6 @@ class FrameMasks(NamedTuple):
         mask = open_mask(self.paths[number], self.name, black=True)
         check_mask_shape(mask, self.size, self.name, "the clip")
         return mask if bool(mask.pixels.any()) else None
-
-    @property
-    def sha256(self) -> str | list[str]:
-        """What tells them from others."""
-        if self.image is not None:
-            return identify_input(self.image).sha256
-        return [file_sha256(path) for path in self.paths]
 
 
 def open_frame_masks(
@@ -64,14 +57,16 @@ def open_frame_masks(
     if not is_mask_folder(source):
         mask = open_mask(source, name)
         check_mask_shape(mask, clip.size, name, "the clip")
-        return FrameMasks(name, mask, (), clip.size)
-    paths = numbered_files(Path(source), name)
+        return FrameMasks(name, mask, (), clip.size, identify_input(mask))
+    place = Path(source)
+    paths = numbered_files(place, name)
     if len(paths) != clip.frames:
         raise ValueError(
             f"`{name}` must be one mask for each of the clip's {clip.frames} frames, got "
             f"{len(paths)} in {source}; add those that are missing, or give one for all"
         )
-    masks = FrameMasks(name, None, tuple(paths[slice(*part)]), clip.size)
+    origin = SourceFile(clip_name(place), clip_sha256(place))
+    masks = FrameMasks(name, None, tuple(paths[slice(*part)]), clip.size, origin)
     for number in range(len(masks.paths)):
         masks.at(number)
     return masks
@@ -81,8 +76,7 @@ def is_mask_folder(source: object) -> bool:
     """Return whether masks are given frame by frame: as a folder, or by a pattern."""
     if not isinstance(source, (str, Path)):
         return False
-    path = Path(source)
-    return path.is_dir() or (is_pattern(path) and not path.exists())
+    return is_frames(Path(source))
 
 
 def open_masks(

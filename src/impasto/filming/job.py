@@ -10,24 +10,25 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from impasto.files import check_space
-from impasto.filming.clip_job import ClipJob, check_target
+from impasto.filming.clip_job import ClipJob, check_target, film_provenance
 from impasto.filming.frame_masks import FrameMasks, masks_of, open_masks
 from impasto.filming.key_choice import KEY_EVALUATIONS, frames_between_keys
-from impasto.filming.keyframes import fit_keys, key_hashes, open_keys
-from impasto.filming.style_schedule import FilmStyles, StyleSchedule, open_phases
+from impasto.filming.keyframes import fit_keys, key_inputs, open_keys
+from impasto.filming.style_schedule import FilmStyles, StyleSchedule, open_phases, phase_inputs
 from impasto.filming.work import WorkFolder
 from impasto.images.image import Image
 from impasto.images.opencv import load_opencv
 from impasto.images.read import ImageSource
 from impasto.images.video_read import open_clip, parse_range
 from impasto.presets import style_recipe_of
+from impasto.provenance import Inputs
 from impasto.recipes import FilmRecipe
-from impasto.style.styles import output_size, style_inputs
+from impasto.style.styles import output_size
 from impasto.style.stylize import PreparedStyles, prepare_styles
 from impasto.validation import reject_recipe_and_options, validate
 
 SETTLED = ("precision", "history", "tiles", "engine")  # what `auto` comes to
-STATE_BYTES = 80  # a pixel of what the next frame goes on from
+STATE_BYTES = 96  # a pixel of what the next frame goes on from
 # `auto` paints each frame where all together have at most so many pixels and evaluations.
 _PAINTED_WORK = 40e6
 
@@ -89,6 +90,7 @@ def open_job(
     options: dict[str, Any],
     overwrite: bool,
     *,
+    sidecar: bool,
     timed: bool = False,
 ) -> FilmJob:
     """Open and check everything that a film needs."""
@@ -102,20 +104,16 @@ def open_job(
     masks = open_masks({"protect": inputs.protect, "keep": inputs.keep}, source, part)
     phases = open_phases(inputs.style, source, part, recipe.crossfade)
     keys = open_keys(inputs.keys, source.size, part)
+    named = Inputs(
+        content=source.source,
+        styles=phase_inputs(phases),
+        keys=key_inputs(keys),
+        **{name: each and each.source for name, each in masks.items()},
+    )
     facts = {
-        "clip": source.sha256,
+        "inputs": named.model_dump(mode="json"),
         "part": [start, stop],
         "rate": str(source.rate),
-        "styles": [
-            {
-                "start": phase.start,
-                "styles": [each.model_dump(mode="json") for each in style_inputs(phase.sources)],
-                "regions": {index: masks.sha256 for index, masks in phase.regions.items()},
-            }
-            for phase in phases
-        ],
-        "masks": {name: mask and mask.sha256 for name, mask in masks.items()},
-        "keys": key_hashes(keys),
         "recipe": recipe.model_dump(mode="json", exclude={"memory"}),
     }
     work = WorkFolder(target, facts, overwrite=overwrite)
@@ -137,6 +135,12 @@ def open_job(
         masks=masks,
         work=work,
         overwrite=overwrite,
+        provenance=film_provenance(
+            prepared.setup.recipe.model_copy(update={"memory": recipe.memory}),
+            named,
+            str(prepared.setup.network.device),
+        ),
+        sidecar=sidecar,
     )
     job.check_free()
     check_space(target, round(size[0] * size[1] * (job.count + STATE_BYTES)))

@@ -14,6 +14,7 @@ from impasto.filming.carrier import MATCHED, Carried, Carrier
 from impasto.filming.key_choice import KEY_EVALUATIONS, is_key
 from impasto.filming.motion import Flow, box, find_flows, is_cut, motion_to
 from impasto.filming.run import FilmRun
+from impasto.filming.steady import mix_with_next, mix_with_past, share_to_mix
 from impasto.images.image import Image, ImageMetadata
 from impasto.images.resize import resize
 
@@ -24,6 +25,21 @@ _SURE = 0.5  # what is trusted more is carried by the motion
 _WHOLE = 0.995  # a keyframe that is carried from the last one so far is not painted
 
 
+class _KeptFlow(NamedTuple):
+    """A motion in 8 and 16 bits."""
+
+    steps: np.ndarray  # (H, W, 2) float16
+    trust: np.ndarray  # (H, W) uint8
+
+    @classmethod
+    def of(cls, flow: Flow) -> _KeptFlow:
+        return cls(flow.steps.astype(np.float16), (flow.trust * 255 + 0.5).astype(np.uint8))
+
+    @property
+    def flow(self) -> Flow:
+        return Flow(self.steps.astype(np.float32), self.trust.astype(np.float32) / 255)
+
+
 class _Between(NamedTuple):
     """A frame behind a keyframe, kept until the next one: in 8 and 16 bits, since there are many.
 
@@ -32,8 +48,8 @@ class _Between(NamedTuple):
         carried: the keyframe before it, carried here, (3, H, W) uint8.
         trust: of that, (H, W) uint8.
         still: share of the frame that stands still.
-        steps: where its pixels are in the next frame, (H, W, 2) float16; None for the last.
-        believed: of that, (H, W) uint8.
+        back: where its pixels were in the frame before.
+        ahead: where the pixels of the frame before are in this one.
         metadata: what goes into its file.
     """
 
@@ -41,8 +57,8 @@ class _Between(NamedTuple):
     carried: Tensor
     trust: Tensor
     still: float
-    steps: np.ndarray | None
-    believed: np.ndarray | None
+    back: _KeptFlow
+    ahead: _KeptFlow
     metadata: ImageMetadata
 
 
@@ -78,10 +94,10 @@ class _Keyed:
         self.between: list[_Between] = []
         self.carrier: Carrier | None = None
         self.latest: _Latest | None = None
+        self.key_frame: Image | None = None  # the last keyframe as the clip has it
         self.fading = False  # to styles that begin
         if run.state is not None:
-            last = run.state.tensors
-            self._carry_on(run.done - 1, last["painted"], last["content"], last["reference"])
+            self._carry_on(run.done - 1, run.read(run.done - 1))
 
     def take(self, number: int, frame: Image) -> bool:
         """Take in the next frame; return False if the run was stopped."""
@@ -91,13 +107,9 @@ class _Keyed:
         back, forth = find_flows(self.latest.content, content)
         if is_cut(self.latest.content, content, back):
             return self.end_scene() and self._begin_scene(number, frame, content)
-        if self.between:
-            self.between[-1] = self.between[-1]._replace(
-                steps=forth.steps.astype(np.float16), believed=_to_bytes(forth.trust)
-            )
         carried = self.carrier.step(content, back)
         self.latest = _Latest(number, frame, content, carried)
-        self.between.append(self._keep(frame, content, carried))
+        self.between.append(self._keep(frame, content, carried, back, forth))
         if self._is_key(number, carried):
             return self._end_segment()
         return True
@@ -122,41 +134,72 @@ class _Keyed:
         painted = self.run.paint(number, frame)
         if painted is None:
             return False
+        painted = _round(painted)
         shown = self.run.finish(number, frame, painted)
-        self._count_key(number, painted, content, content)
+        self._count_key(number, frame, painted, painted, content, content)
         self.run.report(number, shown, cut=True, still=0.0)
         return True
 
     def _end_segment(self) -> bool:
         """Make the last frame a keyframe and finish those before it; False if stopped."""
-        run, (*between, last), latest = self.run, self.between, self.latest
+        run, latest = self.run, self.latest
         painted = self._paint_key(latest)
         if painted is None:
             return False
-        first = latest.number - len(between)
+        painted = _round(painted)
+        made = [*self._blend_between(painted), painted]
+        first = latest.number - len(made) + 1
+        mixed, shown = self._mix(first, made)
+        run.finish(first - 1, self.key_frame, mixed.pop(0))
+        for number, (each, pixels) in enumerate(zip(self.between, mixed, strict=True), first):
+            frame = Image(each.content.float() / 255, each.metadata)
+            frame = latest.frame if number == latest.number else frame
+            finished = run.finish(number, frame, pixels)
+            if number < latest.number:
+                run.report(number, finished, cut=False, still=each.still)
+        reference, still = latest.content, self.between[-1].still
+        if not self._is_anew(latest.number):
+            reference = self.carrier.reference
+        self._count_key(latest.number, latest.frame, painted, shown, latest.content, reference)
+        run.report(latest.number, finished, cut=False, still=still)
+        return True
+
+    def _blend_between(self, painted: Tensor) -> list[Tensor]:
+        """Return the frames between the last keyframe and the next one, made from both."""
+        latest, between = self.latest, self.between[:-1]
         after = Carrier(painted, latest.content, latest.content, self._seed(latest.number))
-        finished = []
+        made = []
         for index in reversed(range(len(between))):
-            each = between[index]
-            flow = Flow(each.steps.astype(np.float32), each.believed.astype(np.float32) / 255)
-            carried = after.step(each.content.float() / 255, flow)
+            each, ahead = between[index], self.between[index + 1].ahead.flow
+            carried = after.step(each.content.float() / 255, ahead)
             carried = carried._replace(pixels=_round(carried.pixels))
             pixels, trust = each.carried.float() / 255, each.trust.float() / 255
             before = Carried(pixels, trust, carried.still)
             share = (index + 1) / (len(between) + 1)
-            finished.append((blend(before, carried, share) * 255 + 0.5).to(torch.uint8))
-        finished.reverse()
-        for number, (each, pixels) in enumerate(zip(between, finished, strict=True), first):
-            image = Image(each.content.float() / 255, each.metadata)
-            shown_between = run.finish(number, image, pixels.float() / 255)
-            run.report(number, shown_between, cut=False, still=each.still)
-        shown = run.finish(latest.number, latest.frame, painted)
-        reference = latest.content
-        if not self._is_anew(latest.number):
-            reference = self.carrier.reference
-        self._count_key(latest.number, painted, latest.content, reference)
-        run.report(latest.number, shown, cut=False, still=last.still)
-        return True
+            made.append(_round(blend(before, carried, share)))
+        return made[::-1]
+
+    def _mix(self, first: int, made: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Mix frames with those beside them.
+
+        Args:
+            first: number of the first one, behind the last keyframe.
+            made: the frames, up to the next keyframe.
+
+        Returns:
+            The last keyframe and the frames, of which the last waits for its next one; and that.
+        """
+        last, mixed = self.run.state.tensors, []
+        before, steady = last["painted"], last["mixed"]
+        for number, (each, painted) in enumerate(zip(self.between, made, strict=True), first):
+            share = share_to_mix(self.run.job.styles.change(number))
+            mixed.append(mix_with_next(steady, before, painted, each.ahead.flow, share))
+            if number in self.run.job.keys:
+                steady = painted
+            else:
+                steady = mix_with_past(painted, before, steady, each.back.flow, share)
+            before = painted
+        return [*mixed, steady], steady
 
     def _is_anew(self, number: int) -> bool:
         """Return whether a keyframe owes nothing to the one before."""
@@ -190,26 +233,41 @@ class _Keyed:
             run.count(run.done, **last, after=painted)
         return painted
 
-    def _count_key(self, number: int, painted: Tensor, content: Tensor, reference: Tensor) -> None:
+    def _count_key(
+        self,
+        number: int,
+        frame: Image,
+        painted: Tensor,
+        mixed: Tensor,
+        content: Tensor,
+        reference: Tensor,
+    ) -> None:
         """Count all frames up to a keyframe as finished, and go on from it."""
         self.run.keys.append(self.run.job.start + number)
-        self.run.count(number + 1, painted=painted, content=content, reference=reference)
-        self._carry_on(number, painted, content, reference)
+        tensors = {"painted": painted, "mixed": mixed, "content": content, "reference": reference}
+        self.run.count(number + 1, **tensors)
+        self._carry_on(number, frame)
 
-    def _carry_on(self, number: int, painted: Tensor, content: Tensor, reference: Tensor) -> None:
+    def _carry_on(self, number: int, frame: Image) -> None:
+        """Go on from the keyframe that is kept."""
+        last = self.run.state.tensors
+        painted, content, reference = (last[k] for k in ("painted", "content", "reference"))
+        self.key_frame = frame
         self.carrier = Carrier(painted, content, reference, self._seed(number))
         self.latest = _Latest(number, Image(content), content, None)
         self.between = []
         self.fading = bool(self.run.job.styles.fade(number + 1))
 
-    def _keep(self, frame: Image, content: Tensor, carried: Carried) -> _Between:
+    def _keep(
+        self, frame: Image, content: Tensor, carried: Carried, back: Flow, ahead: Flow
+    ) -> _Between:
         return _Between(
             content=(content * 255 + 0.5).to(torch.uint8),
             carried=(carried.pixels * 255 + 0.5).to(torch.uint8),
             trust=(carried.trust * 255 + 0.5).to(torch.uint8),
             still=float(carried.still.mean()),
-            steps=None,
-            believed=None,
+            back=_KeptFlow.of(back),
+            ahead=_KeptFlow.of(ahead),
             metadata=_small(frame, self.run.size),
         )
 
@@ -220,10 +278,6 @@ class _Keyed:
 def _round(content: Tensor) -> Tensor:
     """Return a frame in steps of 8 bits, as it is kept."""
     return (content * 255 + 0.5).to(torch.uint8).float() / 255
-
-
-def _to_bytes(plane: np.ndarray) -> np.ndarray:
-    return (plane * 255 + 0.5).astype(np.uint8)
 
 
 def _small(frame: Image, size: tuple[int, int]) -> ImageMetadata:

@@ -10,6 +10,7 @@ from impasto.images.image import Image
 from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, open_image
 from impasto.images.resize import composite_rgb, resize
+from impasto.provenance import Input, KeyInput
 
 _TOLERANCE = 0.01  # a keyframe's height may differ by this share, or by a pixel
 
@@ -47,9 +48,12 @@ def open_keys(
     return opened
 
 
-def key_hashes(keys: Mapping[int, Image]) -> dict[str, str]:
-    """Return what tells a film with these keyframes from others."""
-    return {str(number): identify_input(image).sha256 for number, image in keys.items()}
+def key_inputs(keys: Mapping[int, Image]) -> tuple[KeyInput, ...]:
+    """Return keyframes by the names and hashes of their files."""
+    return tuple(
+        KeyInput(frame=number, picture=Input.model_validate(identify_input(image)))
+        for number, image in keys.items()
+    )
 
 
 def fit_keys(keys: Mapping[int, Image], start: int, size: tuple[int, int]) -> dict[int, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,10 @@ from impasto.style.stylize import Motion
 _SHARE, _SLACK = 0.01, 0.5
 RESIDUAL = 24 / 255  # of the content carried along: beyond it nothing is believed
 _STILL_CHANGE = 3 / 255  # of the content, averaged nearby, below which nothing moves
-_STILL_FLOW = 0.5  # pixels
+_STILL_FLOW = 0.3  # pixels a frame; strokes that stay behind a slow motion would be seen
 _SPECK = 5  # pixels a side; what seems to move and is smaller is noise
 _NEAR = 9  # pixels a side over which changes are averaged
+_FAR = 25  # and motion, too: what noise makes of flat areas has no direction
 _STROKE, _LEAST_STROKE = 1 / 64, 2.0  # sigma of what is finer than a stroke: share, pixels
 _CUT_TRUST = 0.2  # a scene ends where less of the frame than this is believed
 _CUT_COLORS = 0.45  # or where the colors differ by more, 0 to 1
@@ -73,10 +75,7 @@ def _check(back: np.ndarray, forth: np.ndarray, before: np.ndarray, after: np.nd
     allowed = _SHARE * ((back**2).sum(2) + (returned**2).sum(2)) + _SLACK
     residual = box(np.abs(after - sample(before, back)).mean(2), 3)
     trust = np.clip(2 - error / allowed, 0, 1) * np.clip(2 - 2 * residual / RESIDUAL, 0, 1)
-    height, width = back.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    x, y = x + back[..., 0], y + back[..., 1]
-    inside = (x > -1) & (x < width) & (y > -1) & (y < height)
+    inside = is_inside(places_of(back), before)
     trust = (trust * inside).astype(np.float32)
     # What is uncovered begins a pixel before the check sees it.
     return Flow(back, box(load_opencv().erode(trust, np.ones((3, 3), np.uint8)), 3))
@@ -104,8 +103,9 @@ def find_still(reference: Tensor, content: Tensor, flow: Flow) -> Tensor:
         flow: from the last frame to this.
     """
     change = box((content - reference).abs().amax(0).numpy(), _NEAR)
-    length = box(np.sqrt((flow.steps**2).sum(2)), _NEAR)
-    moving = ((change >= _STILL_CHANGE) | (length >= _STILL_FLOW)).astype(np.uint8)
+    lengths = [np.sqrt((box(flow.steps, side) ** 2).sum(2)) for side in (_NEAR, _FAR)]
+    moves = np.minimum(*lengths) >= _STILL_FLOW
+    moving = ((change >= _STILL_CHANGE) | moves).astype(np.uint8)
     with one_opencv_thread() as cv2:
         # What moves shows all over the average that it is in; specks are noise.
         specks = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_SPECK, _SPECK))
@@ -122,11 +122,17 @@ def carry(painted: Tensor, flow: Flow, still: Tensor, weight: float) -> Motion:
         still: (H, W), 1 where nothing moves.
         weight: of the temporal loss.
     """
-    carried = sample(to_array(painted), flow.steps, cubic=True)
-    pixels = torch.from_numpy(carried).permute(2, 0, 1).clamp(0, 1)
-    pixels = torch.where(still.bool(), painted, pixels).contiguous()
+    pixels = torch.where(still.bool(), painted, carry_pixels(painted, flow)).contiguous()
     trust = torch.maximum(torch.from_numpy(flow.trust), still)
     return motion_to(pixels, trust, still, weight)
+
+
+def carry_pixels(painted: Tensor, flow: Flow) -> Tensor:
+    """Return a frame, (3, H, W) in [0, 1], where the motion takes it; parts of it beyond it."""
+    # The border drawn out or mirrored would be streaks, which what starts from it would keep.
+    places = bring_inside(places_of(flow.steps), painted.shape[1:])
+    carried = sample_at(to_array(painted), places, cubic=True)
+    return torch.from_numpy(carried).permute(2, 0, 1).clamp(0, 1)
 
 
 def motion_to(pixels: Tensor, trust: Tensor, still: Tensor, weight: float) -> Motion:
@@ -180,9 +186,37 @@ def to_array(frame: Tensor) -> np.ndarray:
 
 def sample(image: np.ndarray, steps: np.ndarray, *, cubic: bool = False) -> np.ndarray:
     """Return an image's values at each place moved by its step."""
+    return sample_at(image, places_of(steps), cubic=cubic)
+
+
+def places_of(steps: np.ndarray) -> np.ndarray:
+    """Return each pixel's place moved by its step, (H, W, 2), x and y in pixels."""
     height, width = steps.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    return sample_at(image, np.stack([x, y], 2) + steps, cubic=cubic)
+    return np.stack([x, y], 2) + steps
+
+
+def bring_inside(places: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return places with those a pixel or more outside an image moved in by half its side.
+
+    Args:
+        places: (H, W, 2), x and y in pixels.
+        size: (height, width) of the image.
+
+    Example:
+        >>> bring_inside(np.float32([[[-2, 1], [5, 9]]]), (8, 6)).tolist()
+        [[[1.0, 1.0], [5.0, 5.0]]]
+    """
+    sides = np.float32((size[1], size[0]))
+    places = np.where(places <= -1, places + sides // 2, places)
+    return np.where(places >= sides, places - sides // 2, places)
+
+
+def is_inside(places: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return which places are less than a pixel outside an image, (H, W)."""
+    height, width = image.shape[:2]
+    x, y = places[..., 0], places[..., 1]
+    return (x > -1) & (x < width) & (y > -1) & (y < height)
 
 
 def sample_at(image: np.ndarray, places: np.ndarray, *, cubic: bool = False) -> np.ndarray:
@@ -194,6 +228,6 @@ def sample_at(image: np.ndarray, places: np.ndarray, *, cubic: bool = False) -> 
 
 
 def box(plane: np.ndarray, side: int) -> np.ndarray:
-    """Return averages over squares of so many pixels a side."""
+    """Return averages over squares of so many pixels a side, (H, W) or (H, W, C)."""
     with one_opencv_thread() as cv2:
         return cv2.blur(plane, (side, side))

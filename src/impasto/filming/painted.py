@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from impasto.filming.carrier import Carried, Carrier
-from impasto.filming.motion import carry, find_flow, find_still, is_cut
+from impasto.filming.motion import carry, find_flows, find_still, is_cut
 from impasto.filming.run import FilmRun
+from impasto.filming.steady import mix_with_next, mix_with_past, share_to_mix
 from impasto.images.image import Image
 from impasto.style.stylize import Motion
 
@@ -30,7 +31,7 @@ def _paint_frame(run: FilmRun, number: int, frame: Image) -> bool:
     recipe, seed = run.job.recipe, run.job.recipe.seed + 10_007 * number
     carrier = None if before is None else Carrier.restore(before, seed)
     if before is not None:
-        flow = find_flow(before["content"], content)
+        flow, ahead = find_flows(before["content"], content)
         cut = is_cut(before["content"], content, flow)
         change = run.job.styles.change(number)
         if not cut and change < 1:
@@ -43,16 +44,22 @@ def _paint_frame(run: FilmRun, number: int, frame: Image) -> bool:
             motion = motion._replace(trust=motion.trust * (1 - change))
     if bool(still.all()) and run.can_repeat(number, frame):
         run.repeat(number)
-        pixels = painted = before["painted"]
+        pixels, painted, mixed = before["painted"], before["painted"], before["mixed"]
     else:
         painted = run.paint(number, frame, motion, recipe.frame_evaluations)
         if painted is None:
             return False
-        pixels = run.finish(number, frame, painted)
+        mixed = painted
+        if motion is not None and number not in run.job.keys:
+            share = share_to_mix(change)
+            mixed = mix_with_past(painted, before["painted"], before["mixed"], flow, share)
+            last = mix_with_next(before["mixed"], before["painted"], painted, ahead, share)
+            run.finish(number - 1, run.last_frame(number), last)
+        pixels = run.finish(number, frame, mixed)
     reference = content if cut else torch.where(still.bool(), before["reference"], content)
     if motion is None or change or carrier.frames >= _REMEMBERED:
         carrier = Carrier(painted, content, reference, seed)
-    latest = {"painted": painted, "content": content, "reference": reference}
+    latest = {"painted": painted, "mixed": mixed, "content": content, "reference": reference}
     run.count(number + 1, **latest, **carrier.tensors)
     run.report(number, pixels, cut=cut, still=float(still.mean()))
     return True

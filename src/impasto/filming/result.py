@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from impasto.provenance import Provenance
 from impasto.recipes import ClipRecipe, FilmRecipe
 from impasto.result import Diagnosis
 
@@ -61,6 +62,7 @@ class MadeFilm:
         seconds: wall time of this run.
         codec: how it is encoded; `PNG` for frames.
         stopped: whether `stop` ended the run early.
+        provenance: how the whole film is made, as its sidecar file holds it.
         notes: what was left out or changed, each a sentence.
     """
 
@@ -72,6 +74,7 @@ class MadeFilm:
     seconds: float
     codec: str
     stopped: bool
+    provenance: Provenance
     notes: tuple[str, ...] = ()
 
 

@@ -47,6 +47,7 @@ class FilmRun:
         self.cuts: list[int] = []
         self.keys: list[int] = []
         self.stopped = False
+        self._last_frame: Image | None = None
         self._last = time.perf_counter()
         self._spent: list[float] = []  # seconds of this run's frames
 
@@ -70,6 +71,16 @@ class FilmRun:
             if self.stopped:
                 return
             yield number, frame
+            self._last_frame = frame
+
+    def read(self, number: int) -> Image:
+        """Return a frame of the clip by its number in the film."""
+        place = self.job.start + number
+        return next(self.job.clip.read(place, place + 1))
+
+    def last_frame(self, number: int) -> Image:
+        """Return the frame before one of those that `frames` yields."""
+        return self._last_frame or self.read(number - 1)
 
     def content(self, frame: Image) -> Tensor:
         """Return a frame at the film's size, (3, H, W)."""
@@ -148,7 +159,7 @@ class FilmRun:
     def deliver(self) -> FilmResult:
         """Write the film of the frames that are finished, and return the result."""
         job = self.job
-        delivered = job.deliver(self.done, self.size)
+        delivered = job.deliver(self.done, self.size, stopped=self.stopped)
         if not self.stopped:
             job.work.remove()
         return FilmResult(
@@ -163,6 +174,7 @@ class FilmRun:
             seconds=time.perf_counter() - self.began,
             codec=delivered.codec,
             stopped=self.stopped,
+            provenance=job.provenance,
             recipe=job.recipe,
             notes=delivered.notes,
         )

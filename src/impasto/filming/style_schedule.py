@@ -12,8 +12,9 @@ from impasto.errors import quote
 from impasto.filming.frame_masks import FrameMasks, is_mask_folder, open_frame_masks
 from impasto.images.read import ImageSource
 from impasto.images.video_read import Clip, frame_at, is_moment
+from impasto.provenance import Input, StyleInput
 from impasto.style.source import Style
-from impasto.style.styles import StyleSource, open_styles
+from impasto.style.styles import StyleSource, open_styles, style_inputs
 from impasto.style.stylize import PreparedStyles
 
 Styles = ImageSource | Style | Sequence[ImageSource | Style]
@@ -91,6 +92,17 @@ def open_phases(style: FilmStyles, clip: Clip, part: tuple[int, int], fade: int)
         _open_phase(starts[start], clip, part, start, end, fade if number else 0)
         for number, (start, end) in enumerate(zip(order, ends, strict=True))
     ]
+
+
+def phase_inputs(phases: Sequence[Phase]) -> tuple[StyleInput, ...]:
+    """Return the styles of a film by the names and hashes of their files, and where they begin."""
+    inputs = []
+    for phase in phases:
+        for index, each in enumerate(style_inputs(phase.sources)):
+            masks = phase.regions.get(index)
+            region = Input.model_validate(masks.source) if masks else each.region
+            inputs.append(each.model_copy(update={"start": phase.start, "region": region}))
+    return tuple(inputs)
 
 
 def _open_phase(

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from impasto._version import __version__
 from impasto.errors import ImageError
-from impasto.files import ensure_directory, write_atomically
+from impasto.files import ensure_directory, file_sha256, matches_mark, write_atomically
 
 FOLDER = ".impasto-film"  # ending of the folder's name
+_PLACED = "placed"  # file in it with the hash of the film that takes its place
 
 
 class FilmState(NamedTuple):
@@ -105,6 +106,10 @@ class WorkFolder:
         data = save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
         write_atomically(data, self._state, overwrite=True)
 
+    def note_place(self, film: Path) -> None:
+        """Keep the hash of a film that is about to take its place."""
+        write_atomically(file_sha256(film).encode(), self.path / _PLACED, overwrite=True)
+
     def remove(self) -> None:
         """Remove the folder: the film is delivered."""
         # Under another name first, so that no kill leaves half of it.
@@ -118,6 +123,11 @@ class WorkFolder:
             return json.loads(self._facts.read_bytes())
         except (OSError, ValueError):
             return {}
+
+
+def was_placed(output: Path) -> bool:
+    """Return whether a kill came when a film was in its place, before its folder was removed."""
+    return matches_mark(output, work_path(output) / _PLACED)
 
 
 def work_path(output: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,18 +16,19 @@ import numpy as np
 import torch
 
 from impasto.errors import ImageError, ImageFileError, quote
-from impasto.files import file_sha256
+from impasto.files import file_sha256, recorded_name
 from impasto.images.clip_names import PATTERN, is_pattern
-from impasto.images.image import Image
+from impasto.images.image import Image, SourceFile
 from impasto.images.opencv import open_capture
 from impasto.images.read import image_files, open_image, read_metadata
 
 _RATE = 25  # frames a second of numbered frames, which do not say
-_MAX_RATE = 1000
+_MIN_RATE, _MAX_RATE = 0.01, 1000
 _MOMENT = re.compile(r"\d{1,9}(\.\d{1,6})?s?")
 _MAX_DENOMINATOR = 1001  # of 30000/1001 and its like
 _UNEVEN = 0.25  # of a frame's time that another may last longer before it is said
 _MIN_SIDE = 1
+_MAX_BROKEN = 50  # frames in a row that cannot be decoded, after which a video is taken to end
 _NUMBER = re.compile(r"(\d+)(?!.*\d)")  # the last one of a name
 # How files name a track of sound: MP4 and MOV, AVI, Matroska and WebM.
 _SOUND = re.compile(rb"hdlr.{8}soun|auds|A_(?:OPUS|VORBIS|AAC|MPEG|AC3|EAC3|FLAC|PCM)", re.DOTALL)
@@ -56,6 +58,11 @@ class Clip:
     paths: tuple[Path, ...] = ()
     has_sound: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> SourceFile:
+        """Name and hash, as provenance has them."""
+        return SourceFile(clip_name(self.path), self.sha256)
 
     @cached_property
     def numbers(self) -> Sequence[int]:
@@ -109,7 +116,7 @@ def open_clip(path: str | Path, rate: float | str = "auto") -> Clip:
         ImageError: there is nothing to read, or no frame in it.
     """
     place = Path(path)
-    if place.is_dir() or (not place.exists() and is_pattern(place)):
+    if is_frames(place):
         return _open_frames(place, numbered_files(place, "clip"), rate)
     if not place.is_file():
         raise ImageFileError(
@@ -179,9 +186,41 @@ def _open_frames(place: Path, paths: list[Path], rate: float | str) -> Clip:
     first = open_image(paths[0], name="clip")
     for path in paths:
         _check_size(place, first.size, read_metadata(path, name="clip").size)
-    digest = hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
+    digest = _frames_sha256(paths)
     seconds = Fraction(_RATE) if rate == "auto" else _fraction(float(rate))
     return Clip(place, first.size, len(paths), seconds, digest, tuple(paths))
+
+
+def clip_name(place: Path) -> str | None:
+    """Return the name of a file, folder or pattern as provenance holds it, without its folder.
+
+    Example:
+        >>> clip_name(Path("films/a.mp4")), clip_name(Path("in/frame_%04d.png"))
+        ('a.mp4', 'frame_%04d.png')
+    """
+    return recorded_name(os.path.basename(os.path.abspath(place)))
+
+
+def clip_sha256(place: Path) -> str:
+    """Return the hash of a file, or of those of all frames or masks of a folder or pattern.
+
+    Raises:
+        ImageError: there are none.
+        OSError: a file cannot be read.
+    """
+    if is_frames(place):
+        return _frames_sha256(numbered_files(place, "clip"))
+    return file_sha256(place)
+
+
+def is_frames(place: Path) -> bool:
+    """Return whether a path is a folder, or a pattern of numbered files."""
+    # `os.path` finds nothing where a name is too long; `Path` raises an error.
+    return os.path.isdir(place) or (not os.path.exists(place) and is_pattern(place))
+
+
+def _frames_sha256(paths: Sequence[Path]) -> str:
+    return hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest()
 
 
 def numbered_files(place: Path, name: str) -> list[Path]:
@@ -233,10 +272,17 @@ def _open_video(path: Path, rate: float | str) -> Clip:
             "clip", "be a film", str(path), f": {why}; choose a video, or a folder of frames"
         )
     claimed, notes = header["frames"], []
-    if claimed > count + 1:
+    if broken := header.get("broken", 0):
+        notes.append(f"{broken:,} of its frames cannot be decoded and are left out")
+    if claimed > count + broken + 1:
         notes.append(f"{count:,} frames can be read, where its header claims {claimed:,.0f}")
     seconds = times.rate(header["rate"]) if rate == "auto" else _fraction(float(rate))
-    if rate == "auto" and times.uneven:
+    if rate == "auto" and not times.plausible:
+        notes.append(
+            f"its frames claim to last {times.mean:.3g} s each; the film has {float(seconds):.4g} "
+            "a second"
+        )
+    elif rate == "auto" and times.uneven:
         notes.append(
             f"its frames last unequally long; the film has {float(seconds):.4g} a second throughout"
         )
@@ -269,18 +315,23 @@ class _Times:
         return (self.latest - self.first) / max(1, self.count - 1)
 
     @property
+    def plausible(self) -> bool:
+        """Whether frames last as long as those of a film do; True if the file does not say."""
+        return self.mean <= 0 or 1 / _MAX_RATE <= self.mean <= 1 / _MIN_RATE
+
+    @property
     def uneven(self) -> bool:
         """Return whether frames last unequally long."""
         return self.mean > 0 and self.longest - self.shortest > _UNEVEN * self.mean
 
     def rate(self, header: float) -> Fraction:
-        """Return the frames a second: the header's where the times bear it out."""
-        sound = 0 < header <= _MAX_RATE
-        if self.mean <= 0:
+        """Return the frames a second: the header's where the times bear it out, or say nothing."""
+        sound = _MIN_RATE <= header <= _MAX_RATE
+        if self.mean <= 0 or not self.plausible:
             return _fraction(header) if sound else Fraction(_RATE)
         if sound and abs(header * self.mean - 1) < 0.01:
             return _fraction(header)
-        return _fraction(min(1 / self.mean, _MAX_RATE))
+        return _fraction(1 / self.mean)
 
 
 def _fraction(rate: float) -> Fraction:
@@ -299,7 +350,10 @@ def _decode(
     header: dict[str, Any] | None = None,
     times: _Times | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield the frames of a video, (H, W, 3) uint8 in RGB order; nothing if it is none."""
+    """Yield the frames of a video, (H, W, 3) uint8 in RGB order; nothing if it is none.
+
+    Frames that cannot be decoded are passed over, and do not count.
+    """
     with open_capture(path) as (cv2, capture):
         if not capture.isOpened():
             return
@@ -308,14 +362,17 @@ def _decode(
             header["frames"] = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         shape = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
         aspect = shape[0] / shape[1] if min(shape) > 0 else 1.0
-        number = 0
-        while (stop is None or number < stop) and capture.grab():
-            number += 1
+        number = failed = 0
+        while (stop is None or number < stop) and failed < _MAX_BROKEN:
+            decoded, array = capture.read()
+            if not decoded:
+                failed += 1
+                continue
+            if header is not None and failed:
+                header["broken"] = header.get("broken", 0) + failed
+            number, failed = number + 1, 0
             if number <= start:
                 continue
-            decoded, array = capture.retrieve()
-            if not decoded:
-                return
             if times is not None:
                 times.add(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
             yield _square(cv2, array, aspect)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, quote
-from impasto.images.opencv import open_capture, silent_opencv
+from impasto.images.opencv import load_opencv, open_capture, silent_opencv
 
 ENDINGS = (".mp4", ".webm")
 # By OpenCV, the best first: what its FFmpeg was built with differs.
@@ -78,6 +78,19 @@ class Written(NamedTuple):
 def find_ffmpeg() -> str | None:
     """Return the user's own ffmpeg; None if there is none."""
     return shutil.which("ffmpeg")
+
+
+def film_versions() -> dict[str, str | None]:
+    """Return the versions of what a film's bytes depend on besides: OpenCV's and ffmpeg's."""
+    versions = {"opencv": load_opencv().__version__, "ffmpeg": None}
+    if ffmpeg := find_ffmpeg():
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(
+                [ffmpeg, "-version"], capture_output=True, timeout=10, check=False
+            )
+            first = done.stdout.decode(errors="replace").partition("\n")[0]
+            versions["ffmpeg"] = " ".join(first.split()[2:3]) or "unknown"
+    return versions
 
 
 def check_film_ending(path: str | Path) -> None:

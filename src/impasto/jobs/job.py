@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from impasto.images.clip_names import is_video
 from impasto.methods import METHODS, Recipe
 
 # A job waits, runs and ends. Manifests of batches say `pending` where the server says `queued`,
@@ -34,10 +35,11 @@ class Job:
         method: name in `METHODS`.
         recipe: every option, as JSON.
         inputs: role -> path or URL. Roles are content, init, protect, keep, and for each style
-            from 1 style-1, region-1, mask-1.
+            from 1 style-1, region-1, mask-1; model is the file of a fitted one.
         output: file or folder for the result.
         weights: role of a style -> its weight; 1 if missing.
         strip: leave out all metadata of the input.
+        film: options that only films have, as JSON.
     """
 
     method: str
@@ -46,6 +48,12 @@ class Job:
     output: str
     weights: Mapping[str, float] = field(default_factory=dict)
     strip: bool = False
+    film: str = "{}"
+
+    @property
+    def makes_film(self) -> bool:
+        """Whether the content is a video, of which a film is made."""
+        return bool(METHODS[self.method].of_videos) and is_video(self.inputs["content"])
 
     @property
     def options(self) -> Recipe:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from impasto.filming.clean import denoise_clip
-from impasto.filming.film import film
 from impasto.filming.result import ClipResult, FilmResult
 from impasto.jobs.job import Job
 from impasto.jobs.run_job import limit_memory, method_images
+from impasto.methods import METHODS
 from impasto.recipes import ClipRecipe, FilmRecipe
 from impasto.validation import validate
 
@@ -29,12 +29,10 @@ def film_of_job(
         ValueError: an option of the job is not of films.
     """
     recipe = limit_memory(film_recipe_of(job), share)
-    images = method_images(job)
-    options = {"recipe": recipe, "overwrite": True, **watchers}
-    content = images.pop("content")
-    if job.method == "denoise":
-        return denoise_clip(content, output, **options)
-    return film(content, images.pop("style"), output, **images, **options)
+    method = METHODS[METHODS[job.method].of_videos]
+    return method.make_film(
+        method_images(job), output, recipe=recipe, overwrite=True, sidecar=False, **watchers
+    )
 
 
 def film_recipe_of(job: Job) -> FilmRecipe | ClipRecipe:
@@ -44,6 +42,7 @@ def film_recipe_of(job: Job) -> FilmRecipe | ClipRecipe:
         >>> film_recipe_of(Job("denoise", '{"strength": 0.5}', {}, "a.mp4")).strength
         0.5
     """
-    model = ClipRecipe if job.method == "denoise" else FilmRecipe
+    model = METHODS[METHODS[job.method].of_videos].recipe
     # The frames of a scene share their noise anyway.
-    return validate(model, job.options.model_dump(exclude={"version", "joint"}))
+    options = job.options.model_dump(exclude={"version", "joint"})
+    return validate(model, options | json.loads(job.film))

@@ -56,11 +56,9 @@ def run_job(
         checkpoint=checkpoint,
         measurements=measurements,
     )
-    if not hasattr(recipe, "memory"):  # a fitted model paints in small tiles
-        return result
     # The limit says something about this machine's load, not about the image.
-    stored = result.recipe.model_copy(update={"memory": recipe.memory})
-    return replace(result, recipe=stored)
+    own = {"memory": recipe.memory} if "memory" in type(recipe).model_fields else {}
+    return replace(result, recipe=result.recipe.model_copy(update=own))
 
 
 def method_images(job: Job, opened: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -133,7 +131,7 @@ def failure_reason(error: Exception) -> str:
 
 def limit_memory(recipe: Recipe, share: float) -> Recipe:
     """Give a recipe with `memory=auto` a part of the memory that is free."""
-    if share == 1 or getattr(recipe, "memory", None) != "auto":
+    if getattr(recipe, "memory", None) != "auto" or share == 1:
         return recipe
     limit = (used_bytes() + share * available_bytes()) / GIB
     return recipe.model_copy(update={"memory": limit})

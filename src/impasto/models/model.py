@@ -47,6 +47,19 @@ class ApplyResult(Result):
 
     unlikeness: float = 0.0
 
+    @property
+    def unlike_note(self) -> str | None:
+        """Return that the model was not made for such a picture, if it was not.
+
+        It is the end of a sentence that begins with the picture's name.
+        """
+        if self.unlikeness <= UNLIKE:
+            return None
+        return (
+            "is unlike the pictures that the model was fitted to, "
+            f"{self.unlikeness:.1f} times as far as the farthest of their own"
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Model:

@@ -19,7 +19,6 @@ from impasto.serve.service import ServiceDependency
 from impasto.serve.uploads import ReceivedFile
 
 _SIGNATURE_BYTES = 4096  # of a file, that tell its format
-_OF_CLIPS = ("film", "clip")
 
 upload_router = APIRouter(prefix="/v1", route_class=UploadRoute)
 
@@ -105,7 +104,9 @@ class Submission:
         styles = [role for role in files if role.startswith("style-")]
         numbers = uploads.parse_style_weights(weights, len(styles)) if styles else []
         style_weights = dict(zip(styles, numbers, strict=True))
-        received = await _receive(files, clip="content" if method in _OF_CLIPS else None)
+        received = await _receive(
+            files, clip="content" if JOB_METHODS[method].makes == "film" else None
+        )
         request = uploads.JobRequest(method, recipe, received, style_weights, self._key)
         view = await run_in_threadpool(self._submit, request)
         self._response.headers["location"] = f"/v1/jobs/{view.id}"
@@ -203,14 +204,16 @@ async def create_film_job(
     return await submission.submit("film", options, files, weights)
 
 
-@upload_router.post("/jobs/clip", status_code=202, tags=["new jobs"], responses=_FILM_ANSWERS)
+@upload_router.post(
+    "/jobs/denoise-clip", status_code=202, tags=["new jobs"], responses=_FILM_ANSWERS
+)
 async def create_clip_job(
     submission: SubmissionDependency,
     content: ClipUpload,
-    options: Annotated[str, _recipe_form("clip", strength=0.8)] = "{}",
+    options: Annotated[str, _recipe_form("denoise-clip", strength=0.8)] = "{}",
 ) -> JobView:
     """Remove the noise of a film, whose frames help each other."""
-    return await submission.submit("clip", options, {"content": content})
+    return await submission.submit("denoise-clip", options, {"content": content})
 
 
 @upload_router.post("/jobs/fit", status_code=202, tags=["new jobs"], responses=_MODEL_ANSWERS)

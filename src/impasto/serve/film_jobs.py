@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError
-from impasto.filming.clean import denoise_clip
-from impasto.filming.film import film
 from impasto.filming.result import ClipStep
 from impasto.images.clip_names import film_ending
 from impasto.images.image import Image, SourceFile
 from impasto.images.read import open_image
 from impasto.jobs.progress import JobReporter
 from impasto.jobs.run_job import method_images
+from impasto.methods import METHODS
 from impasto.models.fit import fit
 from impasto.models.model import Model
 from impasto.result import Step
@@ -37,19 +36,16 @@ def make_film(
     """
     recipe = _recipe(record, device)
     images = method_images(record.job(folder))
-    clip = Path(images.pop("content"))
-    output = folder / f"film{film_ending(clip)}"
+    output = folder / f"film{film_ending(images['content'])}"
     size = (record.uploads[0].width, record.uploads[0].height)
-    watch: dict[str, Any] = {
-        "on_frame": _watch_frames(reporter, size),
-        "stop": reporter.stop,
-        "recipe": recipe,
-        "overwrite": True,
-    }
-    if record.method == "clip":
-        result = denoise_clip(clip, output, **watch)
-    else:
-        result = film(clip, images.pop("style"), output, **images, **watch)
+    result = METHODS[record.method].make_film(
+        images,
+        output,
+        recipe=recipe,
+        on_frame=_watch_frames(reporter, size),
+        stop=reporter.stop,
+        overwrite=True,
+    )
     if result.path is None:
         raise ImpastoError("`stop` must come after the first frame, got it before; ask for a retry")
     _save_poster(folder, reporter)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from impasto.methods import METHODS
-from impasto.recipes import ClipRecipe, FilmRecipe, FitRecipe
+from impasto.recipes import FitRecipe
 from impasto.validation import validate
 
 Makes = Literal["picture", "film", "model"]
@@ -42,13 +42,12 @@ JOB_METHODS: dict[str, JobMethod] = {
             method.name,
             method.recipe,
             method.suffix,
+            "film" if method.makes_films else "picture",
             keeps_data=method.keeps_data,
             planner=method.planner,
         )
         for method in METHODS.values()
     },
-    "film": JobMethod("film", FilmRecipe, "painted", "film"),
-    "clip": JobMethod("clip", ClipRecipe, "clean", "film"),
     "fit": JobMethod("fit", FitRecipe, "model", "model"),
 }
 
@@ -59,13 +58,9 @@ def stored_recipe(method: JobMethodName, options: dict[str, Any]) -> Any:
     """Return the recipe of a job, from the options that it was stored with.
 
     Example:
-        >>> stored_recipe("clip", ClipRecipe(strength=0.5).model_dump(mode="json")).strength
-        0.5
+        >>> stored_recipe("film", {"strength": 0.6}).strength
+        0.6
     """
-    # A clip's is always true, which recipes do not take for a value.
-    options = {
-        name: value for name, value in options.items() if name != "joint" or method != "clip"
-    }
     return validate(JOB_METHODS[method].recipe, options)
 
 

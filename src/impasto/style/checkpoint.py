@@ -29,7 +29,7 @@ from impasto.style.spec import R
 
 Input = Image | Tensor | float | None
 
-FORMAT = 3
+FORMAT = 4
 INTERVAL = 15.0  # seconds at least between two saves of a run
 SHARE = 20.0  # saving takes at most one part in so many of a run's time
 _READ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.PickleError)

@@ -40,12 +40,18 @@ _STRETCH = 1.3  # of the direction's own length: the decrease is larger than pre
 
 
 class Pair(NamedTuple):
-    """A step and the change of the gradient along it: a measurement of the curvature."""
+    """A step and the change of the gradient along it: a measurement of the curvature.
 
-    step: Tensor  # (C, H, W), from where to where the pixels went
-    gradient_change: Tensor  # (C, H, W), how the gradient changed on the way
-    curvature: float  # step · gradient_change, above 0
-    inverses: Tensor  # (rows, columns) of 1 / curvature by regions, 0 where it is not positive
+    Both are kept in half precision and in units of their own root mean square, so that no value
+    overflows: the pairs are most of the memory that a large picture takes. Everything else is
+    computed from the rounded values, so rounding measures a slightly other step, never a wrong one.
+    """
+
+    step: Tensor  # (C, H, W) float16, from where to where the pixels went
+    gradient_change: Tensor  # (C, H, W) float16, how the gradient changed on the way
+    ratio: float  # unit of the step over that of the gradient change
+    inverse: float  # of the curvature along the gradient change: how much step for how much change
+    inverses: Tensor  # (rows, columns) of 1 / (step · gradient_change), 0 where it is not positive
     powers: Tensor  # of both in each frequency band, as `Spectrum.powers` gives them
 
 
@@ -68,9 +74,9 @@ def lbfgs(
     Args:
         evaluate: pixels to loss and gradient.
         start: (C, H, W) in [0, 1].
-        history: curvature pairs to remember; each costs two images of memory.
+        history: curvature pairs to remember; each costs one image of memory.
         state: where to resume from, and what to keep up to date: `pixels`, `loss`, `gradient`; the
-            pairs as lists `steps`, `gradient_changes`; `damping`; `made`.
+            pairs as lists `steps`, `gradient_changes`, `ratios`; `damping`; `made`.
 
     Yields:
         Pixels (C, H, W) in [0, 1] and loss of each evaluation.
@@ -92,24 +98,18 @@ def lbfgs(
         state, spectrum, regions, start.device, history
     )
     while True:
-        active = ((pixels <= 0) & (gradient > 0)) | ((pixels >= 1) & (gradient < 0))
-        free = gradient.masked_fill(active, 0)
-        if not free.any():
+        direction = _direction(pixels, gradient, pairs, spectrum, regions)
+        if direction is None:
             return  # stationary: nothing left to do
-        direction = _two_loop_direction(free, pairs, spectrum, regions).masked_fill_(active, 0)
-        if not _dot(direction, free) < 0:  # NaN too: the pairs are worth nothing
-            pairs.clear()
-            direction = -free
         # Without pairs the gradient has no natural length.
         length = _STRETCH if pairs else damping * _FIRST_STEP / max(_rms(direction), 1e-30)
         for _ in range(8):
             candidate = torch.add(pixels, direction, alpha=length).clamp_(0, 1)
-            step = candidate - pixels
-            predicted = _dot(gradient, step)
+            predicted = _dot(gradient, candidate - pixels)
             new_loss, new_gradient = evaluate(candidate)
             made += 1
             if new_loss <= loss + _ARMIJO * predicted:  # False for NaN
-                _add_pair(pairs, step, new_gradient - gradient, spectrum, regions)
+                _add_pair(pairs, candidate - pixels, new_gradient - gradient, spectrum, regions)
                 pixels, loss, gradient = candidate, new_loss, new_gradient
                 _save_point(state, pixels, loss, gradient, pairs, damping, made)
                 yield candidate, new_loss
@@ -285,7 +285,7 @@ class Spectrum:
         share = (self.place.flatten() - low).double()
         bands = []
         for color in image:
-            wave = torch.fft.rfft2(color, norm="ortho")
+            wave = torch.fft.rfft2(color.float(), norm="ortho")
             power = torch.view_as_real(wave).square().sum(-1).mul_(self.twice).flatten().double()
             above = torch.bincount(low + 1, power * share, _BANDS)
             bands.append(torch.bincount(low, power - power * share, _BANDS) + above)
@@ -315,9 +315,9 @@ class Regions:
 
     def inner(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the inner product of two images, (3, H, W), in each region: (rows, columns)."""
-        product = a[0] * b[0]
+        product = a[0].float() * b[0].float()
         for color in range(1, a.shape[0]):  # one at a time, for memory's sake
-            product.addcmul_(a[color], b[color])
+            product.addcmul_(a[color].float(), b[color].float())
         with one_thread():
             return self.down @ product @ self.across.T
 
@@ -326,7 +326,7 @@ class Regions:
         with one_thread():
             spread = self.down.T @ factors @ self.across
         for color in range(image.shape[0]):
-            image[color].addcmul_(spread, other[color])
+            image[color].addcmul_(spread, other[color].float())
 
 
 def _hats(side: int) -> Tensor:
@@ -334,6 +334,21 @@ def _hats(side: int) -> Tensor:
     count = max(1, round(side / _REGION))
     place = ((torch.arange(side) + 0.5) * (count / side) - 0.5).clamp(0, count - 1)
     return (1 - (place - torch.arange(count)[:, None]).abs()).clamp(min=0)
+
+
+def _direction(
+    pixels: Tensor, gradient: Tensor, pairs: Pairs, spectrum: Spectrum, regions: Regions
+) -> Tensor | None:
+    """Return where to go from pixels that may not leave the box; None where the loss is least."""
+    active = ((pixels <= 0) & (gradient > 0)) | ((pixels >= 1) & (gradient < 0))
+    free = gradient.masked_fill(active, 0)
+    if not free.any():
+        return None
+    direction = _two_loop_direction(free, pairs, spectrum, regions).masked_fill_(active, 0)
+    if not _dot(direction, free) < 0:  # NaN too: the pairs are worth nothing
+        pairs.clear()
+        return -free
+    return direction
 
 
 def _two_loop_direction(
@@ -351,11 +366,11 @@ def _two_loop_direction(
     gain = spectrum.gain([pair.powers for pair in pairs])
     # Scaled so that along the latest pair the guess gives the curvature measured there.
     latest = pairs[-1]
-    inverse = latest.curvature / _dot(latest.gradient_change, latest.gradient_change)
-    direction = spectrum.scale(direction, gain * (inverse / (gain * latest.powers[1]).sum()))
+    gain *= latest.inverse / (gain * latest.powers[1]).sum()
+    direction = spectrum.scale(direction, gain)
     for pair, alpha in zip(pairs, reversed(alphas), strict=True):
         beta = regions.inner(pair.gradient_change, direction) * pair.inverses
-        regions.add(direction, alpha - beta, pair.step)
+        regions.add(direction, pair.ratio * alpha - beta, pair.step)
     return direction
 
 
@@ -366,12 +381,23 @@ def _add_pair(
     gradient_change = gradient_change.masked_fill_(step == 0, 0)
     curvature = _dot(step, gradient_change)
     if curvature > 1e-8 * _dot(step, step) ** 0.5 * _dot(gradient_change, gradient_change) ** 0.5:
-        curvatures = regions.inner(step, gradient_change)
-        squares = regions.inner(step, step) * regions.inner(gradient_change, gradient_change)
-        learns = curvatures > _MIN_COSINE * squares.sqrt()
-        inverses = torch.where(learns, 1 / curvatures, 0)
-        powers = spectrum.powers(step, gradient_change)
-        pairs.append(Pair(step, gradient_change, curvature, inverses, powers))
+        units = _rms(step), _rms(gradient_change)
+        halves = [(a / unit).half() for a, unit in zip((step, gradient_change), units, strict=True)]
+        pairs.append(_pair(*halves, units[0] / units[1], spectrum, regions))
+
+
+def _pair(
+    step: Tensor, gradient_change: Tensor, ratio: float, spectrum: Spectrum, regions: Regions
+) -> Pair:
+    """Return the pair of a rounded step and gradient change."""
+    curvatures = regions.inner(step, gradient_change)
+    changes = regions.inner(gradient_change, gradient_change)
+    learns = curvatures > _MIN_COSINE * (regions.inner(step, step) * changes).sqrt()
+    inverses = torch.where(learns, 1 / curvatures, 0)
+    inverse = ratio * (curvatures.double().sum() / changes.double().sum()).item()
+    powers = spectrum.powers(step, gradient_change)
+    powers[0] *= ratio**2
+    return Pair(step, gradient_change, ratio, inverse, inverses, powers)
 
 
 def _save_point(
@@ -388,6 +414,7 @@ def _save_point(
     state.update(
         steps=[pair.step for pair in pairs],
         gradient_changes=[pair.gradient_change for pair in pairs],
+        ratios=[pair.ratio for pair in pairs],
     )
 
 
@@ -396,8 +423,10 @@ def _load_point(
 ) -> tuple[Tensor, float, Tensor, Pairs, float, int]:
     """Return pixels, loss, gradient, pairs, damping and evaluations made of a saved point."""
     pairs: Pairs = deque(maxlen=history)
-    for step, gradient_change in zip(state["steps"], state["gradient_changes"], strict=True):
-        _add_pair(pairs, step.to(device), gradient_change.to(device), spectrum, regions)
+    saved = zip(state["steps"], state["gradient_changes"], state["ratios"], strict=True)
+    for step, gradient_change, ratio in saved:
+        pair = _pair(step.to(device), gradient_change.to(device), ratio, spectrum, regions)
+        pairs.append(pair)
     pixels, gradient = state["pixels"].to(device), state["gradient"].to(device)
     return pixels, state["loss"], gradient, pairs, state["damping"], state["made"]
 

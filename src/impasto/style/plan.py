@@ -31,6 +31,7 @@ _MAX_WHOLE, _MAX_TILED = 4 * GIB, 1 * GIB
 _MAX_INDEX = 2**31 - 1  # values in one tensor that every GPU kernel can count
 # Images of float32 that live while the network runs, curvature pairs left out. Measured.
 _IMAGES = {"lbfgs": 10, "lbfgs-clamped": 11, "adam": 9}
+_PAIR_IMAGES = {"lbfgs": 1, "lbfgs-clamped": 2, "adam": 0}  # the same of a curvature pair
 _HALO_VALUES = 300  # numbers a pixel beyond the image's own that the network sees. Measured.
 _IMAGES_ONCE = 3  # the same for a single evaluation
 _PAIRS_SHARE = 0.75  # of what the smallest tile leaves, for curvature pairs
@@ -238,7 +239,7 @@ class _MemoryModel:
         )
         return round(
             self.used
-            + 12 * pixels * (images + 2 * self._pairs(history))
+            + 12 * pixels * (images + self._pair_images(history))
             + 4 * pixels * self.planes
             + pixels * features * self.network.dtype.itemsize
             + peak_bytes(tiled, list(self.spec.content_layers))
@@ -248,9 +249,11 @@ class _MemoryModel:
         """Return the curvature pairs to keep: as asked for, or as fit beside the smallest tiles."""
         tiled = TiledNetwork(self.network, self.size, _TILES[-1])
         spare = _PAIRS_SHARE * (budget - self.peak(tiled, 0))
-        fitting = int(spare / (2 * 12 * self.size[0] * self.size[1]))
+        fitting = spare / (12 * self.size[0] * self.size[1])  # images
         history = self.spec.history
-        return history if self._pairs(history) <= fitting else max(1, fitting)
+        if self._pair_images(history) <= fitting:
+            return history
+        return max(1, int(fitting / _PAIR_IMAGES[self.spec.optimizer]))
 
     def choose_tiles(self, budget: int, history: int, tile: int | None) -> tuple[TiledNetwork, int]:
         """Choose the largest tiles that fit and are of use; return them and the peak of memory.
@@ -289,12 +292,11 @@ class _MemoryModel:
         limit = _MAX_WHOLE if tiled.tile is None else _MAX_TILED
         return activation_bytes(tiled, list(self.spec.content_layers)) <= limit
 
-    def _pairs(self, history: int) -> int:
-        """Return how many curvature pairs there will be."""
-        if self.spec.optimizer == "adam":
-            return 0
+    def _pair_images(self, history: int) -> int:
+        """Return how many images of float32 the curvature pairs will take."""
         # The last evaluation leaves none, nor does the first.
-        return min(history, max(0, self.evaluations - 2))
+        pairs = min(history, max(0, self.evaluations - 2))
+        return pairs * _PAIR_IMAGES[self.spec.optimizer]
 
     def _shortage(self, memory: int, budget: int) -> str:
         size = f"{self.size[0]} × {self.size[1]}"
