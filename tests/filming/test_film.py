@@ -24,8 +24,10 @@ from clip_makers import (
 
 import impasto
 from impasto.errors import ImageError
+from impasto.filming.carrier import Carrier
 from impasto.filming.film import plan_film
 from impasto.filming.motion import carry, find_flow, find_still, is_cut, warping_error
+from impasto.filming.painted import hold_to_older
 from impasto.filming.preview import preview_film
 from impasto.images.video_read import open_clip
 
@@ -218,6 +220,24 @@ def test_motion_is_found_and_what_it_uncovers_is_not_believed(frames):
     motion = carry(before, flow, still, 1.0)
     square = (slice(None), slice(16, 26), slice(14, 20))
     assert (motion.pixels[square] - after[square]).abs().mean() < 0.02
+
+
+def test_what_comes_into_view_starts_as_what_looked_alike_was_painted():
+    wide = np.random.default_rng(5).integers(0, 30, (48, 80, 3), np.uint8)
+    wide[:, 24:48] += 180  # a light band between dark ones
+    before, after = tensor(wide[:, :64]), tensor(wide[:, 10:74])
+    blue, yellow = torch.tensor([0.1, 0.2, 0.9]), torch.tensor([0.9, 0.8, 0.1])
+    light = before.mean(0) > 0.5
+    painted = torch.where(light, blue[:, None, None], yellow[:, None, None])
+    flow = find_flow(before, after)
+    still = find_still(before, after, flow)
+    carried = Carrier(painted, before, before, seed=1).step(after, flow)
+    motion = hold_to_older(carry(painted, flow, still, 1.0), carried, still)
+    new = (slice(None), slice(None), slice(-6, None))
+    assert flow.trust[:, -6:].max() < 0.1
+    assert (motion.pixels[new] - painted[:, :, :6]).abs().mean() < 0.02
+    assert motion.trust[:, -6:].mean() > 0.3
+    assert motion.held[:, -6:].max() < 0.1
 
 
 def test_a_cut_is_none_where_things_only_move(frames):

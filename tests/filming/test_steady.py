@@ -95,11 +95,3 @@ def test_a_border_is_not_drawn_out_into_what_comes_in_slowly():
         carried = carrier.step(frame, flow)
     assert (carried.trust[:, :2] < 1).all()
     assert (carried.trust[:, 8:] == 1).all()
-
-
-def test_what_comes_into_view_starts_from_strokes_further_in():
-    painted = torch.rand(3, 8, 8, generator=torch.manual_seed(0))
-    flow = Flow(np.full((8, 8, 2), (0, -3), np.float32), np.ones((8, 8), np.float32))
-    carried = carry_pixels(painted, flow)
-    assert torch.allclose(carried[:, 3:], painted[:, :5], atol=1e-6)
-    assert torch.allclose(carried[:, :3], painted[:, 1:4], atol=1e-6)

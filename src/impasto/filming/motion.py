@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -128,10 +127,8 @@ def carry(painted: Tensor, flow: Flow, still: Tensor, weight: float) -> Motion:
 
 
 def carry_pixels(painted: Tensor, flow: Flow) -> Tensor:
-    """Return a frame, (3, H, W) in [0, 1], where the motion takes it; parts of it beyond it."""
-    # The border drawn out or mirrored would be streaks, which what starts from it would keep.
-    places = bring_inside(places_of(flow.steps), painted.shape[1:])
-    carried = sample_at(to_array(painted), places, cubic=True)
+    """Return a frame, (3, H, W) in [0, 1], where the motion takes it; its border beyond it."""
+    carried = sample(to_array(painted), flow.steps, cubic=True)
     return torch.from_numpy(carried).permute(2, 0, 1).clamp(0, 1)
 
 
@@ -194,22 +191,6 @@ def places_of(steps: np.ndarray) -> np.ndarray:
     height, width = steps.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     return np.stack([x, y], 2) + steps
-
-
-def bring_inside(places: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Return places with those a pixel or more outside an image moved in by half its side.
-
-    Args:
-        places: (H, W, 2), x and y in pixels.
-        size: (height, width) of the image.
-
-    Example:
-        >>> bring_inside(np.float32([[[-2, 1], [5, 9]]]), (8, 6)).tolist()
-        [[[1.0, 1.0], [5.0, 5.0]]]
-    """
-    sides = np.float32((size[1], size[0]))
-    places = np.where(places <= -1, places + sides // 2, places)
-    return np.where(places >= sides, places - sides // 2, places)
 
 
 def is_inside(places: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.filming.carrier import Carried, Carrier
-from impasto.filming.motion import carry, find_flows, find_still, is_cut
+from impasto.filming.carrier import MATCHED, Carried, Carrier
+from impasto.filming.motion import carry, find_flows, find_still, is_cut, motion_to
 from impasto.filming.run import FilmRun
 from impasto.filming.steady import mix_with_next, mix_with_past, share_to_mix
 from impasto.images.image import Image
@@ -38,10 +38,10 @@ def _paint_frame(run: FilmRun, number: int, frame: Image) -> bool:
             if not change:
                 still = find_still(before["reference"], content, flow)
             motion = carry(before["painted"], flow, still, recipe.temporal_weight)
-            if not change:
-                motion = _hold(motion, carrier.step(content, flow), still)
+            motion = hold_to_older(motion, carrier.step(content, flow), still)
             # The old styles' strokes give way to the frame in the new ones' colors.
-            motion = motion._replace(trust=motion.trust * (1 - change))
+            held, trust = (part * (1 - change) for part in (motion.held, motion.trust))
+            motion = motion._replace(held=held, trust=trust)
     if bool(still.all()) and run.can_repeat(number, frame):
         run.repeat(number)
         pixels, painted, mixed = before["painted"], before["painted"], before["mixed"]
@@ -65,15 +65,18 @@ def _paint_frame(run: FilmRun, number: int, frame: Image) -> bool:
     return True
 
 
-def _hold(motion: Motion, remembered: Carried, still: Tensor) -> Motion:
+def hold_to_older(motion: Motion, remembered: Carried, still: Tensor) -> Motion:
     """Return a motion that holds to an older frame where that can be followed to here.
 
     It was sampled once, not once a frame: its strokes are as sharp as they were painted, and
-    frames far apart hold together.
+    frames far apart hold together. What comes into view starts as the patches of the older frame
+    that were painted where it looked alike.
     """
     least, most = _SURE
     sure = ((remembered.trust - least) / (most - least)).clamp(0, 1)
-    pixels = torch.lerp(motion.pixels, remembered.pixels, sure)
+    new = 1 - torch.maximum(motion.trust, sure)
+    pixels = torch.lerp(motion.pixels, remembered.pixels, torch.maximum(sure, new))
     pixels = torch.where(still.bool(), motion.pixels, pixels)
-    trust = torch.maximum(motion.trust, sure * remembered.trust)
-    return motion._replace(pixels=pixels, trust=trust)
+    held = torch.maximum(motion.trust, sure * remembered.trust)
+    trust = torch.maximum(held, new * (remembered.trust / MATCHED).clamp(max=1))
+    return motion_to(pixels, trust, still, motion.weight)._replace(held=held)
