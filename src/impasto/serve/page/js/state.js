@@ -1,49 +1,28 @@
-// What the page knows: the method, its pictures and options, and the jobs.
+// The bridge to the mask tool as it was before it had an interface; goes with it.
 
-export const state = {
-  choices: null, // what /v1/options says
-  mode: "style",
-  content: null, // File
-  styles: [], // {file, weight, region: Blob|null}
-  masks: { protect: null, keep: null }, // Blob
-  init: null, // File
-  preset: "default",
-  changed: { style: {}, denoise: {}, reconstruct: {} },
-  jobs: new Map(),
-  current: null, // id of the job in view
-};
+import { dialog } from "./dom.js";
 
 const listeners = new Map();
+export const on = (what, listener) => listeners.set(what, listener);
+export const tell = (what, data) => listeners.get(what)?.(data);
+export const state = /** @type {any} */ ({ content: null, styles: [], masks: {} });
 
-// on("content", f): called whenever tell("content") is.
-export function on(what, listener) {
-  listeners.set(what, [...(listeners.get(what) ?? []), listener]);
-}
+const OLD = "./mask.js"; // not a literal: the old tool has no types to check
 
-export function tell(what, data) {
-  for (const listener of listeners.get(what) ?? []) listener(data);
-}
-
-export const properties = (mode = state.mode) => state.choices.recipes[mode].properties;
-
-export function fromPreset(mode = state.mode) {
-  if (mode !== "style") return {};
-  return state.choices.presets.find((one) => one.name === state.preset)?.options ?? {};
-}
-
-// What an option is now: as changed, as the preset has it, or as usual.
-export function value(name, mode = state.mode) {
-  const changed = state.changed[mode];
-  if (name in changed) return changed[name];
-  const preset = fromPreset(mode);
-  return name in preset ? preset[name] : properties(mode)[name].default;
-}
-
-export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-
-export function change(name, wanted) {
-  const usual = name in fromPreset() ? fromPreset()[name] : properties()[name].default;
-  if (same(wanted, usual)) delete state.changed[state.mode][name];
-  else state.changed[state.mode][name] = wanted;
-  tell("options", name);
+/** @param {any} what */
+export async function editMask({ kind, picture, mask }) {
+  const old = await import(OLD);
+  if (!listeners.has("mask")) { on("mask", () => {}); old.start(); }
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [picture.width, picture.height];
+  canvas.getContext("2d")?.drawImage(picture, 0, 0);
+  const content = await new Promise((done) => canvas.toBlob(done));
+  Object.assign(state, { content, styles: [{ region: mask }], masks: { [kind]: mask } });
+  return new Promise((answer) => {
+    let done = false;
+    on("masks", () => { done = true; });
+    on("styles", () => { done = true; });
+    dialog("mask-dialog").addEventListener("close", () => setTimeout(() => answer(done ? (kind === "region" ? state.styles[0].region : state.masks[kind]) : undefined)), { once: true });
+    tell("mask", { kind, index: 0 });
+  });
 }
