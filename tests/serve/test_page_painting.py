@@ -2,9 +2,10 @@
 
 import re
 import time
+import zipfile
 
 import pytest
-from browse import NEEDS_BROWSER, begin, drop, ended, job, option, pixel, with_jobs
+from browse import NEEDS_BROWSER, begin, drop, ended, job, option, pixel, plain, with_jobs
 from stage import picture
 
 pytestmark = NEEDS_BROWSER
@@ -192,3 +193,22 @@ def test_the_empty_page_invites(opens):
     assert page.locator("[data-job]").count() == 0
     page.keyboard.press("Escape")
     page.wait_for_selector("#help-dialog", state="hidden")
+
+
+def test_results_come_in_one_file(opens, tmp_path):
+    page = opens()
+    style = job(0)["inputs"][0] | {"role": "style-1", "name": "Die Welle (2).jpg"}
+    inputs = [job(0)["inputs"][0], style]
+    jobs = [job(number, inputs=inputs, recipe={"preset": "bold"}) for number in (1, 2, 3)]
+    with_jobs(page, [*jobs, job(4, "failed")], {1: "red", 2: "lime", 3: "blue"})
+    page.click(f"[data-job='{jobs[2]['id']}'] .star")
+    for expected in (["red", "lime", "blue"], ["blue"]):
+        with page.expect_download() as download:
+            page.click("#zip")
+        download.value.save_as(tmp_path / "all.zip")
+        with zipfile.ZipFile(tmp_path / "all.zip") as file:
+            assert file.testzip() is None
+            names = [f"cat_Die-Welle-(2)_bold_{n:02}.png" for n in range(1, len(expected) + 1)]
+            assert file.namelist() == names
+            assert [file.read(name) for name in names] == [plain(color) for color in expected]
+        page.click("#starred")

@@ -1,8 +1,10 @@
 // @ts-check
 // The queue, and the gallery of what is done: by date, with stars and a search.
 
-import { blob } from "./api.js";
+import { blob, save } from "./api.js";
+import { query } from "./clean.js";
 import { byId, clock, first, h, input, picture, show } from "./dom.js";
+import { fail } from "./errors.js";
 import { act, OPEN, remove, star, thumbs, view } from "./jobs.js";
 import { differs, state, update, watch } from "./store.js";
 import { language, named, t } from "./texts.js";
@@ -11,6 +13,7 @@ import { language, named, t } from "./texts.js";
 /** @typedef {import("./store.js").State} State */
 
 const AT_ONCE = 30; // jobs that are shown, and how many more at each wish
+const ZIPPED = 100; // results in one file, at most
 /** @type {Map<string, Promise<Blob | null>>} */
 const fetched = new Map();
 /** @type {WeakMap<Element, Job>} */
@@ -28,6 +31,7 @@ export function start() {
   const search = input("search");
   search.addEventListener("input", () => update({ search: search.value, listed: AT_ONCE }));
   byId("starred").addEventListener("click", () => update({ starred: !state.starred, listed: AT_ONCE }));
+  byId("zip").addEventListener("click", zipped);
   byId("history").addEventListener("keydown", keys);
   byId("toast-undo").addEventListener("click", () => state.toast?.undo?.());
   byId("toast-close").addEventListener("click", () => update({ toast: null }));
@@ -82,6 +86,25 @@ function fits(job, now) {
   const preset = job.recipe.preset ?? "";
   const text = [job.title, preset, named("presets", preset, preset), t(`mode.${job.method}`), t(`status.${job.status}`)].join(" ").toLowerCase();
   return now.search.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+}
+
+/** The results that are listed, in one file; their names tell content, style, preset and number. */
+async function zipped() {
+  const all = [...state.jobs.values()].filter((job) => job.result && !OPEN.includes(job.status) && !state.deleting.includes(job.id) && fits(job, state)).slice(0, ZIPPED);
+  const bare = (/** @type {string} */ name) => name.replace(/\.\w+$/, "").replace(/[^\p{L}\p{N}()]+/gu, "-");
+  try {
+    const files = await Promise.all(all.map(async (job, index) => {
+      const { stack } = job.result;
+      const names = job.inputs.filter((/** @type {any} */ one) => /^(content|style)/.test(one.role)).map((/** @type {any} */ one) => bare(one.name));
+      const data = await blob(`/v1/jobs/${job.id}/result?format=${stack ? "tiff" : "png"}${query(job)}`);
+      const name = [...names, job.recipe.preset ?? job.method, String(index + 1).padStart(2, "0")].join("_");
+      return { name: `${name}.${stack ? "tif" : "png"}`, data, date: new Date(1000 * (job.ended ?? job.created)) };
+    }));
+    const { zip } = await import("./zip.js");
+    save(await zip(files), "impasto.zip");
+  } catch (error) {
+    fail(/** @type {Error} */ (error));
+  }
 }
 
 /** @param {Job} job */

@@ -75,7 +75,12 @@ function render(now, before) {
   if (running && job) progress(job);
   facts(job, result);
   if (job && key && key !== loaded && key !== loading) load(key, job, now.jobs.get(now.versus ?? "") ?? null);
-  if (!key) { loaded = loading = ""; clean.close(); stacks = []; }
+  if (!key) {
+    loaded = loading = "";
+    clean.close();
+    stacks = [];
+    delete byId("compare").dataset.job;
+  }
   versus(now, job);
   if (loaded === key && now.planes !== before?.planes) plane(job);
 }

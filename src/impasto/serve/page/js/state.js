@@ -22,7 +22,7 @@ export async function editMask({ kind, picture, mask }) {
     let done = false;
     on("masks", () => { done = true; });
     on("styles", () => { done = true; });
-    dialog("mask-dialog").addEventListener("close", () => setTimeout(() => answer(done ? (kind === "region" ? state.styles[0].region : state.masks[kind]) : undefined)), { once: true });
+    dialog("mask-dialog").addEventListener("close", () => setTimeout(() => answer(done ? (kind === "region" ? state.styles[0].region : state.masks[kind]) : mask)), { once: true });
     tell("mask", { kind, index: 0 });
   });
 }
