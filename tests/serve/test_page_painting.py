@@ -130,12 +130,16 @@ def test_a_contact_sheet_sets_what_is_picked(opens):
     page.select_option("#sheet-axis", "color")
     page.click("#sheet-make")
     page.wait_for_selector("#sheet:not([hidden]) [data-cell]:nth-child(5) img[src]")
+    cells = page.evaluate(
+        "[...document.querySelectorAll('[data-cell]')].map((one) => one.dataset.cell)"
+    )
     labels = page.locator("#sheet-cells button span:first-of-type").all_inner_texts()
     assert labels == ["0", "0.25", "0.5", "0.75", "1"]
     page.click("#sheet-cells button:nth-child(2)")
     page.wait_for_selector("#sheet", state="hidden")
     assert page.evaluate("document.querySelector('#o-color-n').value") == "0.25"
-    page.wait_for_function("() => document.querySelectorAll('[data-job]').length === 0")
+    for id in cells:
+        page.wait_for_selector(f".job[data-job='{id}']", state="detached")
     page.click("#undo")
     assert page.evaluate("document.querySelector('#o-color-n').value") == "1"
 
@@ -182,6 +186,7 @@ def test_an_upload_shows_how_far_it_is(opens):
 
 def test_the_empty_page_invites(opens):
     page = opens()
+    with_jobs(page, [])
     assert page.is_visible("#try-demo")
     page.click("#try-demo")
     page.wait_for_selector("#go:not([disabled])")
