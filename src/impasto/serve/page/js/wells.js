@@ -65,7 +65,7 @@ function render(now, before) {
   fill(byId("style-well"), draft.styles[0]?.picture ?? null);
   show(byId("content-tools"), draft.mode === "style" && MASKABLE(draft.content));
   for (const kind of /** @type {const} */ (["protect", "keep"])) byId(`mask-${kind}`).setAttribute("aria-pressed", String(Boolean(draft.masks[kind])));
-  more(draft.more);
+  if (differs(now, before, "language") || draft.more !== before?.draft.more) more(draft.more);
   if (differs(now, before, "language") || draft.styles !== before?.draft.styles || draft.content !== before?.draft.content) styles(now);
   noise(now);
 }
