@@ -34,7 +34,7 @@ def opening(browser, origin):
             context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | how))
             contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(40_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: asked.url.startswith(own) or complaints.append(asked.url))

@@ -87,7 +87,7 @@ def test_a_painted_mask_protects(opens, cat, tmp_path):
     page.click("#mask-protect")
     page.wait_for_selector("#mask-dialog[open]")
     page.fill("#mask-size", "40")
-    page.fill("#mask-softness", "0")
+    page.fill("#mask-hardness", "1")
     box = page.locator("#mask-canvas").bounding_box()
     page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
     page.mouse.down()

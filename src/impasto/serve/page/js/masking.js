@@ -3,11 +3,12 @@
 
 import { fail } from "./errors.js";
 import { bitmapOf } from "./pictures.js";
+import { sniff } from "./sniff.js";
 import { edit, state } from "./store.js";
 import { t } from "./texts.js";
 
 /** editMask({picture, mask, others: [{name, mask}], title, hint}) -> the mask, or null if it is black all over */
-const TOOL = "./state.js"; // not a literal: it has no types to check
+const TOOL = "./mask_dialog.js"; // not a literal: it has no types to check
 
 /** @param {import("./store.js").Picture | null} content */
 export const MASKABLE = (content) => Boolean(content?.thumb);
@@ -28,7 +29,7 @@ export async function paintMask(kind, index = 0) {
   try {
     const { editMask } = await import(TOOL);
     const mask = await editMask({
-      kind, mask: before, picture: await bitmapOf(content.file), title: t(`mask.title.${kind}`), hint: t(`mask.hint.${kind}`),
+      mask: before, picture: await decodable(content.file), title: t(`mask.title.${kind}`), hint: t(`mask.hint.${kind}`),
       others: all.filter((one) => !one.own && one.mask).map(({ name, mask: other }) => ({ name, mask: other })),
     });
     if (mask === before || state.draft.content !== content) return;
@@ -37,4 +38,15 @@ export async function paintMask(kind, index = 0) {
   } catch (error) {
     fail(/** @type {Error} */ (error));
   }
+}
+
+/** The file, or a PNG of what browsers do not decode. @param {File} file @returns {Promise<File>} */
+async function decodable(file) {
+  if ((await sniff(file)).kind !== "tiff") return file;
+  const bitmap = await bitmapOf(file);
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return new Promise((done) => canvas.toBlob((data) => done(new File(data ? [data] : [], file.name)), "image/png"));
 }
