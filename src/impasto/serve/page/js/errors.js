@@ -7,7 +7,7 @@ import { language, matched, named, t } from "./texts.js";
 /** @param {import("./api.js").ApiError} error */
 export function fail(error) {
   if (error.status === 401 || error.name === "AbortError") return;
-  const text = error.unreachable ? t("gone") : error.status === 429 ? t("errors.full", { after: error.after ?? 10 }) : explain(error.message);
+  const text = error.unreachable ? t("gone") : error.status === 429 ? t("errors.full", { after: error.after ?? 10 }) : explain(error.message, error.code);
   update({ error: { text, field: error.field ?? fieldOf(error.message) } });
 }
 
@@ -17,9 +17,13 @@ export const quiet = () => { if (state.error) update({ error: null }); };
 /** @param {string} said */
 export const say = (said) => update({ said });
 
-/** What the API calls a thing in back-ticks, in the page's words. @param {string} sentence */
-export function explain(sentence) {
-  const spoken = matched("refusals", sentence);
+/**
+ * A sentence of the server in the reader's language, with the page's words for what the API calls in back-ticks.
+ * @param {string} sentence
+ * @param {string} code of the refusal, whose words are less exact
+ */
+export function explain(sentence, code = "") {
+  const spoken = matched("refusals", sentence) ?? (named("problems", code, "") || null);
   const words = (spoken ?? sentence).replace(/`([^`]+)`/g, (_, name) => wordOf(name));
   // Without words of its own the page says that it is the server's sentence, which is English.
   return spoken === null && language !== "en" ? t("errors.server", { sentence: words }) : words;
