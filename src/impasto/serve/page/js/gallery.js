@@ -140,7 +140,7 @@ function row(job) {
   if (OPEN.includes(job.status)) add("cancel", () => act(job.id, "cancel"));
   if (job.retryable) add("retry", () => act(job.id, "retry"));
   const shown = state.jobs.get(state.current ?? "");
-  if (job.result && !job.result.stack && shown?.result && !shown.result.stack && !current) {
+  if (job.result && !OPEN.includes(job.status) && !job.result.stack && shown?.result && !shown.result.stack && !current) {
     const versus = job.id === state.versus;
     add("versus", () => update({ versus: versus ? null : job.id }), { "aria-pressed": String(versus), title: t("job.versusHint", { title: shown.title }) });
   }
