@@ -217,3 +217,24 @@ def test_results_come_in_one_file(opens, tmp_path):
             assert file.namelist() == names
             assert [file.read(name) for name in names] == [plain(color) for color in expected]
         page.click("#starred")
+
+
+def test_several_pictures_wait_until_the_queue_has_room(opens):
+    page = opens()
+    asked = []
+
+    def answer(route):
+        asked.append(route.request.url)
+        if len(asked) == 2:
+            return route.fulfill(status=429, headers={"retry-after": "1"}, body="{}")
+        return route.fulfill(json=job(len(asked), "queued", position=1, ended=None))
+
+    page.route("**/v1/jobs/style", answer)
+    drop(page, "#style-well", ("a.png", picture(40, 40, 1)))
+    drop(page, "#content-well", *[(f"c{n}.png", picture(seed=n)) for n in range(3)])
+    page.wait_for_selector("#more li:nth-child(2)")
+    page.click("#go")
+    page.wait_for_selector(f"[data-job='{job(4)['id']}']")
+    page.wait_for_selector("#go:not([disabled])")
+    assert len(asked) == 4
+    assert not page.is_visible("#error")

@@ -133,7 +133,7 @@ export function formOf(draft, content, options, masked = true) {
   draft.styles.forEach((one, index) => {
     form.append("style", one.picture.file, one.picture.name);
     if (one.region && masked) form.append(`region_${index + 1}`, one.region, "region.png");
-    if (one.mask) form.append(`mask_${index + 1}`, one.mask, "mask.png");
+    if (one.mask) form.append(`mbegin${index + 1}`, one.mask, "mask.png");
   });
   if (masked) for (const [kind, one] of Object.entries(draft.masks)) if (one) form.append(kind, one, `${kind}.png`);
   if (value("init", draft) === "picture" && draft.init) form.append("init", draft.init.file, draft.init.name);
@@ -165,7 +165,8 @@ export async function submit(all, shown = true) {
   try {
     for (const [index, { mode, content, form }] of all.entries()) {
       update({ sending: { share: index / all.length, of: all.length } });
-      const job = await send(`/v1/jobs/${mode}`, form, (share) => update({ sending: { share: (index + share) / all.length, of: all.length } }));
+      const heard = (/** @type {number} */ share) => update({ sending: { share: (index + share) / all.length, of: all.length } });
+      const job = await patiently(() => send(`/v1/jobs/${mode}`, form, heard), all.length > 1);
       if (content.thumb) thumbs.set(job.id, content.thumb);
       added(job);
       made.push(job);
@@ -176,6 +177,25 @@ export async function submit(all, shown = true) {
   }
   update({ sending: null });
   return made;
+}
+
+/**
+ * Of several jobs each waits until the queue has room.
+ * @template T
+ * @param {() => Promise<T>} begin
+ * @param {boolean} several
+ * @returns {Promise<T>}
+ */
+async function patiently(begin, several) {
+  for (;;) {
+    try {
+      return await begin();
+    } catch (error) {
+      const { status, after } = /** @type {import("./api.js").ApiError} */ (error);
+      if (!several || status !== 429) throw error;
+      await new Promise((done) => setTimeout(done, 1000 * Math.min(after ?? 5, 10)));
+    }
+  }
 }
 
 /** A try: what was tried before makes room. @param {Picture} content @param {FormData} form */
