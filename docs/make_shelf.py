@@ -24,7 +24,7 @@ from impasto.images.resize import fit_longest_side, resize
 from impasto.serve.service import PAGE
 
 WIDE, HIGH = 640, 512
-SHOWN = 176  # pixels on the longer side of what is shown
+SHOWN = 160  # pixels on the longer side of what is shown
 Image = np.ndarray  # (HIGH, WIDE, 3) in [0, 1]
 
 

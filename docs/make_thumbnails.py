@@ -15,7 +15,7 @@ from impasto.demo import photograph
 from impasto.images.resize import fit_longest_side, resize
 from impasto.presets import PRESETS, THUMBNAILS
 
-SIZE, STEPS, SHOWN = 256, 100, 176  # painted at, evaluations, pixels on the thumbnail's longer side
+SIZE, STEPS, SHOWN = 256, 100, 160  # painted at, evaluations, pixels on the thumbnail's longer side
 
 
 def main() -> None:
