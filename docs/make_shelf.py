@@ -1,4 +1,4 @@
-"""Makes the page's shelf: src/impasto/serve/page/shelf/NAME.jpg, what is shown of it, NAME-small.jpg,
+"""Makes the page's shelf, src/impasto/serve/page/shelf: NAME.jpg, its preview NAME-small.jpg
 and the photograph to try the page with, ../demo.jpg.
 
     python docs/make_shelf.py [NAME …]

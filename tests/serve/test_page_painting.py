@@ -138,8 +138,10 @@ def test_a_contact_sheet_sets_what_is_picked(opens):
     page.click("#sheet-cells button:nth-child(2)")
     page.wait_for_selector("#sheet", state="hidden")
     assert page.evaluate("document.querySelector('#o-color-n').value") == "0.25"
-    for id in cells:
-        page.wait_for_selector(f".job[data-job='{id}']", state="detached")
+    for id in cells:  # what is not needed any more is deleted
+        page.wait_for_function(
+            "id => import('/page/js/store.js').then((store) => !store.state.jobs.has(id))", arg=id
+        )
     page.click("#undo")
     assert page.evaluate("document.querySelector('#o-color-n').value") == "1"
 
@@ -157,7 +159,7 @@ def test_whoever_waits_elsewhere_is_told(browser, opens, origin):
           Object.defineProperty(document, "hidden", { get: () => true });
         }"""
     )
-    id = begin(page, picture(), size=64, steps=300)
+    id = begin(page, picture(), size=64, steps=100)
     page.wait_for_function("() => /^[1-9]\\d* % · impasto/.test(document.title)")
     page.wait_for_selector(f"#history [data-job='{id}']")
     assert page.evaluate("told") == [["Your picture is done", "cat.png × waves.png"]]

@@ -54,8 +54,9 @@ let drawn = "";
  * @param {State | null} before
  */
 function render(now, before) {
-  if (!differs(now, before, "jobs", "current", "versus", "stars", "search", "starred", "listed", "deleting", "language")) return;
-  const all = [...now.jobs.values()].filter((job) => !now.deleting.includes(job.id));
+  if (!differs(now, before, "jobs", "current", "versus", "stars", "search", "starred", "listed", "deleting", "sheet", "language")) return;
+  const sheet = now.sheet?.cells.map((cell) => cell.job) ?? [];
+  const all = [...now.jobs.values()].filter((job) => !now.deleting.includes(job.id) && !sheet.includes(job.id));
   const ended = all.filter((job) => !OPEN.includes(job.status));
   const found = ended.filter((job) => fits(job, now));
   // Steps of a running job change nothing here.
