@@ -57,12 +57,13 @@ export async function editMask(wanted) {
     const picture = await createImageBitmap(wanted.picture, { imageOrientation: "from-image" });
     const factor = Math.min(1, LONGEST / Math.max(picture.width, picture.height));
     pixels = new MaskPixels(...[picture.width, picture.height].map((side) => Math.max(1, Math.round(side * factor))));
-    if (wanted.mask) pixels.open((await decodeMask(wanted.mask, pixels.width, pixels.height)) ?? []);
-    const others = wanted.others.slice(0, OTHER_COLORS.length);
-    const bitmaps = await Promise.all(others.map((one) => createImageBitmap(one.mask)));
-    await view.open(picture, pixels, bitmaps.map((bitmap, n) => ({ bitmap, color: OTHER_COLORS[n] })));
-    bitmaps.forEach((bitmap) => bitmap.close());
+    const levels = wanted.mask && (await decodeMask(wanted.mask, pixels.width, pixels.height).catch(() => null));
+    if (levels) pixels.open(levels);
+    const others = await readOthers(wanted.others);
+    await view.open(picture, pixels, others);
+    for (const { bitmap } of others) bitmap.close();
     dress(wanted, others);
+    if (wanted.mask && !levels) say(t("mask.unreadable", { name: wanted.mask.name ?? "" }));
     return await shown();
   } finally {
     task = pixels = colors = null;
@@ -70,10 +71,17 @@ export async function editMask(wanted) {
   }
 }
 
+// The other masks that the browser can read, with their colors.
+async function readOthers(others) {
+  const bitmaps = await Promise.all(others.map(({ mask }) => createImageBitmap(mask).catch(() => null)));
+  return others.map(({ name }, n) => ({ name, bitmap: bitmaps[n] })).filter(({ bitmap }) => bitmap)
+    .slice(0, OTHER_COLORS.length).map((one, n) => ({ ...one, color: OTHER_COLORS[n] }));
+}
+
 // The dialog, open until it is closed.
 async function shown() {
   const size = new ResizeObserver(() => { view.resize(); redraw(); });
-  const outside = { keydown: typed, keyup: released, blur: () => { spaceHeld = false; }, paste: dropped, drop: dropped };
+  const outside = { keydown: typed, keyup: released, blur: () => { spaceHeld = false; }, paste: pasted, drop: dropped, dragover: dropped };
   for (const [name, listener] of Object.entries(outside)) window.addEventListener(name, listener, true);
   dialog.showModal();
   canvas.focus();
@@ -94,10 +102,10 @@ async function shown() {
 function dress({ title, hint }, others) {
   byId("mask-title").textContent = title;
   byId("mask-hint").textContent = hint;
-  byId("mask-others").replaceChildren(...others.map((one, n) => {
+  byId("mask-others").replaceChildren(...others.map(({ name, color }) => {
     const chip = h("span", { class: "chip" });
-    chip.style.backgroundColor = OTHER_COLORS[n];
-    return h("li", {}, chip, one.name);
+    chip.style.backgroundColor = color;
+    return h("li", {}, chip, name);
   }));
   show(byId("mask-others"), others.length > 0);
   const longest = Math.max(view.picture.width, view.picture.height);
@@ -300,6 +308,7 @@ function beginStroke(event) {
   const [hardness, erasing] = [number("mask-hardness"), erases || event.button === 5]; // 5: the pen's other end
   pixels.beginStroke({ hardness, radius: radius(), erases: erasing });
   stroke = { pointer: event.pointerId };
+  say("");
   queue = [point(event)];
 }
 
@@ -476,7 +485,12 @@ function dab() {
 function dropped(event) {
   event.preventDefault();
   event.stopImmediatePropagation();
-  load((event.dataTransfer ?? event.clipboardData)?.files[0]);
+  if (event.type === "drop") load(event.dataTransfer?.files[0]);
+}
+
+function pasted(event) {
+  event.stopImmediatePropagation();
+  load(event.clipboardData?.files[0]);
 }
 
 const CLICKS = {

@@ -47,7 +47,7 @@ export class MaskView {
     for (const copy of this.copies) copy.close();
     this.copies = [];
     this.others = [];
-    this.image = null;
+    this.picture = this.pixels = this.image = this.colors = null;
   }
 
   // Takes the size of its place on the screen; a view that fits goes on fitting.
