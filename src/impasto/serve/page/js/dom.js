@@ -59,6 +59,22 @@ export function picture(image, blob) {
   if (image.src !== url) image.src = url;
 }
 
+// `loading="lazy"` fetches what is out of sight in a strip, too.
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    /** @type {any} */ (target).src = /** @type {any} */ (target).dataset.src;
+  }
+});
+
+/** A picture that is fetched once it can be seen. @param {string} src */
+export function lazy(src) {
+  const image = h("img", { alt: "", "data-src": src });
+  seen.observe(image);
+  return image;
+}
+
 /** Give the URL of a blob back that will not be shown again. @param {Blob | null | undefined} blob */
 export function release(blob) {
   const url = blob && urls.get(blob);

@@ -1,7 +1,7 @@
 // @ts-check
 // Controls made from the recipes' own JSON Schema: nothing about an option is written here but its place.
 
-import { byId, first, h, input, show } from "./dom.js";
+import { byId, first, h, input, lazy, show } from "./dom.js";
 import { ACCEPT, take } from "./pictures.js";
 import { change, choosePreset, HIDDEN, properties, reset, resetAll, same, value } from "./settings.js";
 import { differs, state, watch } from "./store.js";
@@ -93,7 +93,7 @@ function buildPresets() {
       choosePreset(all[next].name);
       first(`#presets [data-preset="${all[next].name}"]`).focus();
     },
-  }, one.thumbnail ? h("img", { src: one.thumbnail, alt: "", loading: "lazy" }) : null, named("presets", one.name, one.name))));
+  }, one.thumbnail ? lazy(one.thumbnail) : null, named("presets", one.name, one.name))));
 }
 
 /**

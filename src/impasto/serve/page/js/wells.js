@@ -2,7 +2,7 @@
 // The pictures of the draft: content, styles, shelf.
 
 import { json } from "./api.js";
-import { byId, first, h, input, list, picture, show } from "./dom.js";
+import { byId, first, h, input, lazy, list, picture, show } from "./dom.js";
 import { fail } from "./errors.js";
 import { diagnosis } from "./noise.js";
 import { MASKABLE, paintMask } from "./masking.js";
@@ -137,7 +137,7 @@ function shelf() {
   byId("shelf").replaceChildren(...state.choices.shelf.map((/** @type {any} */ one) => {
     const title = one.title[language] ?? one.name;
     return h("button", { "data-shelf": one.name, type: "button", onclick: () => fromShelf(one) },
-      h("img", { src: one.thumbnail ?? one.picture, alt: "", loading: "lazy" }), title);
+      lazy(one.thumbnail ?? one.picture), title);
   }));
 }
 
