@@ -613,3 +613,25 @@ def test_the_steps_of_undo_are_counted_by_the_change(opens):
     page.click("#redo")
     values.append(page.input_value("#o-strength-n"))
     assert all(one < other for one, other in pairwise(values))
+
+
+def test_a_job_of_a_method_that_the_page_does_not_start_is_shown(opens):
+    page = opens()
+    style = job(1)["inputs"][0] | {"role": "style-1"}
+    film = job(1)["result"] | {"formats": ["mp4", "jpeg"]}
+    jobs = [
+        job(1, method="film", result=film, recipe={}),
+        job(2, method="texture", inputs=[style], recipe={}),
+    ]
+    with_jobs(page, jobs, {2: "red"})
+    page.click(f"[data-job='{jobs[1]['id']}'] .open")
+    ended(page, jobs[1]["id"])
+    assert pixel(page) == pixel(page, "#compare .before") == [255, 0, 0]
+    assert page.locator(".job [data-word=versus]").count() == 0
+    page.click(f"[data-job='{jobs[0]['id']}'] .open")
+    page.wait_for_selector("#message:has-text('Done')")
+    assert not page.is_visible("#compare")
+    with page.expect_request(re.compile("format=mp4$")):
+        page.click("#download-more button:has-text('MP4')")
+    page.click("#again")
+    page.wait_for_selector("#error:has-text('film')")

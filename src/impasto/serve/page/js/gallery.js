@@ -6,6 +6,7 @@ import { query } from "./clean.js";
 import { byId, clock, first, h, input, picture, show } from "./dom.js";
 import { fail } from "./errors.js";
 import { act, OPEN, remove, star, thumbs, view } from "./jobs.js";
+import { isPicture } from "./stage.js";
 import { differs, state, update, watch } from "./store.js";
 import { language, named, t } from "./texts.js";
 
@@ -91,7 +92,7 @@ function fits(job, now) {
 
 /** The results that are listed, in one file; their names tell content, style, preset and number. */
 async function zipped() {
-  const all = [...state.jobs.values()].filter((job) => job.result && !OPEN.includes(job.status) && !state.deleting.includes(job.id) && fits(job, state)).slice(0, ZIPPED);
+  const all = [...state.jobs.values()].filter((job) => isPicture(job) && !state.deleting.includes(job.id) && fits(job, state)).slice(0, ZIPPED);
   const bare = (/** @type {string} */ name) => name.replace(/\.\w+$/, "").replace(/[^\p{L}\p{N}()]+/gu, "-");
   try {
     const files = await Promise.all(all.map(async (job, index) => {
@@ -141,7 +142,7 @@ function row(job) {
   if (OPEN.includes(job.status)) add("cancel", () => act(job.id, "cancel"));
   if (job.retryable) add("retry", () => act(job.id, "retry"));
   const shown = state.jobs.get(state.current ?? "");
-  if (job.result && !OPEN.includes(job.status) && !job.result.stack && shown?.result && !shown.result.stack && !current) {
+  if (!current && shown && [job, shown].every((one) => isPicture(one) && !one.result.stack)) {
     const versus = job.id === state.versus;
     add("versus", () => update({ versus: versus ? null : job.id }), { "aria-pressed": String(versus), title: t("job.versusHint", { title: shown.title }) });
   }
@@ -185,7 +186,7 @@ function keys(event) {
  * @param {HTMLImageElement} image
  */
 async function thumbnail(job, image) {
-  const ready = !OPEN.includes(job.status) && job.result && !job.result.stack;
+  const ready = !OPEN.includes(job.status) && job.result?.formats.includes("jpeg");
   const own = thumbs.get(job.id);
   if (!ready && own) { picture(image, own); return; }
   const key = `${job.id} ${ready ? job.ended : ""}`;

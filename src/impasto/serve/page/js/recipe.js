@@ -38,7 +38,6 @@ export async function read(file) {
   form.append("picture", file);
   try {
     const found = await json("/v1/recipe", { method: "POST", body: form });
-    if (!(found.method in state.draft.changed)) { complain(t("recipe.other", { method: found.method })); return; }
     await restore(found.method, found.recipe, found.inputs);
   } catch (error) {
     fail(/** @type {Error} */ (error));
@@ -52,6 +51,7 @@ export async function read(file) {
  * @param {any[]} inputs
  */
 export async function restore(method, recipe, inputs) {
+  if (!(method in state.draft.changed)) { complain(t("recipe.other", { method })); return; }
   const known = state.choices.presets.some((/** @type {any} */ one) => one.name === recipe.preset);
   const preset = known ? recipe.preset : "default";
   /** @type {Draft} */

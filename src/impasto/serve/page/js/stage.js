@@ -4,9 +4,9 @@
 import { blob, download } from "./api.js";
 import * as clean from "./clean.js";
 import * as compare from "./compare.js";
-import { byId, clock, first, input, list, picture, release, show } from "./dom.js";
+import { byId, clock, first, h, input, list, picture, release, show } from "./dom.js";
 import { explain, fail } from "./errors.js";
-import { act } from "./jobs.js";
+import { act, OPEN } from "./jobs.js";
 import { draw } from "./losses.js";
 import { diagnosis } from "./noise.js";
 import { state, update, watch } from "./store.js";
@@ -17,6 +17,7 @@ import { named, noted, t } from "./texts.js";
 
 const ALL = "&strength=1&chroma=1&detail=0"; // of the noise taken away; the sliders give back from it
 const SHOWN = /\.(jpe?g|jfif|jpe|png|webp|avif|gif|bmp)$/i; // that browsers decode
+const FORMATS = ["png", "png16", "jpeg", "webp", "tiff", "tiff16"]; // of pictures
 const KEPT = 200 * 2 ** 20; // bytes of pictures that need not be fetched again
 let loaded = ""; // what the comparison shows
 let loading = ""; // what it will show
@@ -36,7 +37,7 @@ export function start() {
   byId("versus-off").addEventListener("click", () => update({ versus: null }));
   byId("notify").addEventListener("click", async () => { await Notification.requestPermission(); update({}); });
   input("plane").addEventListener("input", () => update({ planes: { ...state.planes, [state.current ?? ""]: Number(input("plane").value) } }));
-  for (const format of ["png", "png16", "jpeg", "tiff", "tiff16"]) {
+  for (const format of FORMATS.filter((one) => one !== "webp")) {
     byId(`download-${format}`).addEventListener("click", () => save(format));
   }
   watch(render);
@@ -63,7 +64,7 @@ function render(now, before) {
   const result = job && !running ? job.result : null;
   const sheet = now.sheet !== null;
   document.documentElement.dataset.view = sheet ? "done" : job ? (running ? "running" : "done") : "empty";
-  const key = job && result && !sheet ? `${job.id} ${job.ended} ${now.versus ?? ""}` : "";
+  const key = job && !sheet && isPicture(job) ? `${job.id} ${job.ended} ${now.versus ?? ""}` : "";
   const preview = job !== null && running && job.preview > 0 && asked.id === job.id && asked.number > 0;
   show(byId("empty"), !job && !sheet);
   show(byId("run-bar"), running && !sheet);
@@ -85,6 +86,9 @@ function render(now, before) {
   if (loaded === key && now.planes !== before?.planes) plane(job);
 }
 
+/** Whether a job has a result that can be compared; films and models are downloaded alone. @param {Job} job */
+export const isPicture = ({ result, status }) => Boolean(result) && !OPEN.includes(status) && (result.stack || result.formats.includes("png"));
+
 /**
  * @param {Job | null} job
  * @param {any} result
@@ -93,7 +97,7 @@ function render(now, before) {
  */
 function message(job, result, preview, key) {
   const box = byId("message");
-  const text = !job || preview || (key && loaded === key) ? "" : result ? t("loading") : job.status === "running" ? t("starting") : t(`status.${job.status}`);
+  const text = !job || preview || (key && loaded === key) ? "" : key ? t("loading") : job.status === "running" ? t("starting") : t(`status.${job.status}`);
   show(box, text);
   first(".big", box).textContent = text;
   first(".reason", box).textContent = !job ? "" : job.reason ? explain(job.reason) : job.position ? t("queue.place", { place: job.position }) : "";
@@ -143,9 +147,12 @@ let shown = null;
  * @param {any} result
  */
 function facts(job, result) {
-  for (const one of document.querySelectorAll("#done-bar .zooms, #done-bar .label")) show(one, result);
+  show(first("#done-bar .zooms"), job && isPicture(job));
+  show(first("#done-bar .label"), result);
   for (const format of ["png", "png16", "jpeg", "tiff16"]) show(byId(`download-${format}`), result?.formats.includes(format));
   show(byId("download-tiff"), result?.stack);
+  const more = (result?.formats ?? []).filter((/** @type {string} */ one) => !FORMATS.includes(one));
+  byId("download-more").replaceChildren(...more.map((/** @type {string} */ one) => h("button", { onclick: () => save(one) }, one === one.toLowerCase() && one.length < 5 ? one.toUpperCase() : one)));
   show(byId("planes"), result?.stack && stacks.length > 0);
   show(byId("again"), job);
   const found = result?.diagnosis ? ` ${diagnosis(result.diagnosis)}` : "";
@@ -184,12 +191,13 @@ async function load(key, job, other) {
     if (job.result.stack) {
       await loadStack(key, job);
     } else {
-      const [content, result, left] = await Promise.all([
+      const [given, result, left] = await Promise.all([
         contentOf(job),
         bitmap(`/v1/jobs/${job.id}/result?format=png${cleaned ? ALL : ""}`, job),
         other ? bitmap(`/v1/jobs/${other.id}/result?format=png${clean.query(other)}`, other) : null,
       ]);
       if (loading !== key) return;
+      const content = given ?? result;
       compare.open(left ?? content, result);
       if (cleaned) clean.open(job, content, result, () => bitmap(`/v1/jobs/${job.id}/result?format=png&strength=1&chroma=1&detail=1`, job));
     }
@@ -234,10 +242,11 @@ function cached(path, job) {
  */
 const bitmap = async (path, job) => createImageBitmap(await cached(path, job));
 
-/** The content of a job, as large as its result or larger. @param {Job} job @returns {Promise<ImageBitmap>} */
+/** The content of a job, as large as its result or larger; null if it has none. @param {Job} job @returns {Promise<ImageBitmap | null>} */
 async function contentOf(job) {
   const { result, recipe } = job;
   const content = job.inputs.find((/** @type {any} */ one) => one.role === "content");
+  if (!content) return null;
   const crop = Array.isArray(recipe.crop) ? recipe.crop : null;
   const path = `/v1/jobs/${job.id}/inputs/content`;
   // The file itself is sent faster than a PNG of it is made.
