@@ -1,4 +1,5 @@
-"""Makes the page's shelf, src/impasto/serve/page/shelf/NAME.jpg.
+"""Makes the page's shelf, src/impasto/serve/page/shelf: NAME.jpg, its preview NAME-small.jpg
+and the photograph to try the page with, ../demo.jpg.
 
     python docs/make_shelf.py [NAME …]
 
@@ -18,9 +19,12 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
 import impasto
+from impasto.demo import photograph
+from impasto.images.resize import fit_longest_side, resize
 from impasto.serve.service import PAGE
 
 WIDE, HIGH = 640, 512
+SHOWN = 160  # pixels on the longer side of what is shown
 Image = np.ndarray  # (HIGH, WIDE, 3) in [0, 1]
 
 
@@ -31,11 +35,15 @@ def main() -> None:
         pixels = torch.from_numpy(np.ascontiguousarray(make().transpose(2, 0, 1))).float()
         place = PAGE / "shelf" / f"{name}.jpg"
         print(impasto.save(pixels.clamp(0, 1), place, quality=78, overwrite=True))
+        small = resize(pixels, fit_longest_side((WIDE, HIGH), SHOWN)).clamp(0, 1)
+        impasto.save(small, place.with_name(f"{name}-small.jpg"), quality=60, overwrite=True)
+    impasto.save(photograph(), PAGE / "demo.jpg", quality=85, overwrite=True)
     shelf = [
         {
             "name": name,
             "title": {"en": english, "zh": chinese},
             "picture": f"/page/shelf/{name}.jpg",
+            "thumbnail": f"/page/shelf/{name}-small.jpg",
         }
         for name, (_, english, chinese) in SHELF.items()
     ]

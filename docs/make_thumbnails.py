@@ -15,7 +15,7 @@ from impasto.demo import photograph
 from impasto.images.resize import fit_longest_side, resize
 from impasto.presets import PRESETS, THUMBNAILS
 
-SIZE, STEPS, SHOWN = 256, 100, 240  # painted at, evaluations, pixels on the thumbnail's longer side
+SIZE, STEPS, SHOWN = 256, 100, 160  # painted at, evaluations, pixels on the thumbnail's longer side
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
         result = impasto.stylize(content, style, preset=name, size=SIZE, steps=STEPS)
         small = resize(result.pixels, fit_longest_side(result.size, SHOWN)).clamp(0, 1)
         place = THUMBNAILS / f"{name}.jpg"
-        print(impasto.save(small, place, quality=85, overwrite=True))
+        print(impasto.save(small, place, quality=60, overwrite=True))
 
 
 if __name__ == "__main__":

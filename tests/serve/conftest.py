@@ -1,7 +1,8 @@
-"""Fixtures: a server to ask, and a stage in place of the work of jobs."""
+"""Fixtures: a server to ask, a stage in place of the work of jobs, and a browser."""
 
 import pytest
-from stage import Staged, asking
+from browse import CHROMIUM, QUIET, opening
+from stage import Staged, asking, listening
 
 
 @pytest.fixture
@@ -17,3 +18,37 @@ def staged(monkeypatch):
     work = Staged()
     monkeypatch.setattr("impasto.serve.results.make_result", work)
     return work
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    """The address of a server that the tests of a module share."""
+    with listening(tmp_path_factory.mktemp("page") / "jobs") as origin:
+        yield origin
+
+
+@pytest.fixture
+def opens(browser, origin):
+    """Opens the page; at the end nothing may have been complained about in its console."""
+    with opening(browser, origin) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def cat():
+    """A photograph, small, as a PNG."""
+    from impasto.demo import photograph
+    from impasto.images.resize import resize
+    from impasto.images.write import encode
+
+    return encode(resize(photograph(), (144, 96)).clamp(0, 1), "png")

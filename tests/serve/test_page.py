@@ -4,134 +4,20 @@ import base64
 import io
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
 import torch
+from browse import NEEDS_BROWSER, begin, drop, ended, middle, option
 from PIL import Image
-from stage import TOKEN, listening, picture
+from stage import TOKEN, picture
 
 import impasto
-from impasto.demo import photograph
 from impasto.images.resize import resize
 from impasto.images.write import encode
 from impasto.serve.service import PAGE
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
-]
-QUIET = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory):
-    with listening(tmp_path_factory.mktemp("page") / "jobs") as origin:
-        yield origin
-
-
-@pytest.fixture
-def opens(browser, origin):
-    """Opens the page; at the end nothing may have been complained about in its console."""
-    complaints, contexts = [], []
-    own = (origin, "blob:", "data:")
-
-    def opened(**how):
-        contexts.append(browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | how)))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
-        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda asked: asked.url.startswith(own) or complaints.append(asked.url))
-        page.on("response", lambda got: got.status < 400 or "/v1/" in got.url or
-                complaints.append(f"{got.status} {got.url}"))  # fmt: skip
-        page.goto(f"{origin}/#token={TOKEN}")
-        page.wait_for_selector("html[data-ready]")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    # What the server refuses the page says itself; its own files must all be there.
-    assert [one for one in complaints if not one.startswith("Failed to load resource")] == []
-
-
-@pytest.fixture(scope="module")
-def cat():
-    """A photograph, small, as a PNG."""
-    return encode(resize(photograph(), (144, 96)).clamp(0, 1), "png")
-
-
-def drop(page, where, *files):
-    """Drop files on an element, as from the desktop: (name, data)."""
-    given = [[name, base64.b64encode(data).decode()] for name, data in files]
-    page.evaluate(
-        """([where, files]) => {
-          const carried = new DataTransfer();
-          for (const [name, data] of files) {
-            const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
-            const type = name.endsWith(".png") ? "image/png" : "";
-            carried.items.add(new File([bytes], name, { type }));
-          }
-          const how = { dataTransfer: carried, bubbles: true, cancelable: true };
-          document.querySelector(where).dispatchEvent(new DragEvent("drop", how));
-        }""",
-        [where, given],
-    )
-
-
-def option(page, name, number):
-    """Type a number into an option's field."""
-    word = page.locator(f"#o-{name}-word")
-    shown = word if word.count() else page.locator(f"#o-{name}-n")
-    if not shown.is_visible():
-        page.click("#all summary")
-    if word.count() and word.is_checked():
-        word.uncheck()
-    page.fill(f"#o-{name}-n", str(number))
-    page.press(f"#o-{name}-n", "Tab")
-
-
-def begin(page, cat, size=96, steps=8):
-    """Start a painting; its id."""
-    drop(page, "#content-well", ("cat.png", cat))
-    drop(page, "#style-well", ("waves.png", picture(64, 64, 1)))
-    option(page, "size", size)
-    option(page, "steps", steps)
-    with page.expect_response("**/v1/jobs/style") as answered:
-        page.click("#go")
-    return answered.value.json()["id"]
-
-
-def ended(page, job):
-    """Wait for the comparison of a job."""
-    page.wait_for_selector(f"#compare[data-job='{job}']:not([hidden])")
-
-
-def middle(page, selector="#compare .after"):
-    """The color in the middle of a canvas."""
-    return page.evaluate(
-        """(selector) => {
-          const canvas = document.querySelector(selector);
-          const pen = canvas.getContext("2d");
-          return [...pen.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data];
-        }""",
-        selector,
-    )
+pytestmark = NEEDS_BROWSER
 
 
 def test_paint_watch_stop_compare_and_download(opens, cat, tmp_path):
@@ -201,7 +87,7 @@ def test_a_painted_mask_protects(opens, cat, tmp_path):
     page.click("#mask-protect")
     page.wait_for_selector("#mask-dialog[open]")
     page.fill("#mask-size", "40")
-    page.fill("#mask-softness", "0")
+    page.fill("#mask-hardness", "1")
     box = page.locator("#mask-canvas").bounding_box()
     page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -388,7 +274,7 @@ def test_a_result_dropped_back_brings_its_recipe_and_pictures(opens, cat, tmp_pa
     assert fresh.get_attribute("[data-preset=default]", "aria-checked") == "true"
     drop(fresh, "body", ("painted.png", (tmp_path / "painted.png").read_bytes()))
     fresh.wait_for_selector("#recipe-dialog[open]")
-    fresh.click("#recipe-use")
+    fresh.click("#recipe-as-recipe")
     fresh.wait_for_selector("[data-preset=bold][aria-checked=true]")
     fresh.wait_for_selector("#content-well.full")
     fresh.wait_for_selector("#style-well.full")
@@ -411,10 +297,16 @@ def test_what_is_no_picture_is_said_and_nothing_is_lost(opens, cat):
     page.wait_for_selector("#error:has-text('notes.txt is not a picture')")
     assert "cat.png" in page.inner_text("#content-well")
     page.click("#error button")
-    drop(page, "#style-well", ("broken.png", b"\x89PNG\r\n\x1a\n broken"))
+    drop(page, "#style-well", ("other.png", picture(40, 40, 1)))
+    page.wait_for_selector("#go:not([disabled])")
+    # What only the server notices: a picture whose pixels end too early for its decoder.
+    page.route("**/v1/jobs/style", lambda route: route.fulfill(
+        status=422, content_type="application/problem+json",
+        body=json.dumps({"detail": "`style-1` must be a readable picture, got other.png: it is "
+                         "cut short; export it again", "code": "unreadable_file"}),
+    ))  # fmt: skip
     page.click("#go")
-    page.wait_for_selector("#error:not([hidden])")
-    assert "`style-1` must be a readable picture, got broken.png" in page.inner_text("#error")
+    page.wait_for_selector("#error:has-text('style 1 must be a readable picture, got other.png')")
 
 
 def test_without_the_token_the_page_asks_for_it(browser, origin):

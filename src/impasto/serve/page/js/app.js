@@ -1,163 +1,159 @@
-// The page: what is chosen becomes a job.
+// @ts-check
+// The page: its parts are started, and what belongs to none of them is drawn.
 
-import { json } from "./api.js";
-import { byId, complain, h, quiet, show } from "./dom.js";
+import { json, useToken } from "./api.js";
+import { button, byId, dialog, first, input, show } from "./dom.js";
+import { fail, quiet } from "./errors.js";
+import * as gallery from "./gallery.js";
 import * as jobs from "./jobs.js";
-import * as mask from "./mask.js";
+import * as keep from "./keep.js";
 import * as options from "./options.js";
 import * as part from "./part.js";
+import { look, put } from "./pictures.js";
+import { plan } from "./plan.js";
 import * as recipe from "./recipe.js";
+import { lacks } from "./settings.js";
+import * as sheet from "./sheet.js";
 import * as stage from "./stage.js";
-import { on, state, tell, value } from "./state.js";
-import { dress, named, other, speak, t, usual } from "./texts.js";
+import { differs, edit, redo, state, undo, update, watch } from "./store.js";
+import { dress, language, other, speak, t, usual } from "./texts.js";
 import * as wells from "./wells.js";
 
-const MODES = ["style", "denoise", "reconstruct"];
+/** @typedef {import("./store.js").State} State */
+
+const MODES = /** @type {const} */ (["style", "denoise", "reconstruct"]);
+const DEMO = ["evening", "/page/demo.jpg"]; // style and content
 
 async function begin() {
-  theme(localStorage.getItem("impasto-theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const choices = json("/v1/options");
   choices.catch(() => {}); // it is looked at below
   await speak(usual());
-  byId("lang").addEventListener("click", async () => { await speak(other()); redraw(); });
-  byId("theme").addEventListener("click", () => {
-    const wanted = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    localStorage.setItem("impasto-theme", wanted);
-    theme(wanted);
-  });
-  byId("error").querySelector("button").addEventListener("click", quiet);
+  update({ language, theme: localStorage.getItem("impasto-theme") ?? (dark ? "dark" : "light") });
+  watch(render);
   try {
-    state.choices = await choices;
+    update({ choices: await choices });
   } catch (error) {
-    if (error.status !== 401) complain(error.unreachable ? t("gone") : error.message);
+    update({ choices: { recipes: { style: { properties: {} } }, presets: [], shelf: [], limits: {}, devices: [] } });
+    fail(/** @type {Error} */ (error));
+    corner();
     return;
   }
-  options.start();
-  wells.start();
-  mask.start();
-  part.start();
-  recipe.start();
-  stage.start();
+  for (const one of [keep, options, wells, part, recipe, sheet, stage, gallery]) one.start();
+  await keep.restore();
+  corner();
   tabs();
-  on("mode", mode);
-  for (const what of ["content", "styles", "masks", "options"]) on(what, ready);
-  on("content", () => { mask.marks(); wells.diagnose(); });
-  on("masks", mask.marks);
-  on("step", stage.render);
   byId("go").addEventListener("click", go);
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !byId("go").disabled) go();
-  });
-  mode("style");
+  byId("try-demo").addEventListener("click", demo);
+  byId("undo").addEventListener("click", undo);
+  byId("redo").addEventListener("click", redo);
+  document.addEventListener("keydown", shortcuts);
   jobs.start();
+  await Promise.resolve();
   document.documentElement.dataset.ready = "true";
 }
 
-function theme(wanted) {
-  document.documentElement.dataset.theme = wanted;
-  byId("theme").textContent = wanted === "dark" ? "☀" : "☾";
-}
-
-function redraw() {
-  dress(document);
-  wells.shelf();
-  presets();
-  options.build();
-  ready();
-  for (const what of ["content", "styles", "jobs", "current"]) tell(what);
-}
-
-function tabs() {
-  byId("modes").addEventListener("click", (event) => { if (event.target.dataset.mode) mode(event.target.dataset.mode); });
-  byId("modes").addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!by) return;
-    mode(MODES[(MODES.indexOf(state.mode) + by + MODES.length) % MODES.length]);
-    byId(`mode-${state.mode}`).focus();
+/** What works without the server too. */
+function corner() {
+  byId("lang").addEventListener("click", async () => { await speak(other()); update({ language }); });
+  byId("theme").addEventListener("click", () => {
+    const theme = state.theme === "dark" ? "light" : "dark";
+    localStorage.setItem("impasto-theme", theme);
+    update({ theme });
   });
-}
-
-function mode(wanted) {
-  state.mode = wanted;
-  document.documentElement.dataset.mode = wanted;
-  for (const one of MODES) {
-    byId(`mode-${one}`).setAttribute("aria-selected", String(one === wanted));
-    byId(`mode-${one}`).tabIndex = one === wanted ? 0 : -1;
-  }
-  byId("setup").setAttribute("aria-labelledby", `mode-${wanted}`);
-  wells.shelf();
-  presets();
-  options.build();
-  ready();
-  wells.diagnose();
-}
-
-function presets() {
-  byId("presets").replaceChildren(...state.choices.presets.map((one) => h("button", {
-    type: "button", role: "radio", "data-preset": one.name, "aria-checked": String(one.name === state.preset), title: named("presetWords", one.name, one.words),
-    onclick: () => {
-      state.preset = one.name;
-      state.changed.style = Object.fromEntries(Object.entries(state.changed.style).filter(([name]) => name === "size"));
-      presets();
-      options.build();
-      byId("presets").querySelector("[aria-checked=true]").focus();
-    },
-  }, one.thumbnail ? h("img", { src: one.thumbnail, alt: "", loading: "lazy" }) : null, named("presets", one.name, one.name))));
-  const chosen = state.choices.presets.find((one) => one.name === state.preset);
-  const words = byId("presets-words") ?? h("p", { id: "presets-words", class: "hint" });
-  words.textContent = named("presetWords", chosen.name, chosen.words);
-  byId("presets").after(words);
-}
-
-function ready() {
-  byId("go").textContent = t(`go.${state.mode}`);
-  const lacks = !state.content ? "why.content" : state.mode === "style" && !state.styles.length ? "why.style"
-    : state.mode === "style" && value("init") === "picture" && !state.init ? "why.init" : null;
-  byId("go").disabled = lacks !== null;
-  byId("why").textContent = lacks ? t(lacks) : "";
-  start();
-}
-
-// A start of one's own has a file of its own.
-function start() {
-  const wanted = state.mode === "style" && value("init") === "picture";
-  const control = document.querySelector('[data-option="init"] .control');
-  if (!control) return;
-  control.querySelector(".own")?.remove();
-  if (!wanted) return;
-  const input = h("input", { type: "file", hidden: true, onchange: () => { state.init = input.files[0] ?? null; ready(); } });
-  control.append(h("span", { class: "own" }, input, h("button", { class: "small", onclick: () => input.click() }, state.init?.name ?? t("choose"))));
-}
-
-function form() {
-  const made = new FormData();
-  made.append("content", state.content, state.content.name);
-  made.append("options", JSON.stringify(options.wanted()));
-  if (state.mode !== "style") return made;
-  made.append("weights", JSON.stringify(state.styles.map((one) => one.weight)));
-  state.styles.forEach((one, index) => {
-    made.append("style", one.file, one.file.name);
-    if (one.region) made.append(`region_${index + 1}`, one.region, "region.png");
-    if (one.mask) made.append(`mask_${index + 1}`, one.mask, "mask.png");
-  });
-  for (const [kind, one] of Object.entries(state.masks)) if (one) made.append(kind, one, `${kind}.png`);
-  if (value("init") === "picture" && state.init) made.append("init", state.init, state.init.name);
-  return made;
+  byId("help").addEventListener("click", () => update({ help: true }));
+  dialog("help-dialog").addEventListener("close", () => update({ help: false }));
+  byId("help-close").addEventListener("click", () => dialog("help-dialog").close());
+  first("#error button").addEventListener("click", quiet);
+  byId("token-use").addEventListener("click", () => useToken(input("token").value));
+  input("token").addEventListener("keydown", (event) => { if (event.key === "Enter") useToken(input("token").value); });
 }
 
 async function go() {
-  quiet();
-  byId("go").disabled = true;
+  await jobs.go();
+  if (!state.error && matchMedia("(max-width: 48rem)").matches) byId("stage").scrollIntoView();
+}
+
+/** @param {KeyboardEvent} event */
+function shortcuts(event) {
+  if (first("dialog[open]")) return; // behind which nothing may happen
+  const command = event.ctrlKey || event.metaKey;
+  const typing = event.target instanceof HTMLInputElement && ["text", "number", "search"].includes(event.target.type);
+  if (command && event.key === "Enter") go();
+  else if (command && !typing && event.key.toLowerCase() === "z") (event.shiftKey ? redo : undo)();
+  else if (command && !typing && event.key.toLowerCase() === "y") redo();
+  else if (!command && !typing && event.key === "?") update({ help: true });
+  else return;
+  event.preventDefault();
+}
+
+/** The demo's photograph and a painting, for whoever has none at hand. */
+async function demo() {
+  const file = async (/** @type {string} */ path, /** @type {string} */ name) => new File([await (await fetch(path)).blob()], name, { type: "image/jpeg" });
   try {
-    const job = await json(`/v1/jobs/${state.mode}`, { method: "POST", body: form() });
-    if (!state.jobs.has(job.id)) state.jobs = new Map([[job.id, job], ...state.jobs]);
-    jobs.view(job.id);
-    tell("jobs");
-    if (matchMedia("(max-width: 48rem)").matches) byId("stage").scrollIntoView();
+    const content = await look(await file(DEMO[1], `${t("demo.name")}.jpg`));
+    if (typeof content !== "string") put("content", [content]);
+    await wells.fromShelf(state.choices.shelf.find((/** @type {any} */ one) => one.name === DEMO[0]) ?? state.choices.shelf[0]);
+    byId("go").focus();
   } catch (error) {
-    complain(error.unreachable ? t("gone") : error.status === 429 ? t("errors.full", { after: error.after ?? 10 }) : error.message);
+    fail(/** @type {Error} */ (error));
   }
-  ready();
+}
+
+function tabs() {
+  const mode = (/** @type {any} */ wanted) => { if (wanted && wanted !== state.draft.mode) edit({ mode: wanted }); };
+  byId("modes").addEventListener("click", (event) => mode(/** @type {HTMLElement} */ (event.target).dataset.mode));
+  byId("modes").addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const next = MODES[(MODES.indexOf(state.draft.mode) + by + MODES.length) % MODES.length];
+    mode(next);
+    byId(`mode-${next}`).focus();
+  });
+}
+
+/**
+ * @param {State} now
+ * @param {State | null} before
+ */
+function render(now, before) {
+  const { mode } = now.draft;
+  document.documentElement.dataset.mode = mode;
+  document.documentElement.dataset.theme = now.theme;
+  if (differs(now, before, "language")) {
+    document.documentElement.lang = now.language === "zh" ? "zh-CN" : "en";
+    dress(document);
+  }
+  byId("theme").textContent = now.theme === "dark" ? "☀" : "☾";
+  for (const one of MODES) {
+    byId(`mode-${one}`).setAttribute("aria-selected", String(one === mode));
+    byId(`mode-${one}`).tabIndex = one === mode ? 0 : -1;
+  }
+  byId("setup").setAttribute("aria-labelledby", `mode-${mode}`);
+  button("undo").disabled = !now.past.length;
+  button("redo").disabled = !now.future.length;
+  const reason = lacks(now.draft);
+  button("go").disabled = reason !== null || now.sending !== null;
+  byId("go").textContent = now.sending ? t("sending.text", { share: Math.round(100 * now.sending.share) }) : t(`go.${mode}`);
+  byId("why").textContent = now.sending ? "" : reason ? t(reason) : plan(now);
+  show(byId("sending"), now.sending);
+  /** @type {any} */ (byId("sending")).value = now.sending?.share ?? 0;
+  first("#error p").textContent = now.error?.text ?? "";
+  show(byId("error"), now.error);
+  show(byId("gone"), !now.reachable);
+  if (differs(now, before, "said")) byId("live").textContent = now.said;
+  if (now.tokenAsked && !dialog("token-dialog").open) dialog("token-dialog").showModal();
+  if (now.help && !dialog("help-dialog").open) dialog("help-dialog").showModal();
+  document.title = title(now);
+}
+
+/** How far the running job is, for whoever is in another tab. @param {State} now */
+function title(now) {
+  const all = [...now.jobs.values()];
+  const busy = now.jobs.get(now.current ?? "")?.status === "running" ? now.jobs.get(now.current ?? "") : all.findLast((job) => job.status === "running");
+  if (busy) return `${busy.step ? Math.floor((100 * busy.step.evaluation) / busy.step.evaluations) : 0} % · ${t("title")}`;
+  const current = now.jobs.get(now.current ?? "");
+  return current?.status === "done" && document.hidden ? `✓ ${t("title")}` : t("title");
 }
 
 begin();

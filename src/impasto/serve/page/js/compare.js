@@ -1,27 +1,41 @@
-// Before and after, one over the other, with a line between them; zoom and pan.
+// @ts-check
+// Two pictures, one over the other, with a line between them; zoom and pan, which stay from one pair to the next.
 
-import { byId } from "./dom.js";
+import { byId, first } from "./dom.js";
 
 const area = byId("compare");
-const plane = area.querySelector(".plane");
+const plane = first(".plane", area);
 const handle = byId("compare-handle");
 const view = { width: 1, height: 1, scale: 1, x: 0, y: 0, split: 0.5, fits: true };
 
-export const before = plane.querySelector(".before");
-export const after = plane.querySelector(".after");
+/** @type {HTMLCanvasElement} */
+export const before = first(".before", plane);
+/** @type {HTMLCanvasElement} */
+export const after = first(".after", plane);
 
-// Two bitmaps; the first is stretched to the second's size.
-export function open(first, second) {
-  [view.width, view.height] = [second.width, second.height];
-  paint(before, first);
-  paint(after, second);
-  fit();
+/**
+ * Two bitmaps; the first is stretched to the second's size.
+ * @param {ImageBitmap} left
+ * @param {ImageBitmap} right
+ */
+export function open(left, right) {
+  // What was looked at stays in view if the next picture has the same form.
+  const same = !view.fits && Math.abs(right.width / right.height / (view.width / view.height) - 1) < 0.01;
+  const ratio = view.width / right.width;
+  [view.width, view.height] = [right.width, right.height];
+  paint(before, left);
+  paint(after, right);
+  if (same) { view.scale *= ratio; place(); } else fit();
 }
 
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {ImageBitmap} bitmap
+ */
 function paint(canvas, bitmap) {
   canvas.width = view.width;
   canvas.height = view.height;
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   pen.imageSmoothingQuality = "high";
   pen.drawImage(bitmap, 0, 0, view.width, view.height);
 }
@@ -35,10 +49,13 @@ export function fit() {
   place();
 }
 
+/** Lay it out again, once it is visible. */
+export const settle = () => (view.fits ? fit : place)();
+
 // One pixel of the picture on one of the screen is 100 %.
 const whole = () => 1 / (window.devicePixelRatio || 1);
 
-export function zoomTo(scale, x = area.clientWidth / 2, y = area.clientHeight / 2) {
+export function zoomTo(/** @type {number} */ scale, x = area.clientWidth / 2, y = area.clientHeight / 2) {
   const least = Math.min(whole(), area.clientWidth / view.width, area.clientHeight / view.height) / 2;
   const wanted = Math.min(16, Math.max(least, scale));
   view.x = x - (x - view.x) * (wanted / view.scale);
@@ -59,6 +76,7 @@ function place() {
   byId("zoom-now").textContent = `${Math.round((100 * view.scale) / whole())} %`;
 }
 
+/** @param {number} share */
 function split(share) {
   view.split = Math.min(1, Math.max(0, share));
   place();
@@ -68,9 +86,9 @@ export function start() {
   handle.addEventListener("pointerdown", (event) => {
     event.stopPropagation();
     handle.setPointerCapture(event.pointerId);
-    const move = (moved) => split((moved.clientX - area.getBoundingClientRect().left) / area.clientWidth);
+    const move = (/** @type {PointerEvent} */ moved) => split((moved.clientX - area.getBoundingClientRect().left) / area.clientWidth);
     handle.addEventListener("pointermove", move);
-    handle.addEventListener("pointerup", () => handle.removeEventListener("pointermove", move), { once: true });
+    for (const end of ["pointerup", "pointercancel"]) handle.addEventListener(end, () => handle.removeEventListener("pointermove", move), { once: true });
   });
   handle.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -0.02, ArrowRight: 0.02, ArrowDown: -0.02, ArrowUp: 0.02, PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1 }[event.key];
@@ -88,23 +106,24 @@ export function start() {
   byId("zoom-100").addEventListener("click", () => zoomTo(whole()));
   byId("zoom-in").addEventListener("click", () => zoomTo(view.scale * 1.5));
   byId("zoom-out").addEventListener("click", () => zoomTo(view.scale / 1.5));
-  new ResizeObserver(() => { if (!area.hidden) (view.fits ? fit : place)(); }).observe(area);
+  new ResizeObserver(() => { if (!area.hidden) settle(); }).observe(area);
 }
 
 // One finger pans, two pinch.
 function fingers() {
+  /** @type {Map<number, PointerEvent>} */
   const down = new Map();
   area.addEventListener("pointerdown", (event) => {
     area.setPointerCapture(event.pointerId);
     down.set(event.pointerId, event);
   });
-  for (const end of ["pointerup", "pointercancel"]) area.addEventListener(end, (event) => down.delete(event.pointerId));
+  for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) area.addEventListener(end, (event) => down.delete(event.pointerId));
   area.addEventListener("pointermove", (event) => {
     const last = down.get(event.pointerId);
     if (!last) return;
     const other = [...down.values()].find((one) => one.pointerId !== event.pointerId);
     if (other) {
-      const apart = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+      const apart = (/** @type {PointerEvent} */ one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
       const box = area.getBoundingClientRect();
       zoomTo(view.scale * (apart(event) / Math.max(1, apart(last))), (event.clientX + other.clientX) / 2 - box.left, (event.clientY + other.clientY) / 2 - box.top);
     } else {

@@ -1,9 +1,15 @@
+// @ts-check
 // Controls made from the recipes' own JSON Schema: nothing about an option is written here but its place.
 
-import { byId, h, show } from "./dom.js";
-import { change, fromPreset, on, properties, same, state, value } from "./state.js";
+import { byId, first, h, input, lazy, show } from "./dom.js";
+import { ACCEPT, take } from "./pictures.js";
+import { change, choosePreset, HIDDEN, properties, reset, resetAll, same, value } from "./settings.js";
+import { differs, state, watch } from "./store.js";
 import { named, t } from "./texts.js";
 
+/** @typedef {{element: any, labelled?: string, sync: (now: any) => void}} Control */
+
+/** @type {Record<string, string[]>} */
 const MAIN = { style: ["strength", "size", "effort"], denoise: ["strength", "method", "effort"], reconstruct: ["layer", "kind", "size"] };
 const GROUPS = {
   look: ["color", "color_by", "style_scale", "structure", "composition", "tv_weight", "denoise", "chroma", "detail", "sigma", "specks", "stripes", "crop", "axes", "across", "joint"],
@@ -12,182 +18,287 @@ const GROUPS = {
   network: ["pooling", "padding", "weights"],
   engine: ["optimizer", "learning_rate", "history", "device", "precision", "memory", "tiles"],
 };
-const HIDDEN = ["version", "preset"];
-// Where a number's slider may end although more is allowed.
+/** @type {Record<string, number>} where a number's slider may end although more is allowed */
 const REACH = { size: 2048, steps: 1000, style_scale: 4, tv_weight: 10, content_weight: 2, style_weight: 4, learning_rate: 0.2, history: 50, sigma: 0.5, memory: 64, scales: 8 };
+/** @type {Record<string, number>} what a number begins with that was a word before */
+const BEGIN = { size: 512, style_scale: 1, sigma: 0.1, chroma: 1, steps: 300 };
 
-export function build() {
+/** @type {Map<string, {box: any, control: Control}>} */
+const built = new Map();
+
+export function start() {
+  byId("reset-all").addEventListener("click", resetAll);
+  const field = input("init-input");
+  field.accept = ACCEPT;
+  field.addEventListener("change", () => { take("init", [...(field.files ?? [])]); field.value = ""; });
+  watch((now, before) => {
+    const mode = now.draft.mode;
+    if (differs(now, before, "language", "choices") || mode !== before?.draft.mode) build(mode);
+    if (differs(now, before, "language", "choices")) buildPresets();
+    if (differs(now, before, "language", "draft", "error")) sync(now);
+  });
+}
+
+/** @param {string} mode */
+function build(mode) {
+  built.clear();
   const all = properties();
-  const main = MAIN[state.mode];
+  const main = MAIN[mode].filter((name) => name in all);
   byId("main-options").replaceChildren(...main.map((name) => option(name, all[name], true)));
   const rest = Object.keys(all).filter((name) => !main.includes(name) && !HIDDEN.includes(name));
-  const placed = Object.entries(GROUPS).map(([group, names]) => [group, names.filter((name) => rest.includes(name))]);
+  const placed = Object.entries(GROUPS).map(([group, names]) => /** @type {[string, string[]]} */ ([group, names.filter((name) => rest.includes(name))]));
   const known = placed.flatMap(([, names]) => names);
   placed.push(["other", rest.filter((name) => !known.includes(name))]);
   byId("options").replaceChildren(...placed.filter(([, names]) => names.length).map(([group, names]) =>
     h("fieldset", {}, h("legend", {}, t(`groups.${group}`)), ...names.map((name) => option(name, all[name], false)))));
-  count();
 }
 
-export function start() {
-  on("options", (name) => { refresh(name); count(); });
-  byId("reset-all").addEventListener("click", () => { state.changed[state.mode] = {}; build(); });
+/** @param {import("./store.js").State} now */
+function sync({ draft, error }) {
+  const changed = draft.changed[draft.mode];
+  for (const [name, { box, control }] of built) {
+    control.sync(value(name));
+    box.classList.toggle("changed", name in changed);
+    show(first(".reset", box), name in changed);
+    const wrong = error?.field === name;
+    box.classList.toggle("wrong", wrong);
+    for (const one of box.querySelectorAll("input, select")) one.toggleAttribute("aria-invalid", wrong);
+    first(".complaint", box).textContent = wrong ? error.text : "";
+    if (wrong) /** @type {any} */ (box.closest("details") ?? {}).open = true;
+  }
+  const count = Object.keys(changed).length;
+  byId("changes").textContent = String(count);
+  show(byId("changes"), count > 0);
+  show(byId("reset-all"), count > 0);
+  for (const one of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#presets [data-preset]"))) {
+    const current = one.dataset.preset === draft.preset;
+    one.setAttribute("aria-checked", String(current));
+    one.tabIndex = current ? 0 : -1;
+  }
+  const preset = state.choices.presets.find((/** @type {any} */ one) => one.name === draft.preset);
+  byId("presets-words").textContent = preset ? named("presetWords", preset.name, preset.words) : "";
 }
 
-function count() {
-  const changes = Object.keys(state.changed[state.mode]).length;
-  byId("changes").textContent = String(changes);
-  show(byId("changes"), changes > 0);
-  show(byId("reset-all"), changes > 0);
+function buildPresets() {
+  const all = state.choices.presets;
+  byId("presets").replaceChildren(...all.map((/** @type {any} */ one) => h("button", {
+    type: "button", role: "radio", "data-preset": one.name, title: named("presetWords", one.name, one.words),
+    onclick: () => choosePreset(one.name),
+    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      const at = all.indexOf(one);
+      const next = Number.isFinite(by) ? (at + by + all.length) % all.length : by > 0 ? all.length - 1 : 0;
+      choosePreset(all[next].name);
+      first(`#presets [data-preset="${all[next].name}"]`).focus();
+    },
+  }, one.thumbnail ? lazy(one.thumbnail) : null, named("presets", one.name, one.name))));
 }
 
-function refresh(name) {
-  const old = document.querySelector(`[data-option="${name}"]`);
-  if (!old) return;
-  const changed = name in state.changed[state.mode];
-  old.classList.toggle("changed", changed);
-  show(old.querySelector(".reset"), changed);
-}
-
+/**
+ * @param {string} name
+ * @param {any} schema
+ * @param {boolean} main
+ */
 function option(name, schema, main) {
   const id = `o-${name}`;
-  const changed = name in state.changed[state.mode];
-  const box = h("div", { class: `option${changed ? " changed" : ""}`, "data-option": name });
-  const control = made(id, name, schema, box);
+  let control;
+  // A later server may have options of a shape that is not known here: they are text.
+  try { control = made(id, name, schema); } catch { control = free(id, name); }
+  const box = h("div", { class: "option", "data-option": name });
   const label = h("label", { htmlFor: control.labelled ?? id }, named("options", name, name));
-  const reset = h("button", { class: "quiet reset", type: "button", onclick: () => {
-    delete state.changed[state.mode][name];
-    box.replaceWith(option(name, schema, main));
-    count();
-  } }, t("all.resetOne"));
-  show(reset, changed);
-  box.append(label, reset, h("div", { class: "control" }, control));
+  const back = h("button", { class: "quiet reset", type: "button", "aria-label": `${t("all.resetOne")}: ${named("options", name, name)}`, onclick: () => reset(name) }, t("all.resetOne"));
+  box.append(label, back, h("div", { class: "control" }, control.element));
   if (main && name === "strength") {
-    const ends = state.mode === "style" ? ["ends.photograph", "ends.style"] : ["ends.nothing", "ends.all"];
+    const ends = state.draft.mode === "style" ? ["ends.photograph", "ends.style"] : ["ends.nothing", "ends.all"];
     box.append(h("div", { class: "ends", "aria-hidden": "true" }, h("span", {}, t(ends[0])), h("span", {}, t(ends[1]))));
   } else if (!main) {
-    const hint = h("p", { class: "hint", id: `${id}-hint` }, named("hints", name, schema.description ?? ""));
-    box.append(hint);
+    box.append(h("p", { class: "hint", id: `${id}-hint` }, named("hints", name, schema?.description ?? "")));
   }
+  box.append(h("p", { class: "complaint", id: `${id}-wrong` }));
+  built.set(name, { box, control });
   return box;
 }
 
-// The control for a schema; each kind of schema has one.
-function made(id, name, schema, box) {
+/**
+ * The control for a schema; each kind of schema has one.
+ * @param {string} id
+ * @param {string} name
+ * @param {any} schema
+ * @returns {Control}
+ */
+function made(id, name, schema) {
   if (schema.anyOf) return either(id, name, schema);
-  if (schema.enum) return chosen(id, name, schema.enum);
+  if (schema.enum) return name === "init" ? starting(id, name, schema.enum) : chosen(id, name, schema.enum);
   if (schema.type === "boolean") return ticked(id, name);
-  if (schema.type === "object") return layers(id, name, schema);
+  if (schema.type === "object" && schema.propertyNames?.enum) return layers(id, name, schema);
   if (schema.type === "number" || schema.type === "integer") return number(id, name, schema, value(name));
-  if (schema.examples) return chosen(id, name, [...new Set([...schema.examples.filter((one) => !one.includes("N")), ...state.choices.devices])]);
-  return h("input", { id, type: "text", value: value(name), onchange: (event) => change(name, event.target.value) });
+  if (schema.examples) return chosen(id, name, [...new Set([...schema.examples.filter((/** @type {string} */ one) => !one.includes("N")), ...state.choices.devices])]);
+  return schema.type === "string" ? text(id, name, (given) => given, String) : free(id, name);
 }
 
+/** Do not write into a field while someone does. @param {any} field @param {any} now */
+function put(field, now) {
+  if (field.value !== String(now) && !(field === document.activeElement && field.type !== "range" && Number(field.value) === now)) field.value = now;
+}
+
+/**
+ * @param {string} id
+ * @param {string} name
+ * @param {(given: string) => any} read
+ * @param {(now: any) => string} write
+ * @returns {Control}
+ */
+function text(id, name, read, write, placeholder = "") {
+  const field = h("input", { id, type: "text", placeholder, "aria-label": named("options", name, name), onchange: () => change(name, read(field.value)) });
+  return { element: field, sync: (now) => put(field, write(now)) };
+}
+
+/**
+ * JSON, or a word.
+ * @param {string} id
+ * @param {string} name
+ */
+const free = (id, name) => text(id, name, (given) => { try { return JSON.parse(given); } catch { return given; } }, (now) => (typeof now === "string" ? now : JSON.stringify(now ?? null)));
+
+/**
+ * @param {string} id
+ * @param {string} name
+ * @param {string[]} values
+ * @returns {Control}
+ */
 function chosen(id, name, values) {
-  const select = h("select", { id, onchange: () => { change(name, select.value); } },
-    ...values.map((one) => h("option", { value: one, selected: one === value(name) }, named("values", one, one))));
-  return select;
+  const select = h("select", { id, onchange: () => change(name, select.value) },
+    ...values.map((one) => h("option", { value: one }, named("values", one, one))));
+  return { element: select, sync: (now) => { select.value = now; } };
 }
 
+/**
+ * A start of one's own has a file of its own.
+ * @param {string} id
+ * @param {string} name
+ * @param {string[]} values
+ * @returns {Control}
+ */
+function starting(id, name, values) {
+  const select = chosen(id, name, values);
+  const own = h("button", { class: "small own", type: "button", onclick: () => input("init-input").click() });
+  return { element: h("span", { class: "control" }, select.element, own), labelled: id, sync: (now) => {
+    select.sync(now);
+    show(own, now === "picture");
+    own.textContent = state.draft.init?.name ?? t("choose");
+  } };
+}
+
+/**
+ * @param {string} id
+ * @param {string} name
+ * @returns {Control}
+ */
 function ticked(id, name) {
-  return h("input", { id, type: "checkbox", checked: value(name), onchange: (event) => change(name, event.target.checked) });
+  const tick = h("input", { id, type: "checkbox", onchange: () => change(name, tick.checked) });
+  return { element: tick, sync: (now) => { tick.checked = now; } };
 }
 
+/**
+ * @param {string} id
+ * @param {string} name
+ * @param {any} schema
+ * @param {any} now
+ * @returns {Control}
+ */
 function number(id, name, schema, now) {
   const whole = schema.type === "integer";
   const least = schema.minimum ?? schema.exclusiveMinimum ?? 0;
   const most = Math.min(REACH[name] ?? Infinity, schema.maximum ?? Infinity);
   const step = whole ? (name === "size" ? 64 : 1) : most <= 1 ? 0.01 : 0.05;
-  const field = h("input", { id: `${id}-n`, type: "number", min: schema.minimum, max: schema.maximum, step: whole ? 1 : "any", value: now,
-    "aria-label": named("options", name, name) });
-  const set = (text, from) => {
-    const wanted = whole ? Math.round(Number(text)) : Number(text);
-    if (text === "" || Number.isNaN(wanted)) return;
-    if (from !== field) field.value = wanted;
-    if (range && from !== range) range.value = wanted;
-    change(name, wanted);
+  const label = named("options", name, name);
+  const set = (/** @type {string} */ given) => {
+    const wanted = whole ? Math.round(Number(given)) : Number(given);
+    if (given !== "" && !Number.isNaN(wanted)) change(name, wanted);
+    else field.value = value(name);
   };
+  const field = h("input", { id: `${id}-n`, type: "number", min: schema.minimum, max: schema.maximum, step: whole ? 1 : "any", value: now, "aria-label": label, onchange: () => set(field.value) });
   const range = most < Infinity && name !== "seed"
-    ? h("input", { id, "aria-label": named("options", name, name), type: "range", min: name === "size" ? 128 : least, max: most, step, oninput: (event) => set(event.target.value, range) }) : null;
+    ? h("input", { id, "aria-label": label, type: "range", min: name === "size" ? 128 : least, max: most, step, oninput: () => set(range.value) }) : null;
   if (range) range.value = now;
-  field.addEventListener("change", () => set(field.value, field));
-  if (!range) field.id = id;
-  const both = h("span", { class: "control" }, range, field);
-  both.labelled = id;
-  return both;
+  else field.id = id;
+  return { element: h("span", { class: "control" }, range, field), labelled: id, sync: (wanted) => {
+    if (typeof wanted !== "number") return;
+    put(field, wanted);
+    if (range && range !== document.activeElement || range && Math.abs(range.value - wanted) > step) range.value = wanted;
+  } };
 }
 
-// A number or a word, such as 512 or `original`; lists of numbers, as text.
+/**
+ * A number or a word, such as 512 or `original`; lists of numbers, as text.
+ * @param {string} id
+ * @param {string} name
+ * @param {any} schema
+ * @returns {Control}
+ */
 function either(id, name, schema) {
-  const words = schema.anyOf.flatMap((one) => one.const ?? one.enum ?? []);
-  if (words.length > 1) return worded(id, name, words);
-  const numeric = schema.anyOf.find((one) => one.type === "number" || one.type === "integer");
-  const list = schema.anyOf.find((one) => one.type === "array");
+  const words = schema.anyOf.flatMap((/** @type {any} */ one) => one.const ?? one.enum ?? []);
+  if (words.length !== 1) return worded(id, name, words);
+  const numeric = schema.anyOf.find((/** @type {any} */ one) => one.type === "number" || one.type === "integer");
+  const list = schema.anyOf.find((/** @type {any} */ one) => one.type === "array");
   const [word] = words;
-  const now = value(name);
-  const isWord = now === word;
-  const start = numeric?.default ?? (name === "size" ? 512 : name === "style_scale" ? 1 : name === "sigma" ? 0.1 : name === "chroma" ? 1 : name === "steps" ? 300 : 4);
-  const inner = numeric ? number(id, name, numeric, isWord ? start : now)
-    : h("input", { id, type: "text", value: isWord ? "" : String(now), placeholder: list ? (name === "crop" ? "0, 0, 512, 512" : "512, 512") : "TZCYX",
-        onchange: (event) => change(name, list ? event.target.value.split(",").map(Number) : event.target.value.toUpperCase()) });
-  const tick = h("input", { type: "checkbox", checked: isWord, id: `${id}-word`, onchange: () => {
-    show(inner, !tick.checked);
+  const begin = BEGIN[name] ?? numeric?.minimum ?? 4;
+  const inner = numeric ? number(id, name, numeric, typeof value(name) === "number" ? value(name) : begin)
+    : text(id, name, (given) => (list ? given.split(",").map(Number) : given.toUpperCase()), (now) => (now === word ? "" : String(now)), list ? (name === "crop" ? "0, 0, 512, 512" : "512, 512") : "TZCYX");
+  const tick = h("input", { type: "checkbox", id: `${id}-word`, onchange: () => {
     if (tick.checked) change(name, word);
-    else if (numeric) change(name, Number((inner.querySelector("input[type=number]") ?? inner).value));
+    else if (numeric) change(name, Number((first("input[type=number]", inner.element) ?? inner.element).value));
+    else { show(inner.element, true); inner.element.focus(); }
   } });
-  show(inner, !isWord);
-  const both = h("span", { class: "control" }, inner,
-    h("label", { htmlFor: `${id}-word`, class: "row" }, tick, named("values", word, word)));
-  both.labelled = isWord ? `${id}-word` : id;
-  return both;
+  const element = h("span", { class: "control" }, inner.element, h("label", { htmlFor: `${id}-word`, class: "row" }, tick, named("values", word, word)));
+  return { element, labelled: value(name) === word ? `${id}-word` : id, sync: (now) => {
+    const isWord = same(now, word);
+    tick.checked = isWord;
+    show(inner.element, !isWord);
+    if (!isWord) inner.sync(now);
+  } };
 }
 
-// One of several words or a letter, such as `auto`, `none` or T.
+/**
+ * One of several words or a letter, such as `auto`, `none` or T.
+ * @param {string} id
+ * @param {string} name
+ * @param {string[]} words
+ * @returns {Control}
+ */
 function worded(id, name, words) {
-  const field = h("input", { id, type: "text", value: value(name), onchange: () => {
-    const given = field.value.trim();
-    change(name, words.includes(given.toLowerCase()) ? given.toLowerCase() : given.toUpperCase());
-  } });
-  field.setAttribute("list", `${id}-words`);  // as a property it can only be read
-  const both = h("span", { class: "control" }, field,
-    h("datalist", { id: `${id}-words` }, ...words.map((one) => h("option", { value: one }, named("values", one, one)))));
-  both.labelled = id;
-  return both;
+  if (!words.length) return free(id, name);
+  const inner = text(id, name, (given) => (words.includes(given.trim().toLowerCase()) ? given.trim().toLowerCase() : given.trim().toUpperCase()), String);
+  inner.element.setAttribute("list", `${id}-words`); // as a property it can only be read
+  const element = h("span", { class: "control" }, inner.element, h("datalist", { id: `${id}-words` }, ...words.map((one) => h("option", { value: one }, named("values", one, one)))));
+  return { ...inner, element, labelled: id };
 }
 
-// Layer -> weight.
+/**
+ * Layer -> weight.
+ * @param {string} id
+ * @param {string} name
+ * @param {any} schema
+ * @returns {Control}
+ */
 function layers(id, name, schema) {
-  const box = h("div", { id, class: "control" });
-  const draw = () => {
-    const now = value(name);
+  const box = h("div", { id, class: "control", role: "group", "aria-label": named("options", name, name) });
+  let drawn = "";
+  return { element: box, sync: (now) => {
+    if (drawn === JSON.stringify(now)) return;
+    drawn = JSON.stringify(now);
     const rows = Object.entries(now).map(([layer, weight]) => h("div", { class: "layer" },
       h("code", {}, layer),
-      h("input", { type: "number", min: 0, step: "any", value: weight, "aria-label": layer, onchange: (event) => change(name, { ...value(name), [layer]: Number(event.target.value) }) }),
+      h("input", { type: "number", min: 0, step: "any", value: weight, "aria-label": layer, onchange: (/** @type {any} */ event) => change(name, { ...value(name), [layer]: Number(event.target.value) }) }),
       h("button", { class: "quiet small", type: "button", "aria-label": `${t("remove")} ${layer}`, onclick: () => {
-        const { [layer]: gone, ...left } = value(name);
+        const { [layer]: _, ...left } = value(name);
         change(name, left);
-        draw();
       } }, "×")));
-    const free = schema.propertyNames.enum.filter((layer) => !(layer in now));
-    const add = h("select", { "aria-label": t("all.addLayer"), onchange: () => { change(name, { ...value(name), [add.value]: 1 }); draw(); } },
-      h("option", { value: "" }, t("all.addLayer")), ...free.map((layer) => h("option", { value: layer }, layer)));
+    const others = schema.propertyNames.enum.filter((/** @type {string} */ layer) => !(layer in now));
+    const add = h("select", { "aria-label": t("all.addLayer"), onchange: () => change(name, { ...value(name), [add.value]: 1 }) },
+      h("option", { value: "" }, t("all.addLayer")), ...others.map((/** @type {string} */ layer) => h("option", { value: layer }, layer)));
     box.replaceChildren(...rows, add);
-  };
-  draw();
-  return box;
-}
-
-// What goes into a request: what is not as the preset or the default has it.
-export function wanted() {
-  const options = { ...state.changed[state.mode] };
-  if (state.mode === "style") options.preset = state.preset;
-  return options;
-}
-
-export function adopt(mode, recipe, preset) {
-  state.preset = preset;
-  const base = fromPreset(mode);
-  const usual = properties(mode);
-  state.changed[mode] = Object.fromEntries(Object.entries(recipe).filter(([name, one]) =>
-    name in usual && !HIDDEN.includes(name) && !same(one, name in base ? base[name] : usual[name].default)));
+  } };
 }

@@ -1,126 +1,170 @@
-// A part of the picture, cleaned as it will be in the whole: a square to be moved, and a job of its own.
+// @ts-check
+// A test first: a part of the picture as it will be in the whole, or all of it in small.
 
-import { ask, json } from "./api.js";
-import { byId, complain, quiet, show } from "./dom.js";
-import * as jobs from "./jobs.js";
-import { wanted } from "./options.js";
-import { on, state, tell } from "./state.js";
+import { button, byId, first, show } from "./dom.js";
+import { formOf, tryOut } from "./jobs.js";
+import { bitmapOf } from "./pictures.js";
+import { finalSize } from "./plan.js";
+import { lacks, value, wanted } from "./settings.js";
+import { differs, state, watch } from "./store.js";
 import { t } from "./texts.js";
 
-const SIDE = 512; // pixels of the picture
+/** @typedef {import("./store.js").State} State */
+
+const CLEANED = 512; // pixels of the picture, of a part that is cleaned
+const PAINTED = 320; // pixels of the painting, of a part that is painted
+const DRAFT = 256; // pixels of a painting in small
 const well = byId("content-well");
-const square = byId("part-square");
-let file = null; // that the rest is about
-let size = null; // its pixels, once they are known
-let spot = { x: 0, y: 0 }; // upper left corner of the square
-let last = null; // id of the part's job before: there is one at a time
+const square = button("part-square");
+/** @type {{file: File, x: number, y: number} | null} */
+let spot = null; // middle of the square, in pixels of the picture
 let dragged = false;
 
 export function start() {
-  on("content", () => { if (file !== state.content) fresh(); draw(); });
-  on("mode", draw);
-  on("diagnosed", (found) => { if (found.stack) size = null; else if (!size) middle(found.width, found.height); draw(); });
   byId("part-look").addEventListener("click", look);
+  byId("part-draft").addEventListener("click", draft);
   square.addEventListener("pointerdown", drag);
   square.addEventListener("keydown", step);
   square.addEventListener("click", () => { if (!dragged) look(); dragged = false; });
-  new ResizeObserver(draw).observe(well);
+  new ResizeObserver(() => place()).observe(well);
+  watch((now, before) => { if (differs(now, before, "draft", "sending", "diagnosis", "language")) place(); });
 }
 
-async function fresh() {
-  file = state.content;
-  size = null;
-  const image = well.querySelector("img");
-  if (!image) return; // its size comes with the diagnosis
-  const mine = file;
-  await image.decode().catch(() => {});
-  if (mine !== file || !image.naturalWidth) return;
-  middle(image.naturalWidth, image.naturalHeight);
-  draw();
+/** The size of the picture in pixels; null if there is no part of it to look at. */
+function size() {
+  const { content, mode } = state.draft;
+  if (!content || mode === "reconstruct" || content.planes > 1) return null;
+  if (content.width && content.height) return { width: content.width, height: content.height };
+  const found = state.diagnosis?.file === content.file ? state.diagnosis.found : null; // of what only the server can read
+  return found?.width && !found.stack ? { width: found.width, height: found.height } : null;
 }
 
-function middle(width, height) {
-  size = { width, height };
-  spot = { x: Math.floor((width - sides().width) / 2), y: Math.floor((height - sides().height) / 2) };
+/** The part in pixels of the picture; null where it would be the whole or there is none. */
+function box() {
+  const whole = size();
+  const { content, mode } = state.draft;
+  if (!whole || !content) return null;
+  let side = CLEANED;
+  if (mode === "style") {
+    const final = finalSize(state);
+    if (!final || !content.thumb) return null;
+    side = Math.round(PAINTED * (whole.width / final.width));
+    if (side >= Math.max(whole.width, whole.height)) return null;
+  }
+  const [width, height] = [Math.min(side, whole.width), Math.min(side, whole.height)];
+  if (spot?.file !== content.file) spot = { file: content.file, x: whole.width / 2, y: whole.height / 2 };
+  const inside = (/** @type {number} */ middle, /** @type {number} */ part, /** @type {number} */ all) => Math.floor(Math.min(all - part, Math.max(0, middle - part / 2)));
+  return { x: inside(spot.x, width, whole.width), y: inside(spot.y, height, whole.height), width, height, whole };
 }
 
-const sides = () => ({ width: Math.min(SIDE, size.width), height: Math.min(SIDE, size.height) });
-
-// Where the whole picture lies in the well.
-function placed() {
-  const scale = Math.min(well.clientWidth / size.width, well.clientHeight / size.height);
-  return { scale, left: (well.clientWidth - size.width * scale) / 2, top: (well.clientHeight - size.height * scale) / 2 };
+/** Where the whole picture lies in the well. @param {{width: number, height: number}} whole */
+function placed(whole) {
+  const scale = Math.min(well.clientWidth / whole.width, well.clientHeight / whole.height);
+  return { scale, left: (well.clientWidth - whole.width * scale) / 2, top: (well.clientHeight - whole.height * scale) / 2 };
 }
 
-function draw() {
-  const there = state.mode === "denoise" && size !== null;
-  show(byId("part-tools"), there);
-  show(square, there && Boolean(well.querySelector("img")));
-  if (!there) return;
-  const { scale, left, top } = placed();
-  square.style.left = `${left + spot.x * scale}px`;
-  square.style.top = `${top + spot.y * scale}px`;
-  square.style.width = `${sides().width * scale}px`;
-  square.style.height = `${sides().height * scale}px`;
-  square.setAttribute("aria-label", t("part.square", { x: spot.x, y: spot.y, ...sides() }));
+function place() {
+  const part = box();
+  const { mode, content } = state.draft;
+  const painting = mode === "style";
+  show(byId("part-tools"), part !== null || (painting && content !== null));
+  show(byId("part-look"), part !== null);
+  show(byId("part-draft"), painting);
+  first("#part-tools .hint").textContent = t(painting ? "part.hint.style" : "part.hint.denoise");
+  show(square, part !== null && content?.thumb);
+  const idle = !state.sending && !lacks();
+  button("part-look").disabled = button("part-draft").disabled = !idle;
+  if (!part) return;
+  const { scale, left, top } = placed(part.whole);
+  square.style.left = `${left + part.x * scale}px`;
+  square.style.top = `${top + part.y * scale}px`;
+  square.style.width = `${part.width * scale}px`;
+  square.style.height = `${part.height * scale}px`;
+  square.setAttribute("aria-label", t("part.square", part));
 }
 
+/**
+ * @param {number} x
+ * @param {number} y
+ */
 function move(x, y) {
-  spot = {
-    x: Math.round(Math.min(size.width - sides().width, Math.max(0, x))),
-    y: Math.round(Math.min(size.height - sides().height, Math.max(0, y))),
-  };
-  draw();
+  const part = box();
+  if (!part || !spot) return;
+  const { width, height, whole } = part;
+  spot.x = Math.round(Math.min(whole.width - width, Math.max(0, x))) + width / 2;
+  spot.y = Math.round(Math.min(whole.height - height, Math.max(0, y))) + height / 2;
+  place();
 }
 
+/** @param {PointerEvent} event */
 function drag(event) {
   event.preventDefault();
   square.focus();
   square.setPointerCapture(event.pointerId);
   dragged = false;
-  const from = { ...spot, left: event.clientX, top: event.clientY };
-  const moved = (now) => {
-    const { scale } = placed();
-    dragged ||= Math.hypot(now.clientX - from.left, now.clientY - from.top) > 3;
-    if (dragged) move(from.x + (now.clientX - from.left) / scale, from.y + (now.clientY - from.top) / scale);
+  const part = box();
+  if (!part) return;
+  const { scale } = placed(part.whole);
+  const moved = (/** @type {PointerEvent} */ now) => {
+    const [right, down] = [now.clientX - event.clientX, now.clientY - event.clientY];
+    dragged ||= Math.hypot(right, down) > 3;
+    if (dragged) move(part.x + right / scale, part.y + down / scale);
   };
   square.addEventListener("pointermove", moved);
   for (const end of ["pointerup", "pointercancel"]) square.addEventListener(end, () => square.removeEventListener("pointermove", moved), { once: true });
 }
 
+/** @param {KeyboardEvent} event */
 function step(event) {
   const much = event.shiftKey ? 8 : 64;
   const by = { ArrowLeft: [-much, 0], ArrowRight: [much, 0], ArrowUp: [0, -much], ArrowDown: [0, much] }[event.key];
-  if (!by) return;
+  const part = box();
+  if (!by || !part) return;
   event.preventDefault();
-  move(spot.x + by[0], spot.y + by[1]);
+  move(part.x + by[0], part.y + by[1]);
 }
 
 async function look() {
-  if (!size || byId("part-look").disabled) return;
-  quiet();
-  byId("part-look").disabled = true;
-  const form = new FormData();
-  form.append("content", file, file.name);
-  form.append("options", JSON.stringify({ ...wanted(), crop: [spot.x, spot.y, sides().width, sides().height] }));
-  try {
-    await forget();
-    const job = await json("/v1/jobs/denoise", { method: "POST", body: form });
-    last = job.id;
-    if (!state.jobs.has(job.id)) state.jobs = new Map([[job.id, job], ...state.jobs]);
-    jobs.view(job.id);
-    tell("jobs");
-  } catch (error) {
-    complain(error.unreachable ? t("gone") : error.status === 429 ? t("errors.full", { after: error.after ?? 10 }) : error.message);
-  }
-  byId("part-look").disabled = false;
+  const part = box();
+  const { content, mode } = state.draft;
+  if (!part || !content || lacks()) return;
+  if (mode === "denoise") return tryOut(content, formOf(state.draft, content, { ...wanted(), crop: [part.x, part.y, part.width, part.height] }));
+  const share = { x: part.x / part.whole.width, y: part.y / part.whole.height, width: part.width / part.whole.width, height: part.height / part.whole.height };
+  const cut = async (/** @type {Blob | null} */ one) => one && cutOut(one, share);
+  const { styles, masks, init } = state.draft;
+  const piece = async (/** @type {import("./store.js").Picture} */ one) => ({ ...one, file: new File([/** @type {Blob} */ (await cut(one.file))], named(one.name)), name: named(one.name) });
+  const trial = {
+    ...state.draft,
+    styles: await Promise.all(styles.map(async (one) => ({ ...one, region: await cut(one.region) }))),
+    masks: { protect: await cut(masks.protect), keep: await cut(masks.keep) },
+    init: init && await piece(init),
+  };
+  const final = finalSize(state);
+  const longest = Math.max(16, Math.round(Math.max(part.width, part.height) * ((final?.width ?? 1) / part.whole.width)));
+  const strokes = value("style_scale") === "fit" ? Math.min(8, Math.max(final?.width ?? 0, final?.height ?? 0) / 512) : value("style_scale");
+  return tryOut(content, formOf(trial, await piece(content), { ...wanted(), size: longest, style_scale: strokes }));
 }
 
-// The part before is of no use any more.
-async function forget() {
-  const job = state.jobs.get(last);
-  last = null;
-  if (!job) return;
-  const running = job.status === "running";
-  await ask(`/v1/jobs/${job.id}${running ? "/cancel" : ""}`, { method: running ? "POST" : "DELETE" }).catch(() => {});
+function draft() {
+  const { content } = state.draft;
+  if (content) tryOut(content, formOf(state.draft, content, { ...wanted(), size: DRAFT, effort: "quick" }));
+}
+
+/** @param {string} name */
+const named = (name) => `${name.replace(/\.[^.]*$/, "")} (${t("part.name")}).png`;
+
+/**
+ * @param {Blob} file
+ * @param {{x: number, y: number, width: number, height: number}} share of the whole
+ * @returns {Promise<Blob>}
+ */
+async function cutOut(file, share) {
+  const bitmap = await bitmapOf(file);
+  const canvas = document.createElement("canvas");
+  const [left, top] = [Math.round(share.x * bitmap.width), Math.round(share.y * bitmap.height)];
+  canvas.width = Math.max(1, Math.round(share.width * bitmap.width));
+  canvas.height = Math.max(1, Math.round(share.height * bitmap.height));
+  canvas.getContext("2d")?.drawImage(bitmap, -left, -top);
+  bitmap.close();
+  return new Promise((done, fail) => canvas.toBlob((data) => (data ? done(data) : fail(new Error("toBlob"))), "image/png"));
 }

@@ -1,74 +1,92 @@
+// @ts-check
 // A picture that impasto made, dropped back: its options and its inputs again.
 
-import { json } from "./api.js";
-import { byId, complain, say } from "./dom.js";
-import { adopt } from "./options.js";
-import { on, state, tell } from "./state.js";
+import { ask, json } from "./api.js";
+import { byId, dialog, input, first } from "./dom.js";
+import { complain, fail, say } from "./errors.js";
+import { look } from "./pictures.js";
+import { changesOf } from "./settings.js";
+import { edit, state, update, watch } from "./store.js";
 import { t } from "./texts.js";
-import { fetched, put } from "./wells.js";
+
+/** @typedef {import("./store.js").Draft} Draft */
 
 export function start() {
-  byId("open-recipe").addEventListener("click", () => byId("recipe-input").click());
-  byId("recipe-input").addEventListener("change", (event) => {
-    const [file] = event.target.files;
-    event.target.value = "";
+  byId("open-recipe").addEventListener("click", () => input("recipe-input").click());
+  const field = input("recipe-input");
+  field.addEventListener("change", () => {
+    const file = field.files?.[0];
+    field.value = "";
     if (file) read(file);
   });
-  on("recipe-file", read);
-  on("recipe-ask", ({ file, answer }) => {
-    const dialog = byId("recipe-dialog");
-    let picture = false;
-    byId("recipe-picture").onclick = () => { picture = true; dialog.close(); };
-    byId("recipe-use").onclick = () => { dialog.close(); read(file); };
-    dialog.addEventListener("close", () => answer(picture), { once: true });
-    dialog.showModal();
+  const box = dialog("recipe-dialog");
+  let use = "";
+  for (const word of ["picture", "recipe"]) byId(`recipe-as-${word}`).addEventListener("click", () => { use = word; box.close(); });
+  box.addEventListener("close", () => {
+    const { asked } = state;
+    update({ asked: null });
+    asked?.answer(use);
+    if (use === "recipe" && asked) read(asked.file);
+    use = "";
   });
-  on("adopt", (job) => restore(job.method, job.recipe, job.inputs));
+  watch(({ asked }) => { if (asked && !box.open) { box.showModal(); first(".primary", box).focus(); } });
 }
 
-async function read(file) {
+/** @param {File} file */
+export async function read(file) {
   const form = new FormData();
   form.append("picture", file);
   try {
     const found = await json("/v1/recipe", { method: "POST", body: form });
-    if (!(found.method in state.changed)) { complain(t("recipe.other", { method: found.method })); return; }
     await restore(found.method, found.recipe, found.inputs);
   } catch (error) {
-    complain(error.unreachable ? t("gone") : error.message);
+    fail(/** @type {Error} */ (error));
   }
 }
 
-async function restore(method, recipe, inputs) {
-  const known = state.choices.presets.some((one) => one.name === recipe.preset);
-  adopt(method, recipe, known ? recipe.preset : "default");
-  // What a run settles for itself is not what was asked for.
-  for (const name of ["tiles", "precision"]) delete state.changed[method][name];
-  tell("mode", method);
+/**
+ * Take up a recipe and its pictures, in one step that can be undone.
+ * @param {any} method
+ * @param {Record<string, any>} recipe
+ * @param {any[]} inputs
+ */
+export async function restore(method, recipe, inputs) {
+  if (!(method in state.draft.changed)) { complain(t("recipe.other", { method })); return; }
+  const known = state.choices.presets.some((/** @type {any} */ one) => one.name === recipe.preset);
+  const preset = known ? recipe.preset : "default";
+  /** @type {Draft} */
+  const draft = {
+    ...state.draft, mode: method, preset: method === "style" ? preset : state.draft.preset, content: null, more: [], styles: [], masks: { protect: null, keep: null }, init: null,
+    changed: { ...state.draft.changed, [method]: changesOf(method, recipe, preset) },
+  };
   const missing = inputs.filter((one) => !one.url);
-  state.content = null;
-  state.styles = [];
-  state.init = null;
-  // Choosing a content image takes masks away, so it comes first, and styles before their regions.
-  const place = (one) => ["content", "style"].indexOf(one.role.split("-")[0]) + 3 * !/^(content|style)/.test(one.role);
-  for (const one of inputs.filter((input) => input.url).sort((a, b) => place(a) - place(b))) await bring(one);
-  tell("masks");
-  tell("styles");
-  tell("content");
+  try {
+    // Regions and masks come after the styles that they belong to.
+    const order = (/** @type {any} */ one) => Number(/^(region|mask)/.test(one.role));
+    for (const one of inputs.filter((item) => item.url).sort((a, b) => order(a) - order(b))) await bring(draft, one);
+  } catch (error) {
+    fail(/** @type {Error} */ (error));
+    return;
+  }
+  edit(draft);
   if (missing.length) complain(t("recipe.missing", { names: missing.map((one) => one.name ?? one.role).join(", ") }));
   else say(t("recipe.restored"));
 }
 
-async function bring(one) {
-  const file = await fetched(one.url, one.name ?? one.role);
+/**
+ * @param {Draft} draft
+ * @param {{url: string, name: string | null, role: string, weight: number | null}} one
+ */
+async function bring(draft, one) {
+  const data = await (await ask(`${one.url}?original=true`)).blob();
+  const file = new File([data], one.name ?? one.role);
   const [kind, number] = one.role.split("-");
-  if (kind === "content") put("content", file);
-  else if (kind === "style") {
-    state.adding = true;
-    put("style", file);
-    state.styles.at(-1).weight = one.weight ?? 1;
-  } else if (kind === "region" || kind === "mask") {
-    if (state.styles[number - 1]) state.styles[number - 1][kind] = file;
-  }
-  else if (kind === "init") state.init = file;
-  else if (kind in state.masks) state.masks[kind] = file;
+  const style = draft.styles[Number(number) - 1];
+  if (kind === "region" || kind === "mask") { if (style) style[kind] = file; return; }
+  if (kind === "protect" || kind === "keep") { draft.masks[kind] = file; return; }
+  const found = await look(file);
+  if (typeof found === "string") complain(found);
+  else if (kind === "content") draft.content = found;
+  else if (kind === "init") draft.init = found;
+  else if (kind === "style") draft.styles[Number(number) - 1] = { picture: found, weight: one.weight ?? 1, region: null, mask: null };
 }

@@ -1,16 +1,18 @@
+// @ts-check
 // What the page says, in the reader's language: one file per language.
 
+/** @type {Record<string, string>} */
 const OTHERS = { en: "zh", zh: "en" };
+/** @type {any} */
 let texts = {};
 export let language = "en";
 
+/** @param {string} wanted */
 export async function speak(wanted) {
   language = wanted in OTHERS ? wanted : "en";
   const answer = await fetch(`/page/texts/${language}.json`);
   texts = await answer.json();
-  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   localStorage.setItem("impasto-language", language);
-  dress(document);
 }
 
 export function usual() {
@@ -19,30 +21,48 @@ export function usual() {
 
 export const other = () => OTHERS[language];
 
-// t("progress", {made: 3}): the text with {made} filled in; the key itself where there is none.
+/**
+ * t("progress", {made: 3}): the text with {made} filled in; the key itself where there is none.
+ * @param {string} key
+ * @param {Record<string, any>} values
+ * @returns {string}
+ */
 export function t(key, values = {}) {
   const found = key.split(".").reduce((part, name) => part?.[name], texts) ?? texts[key];
   if (typeof found !== "string") return key;
   return found.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
-// What an option or value is called; the schema's own words where the language has none.
-export function named(group, key, otherwise) {
-  return texts[group]?.[key] ?? otherwise;
-}
+/**
+ * What an option or value is called; the schema's own words where the language has none.
+ * @param {string} group
+ * @param {string} key
+ * @param {string} otherwise
+ * @returns {string}
+ */
+export const named = (group, key, otherwise) => texts[group]?.[key] ?? otherwise;
 
-// A note on a file: translated where the language has a pattern that it fits.
-export function noted(note) {
-  for (const [pattern, words] of Object.entries(texts.notes ?? {})) {
-    const match = note.match(new RegExp(`^${pattern}$`));
-    if (match) return words.replace(/\{(\d)\}/g, (_, number) => match[number]);
+/**
+ * A sentence of the server, translated where the language has a pattern that it fits; null where it has none.
+ * @param {string} group
+ * @param {string} sentence
+ * @returns {string | null}
+ */
+export function matched(group, sentence) {
+  for (const [pattern, words] of Object.entries(texts[group] ?? {})) {
+    const match = sentence.match(new RegExp(`^${pattern}$`));
+    if (match) return String(words).replace(/\{(\d)\}/g, (_, number) => match[number] ?? "");
   }
-  return note;
+  return null;
 }
 
+/** A note on a file. @param {string} note */
+export const noted = (note) => matched("notes", note) ?? note;
+
+/** @param {ParentNode} root */
 export function dress(root) {
-  for (const one of root.querySelectorAll("[data-t]")) one.textContent = t(one.dataset.t);
-  for (const one of root.querySelectorAll("[data-t-label]")) one.setAttribute("aria-label", t(one.dataset.tLabel));
-  for (const one of root.querySelectorAll("[data-t-alt]")) one.alt = t(one.dataset.tAlt);
-  document.title = t("title");
+  for (const one of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-t]"))) one.textContent = t(one.dataset.t ?? "");
+  for (const one of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-t-label]"))) one.setAttribute("aria-label", t(one.dataset.tLabel ?? ""));
+  for (const one of /** @type {NodeListOf<HTMLImageElement>} */ (root.querySelectorAll("[data-t-alt]"))) one.alt = t(one.dataset.tAlt ?? "");
+  for (const one of /** @type {NodeListOf<HTMLInputElement>} */ (root.querySelectorAll("[data-t-hint]"))) one.placeholder = t(one.dataset.tHint ?? "");
 }

@@ -1,188 +1,182 @@
-// Pictures that come in: dropped, pasted, chosen, or taken from the shelf.
+// @ts-check
+// The pictures of the draft: content, styles, shelf.
 
-import { ask, json } from "./api.js";
-import { byId, complain, h, list, picture, quiet, show } from "./dom.js";
-import { on, state, tell } from "./state.js";
+import { json } from "./api.js";
+import { byId, first, h, input, lazy, list, picture, show } from "./dom.js";
+import { fail } from "./errors.js";
+import { diagnosis } from "./noise.js";
+import { MASKABLE, paintMask } from "./masking.js";
+import { ACCEPT, anywhere, look, put, take } from "./pictures.js";
+import { differs, edit, state, update, watch } from "./store.js";
 import { language, noted, t } from "./texts.js";
 
-const KINDS = /\.(jpe?g|jfif|jpe|png|webp|tiff?|avif|jxl|gif|bmp|p[bgpn]m)$/i;
-const SEEN = /\.(jpe?g|jfif|jpe|png|webp|avif|gif|bmp)$/i;
+/** @typedef {import("./store.js").Picture} Picture */
+/** @typedef {import("./store.js").State} State */
 
 export function start() {
-  for (const role of ["content", "style"]) {
-    const input = byId(`${role}-input`);
-    input.accept = ".jpg,.jpeg,.jfif,.png,.webp,.tif,.tiff,.avif,.jxl,.gif,.bmp,.ppm,.pgm,.pbm,.pnm";
-    byId(`${role}-well`).querySelector(".choose").addEventListener("click", () => input.click());
-    input.addEventListener("change", () => { take(role, [...input.files]); input.value = ""; });
+  for (const role of /** @type {const} */ (["content", "style", "add-style"])) {
+    const field = input(`${role}-input`);
+    field.accept = ACCEPT;
+    field.addEventListener("change", () => { take(role, [...(field.files ?? [])]); field.value = ""; });
+  }
+  for (const role of /** @type {const} */ (["content", "style"])) {
+    first(".choose", byId(`${role}-well`)).addEventListener("click", () => input(`${role}-input`).click());
     target(byId(`${role}-well`), (files) => take(role, files));
   }
+  byId("add-style").addEventListener("click", () => input("add-style-input").click());
+  for (const kind of /** @type {const} */ (["protect", "keep"])) byId(`mask-${kind}`).addEventListener("click", () => paintMask(kind));
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    anywhere([...(event.dataTransfer?.files ?? [])]);
+    const files = [...(event.dataTransfer?.files ?? [])];
+    if (files.length) anywhere(files);
   });
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
     if (files.length) { event.preventDefault(); anywhere(files); }
   });
-  on("content", drawContent);
-  on("styles", drawStyles);
+  watch(render);
 }
 
-function target(well, take) {
+/**
+ * @param {HTMLElement} well
+ * @param {(files: File[]) => void} taken
+ */
+function target(well, taken) {
   well.addEventListener("dragenter", () => well.classList.add("over"));
-  well.addEventListener("dragleave", (event) => { if (!well.contains(event.relatedTarget)) well.classList.remove("over"); });
+  well.addEventListener("dragleave", (event) => { if (!well.contains(/** @type {Node} */ (event.relatedTarget))) well.classList.remove("over"); });
   well.addEventListener("drop", (event) => {
     event.preventDefault();
     event.stopPropagation();
     well.classList.remove("over");
-    take([...event.dataTransfer.files]);
+    taken([...(event.dataTransfer?.files ?? [])]);
   });
 }
 
-// Without a well that was aimed at, the content comes first, then the style.
-function anywhere(files) {
-  if (!files.length) return;
-  if (state.mode !== "style" || !state.content || files.length > 1) {
-    take("content", files.slice(0, 1));
-    if (state.mode === "style" && files.length > 1) take("style", files.slice(1));
-  } else take("style", files);
+/**
+ * @param {State} now
+ * @param {State | null} before
+ */
+function render(now, before) {
+  const { draft } = now;
+  if (differs(now, before, "language")) shelf();
+  if (!differs(now, before, "draft", "language", "diagnosis")) return;
+  fill(byId("content-well"), draft.content);
+  fill(byId("style-well"), draft.styles[0]?.picture ?? null);
+  show(byId("content-tools"), draft.mode === "style" && MASKABLE(draft.content));
+  for (const kind of /** @type {const} */ (["protect", "keep"])) byId(`mask-${kind}`).setAttribute("aria-pressed", String(Boolean(draft.masks[kind])));
+  if (differs(now, before, "language") || draft.more !== before?.draft.more) more(draft.more);
+  if (differs(now, before, "language") || draft.styles !== before?.draft.styles || draft.content !== before?.draft.content) styles(now);
+  noise(now);
 }
 
-export async function take(role, files) {
-  quiet();
-  for (const file of files) {
-    if (file.name.endsWith(".json")) { tell("recipe-file", file); return; }
-    if (!KINDS.test(file.name) && !/^image\/(jpeg|png|webp|tiff|avif|jxl|gif|bmp)$/.test(file.type)) {
-      complain(t("errors.kind", { name: file.name }));
-      return;
-    }
-    if (file.size > state.choices.limits.most_bytes) {
-      complain(t("errors.large", { name: file.name, most: Math.round(state.choices.limits.most_bytes / 2 ** 20) }));
-      return;
-    }
-    if (await carriesRecipe(file) && !(await new Promise((answer) => tell("recipe-ask", { file, answer })))) return;
-    put(role, file);
-  }
+/**
+ * @param {HTMLElement} well
+ * @param {Picture | null} taken
+ */
+function fill(well, taken) {
+  const image = first(".thumb", well);
+  well.classList.toggle("full", Boolean(taken));
+  first(".choose", well).textContent = t(taken ? "other" : "choose");
+  show(image, taken?.thumb);
+  if (taken?.thumb) picture(image, taken.thumb);
+  image.alt = taken?.name ?? "";
+  first(".name", well).textContent = taken ? taken.name : "";
+  show(first(".name", well), taken);
 }
 
-export function put(role, file) {
-  if (role === "content") {
-    state.content = file;
-    state.masks = { protect: null, keep: null };
-    for (const style of state.styles) style.region = null;
-    tell("content");
-    tell("styles");
-  } else {
-    const one = { file, weight: 1, region: null };
-    if (state.styles.length === state.choices.limits.styles) state.styles.pop();
-    // One picture replaces one; several are added by the button below them.
-    if (state.styles.length <= 1 && !state.adding) state.styles = [one];
-    else state.styles.push(one);
-    state.adding = false;
-    tell("styles");
-  }
-}
-
-// A painting of impasto's own carries its recipe in an XMP packet near its beginning or end.
-async function carriesRecipe(file) {
-  const size = 2 ** 18;
-  const ends = [file.slice(0, size), file.slice(Math.max(0, file.size - size))];
-  const texts = await Promise.all(ends.map(async (part) => new TextDecoder("latin1").decode(await part.arrayBuffer())));
-  return texts.some((text) => text.includes("xmpmeta") && /impasto/i.test(text));
-}
-
-function drawContent() {
-  fill(byId("content-well"), state.content);
-  show(byId("content-tools"), Boolean(state.content) && shown(state.content));
-}
-
-export const shown = (file) => SEEN.test(file.name) || /^image\/(jpeg|png|webp|avif|gif|bmp)$/.test(file.type);
-
-function fill(well, file) {
-  for (const old of well.querySelectorAll("img, .name")) old.remove();
-  well.classList.toggle("full", Boolean(file));
-  well.querySelector(".choose").textContent = t(file ? "other" : "choose");
-  if (!file) return;
-  if (shown(file)) {
-    const image = h("img", { alt: file.name });
-    picture(image, file);
-    well.prepend(image);
-  }
-  well.append(h("span", { class: "name" }, file.name));
-}
-
-function drawStyles() {
-  const several = state.styles.length > 1;
-  fill(byId("style-well"), state.styles[0]?.file ?? null);
-  const rows = state.styles.map((style, index) => {
-    const image = h("img", { alt: "" });
-    if (shown(style.file)) picture(image, style.file);
-    const weight = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: style.weight, "aria-label": t("style.weight", { name: style.file.name }),
-      oninput: () => { style.weight = Number(weight.value); } });
-    weight.value = style.weight;
-    return h("li", {}, image, several ? weight : h("span", { title: style.file.name }, style.file.name),
-      h("span", { class: "acts" },
-        h("button", { class: "quiet small", "data-region": index + 1, "aria-pressed": style.region ? "true" : null, disabled: !state.content || !shown(state.content), onclick: () => tell("mask", { kind: "region", index }) }, t("style.where")),
-        h("button", { class: "quiet small", "aria-label": `${t("remove")} ${style.file.name}`, onclick: () => { state.styles.splice(index, 1); tell("styles"); } }, "×")));
-  });
-  if (state.styles.length && state.styles.length < state.choices.limits.styles) {
-    rows.push(h("li", {}, h("span"), h("button", { class: "quiet small", id: "add-style", onclick: () => { state.adding = true; byId("style-input").click(); } }, t("style.add"))));
-  }
-  byId("styles").replaceChildren(...rows);
-}
-
-export function shelf() {
-  byId("shelf").replaceChildren(...state.choices.shelf.map((one) => {
-    const title = one.title[language] ?? one.name;
-    return h("button", { "data-shelf": one.name, type: "button", onclick: async () => {
-      const data = await (await fetch(one.picture)).blob();
-      put("style", new File([data], `${one.name}.jpg`, { type: "image/jpeg" }));
-    } }, h("img", { src: one.picture, alt: "", loading: "lazy" }), title);
+/** Pictures that get the same treatment. @param {Picture[]} pictures */
+function more(pictures) {
+  show(byId("more-box"), pictures.length > 0);
+  byId("more-title").textContent = t("content.more", { count: pictures.length });
+  byId("more").replaceChildren(...pictures.map((one) => {
+    const image = h("img", { alt: one.name, title: one.name });
+    if (one.thumb) picture(image, one.thumb);
+    const label = `${t("remove")} ${one.name}`;
+    return h("li", {}, image, h("button", { class: "quiet small", "aria-label": label, title: label, onclick: () => edit({ more: state.draft.more.filter((other) => other !== one) }) }, "×"));
   }));
 }
 
-export async function diagnose() {
-  const box = byId("diagnosis");
-  show(box, false);
-  list(byId("content-notes"), []);
-  const file = state.content;
-  if (state.mode !== "denoise" || !file) return;
-  box.textContent = t("diagnosis.looking");
-  show(box, true);
-  const form = new FormData();
-  form.append("content", file);
+/** @param {State} now */
+function styles(now) {
+  const { draft, choices } = now;
+  const several = draft.styles.length > 1;
+  const rows = draft.styles.map((style, index) => {
+    const { name, thumb } = style.picture;
+    const set = (/** @type {import("./store.js").Style} */ one, /** @type {string} */ what) =>
+      edit({ styles: state.draft.styles.map((other, at) => (at === index ? one : other)) }, what);
+    const image = h("img", { alt: "" });
+    if (thumb) picture(image, thumb);
+    const number = h("output", {}, style.weight.toFixed(2));
+    const weight = h("input", { type: "range", min: 0, max: 1, step: 0.05, "aria-label": t("style.weight", { name }), oninput: () => {
+      set({ ...state.draft.styles[index], weight: Number(weight.value) }, `weight ${index}`);
+    } });
+    weight.value = style.weight;
+    return h("li", { "data-style": index + 1 }, image, h("span", { class: "title", title: name }, name),
+      several ? h("span", { class: "weight" }, weight, number) : null,
+      h("span", { class: "acts" },
+        h("button", { class: "quiet small", "data-region": index + 1, "aria-pressed": style.region ? "true" : null, disabled: !MASKABLE(draft.content), onclick: () => paintMask("region", index) }, t("style.where")),
+        h("button", { class: "quiet small", "aria-label": `${t("remove")} ${name}`, title: t("remove"), onclick: () => edit({ styles: state.draft.styles.filter((_, at) => at !== index) }) }, "×")));
+  });
+  const box = byId("styles");
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest("#styles li"))?.dataset.style;
+  const ranged = document.activeElement instanceof HTMLInputElement;
+  // While a weight is dragged its own row stays.
+  if (focused && ranged && box.children.length === rows.length) {
+    draft.styles.forEach((style, index) => {
+      const row = box.children[index];
+      if (first("output", row)) first("output", row).textContent = style.weight.toFixed(2);
+      const range = first("input", row);
+      if (range && Number(range.value) !== style.weight) range.value = style.weight;
+    });
+  } else box.replaceChildren(...rows);
+  show(byId("add-style"), draft.styles.length > 0 && draft.styles.length < choices.limits.styles);
+}
+
+function shelf() {
+  byId("shelf").replaceChildren(...state.choices.shelf.map((/** @type {any} */ one) => {
+    const title = one.title[language] ?? one.name;
+    return h("button", { "data-shelf": one.name, type: "button", onclick: () => fromShelf(one) },
+      lazy(one.thumbnail ?? one.picture), title);
+  }));
+}
+
+/** @param {{name: string, picture: string}} one */
+export async function fromShelf(one) {
   try {
-    const found = await json("/v1/diagnosis", { method: "POST", body: form });
-    if (state.content !== file) return;
-    box.textContent = diagnosis(found);
-    tell("diagnosed", found);
-    list(byId("content-notes"), found.notes.map((note) => t("notes.line", { name: file.name, note: noted(note) })));
+    const data = await (await fetch(one.picture)).blob();
+    const found = await look(new File([data], `${one.name}.jpg`, { type: "image/jpeg" }));
+    if (typeof found !== "string") put("style", [found]);
+  } catch {
+    fail(Object.assign(new Error(), { unreachable: true }));
+  }
+}
+
+/** @param {State} now */
+function noise(now) {
+  const { mode, content } = now.draft;
+  const wanted = mode === "denoise" && content !== null;
+  const known = wanted && now.diagnosis?.file === content.file ? now.diagnosis : null;
+  show(byId("diagnosis"), known && !("failed" in (known.found ?? {})));
+  list(byId("content-notes"), (known?.found?.notes ?? []).map((/** @type {string} */ note) => t("notes.line", { name: content?.name, note: noted(note) })));
+  if (known) byId("diagnosis").textContent = known.found ? (known.found.kind ? diagnosis(known.found) : "") : t("diagnosis.looking");
+  if (wanted && !known) diagnose(content.file, content.name);
+}
+
+/**
+ * @param {File} file
+ * @param {string} name
+ */
+async function diagnose(file, name) {
+  update({ diagnosis: { file, found: null } });
+  const form = new FormData();
+  form.append("content", file, name);
+  let found;
+  try {
+    found = await json("/v1/diagnosis", { method: "POST", body: form });
   } catch (error) {
-    show(box, false);
-    complain(error.unreachable ? t("gone") : error.message);
+    found = { failed: true };
+    if (state.draft.content?.file === file) fail(/** @type {Error} */ (error));
   }
-}
-
-// A diagnosis in plain words.
-export function diagnosis(found) {
-  const peak = Math.max(...found.sigma);
-  const parts = [t(`diagnosis.${found.kind}`)];
-  const none = ["clean", "impulse", "halftone"].includes(found.kind);
-  const asked = none && found.method !== "repair";
-  if (!none) {
-    parts.push(t("diagnosis.strength", { sigma: found.stack ? peak.toPrecision(2) : (255 * peak).toFixed(1), of: found.stack ? "" : t("diagnosis.of255") }));
-    if (found.clipped.some(Boolean)) parts.push(t("diagnosis.clipped"));
-  }
-  if (found.specks) parts.push(t("diagnosis.specks", { share: (100 * found.specks).toPrecision(2) }));
-  if (!found.method) parts.push(t("diagnosis.nothing"));
-  else parts.push(t(asked ? "diagnosis.asked" : "diagnosis.method", { method: found.method }));
-  if (found.method && found.changed < found.planes) parts.push(t("diagnosis.planes", { changed: found.changed, planes: found.planes }));
-  return parts.join(" ");
-}
-
-// Inputs of an earlier job or recipe, as they came in.
-export async function fetched(url, name) {
-  const data = await (await ask(`${url}?original=true`)).blob();
-  return new File([data], name);
+  if (state.diagnosis?.file === file) update({ diagnosis: { file, found } });
 }
