@@ -7,7 +7,7 @@ import torch
 from clip_makers import QUICK_FILM, paint_film, scene, tensor, texture
 
 from impasto.filming.carrier import Carrier
-from impasto.filming.motion import Flow, carry_pixels, find_flows, find_still, warping_error
+from impasto.filming.motion import Flow, find_flows, find_still, warping_error
 from impasto.filming.steady import mix_with_next, mix_with_past, share_to_mix
 
 
