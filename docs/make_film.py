@@ -16,7 +16,6 @@ from make_gallery import photograph
 from torch import Tensor
 
 import impasto
-from impasto.figures import contact_sheet, save_figure
 from impasto.images.resize import resize
 from impasto.images.write import save
 
@@ -31,7 +30,7 @@ def frame(number: int, background: Tensor, cat: Tensor) -> Tensor:
     pixels = background[:, 20 : 20 + HEIGHT, left : left + WIDTH].clone()
     down, across = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     center = 70 + 5 * number
-    mask = (44 - torch.hypot(down - 84.0, across - float(center))).clamp(0, 1)
+    mask = (44 - torch.hypot(down - 84.0, across - float(center))).clamp(0, 1)  # of a disc
     moved = torch.roll(cat, (84 - 80, center - 128), (1, 2))
     return torch.lerp(pixels, moved, mask)
 
@@ -46,13 +45,10 @@ def main() -> None:
             (Path(folder) / "clip").mkdir(exist_ok=True)
             save(pixels, Path(folder) / "clip" / f"{number:04d}.png")
         output = Path(folder) / "film" / "%04d.png"
-        impasto.film(Path(folder) / "clip", paint((480, 384), 7), output, engine="painted")
+        impasto.film(Path(folder) / "clip", paint((480, 384), 7), output, size=WIDTH)
         painted = [impasto.open_image(str(output) % number).pixels for number in range(FRAMES)]
-    cells = [(f"frame {number}", frames[number]) for number in SHOWN]
-    cells += [("painted", painted[number]) for number in SHOWN]
-    titles, pictures = zip(*cells, strict=True)
-    sheet = contact_sheet(titles, pictures, len(SHOWN))
-    print(save_figure(sheet, DOCS / "film.jpg", overwrite=True))
+    strips = (torch.cat([each[number] for number in SHOWN], 2) for each in (frames, painted))
+    save(torch.cat(list(strips), 1), DOCS / "film.jpg", quality=85, overwrite=True)
 
 
 if __name__ == "__main__":

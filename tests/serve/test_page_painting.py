@@ -181,6 +181,7 @@ def test_an_upload_shows_how_far_it_is(opens):
     option(page, "steps", 2)
     page.click("#go")
     page.wait_for_selector("#history [data-status=done]")
+    page.wait_for_selector("#go:enabled")  # a small job may end before its upload is answered
     seen = page.evaluate("seen")
     assert any(re.fullmatch(r"Uploading · \d+ %", one) for one in seen)
     assert page.inner_text("#go") == "Paint"
