@@ -8,6 +8,7 @@ import types
 
 import numpy as np
 import PIL.Image
+import pytest
 import torch
 
 import impasto
@@ -108,6 +109,25 @@ def test_words_are_escaped_and_curves_bounded():
     assert "<b>" not in curve
     assert len(curve) < 8000
     assert curve_html([]) == curve_html([{"total": 1.0}]) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the kernel's own
+def test_a_real_notebook_shows_the_run_and_the_result():
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    lines = (
+        "import impasto, torch",
+        "pictures = torch.rand(3, 64, 64), torch.rand(3, 64, 64)",
+        "impasto.stylize(*pictures, size=64, steps=4, device='cpu', on_step=impasto.Watch())",
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("\n".join(lines))])
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = {output.output_type: output.data for output in notebook.cells[0].outputs}
+    assert "<progress" in shown["display_data"]["text/html"]
+    assert "4 of 4" in shown["display_data"]["text/html"]
+    assert len(pictures_in(shown["execute_result"]["text/html"])) == 2
 
 
 def pictures_in(page):
