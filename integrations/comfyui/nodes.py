@@ -87,6 +87,15 @@ _BATCH = (
 _MORE_STYLES = (STYLES, {"tooltip": "other styles beside this one, from the node More styles"})
 
 
+def _advanced(title: str) -> tuple[str, dict[str, str]]:
+    """Return the input for the advanced options of a node."""
+    return _advanced_type(title), {"tooltip": f"from the node {title}: advanced options"}
+
+
+def _advanced_type(title: str) -> str:
+    return f"IMPASTO_{title.upper()}_OPTIONS"
+
+
 def _recipe(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
     """Return the recipe that widgets say, on the device that ComfyUI uses if none is named."""
     options = read_widgets(model, values)
@@ -165,7 +174,6 @@ class StyleNode:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """Return the inputs, as ComfyUI asks for them."""
-        film = make_widgets(FilmRecipe)
         return {
             "required": {
                 "content": _image("the pictures to paint"),
@@ -178,12 +186,11 @@ class StyleNode:
                 "protect": _mask("where the content image stays as it is"),
                 "keep": _mask("where the content image is to stay recognizable"),
                 "init_image": _image("what the painting starts from, where `init` is picture"),
+                "advanced": _advanced("Style"),
                 "batch": _BATCH,
-                **make_widgets(StyleRecipe, without=_OF_FILES),
-                **{name: (film[name][0], film[name][1] | {"advanced": True})
-                   for name in _FILM_OPTIONS},
+                **make_widgets(StyleRecipe, advanced=False),
             },
-        }  # fmt: skip
+        }
 
     @_node
     def paint(
@@ -196,10 +203,12 @@ class StyleNode:
         protect: Tensor | None = None,
         keep: Tensor | None = None,
         init_image: Tensor | None = None,
+        advanced: Mapping[str, Any] | None = None,
         batch: str = "pictures",
         **options: Any,
     ) -> tuple[Tensor]:
         """Return the paintings."""
+        options = {**(advanced or {}), **options}
         images = open_batch(content, "content")
         styles = [_style(style, region, style_mask), *more_styles]
         masks = {
@@ -230,6 +239,40 @@ class StyleNode:
             )
 
         return (to_batch(_images_of(_run_each(len(images), stylize)), content),)
+
+
+def _advanced_node(title: str, *models: type[BaseModel]) -> type:
+    """Return a node that holds the advanced options of another, which would be too tall with them.
+
+    Args:
+        title: of that node.
+        models: its recipes; options of the second that the first has not are of films.
+    """
+
+    class AdvancedNode:
+        CATEGORY = CATEGORY
+        DESCRIPTION = f"Advanced options of the node {title}."
+        FUNCTION = "give"
+        RETURN_TYPES = (_advanced_type(title),)
+        RETURN_NAMES = ("advanced",)
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            """Return the inputs, as ComfyUI asks for them."""
+            widgets: dict[str, tuple] = {}
+            for model in models:
+                made = make_widgets(model, without=_OF_FILES + _OF_CLIPS, advanced=True)
+                for name, (kind, settings) in made.items():
+                    settings = {key: settings[key] for key in settings if key != "advanced"}
+                    widgets.setdefault(name, (kind, settings))
+            return {"required": {}, "optional": widgets}
+
+        def give(self, **options: Any) -> tuple[dict[str, Any]]:
+            """Return what the widgets say."""
+            return (options,)
+
+    AdvancedNode.__doc__ = AdvancedNode.DESCRIPTION
+    return AdvancedNode
 
 
 class DenoiseNode:
@@ -290,7 +333,8 @@ class TextureNode:
             "optional": {
                 "style_mask": _mask("the part of the style image to learn from"),
                 "more_styles": _MORE_STYLES,
-                **make_widgets(TextureRecipe, without=_OF_FILES),
+                "advanced": _advanced("Texture"),
+                **make_widgets(TextureRecipe, advanced=False),
             },
         }
 
@@ -300,13 +344,14 @@ class TextureNode:
         style: Tensor,
         style_mask: Tensor | None = None,
         more_styles: tuple = (),
+        advanced: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> tuple[Tensor]:
         """Return the texture."""
         progress = host.Progress()
         result = impasto.texture(
             [_style(style, mask=style_mask), *more_styles],
-            recipe=_recipe(TextureRecipe, options),
+            recipe=_recipe(TextureRecipe, {**(advanced or {}), **options}),
             on_step=progress.on_step(),
             stop=host.is_interrupted,
         )
@@ -335,7 +380,8 @@ class FitNode:
                 "style_mask": _mask("the part of the style image to learn from"),
                 "more_styles": _MORE_STYLES,
                 "start": (MODEL, {"tooltip": "a fitted model whose weights to start from"}),
-                **make_widgets(FitRecipe, without=_OF_FILES),
+                "advanced": _advanced("Fit"),
+                **make_widgets(FitRecipe, advanced=False),
             },
         }
 
@@ -347,6 +393,7 @@ class FitNode:
         style_mask: Tensor | None = None,
         more_styles: tuple = (),
         start: impasto.Model | None = None,
+        advanced: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> tuple[impasto.Model]:
         """Return the fitted model."""
@@ -354,7 +401,7 @@ class FitNode:
         result = impasto.fit(
             open_batch(photographs, "photographs"),
             [_style(style, mask=style_mask), *more_styles],
-            recipe=_recipe(FitRecipe, options),
+            recipe=_recipe(FitRecipe, {**(advanced or {}), **options}),
             start=start,
             on_step=progress.on_step(),
             stop=host.is_interrupted,
@@ -577,6 +624,18 @@ def _find_model(path: str) -> Path:
 
 _NODES = {
     "ImpastoStyle": (StyleNode, "Style (impasto)"),
+    "ImpastoStyleAdvanced": (
+        _advanced_node("Style", StyleRecipe, FilmRecipe),
+        "Style: advanced options (impasto)",
+    ),
+    "ImpastoTextureAdvanced": (
+        _advanced_node("Texture", TextureRecipe),
+        "Texture: advanced options (impasto)",
+    ),
+    "ImpastoFitAdvanced": (
+        _advanced_node("Fit", FitRecipe),
+        "Fit: advanced options (impasto)",
+    ),
     "ImpastoMoreStyles": (MoreStyles, "More styles (impasto)"),
     "ImpastoDenoise": (DenoiseNode, "Denoise (impasto)"),
     "ImpastoTexture": (TextureNode, "Texture (impasto)"),

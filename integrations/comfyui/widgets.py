@@ -18,22 +18,26 @@ _BASIC = ("Main dials", "Color and noise")
 _FINE = 0.01  # step of a number's widget, unless the default is smaller
 
 
-def make_widgets(model: type[BaseModel], *, without: Sequence[str] = ()) -> dict[str, tuple]:
+def make_widgets(
+    model: type[BaseModel], *, without: Sequence[str] = (), advanced: bool | None = None
+) -> dict[str, tuple]:
     """Return ComfyUI's inputs for the options of a recipe, in the order of the panels.
 
     Args:
         model: the recipe.
         without: options that get no widget.
+        advanced: only options that are, or only those that are not; None for all.
 
     Returns:
         Option name -> (type, settings), as `INPUT_TYPES` holds them.
     """
     schemas = model.model_json_schema()["properties"]
     widgets = {}
-    for name, advanced in _ordered(schemas):
-        if name != "version" and name not in without:
+    for name, is_advanced in _ordered(schemas):
+        shown = advanced is None or advanced == is_advanced
+        if shown and name != "version" and name not in without:
             kind, settings = _widget(name, schemas[name])
-            widgets[name] = (kind, settings | ({"advanced": True} if advanced else {}))
+            widgets[name] = (kind, settings | ({"advanced": True} if is_advanced else {}))
     return widgets
 
 
@@ -85,7 +89,9 @@ def _widget(name: str, schema: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         settings["default"] = low if default == word else default
     settings |= {"min": low, "max": number["maximum"]}
     if number["type"] == "integer":
-        return "INT", settings | {"step": 1}
+        # ComfyUI would draw another seed for each run.
+        fixed = {"control_after_generate": False} if name == "seed" else {}
+        return "INT", settings | {"step": 1} | fixed
     step = _FINE
     while isinstance(default, float) and 0 < default < step:
         step /= 10

@@ -122,14 +122,24 @@ def call(node, **inputs):
     return outputs
 
 
+def paint(nodes, **inputs):
+    """Run Style, with advanced options from their own node; returns the IMAGE."""
+    known = nodes["ImpastoStyleAdvanced"].INPUT_TYPES()["optional"]
+    options = {name: inputs.pop(name) for name in list(inputs) if name in known}
+    [advanced] = call(nodes["ImpastoStyleAdvanced"], **options)
+    [painted] = call(nodes["ImpastoStyle"], advanced=advanced, **inputs)
+    return painted
+
+
 def test_every_node_says_what_comfyui_asks(nodes):
-    assert len(nodes) == 8
+    assert len(nodes) == 11
     for node in nodes.values():
         inputs = node.INPUT_TYPES()
         json.dumps(inputs)  # as /object_info sends them
         assert callable(getattr(node, node.FUNCTION))
         for name, (kind, settings) in {**inputs["required"], **inputs.get("optional", {})}.items():
             assert kind == "IMPASTO_MODEL" or settings["tooltip"], name
+            assert settings.get("control_after_generate", False) is False  # seeds stay
             if kind in ("INT", "FLOAT"):
                 assert settings["min"] <= settings["default"] <= settings["max"]
             elif isinstance(kind, list):
@@ -137,15 +147,17 @@ def test_every_node_says_what_comfyui_asks(nodes):
 
 
 def test_widgets_are_the_recipes_options(nodes):
-    widgets = nodes["ImpastoStyle"].INPUT_TYPES()["optional"]
+    basic = nodes["ImpastoStyle"].INPUT_TYPES()["optional"]
+    advanced = nodes["ImpastoStyleAdvanced"].INPUT_TYPES()["optional"]
+    assert not basic.keys() & advanced.keys()
+    widgets = basic | advanced
     left_out = {"version", "weights", "range", "rate", "crossfade"}
     assert FilmRecipe.model_fields.keys() - widgets.keys() == left_out
     kind, settings = widgets["strength"]
     assert (kind, settings["default"], settings["min"], settings["max"]) == ("FLOAT", 0.5, 0, 1)
     assert settings["tooltip"] == StyleRecipe.model_fields["strength"].description
-    assert "advanced" not in settings
-    assert widgets["warmup"][1]["advanced"]
-    assert widgets["steps"][1]["tooltip"].endswith("0 stands for `auto`")
+    assert "strength" in basic
+    assert advanced["steps"][1]["tooltip"].endswith("0 stands for `auto`")
     clean = nodes["ImpastoDenoise"].INPUT_TYPES()["optional"]
     assert DenoiseRecipe.model_fields.keys() - clean.keys() == {
         "version", "axes", "crop", "across", "joint",
@@ -155,7 +167,9 @@ def test_widgets_are_the_recipes_options(nodes):
 def test_widgets_left_alone_are_the_recipes_defaults(nodes):
     read = sys.modules[nodes["ImpastoStyle"].__module__].read_widgets
     for model, name in ((StyleRecipe, "ImpastoStyle"), (DenoiseRecipe, "ImpastoDenoise")):
-        widgets = nodes[name].INPUT_TYPES()["optional"]
+        widgets = dict(nodes[name].INPUT_TYPES()["optional"])
+        if f"{name}Advanced" in nodes:
+            widgets |= nodes[f"{name}Advanced"].INPUT_TYPES()["optional"]
         values = {
             option: widgets[option][1]["default"]
             for option in model.model_fields
@@ -168,7 +182,7 @@ def test_widgets_left_alone_are_the_recipes_defaults(nodes):
 
 
 def test_style_paints_a_batch_and_shows_it(nodes, host):
-    [painted] = call(nodes["ImpastoStyle"], content=PHOTO.expand(2, -1, -1, -1), style=STYLE,
+    painted = paint(nodes, content=PHOTO.expand(2, -1, -1, -1), style=STYLE,
                      **QUICK)  # fmt: skip
     assert painted.shape == (2, 32, 48, 3)
     alone = impasto.stylize(PHOTO[0].movedim(-1, 0), STYLE[0].movedim(-1, 0), **QUICK)
@@ -185,8 +199,8 @@ def test_regions_protect_and_further_styles(nodes, host):
     left = torch.zeros(1, 32, 48)
     left[..., :24] = 1
     [more] = call(nodes["ImpastoMoreStyles"], style=1 - STYLE, weight=2.0)
-    [painted] = call(
-        nodes["ImpastoStyle"],
+    painted = paint(
+        nodes,
         content=PHOTO,
         style=STYLE,
         region=left,
@@ -199,18 +213,14 @@ def test_regions_protect_and_further_styles(nodes, host):
 
 
 def test_the_black_mask_of_a_picture_without_one_is_none(nodes, host):
-    [painted] = call(
-        nodes["ImpastoStyle"], content=PHOTO, style=STYLE, protect=torch.zeros(1, 64, 64), **QUICK
-    )
+    painted = paint(nodes, content=PHOTO, style=STYLE, protect=torch.zeros(1, 64, 64), **QUICK)
     assert painted.shape == (1, 32, 48, 3)
 
 
 def test_transparency_stays(nodes, host):
     alpha = torch.ones(1, 32, 48, 1)
     alpha[:, :16] = 0
-    [painted] = call(
-        nodes["ImpastoStyle"], content=torch.cat([PHOTO, alpha], -1), style=STYLE, **QUICK
-    )
+    painted = paint(nodes, content=torch.cat([PHOTO, alpha], -1), style=STYLE, **QUICK)
     assert painted.shape == (1, 32, 48, 4)
     assert torch.equal(painted[..., 3:], alpha)
 
@@ -242,7 +252,7 @@ def test_frames_are_a_film(nodes, host):
     masks = torch.zeros(3, 48, 64)
     masks[:, :24] = 1
     masks[2, :36] = 1
-    [film] = call(nodes["ImpastoStyle"], content=noisy, style=STYLE, protect=masks,
+    film = paint(nodes, content=noisy, style=STYLE, protect=masks,
                   **options, size=64, steps=3)  # fmt: skip
     assert film.shape == noisy.shape
     # Frames of films have 8 bits.
@@ -252,9 +262,11 @@ def test_frames_are_a_film(nodes, host):
 
 
 def test_texture_fit_save_load_and_apply(nodes, host):
-    [texture] = call(nodes["ImpastoTexture"], style=STYLE, width=64, height=80, steps=2)
+    [advanced] = call(nodes["ImpastoTextureAdvanced"], steps=2)
+    [texture] = call(nodes["ImpastoTexture"], style=STYLE, width=64, height=80, advanced=advanced)
     assert texture.shape == (1, 80, 64, 3)
-    [model] = call(nodes["ImpastoFit"], photographs=PHOTO, style=STYLE, size=64, steps=1)
+    [advanced] = call(nodes["ImpastoFitAdvanced"], steps=1)
+    [model] = call(nodes["ImpastoFit"], photographs=PHOTO, style=STYLE, size=64, advanced=advanced)
     [path] = call(nodes["ImpastoSaveModel"], model=model, path="mine/a.impasto")
     assert Path(path) == host.folder / "output" / "mine" / "a.impasto"
     load = nodes["ImpastoLoadModel"]
@@ -297,7 +309,7 @@ def test_a_models_file_lies_in_comfyuis_folders(nodes, host):
 )
 def test_bad_input_is_one_sentence_before_any_work(nodes, host, options, sentence):
     with pytest.raises(ValueError, match=sentence) as error:
-        call(nodes["ImpastoStyle"], **{"content": PHOTO, "style": STYLE, **options})
+        paint(nodes, **{"content": PHOTO, "style": STYLE, **options})
     assert "\n" not in str(error.value)
     assert host.reports == []
 
@@ -308,7 +320,7 @@ def test_an_interruption_ends_in_comfyuis_own_exception(nodes, host, batch):
         pytest.importorskip("cv2")
     host.interrupt_at = 1
     with pytest.raises(Interrupted):
-        call(nodes["ImpastoStyle"], content=PHOTO.expand(3, -1, -1, -1), style=STYLE,
+        paint(nodes, content=PHOTO.expand(3, -1, -1, -1), style=STYLE,
              batch=batch, **QUICK)  # fmt: skip
     assert not host.interrupted
     if batch == "frames":
@@ -318,7 +330,7 @@ def test_an_interruption_ends_in_comfyuis_own_exception(nodes, host, batch):
 def test_the_host_is_as_it_was(nodes, host):
     filters, threads = list(warnings.filters), torch.get_num_threads()
     content = PHOTO.clone()
-    call(nodes["ImpastoStyle"], content=content, style=STYLE, **QUICK)
+    paint(nodes, content=content, style=STYLE, **QUICK)
     assert torch.equal(content, PHOTO)
     assert (list(warnings.filters), torch.get_num_threads()) == (filters, threads)
     assert torch.is_grad_enabled()
@@ -327,7 +339,7 @@ def test_the_host_is_as_it_was(nodes, host):
 
 def test_nodes_work_outside_of_comfyui(nodes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    [painted] = call(nodes["ImpastoStyle"], content=PHOTO, style=STYLE, **QUICK)
+    painted = paint(nodes, content=PHOTO, style=STYLE, **QUICK)
     assert painted.shape == (1, 32, 48, 3)
 
 
