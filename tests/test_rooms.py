@@ -14,7 +14,8 @@ ROOT = Path(impasto.__file__).parent
 # A package or module may import those before it and itself.
 ORDER = [
     "_version", "errors", "client", "validation", "recipes", "methods", "provenance", "presets",
-    "files", "images", "result", "memory", "device", "compiled", "simd", "vgg", "style",
+    "files", "images", "notebook_html", "result", "memory", "device", "compiled", "simd", "vgg",
+    "style",
     "denoising", "api", "models", "replay", "filming", "metrics", "synthetic_noise", "figures",
     "denoise_figures", "demo", "notebook", "jobs", "batch", "serve", "cli",
 ]  # fmt: skip

@@ -1,16 +1,15 @@
-"""Watch a run in a notebook: a progress bar, a preview, and a way to stop."""
+"""Watch a run in a notebook: a bar, a preview, the losses as they fall, and a way to stop."""
 
 from __future__ import annotations
 
-import base64
 import sys
 import time
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
-from impasto.images.resize import thumbnail
-from impasto.images.write import encode
-from impasto.result import Step
+from impasto.notebook_html import curve_html, picture_html
+from impasto.result import Losses, Step
 
 _INTERVAL = 0.25  # seconds at least between two updates
 _PREVIEW_SIDE = 384  # pixels of the preview's longer side, at most
@@ -21,7 +20,7 @@ class Watch:
     """A progress display for `on_step`: a live bar in a notebook, elsewhere a line on stderr.
 
     Args:
-        preview: show the image so far as well, in a notebook.
+        preview: show the image so far and the losses of all evaluations as well, in a notebook.
 
     Attributes:
         steps: number of evaluations so far.
@@ -43,20 +42,26 @@ class Watch:
         self._stopped = False
         self._last_update = self._last_preview = -float("inf")
         self._preview_html = ""
+        self._history: list[Losses] = []
         self._show = _notebook_display() or _show_line
 
     def __call__(self, step: Step) -> None:
         """Show a step; end the run if `stop` was called."""
         self.steps += 1
+        if step.losses is not None:
+            self._history.append(step.losses)
         now, finished = time.perf_counter(), step.evaluation >= step.evaluations
         if finished or now - self._last_update >= _INTERVAL:
             self._last_update = now
             previews = self.preview and self._show is not _show_line
             if previews and (finished or now - self._last_preview >= _PREVIEW_INTERVAL):
                 self._last_preview = now
-                self._preview_html = _preview_html(step)
+                self._preview_html = picture_html(
+                    step.picture(), "the painting so far", _PREVIEW_SIDE
+                )
             progress = step.evaluation / step.evaluations
-            self._show(_describe(step), progress, self._preview_html, finished)
+            details = self._preview_html + (curve_html(self._history) if previews else "")
+            self._show(_describe(step), progress, details, finished)
         if self._stopped:
             raise StopIteration
 
@@ -75,7 +80,7 @@ def _describe(step: Step) -> str:
     return f"{step.evaluation} of {step.evaluations}   {size}{loss}   {seconds_left:.0f} s left"
 
 
-def _show_line(text: str, progress: float, preview: str, finished: bool) -> None:
+def _show_line(text: str, progress: float, details: str, finished: bool) -> None:
     """Write one line on stderr over the last one."""
     sys.stderr.write(f"\r{text}\x1b[K" + ("\n" if finished else ""))
     sys.stderr.flush()
@@ -92,11 +97,11 @@ def _notebook_display() -> Callable[[str, float, str, bool], None] | None:
 
     handle: Any = None
 
-    def show(text: str, progress: float, preview: str, finished: bool) -> None:
+    def show(text: str, progress: float, details: str, finished: bool) -> None:
         nonlocal handle
         page = HTML(
             f'<div><progress value="{progress:.4f}" max="1" style="width:24em"></progress> '
-            f"<code>{text}</code></div>{preview}"
+            f"<code>{escape(text)}</code></div>{details}"
         )
         if handle is None:
             handle = display(page, display_id=True)
@@ -104,10 +109,3 @@ def _notebook_display() -> Callable[[str, float, str, bool], None] | None:
             handle.update(page)
 
     return show
-
-
-def _preview_html(step: Step) -> str:
-    """Return the image so far as an HTML element."""
-    data = encode(thumbnail(step.picture(), _PREVIEW_SIDE), "jpeg", quality=85)
-    text = base64.b64encode(data).decode()
-    return f'<img alt="the painting so far" src="data:image/jpeg;base64,{text}">'

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from impasto.errors import ImpastoError
 from impasto.images.image import ImageMetadata
+from impasto.images.resize import thumbnail
 from impasto.images.stack import Stack, array_stack, to_source_array
 from impasto.images.tiff_write import write_stack
 from impasto.images.write import encode, save
 from impasto.methods import method_of
+from impasto.notebook_html import COMPARED_SIDE, picture_html, slider_html
 from impasto.provenance import Inputs, Output, Provenance, Treatment, current_maker
 from impasto.validation import validate
 
@@ -90,6 +92,8 @@ class Result:
         precision: number format of the convolutions, `float32` or `bfloat16`.
         stopped: whether `on_step` ended the run early.
         inputs: what it was made from: names and hashes of files.
+        before: the content image, small, (3, H, W), which notebooks show beside the picture; None
+            where there is none.
     """
 
     pixels: Tensor
@@ -104,6 +108,7 @@ class Result:
     precision: str
     stopped: bool = False
     inputs: Inputs = field(default_factory=Inputs)
+    before: Tensor | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -147,8 +152,17 @@ class Result:
         )
 
     def _repr_png_(self) -> bytes:
-        """Return the PNG that a notebook shows."""
-        return encode(self.pixels, ".png", metadata=self.metadata)
+        """Return a small PNG, for consoles that show pictures."""
+        return encode(thumbnail(self.pixels, COMPARED_SIDE), ".png")
+
+    def _repr_html_(self) -> str:
+        """Return the picture, over the content image and with a slider, for notebooks."""
+        width, height = self.size
+        words = f"{width} × {height}, {self.evaluations} evaluations in {self.seconds:.1f} s"
+        if self.before is None:
+            picture = picture_html(self.pixels, "the picture", COMPARED_SIDE)
+            return f'<figure style="margin:0">{picture}<figcaption>{words}</figcaption></figure>'
+        return slider_html(self.before, self.pixels, words)
 
 
 Kind = Literal["clean", "gaussian", "poisson-gaussian", "correlated", "impulse", "halftone"]
@@ -424,13 +438,21 @@ class DenoiseResult:
         return write_stack(path, stack, planes, overwrite=overwrite)
 
     def _repr_png_(self) -> bytes:
-        """Return a PNG of the first plane, for notebooks."""
-        pixels = self.pixels if self.pixels.ndim == 3 else self.pixels[0]
-        if len(pixels) not in (1, 3):  # the channels are not colors
-            pixels = pixels[:1]
+        """Return a small PNG of the first plane, for consoles that show pictures."""
+        return encode(thumbnail(self._shown()[1], COMPARED_SIDE), ".png")
+
+    def _repr_html_(self) -> str:
+        """Return the first plane with and without noise, and a slider, for notebooks."""
+        return slider_html(*self._shown(), f"{self.diagnosis.words}; {self.seconds:.1f} s")
+
+    def _shown(self) -> tuple[Tensor, Tensor]:
+        """Return the first plane with and without noise as it is to be seen, (1 or 3, H, W)."""
+        first = (image if image.ndim == 3 else image[0] for image in (self.noisy, self.pixels))
+        noisy, clean = (image if len(image) in (1, 3) else image[:1] for image in first)
         if not isinstance(self.source, ImageMetadata):
-            pixels = pixels / pixels.abs().max().clamp(min=1e-12)
-        return encode(pixels.clamp(0, 1), ".png")
+            most = clean.abs().max().clamp(min=1e-12)
+            noisy, clean = noisy / most, clean / most
+        return noisy.clamp(0, 1), clean.clamp(0, 1)
 
     def provenance(self, output: Output | None = None) -> Provenance:
         """Return how the data was denoised, as it is stored in its file.

@@ -10,6 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.denoising.foreign_arrays import (
+    denoise_labeled,
+    denoise_lazily,
+    is_labeled,
+    is_lazy,
+)
 from impasto.denoising.measurements import Measurements
 from impasto.denoising.plane_run import PlaneRun, find_textures
 from impasto.device import select_device
@@ -28,13 +34,13 @@ from impasto.validation import reject_recipe_and_options, validate, with_recipe_
 
 @with_recipe_signature(DenoiseRecipe)
 def denoise(
-    picture: ImageSource | Stack,
+    picture: ImageSource | Stack | Any,
     *,
     recipe: DenoiseRecipe | None = None,
     on_step: OnStep | None = None,
     measurements: Measurements | None = None,
     **options: Any,
-) -> DenoiseResult:
+) -> DenoiseResult | Any:
     """Remove the noise of a picture, with nothing to learn from but the picture itself.
 
     Photographs are worked on in sRGB. TIFFs of measured data, arrays and tensors keep their own
@@ -43,7 +49,8 @@ def denoise(
     Args:
         picture: a path, bytes, open file or Pillow image, as for `stylize`; an array or a tensor,
             as for `array_stack`; an `Image` or a `Stack`. With `crop`, a part of it is denoised as
-            it is in the whole, whose noise is measured.
+            it is in the whole, whose noise is measured. A DataArray of xarray, or an array of dask,
+            is taken as measured data, too; dims named y, x, band, time … say what the axes are.
         recipe: every option at once; or give the ones to change as `options`.
         on_step: called with a `Step` after each part of the work; raising `StopIteration` ends the
             run and keeps what was denoised by then.
@@ -53,7 +60,10 @@ def denoise(
 
     Returns:
         The denoised picture and the noise that was removed; `DenoiseResult.at` removes another
-        share of it without a new run.
+        share of it without a new run. Of a DataArray, the denoised DataArray with its dims, coords,
+        attributes, name and type. Of an array of dask, alone or in a DataArray, one that is
+        denoised when it is computed: chunk by chunk with an overlap, each plane by itself, by one
+        measurement of the noise in parts of it.
 
     Raises:
         ValueError: an option or the picture is out of range, or values are not finite.
@@ -72,6 +82,16 @@ def denoise(
         filter (Lebrun, Buades, Morel 2013); `zs-n2n`: Mansour, Heckel 2023, arXiv:2303.11253.
     """
     recipe = _recipe_from(recipe, options)
+    if is_lazy(picture) and on_step is not None:
+        raise ValueError(
+            "`on_step` must be left out for a dask array, which is denoised when it is computed; "
+            "watch that with dask's ProgressBar"
+        )
+    if is_labeled(picture):
+        run_on_array = partial(denoise, on_step=on_step, measurements=measurements)
+        return denoise_labeled(picture, recipe, run_on_array)
+    if is_lazy(picture):
+        return denoise_lazily(picture, recipe)
     source = open_input(picture, recipe.axes)
     noisy = input_planes(source)
     _check_channels(noisy.shape[1], recipe)

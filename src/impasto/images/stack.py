@@ -254,7 +254,7 @@ def array_stack(
             f"`{name}` must have pixels, got shape {data.shape}; give at least one of each axis"
         )
     if axes is None:
-        axes = _guess_axes(data.shape, isinstance(source, Tensor), name)
+        axes = guess_axes(data.shape, isinstance(source, Tensor), name)
     check_axes(axes, data.shape)
     stack = Stack(data, axes, library_unit(data.dtype))
     return scan_range(stack, lambda values: ValueError(f"`{name}` must be finite, got {values}"))
@@ -339,7 +339,7 @@ def to_source_array(source: ImageMetadata | Stack, pixels: Tensor) -> np.ndarray
     return array
 
 
-def _guess_axes(shape: tuple[int, ...], is_tensor: bool, name: str) -> str:
+def guess_axes(shape: tuple[int, ...], is_tensor: bool, name: str) -> str:
     """Return the usual axes of an array whose axes have no names."""
     if len(shape) == 2:
         return "YX"

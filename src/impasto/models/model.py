@@ -20,6 +20,7 @@ from impasto.images.read import ImageSource, open_image
 from impasto.images.resize import composite_rgb, resize, thumbnail
 from impasto.models.model_file import ModelFacts, ModelParts, encode_model, model_hash, read_model
 from impasto.models.network import REACH, STRIDE, PaintingNetwork, crop_noise, noise_planes
+from impasto.notebook_html import COMPARED_SIDE
 from impasto.provenance import Inputs
 from impasto.recipes import ApplyRecipe, StyleRecipe
 from impasto.result import Losses, OnStep, Result, Step, Stop, check_finite
@@ -195,6 +196,7 @@ def apply(
         precision="float32",
         stopped=stopped,
         inputs=Inputs(content=source_of(image), model=model.file),
+        before=thumbnail(pixels, COMPARED_SIDE),
         unlikeness=_unlikeness(model, tiles, recipe.seed, device),
     )
 

@@ -15,7 +15,8 @@ from impasto.images.image import Image, ImageMetadata
 from impasto.images.masks import check_mask_shape, is_white, open_mask, resize_mask
 from impasto.images.open_input import identify_input
 from impasto.images.read import ImageSource, open_image
-from impasto.images.resize import resize
+from impasto.images.resize import composite_rgb, resize, thumbnail
+from impasto.notebook_html import COMPARED_SIDE
 from impasto.presets import style_recipe
 from impasto.provenance import Inputs
 from impasto.recipes import StyleRecipe
@@ -434,12 +435,14 @@ class _Painting:
             setup.spec, content, extras.protect, setup.plan.sizes[-1], gray=self.gray
         )
         metadata = content.metadata
+        before = thumbnail(composite_rgb(content), COMPARED_SIDE)
         del content  # so that `problem` can release it
         run = Run.of(setup, on_step, stop)
         device = setup.network.device
         run.optimize(self.problem, device)
         self.raw = None if run.best is None else run.best.cpu()
-        return run.result(setup.recipe, metadata, device, finish, inputs)
+        result = run.result(setup.recipe, metadata, device, finish, inputs)
+        return replace(result, before=before)
 
     def problem(self, run: Run, scale: int) -> Problem:
         """Build objective and start of one scale."""
