@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 
-collect_ignore = []
+collect_ignore = ["src/impasto/napari"]  # napari warns when it is imported; its tests let it
 try:
     for name in ("fastapi", "uvicorn", "httpx2"):
         importlib.import_module(name)

@@ -16,7 +16,7 @@ ORDER = [
     "_version", "errors", "validation", "recipes", "methods", "provenance", "presets", "files",
     "images", "result", "memory", "device", "compiled", "simd", "vgg", "style", "denoising", "api",
     "models", "replay", "filming", "metrics", "synthetic_noise", "figures", "denoise_figures",
-    "demo", "notebook", "jobs", "batch", "serve", "cli",
+    "demo", "notebook", "jobs", "batch", "serve", "napari", "cli",
 ]  # fmt: skip
 # Only these packages may import these libraries.
 ONLY = {
