@@ -6,6 +6,7 @@ import torch
 
 import impasto
 
+pytest_plugins = ["napari_fixtures"]
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's and its libraries' own
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import impasto
 
+pytest_plugins = ["napari_fixtures"]
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's and its libraries' own
 
 

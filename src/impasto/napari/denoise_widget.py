@@ -332,6 +332,7 @@ class DenoiseWidget(QWidget):
         layer = self.layer_box.layer
         self.axes_box.clear()
         self.axes_note.setText("")
+        self.axes_note.hide()
         if not isinstance(layer, Image):
             return
         axes, known = layer_axes(layer)
@@ -341,6 +342,7 @@ class DenoiseWidget(QWidget):
             self.axes_note.setText("the layer does not say: choose")
         elif layer.rgb:
             self.axes_note.setText("and colors")
+        self.axes_note.setVisible(bool(self.axes_note.text()))
 
     def _choose_output(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Write the result to", "", "*.tif *.zarr")
@@ -352,7 +354,8 @@ class DenoiseWidget(QWidget):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.addRow("Layer", self.layer_box)
-        form.addRow("Axes", _row(self.axes_box, self.axes_note))
+        form.addRow("Axes", self.axes_box)
+        form.addRow("", self.axes_note)
         form.addRow("Result in", _row(self.output, browse))
         layout.addLayout(form)
         layout.addWidget(_row(self.measure_button, self.preview_button, self.run_button))
