@@ -3,8 +3,10 @@
 Without napari, Qt or OpenGL the tests of this folder are skipped.
 """
 
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +26,10 @@ def display():
         pytest.skip("napari draws with OpenGL, which needs a display or Xvfb")
     out, into = os.pipe()
     words = ["Xvfb", "-displayfd", str(into), "-screen", "0", "1280x960x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(words, pass_fds=(into,), stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        words, pass_fds=(into,), stderr=subprocess.DEVNULL, preexec_fn=_end_with_parent
+    )
+    _servers.append(server)
     os.close(into)
     with os.fdopen(out) as reader:
         number = reader.readline().strip()
@@ -33,8 +38,14 @@ def display():
     os.environ["DISPLAY"] = f":{number}"
     yield
     del os.environ["DISPLAY"]
-    server.terminate()
-    server.wait()
+
+
+_servers = []  # Qt ends the process if its server goes first
+
+
+def _end_with_parent():
+    """Let the kernel end this process with the one that started it (prctl's PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")
