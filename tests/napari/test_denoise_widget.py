@@ -118,6 +118,7 @@ def test_what_is_on_screen_is_previewed_in_its_place(viewer, dock, wait):
 
 
 def test_lazy_planes_are_read_one_by_one_and_may_go_to_a_file(viewer, dock, wait, tmp_path):
+    dask = pytest.importorskip("dask")
     da = pytest.importorskip("dask.array")
     pytest.importorskip("zarr")
     clean, noisy = cells(5)
@@ -127,12 +128,8 @@ def test_lazy_planes_are_read_one_by_one_and_may_go_to_a_file(viewer, dock, wait
         read.append(number)
         return noisy[number][None]
 
-    lazy = da.concatenate(
-        [
-            da.from_delayed(__import__("dask").delayed(plane)(n), (1, *noisy.shape[1:]), "u1")
-            for n in range(5)
-        ]
-    )
+    one = (1, *noisy.shape[1:])
+    lazy = da.concatenate([da.from_delayed(dask.delayed(plane)(n), one, "u1") for n in range(5)])
     layer = viewer.add_image(lazy, name="cells", axis_labels=("t", "y", "x"))
     for name in ("out.tif", "out.zarr"):
         dock.output.setText(str(tmp_path / name))

@@ -65,7 +65,7 @@ class OptionForm(QWidget):
             control.setObjectName(name)
             self._controls[name] = control
             layout.addRow(option_label(name), control)
-            self._set(name, field.get_default(call_default_factory=True))
+            self.set_value(name, field.get_default(call_default_factory=True))
             _connect(control, self.changed.emit)
 
     def values(self) -> dict[str, Any]:
@@ -90,15 +90,12 @@ class OptionForm(QWidget):
         text = control.currentText() if isinstance(control, QComboBox) else control.text()
         return _parse(text.strip()) if control.property("free") else text
 
-    def set_value(self, name: str, value: Any) -> None:
-        """Set one option."""
-        self._set(name, value)
-
     def control(self, name: str) -> QWidget:
         """Return the control of one option."""
         return self._controls[name]
 
-    def _set(self, name: str, value: Any) -> None:
+    def set_value(self, name: str, value: Any) -> None:
+        """Set one option."""
         control = self._controls[name]
         if isinstance(control, QCheckBox):
             control.setChecked(bool(value))
