@@ -3,7 +3,8 @@
 import importlib
 import importlib.util
 
-collect_ignore = []
+# napari warns when it is imported, which its tests allow; their fixtures are a plug-in of theirs.
+collect_ignore = ["src/impasto/napari", "tests/napari/napari_fixtures.py"]
 try:
     for name in ("fastapi", "uvicorn", "httpx2"):
         importlib.import_module(name)

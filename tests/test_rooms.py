@@ -15,9 +15,8 @@ ROOT = Path(impasto.__file__).parent
 ORDER = [
     "_version", "errors", "client", "validation", "recipes", "methods", "provenance", "presets",
     "files", "images", "notebook_html", "result", "memory", "device", "compiled", "simd", "vgg",
-    "style",
-    "denoising", "api", "models", "replay", "filming", "metrics", "synthetic_noise", "figures",
-    "denoise_figures", "demo", "notebook", "jobs", "batch", "serve", "cli",
+    "style", "denoising", "api", "models", "replay", "filming", "metrics", "synthetic_noise",
+    "figures", "denoise_figures", "demo", "notebook", "jobs", "batch", "serve", "napari", "cli",
 ]  # fmt: skip
 # Only these packages may import these libraries.
 ONLY = {
@@ -25,6 +24,10 @@ ONLY = {
     "tifffile": {"images"},
     "imagecodecs": {"images"},
     "cv2": {"images"},
+    "zarr": {"images"},
+    "napari": {"napari"},
+    "qtpy": {"napari"},
+    "superqt": {"napari"},
     "urllib.request": {"vgg", "batch", "client"},
     "fsspec": {"batch"},
     "numba": {"compiled", "simd"},

@@ -12,6 +12,7 @@ from impasto.cli.terminal import drop_output, echo
 from impasto.errors import ImageError, ImpastoError
 from impasto.files import check_writable, rescue, write_atomically, write_or_rescue
 from impasto.images.write import encode, left_out_notes
+from impasto.images.zarr_names import is_url
 from impasto.provenance import Output, sidecar_path, sidecar_text
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Delivery:
 
     def write_sidecar(self, output: str, provenance: str) -> None:
         """Write the provenance beside the image, where one is asked for."""
-        if self.saving.sidecar and output != PIPE:
+        if self.saving.sidecar and output != PIPE and not is_url(output):
             self.write_extra("sidecar", sidecar_path(output), _writer(sidecar_text(provenance)))
 
     def watcher(self, name: str, watch: OnStep) -> OnStep:

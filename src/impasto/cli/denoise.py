@@ -24,12 +24,14 @@ from impasto.cli.options import (
     sidecar_option,
 )
 from impasto.images.clip_names import is_clip
+from impasto.images.zarr_names import is_zarr
 from impasto.recipes import ClipRecipe, DenoiseRecipe
 from impasto.validation import validate
 
 DENOISE_EPILOG = (
     "Without -o, TIFFs of measured data (of ImageJ or OME, of several pages, of floats, of 16-bit "
-    "gray, or with --axes) become IN-clean.tif, everything else IN-clean.png. Measured data keeps "
+    "gray, or with --axes) become IN-clean.tif, zarr and OME-Zarr stores, at a path or a URL, "
+    "IN-clean.zarr, everything else IN-clean.png. Measured data keeps "
     "type, axes and range, and is read and written a plane at a time; data of one plane may also "
     "become a .png. A --sigma above 1 is out of 255: 25 is 25/255; of float data it is in the "
     "data's own numbers, as it stands. IN may be `-` for stdin; -o - writes a PNG to stdout, and "
@@ -78,7 +80,7 @@ def denoise_command(source: str, output: str | None, **options: Any) -> int:
 
     Nothing is learned from but IN itself.
     """
-    if is_clip(source):
+    if not is_zarr(source) and is_clip(source):
         from impasto.cli.run_clip import clean_clip
 
         texts = recipe_texts(ClipRecipe, options)

@@ -52,6 +52,9 @@ from impasto.images.stack import Stack, array_stack, check_single_picture
 from impasto.images.tiff_read import is_scientific_tiff, open_stack
 from impasto.images.tiff_write import write_stack
 from impasto.images.write import check_output, output_format
+from impasto.images.zarr_names import is_zarr
+from impasto.images.zarr_read import open_zarr
+from impasto.images.zarr_write import check_zarr_output, smaller_copies
 from impasto.memory import GIB
 from impasto.synthetic_noise import add_noise
 
@@ -77,13 +80,17 @@ def clean(
     """
     check_single_stdin({"picture": source})
     content = path_or_bytes(source)
-    measured = recipe.axes != "auto" or is_scientific_tiff(content)
-    output = output or f"{stem(source)}-clean{'.tif' if measured else '.png'}"
+    zarr = is_zarr(content)
+    measured = zarr or recipe.axes != "auto" or is_scientific_tiff(content)
+    ending = ".zarr" if zarr else ".tif" if measured else ".png"
+    output = output or f"{stem(source)}-clean{ending}"
     saving = save_options(output, [source, options["truth"]], options)
-    streamed = measured and is_tiff(output)
+    streamed = measured and (is_tiff(output) or is_zarr(output))
     _check_places(saving, options, streamed)
     data = open_input(content, recipe.axes, "picture")
     print_notes(source, data)
+    if is_zarr(output) and (words := smaller_copies(data)):
+        echo(f"impasto: {source}: {words}", err=True)
     if measured and not streamed:
         check_single_picture(data, output)
     if recipe.crop != "whole":
@@ -234,13 +241,13 @@ def _clean_stack(
 
     def write_residual(path: Path, overwrite: bool) -> None:
         axes = None if recipe.axes == "auto" else recipe.axes
-        cleaned = open_stack(output, axes, "output")
+        cleaned = _open_measured(output, axes)
         residual = Stack(_Difference(data, cleaned), data.axes, 1.0)
         planes = (residual.read_plane(index) for index in residual.plane_indices())
         write_stack(path, residual, planes, overwrite=overwrite)
 
     delivery.write_extra("residual", options["residual"], write_residual)
-    cleaned = partial(open_stack, output, data.axes)
+    cleaned = partial(_open_measured, output, data.axes)
     _draw(data, cleaned, truth, options, delivery, measured=True)
     facts = _facts(diagnosis, data, recipe, str(select_device(recipe.device)))
     sentence = f"stopped; the data, which was done, is in {output}"
@@ -325,7 +332,8 @@ def _check_places(saving: SaveOptions, options: Mapping[str, Any], streamed: boo
     taken = {} if saving.output == PIPE else {Path(saving.output).resolve(): "output"}
     if streamed:
         _check_writer_options(saving)
-        check_output(saving.output, **saving.rules)
+        check = check_zarr_output if is_zarr(saving.output) else check_output
+        check(saving.output, **saving.rules)
     else:
         check_places(saving)
     residual = options["residual"]
@@ -358,6 +366,11 @@ def _check_writer_options(saving: SaveOptions) -> None:
                 f"`{name}` must be left out for a TIFF of measured data, which stays as it is, "
                 f"got {value}; leave it out, or write a .png"
             )
+
+
+def _open_measured(path: str, axes: str | None) -> Stack:
+    """Open a result again."""
+    return (open_zarr if is_zarr(path) else open_stack)(path, axes, "output")
 
 
 def _cut(source: Source | None, recipe: DenoiseRecipe) -> Source | None:

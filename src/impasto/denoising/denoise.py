@@ -26,6 +26,8 @@ from impasto.images.open_input import identify_input, input_planes, open_input
 from impasto.images.read import ImageSource
 from impasto.images.stack import Stack
 from impasto.images.tiff_write import write_stack
+from impasto.images.zarr_names import is_zarr
+from impasto.images.zarr_write import check_zarr_output, write_zarr
 from impasto.provenance import Inputs, Provenance, current_maker
 from impasto.recipes import DenoiseRecipe
 from impasto.result import DenoiseResult, Diagnosis, OnStep, blend_strength
@@ -145,12 +147,12 @@ def denoise_stack(
     on_diagnosis: Callable[[Diagnosis], None] | None = None,
     on_rescue: OnRescue | None = None,
     **options: Any,
-) -> Path:
-    """Denoise measured data of any size into a TIFF like its source, a plane at a time.
+) -> Path | str:
+    """Denoise measured data of any size into a TIFF or zarr like its source, a plane at a time.
 
     Args:
-        picture: a TIFF, an array or a `Stack`.
-        output: the file to write, ending in .tif or .tiff.
+        picture: a TIFF, a zarr store or its URL, an array or a `Stack`.
+        output: what to write, ending in .tif, .tiff or .zarr; a URL for zarr alone.
         recipe: every option at once; or give the ones to change as `options`.
         on_step: as for `denoise`; raising `StopIteration` ends the run with nothing written.
         overwrite: replace a file that is already there.
@@ -162,7 +164,7 @@ def denoise_stack(
         options: any field of `DenoiseRecipe`.
 
     Returns:
-        The path written, whole or not at all.
+        The path written, whole or not at all; a URL as it was given.
 
     Raises:
         ValueError: as for `denoise`, or the input is a picture and not measured data.
@@ -185,6 +187,9 @@ def denoise_stack(
             "its `axes`"
         )
     _check_channels(source.plane_shape[0], recipe)
+    zarr = is_zarr(output)
+    if zarr:  # what cannot be written is refused before the work
+        check_zarr_output(output, overwrite=overwrite)
     run = PlaneRun(source, recipe, on_step)
     indices = list(source.plane_indices())
 
@@ -208,7 +213,7 @@ def denoise_stack(
     def record() -> str:
         return with_treatments(provenance, run.diagnosis).model_dump_json()
 
-    path = write_stack(
+    path = (write_zarr if zarr else write_stack)(
         output,
         run.output,
         denoised_planes(),

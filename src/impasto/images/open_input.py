@@ -11,19 +11,24 @@ import torch
 from torch import Tensor
 
 from impasto.errors import quote
+from impasto.files import recorded_name
 from impasto.images.image import Image, ImageMetadata, SourceFile, pixel_hash, source_of
+from impasto.images.lazy_planes import LazyPlanes
 from impasto.images.read import ImageSource, open_image, read_bytes, source_name
 from impasto.images.stack import Stack, array_stack
 from impasto.images.tiff_read import TiffPages, is_scientific_tiff, open_stack
+from impasto.images.zarr_names import is_zarr
+from impasto.images.zarr_read import open_zarr
 
 
 def open_input(
     source: ImageSource | Stack, axes: str = "auto", name: str = "picture"
 ) -> Image | Stack:
-    """Open what is to be denoised: TIFFs of measured data, arrays and tensors keep their numbers.
+    """Open what is to be denoised: TIFFs of measured data, zarr and arrays keep their numbers.
 
     Args:
-        source: anything `open_image`, `open_stack` or `array_stack` takes, or what they return.
+        source: anything `open_image`, `open_stack`, `open_zarr` or `array_stack` takes, or
+            what they return.
         axes: a letter for each axis of measured data, or `auto`. A TIFF is read as measured data
             if axes are given; a `Stack` must have these.
         name: the argument's name in errors.
@@ -40,6 +45,8 @@ def open_input(
     named = None if axes == "auto" else axes
     if isinstance(source, np.ndarray | Tensor):
         return array_stack(source, named, name)
+    if is_zarr(source):
+        return open_zarr(source, named, name)
     if isinstance(source, str | Path) and (named or is_scientific_tiff(source)):
         return open_stack(source, named, name)
     if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
@@ -110,10 +117,12 @@ def input_source_file(source: Image | Stack) -> ImageMetadata | Stack:
 
 
 def identify_input(source: Image | Stack) -> SourceFile:
-    """Return the name and hash of an input's file, or, if it is from none, the values' hash."""
+    """Return the name and hash of an input's file; of zarr and of arrays the values' hash."""
     if isinstance(source, Image):
         return source_of(source)
     if isinstance(source.data, TiffPages):
         return source.data.identify()
     planes = (source.read_plane(index) for index in source.plane_indices())
-    return SourceFile(None, pixel_hash(planes, f"{source.axes} {source.shape} {source.dtype}"))
+    origin = source.data.origin if isinstance(source.data, LazyPlanes) else None
+    name = recorded_name(origin) if origin else None
+    return SourceFile(name, pixel_hash(planes, f"{source.axes} {source.shape} {source.dtype}"))

@@ -243,21 +243,26 @@ def array_stack(
         raise TypeError(
             f"`{name}` must be a NumPy array or a tensor, got {type(source).__name__}; convert it"
         )
-    if data.dtype.name not in TYPES:
-        raise ValueError(f"`{name}` must be {', '.join(TYPES)}, got {data.dtype}; convert it")
-    if data.ndim < 2:
-        raise ValueError(
-            f"`{name}` must have at least two axes, got shape {data.shape}; give it Y and X"
-        )
-    if data.size == 0:
-        raise ValueError(
-            f"`{name}` must have pixels, got shape {data.shape}; give at least one of each axis"
-        )
+    check_array(data.shape, data.dtype, name)
     if axes is None:
         axes = guess_axes(data.shape, isinstance(source, Tensor), name)
     check_axes(axes, data.shape)
     stack = Stack(data, axes, library_unit(data.dtype))
     return scan_range(stack, lambda values: ValueError(f"`{name}` must be finite, got {values}"))
+
+
+def check_array(shape: tuple[int, ...], dtype: np.dtype, name: str = "picture") -> None:
+    """Refuse arrays that hold no planes, or numbers of another type than `TYPES`."""
+    if dtype.name not in TYPES:
+        raise ValueError(f"`{name}` must be {', '.join(TYPES)}, got {dtype}; convert it")
+    if len(shape) < 2:
+        raise ValueError(
+            f"`{name}` must have at least two axes, got shape {tuple(shape)}; give it Y and X"
+        )
+    if math.prod(shape) == 0:
+        raise ValueError(
+            f"`{name}` must have pixels, got shape {tuple(shape)}; give at least one of each axis"
+        )
 
 
 def check_axes(axes: str, shape: tuple[int, ...]) -> None:

@@ -7,7 +7,6 @@ import io
 import math
 import os
 import struct
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from impasto.errors import ImageError
 from impasto.files import OnRescue, atomic_path, check_writable, rescue
+from impasto.images.planes_on_disk import array_on_disk, collect_planes
 from impasto.images.stack import CHANNELS, Stack
 from impasto.images.tiff_read import TiffPages
 from impasto.images.tiff_tags import read_tag
@@ -125,9 +125,9 @@ def write_stack(
                         tags = {number: source.read_tags(number) for number in source.file_order}
                         _check_encoder(source, tags, recipe() if callable(recipe) else recipe)
                 folder = Path(os.path.realpath(target)).parent
-                array = _array_on_disk(folder, stack.shape, stack.dtype)
+                array = array_on_disk(folder, stack.shape, stack.dtype)
                 open_array = disk.enter_context(array)
-                _collect(stack, open_array, planes, indices or stack.plane_indices())
+                collect_planes(stack, open_array, planes, indices or stack.plane_indices())
                 record = recipe() if callable(recipe) else recipe
                 build = partial(_build, stack, open_array, record, tags)
                 build(temporary)
@@ -169,54 +169,6 @@ def _build(
             _add_tag(path, _XMP, xmp)
     else:
         _write_pages(path, source, open_array, tags, recipe)
-
-
-@contextlib.contextmanager
-def _array_on_disk(
-    folder: Path, shape: tuple[int, ...], dtype: np.dtype
-) -> Iterator[Callable[[], np.memmap]]:
-    """Make an array in a file without a name, which is gone however the process ends.
-
-    Returns:
-        A context manager that gives a function which opens the array. It maps the file anew each
-        time, so that only the plane at hand counts as the process's memory.
-    """
-    size = math.prod(shape) * dtype.itemsize
-    with tempfile.TemporaryFile(dir=folder, prefix=".impasto-", suffix=".tmp") as file:
-        # Writing to a map of a file that the disk has no room for kills the process, so the room
-        # is taken first; here a full disk is an error like any other.
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        else:
-            for start in range(0, size, 1 << 24):
-                file.write(bytes(min(1 << 24, size - start)))
-            file.flush()
-        yield lambda: np.memmap(file, dtype, "r+", shape=shape)
-
-
-def _collect(
-    stack: Stack,
-    open_array: Callable[[], np.memmap],
-    planes: Iterable[Tensor],
-    indices: Iterable[tuple[int, ...]],
-) -> None:
-    """Write every plane into an array, and make sure that there are as many as the stack has."""
-    done = 0
-    indices = iter(indices)
-    for plane in planes:
-        index = next(indices, None)
-        if index is None:
-            raise ValueError(
-                f"`planes` must be {stack.count:,}, one for each of the stack's, got more; leave "
-                "the others out"
-            )
-        stack.write_plane(open_array(), index, plane)
-        done += 1
-    if done < stack.count:
-        raise ValueError(
-            f"`planes` must be {stack.count:,}, one for each of the stack's, got {done:,}; give "
-            "them all"
-        )
 
 
 class _CheckedFile(io.FileIO):
