@@ -13,7 +13,8 @@ import impasto
 ROOT = Path(impasto.__file__).parent
 # A package or module may import those before it and itself.
 ORDER = [
-    "_version", "errors", "validation", "recipes", "methods", "provenance", "presets", "files",
+    "_version", "errors", "validation", "recipes", "options", "methods", "provenance", "presets",
+    "files",
     "images", "result", "memory", "device", "compiled", "simd", "vgg", "style", "denoising", "api",
     "models", "replay", "filming", "metrics", "synthetic_noise", "figures", "denoise_figures",
     "demo", "notebook", "jobs", "batch", "serve", "cli",
