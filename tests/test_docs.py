@@ -105,6 +105,13 @@ def test_every_command_is_described():
             assert f"`impasto {words[0]}`" in text
 
 
+def test_every_page_is_on_the_site():
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("nav:")[1]
+    made = {"commands.md", "recipes.md", "reference.md"}  # by docs/site_pages.py
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    assert set(re.findall(r"[\w-]+\.md", nav)) == pages | made
+
+
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_linked_file_exists(page):
     text = prose(page.read_text(encoding="utf-8"))
