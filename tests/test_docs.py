@@ -23,7 +23,10 @@ CURRENT_IDS = [page.name for page in CURRENT]
 
 INLINE = re.compile(r"`([^`\n]+)`")
 # Options of other programs and of shell commands that the pages show.
-FOREIGN = {"--head", "--port", "--node-ip-address", "--address", "--generate"}
+FOREIGN = {
+    *("--head", "--port", "--node-ip-address", "--address", "--generate"),
+    *("--user", "--now", "--export", "--strict", "--newest"),
+}
 
 
 def code_blocks(text):

@@ -193,7 +193,10 @@ def test_a_changed_file_is_read_again(tmp_path):
             lambda s: s.update({"features.0.bias": torch.zeros(64, dtype=torch.complex64)}),
             "type complex64",
         ),
-        (lambda s: s.update({"features.0.bias": torch.zeros(64).to_sparse()}), "without all of"),
+        (  # which PyTorch 2.14 does not read
+            lambda s: s.update({"features.0.bias": torch.zeros(64).to_sparse()}),
+            "without all of|damaged",
+        ),
         (lambda s: s.update({"features.0.bias": torch.zeros(64, device="meta")}), "without all of"),
         (lambda s: s.update({"state_dict": [1]}), "no such tensor"),
     ],
