@@ -32,7 +32,9 @@ if [ "$versions" = lowest ]; then
 fi
 rm -rf "$where/dist"
 python -m build --quiet --wheel --outdir "$where/dist" .
-pip install --quiet --constraint "$where/pins.txt" "$(ls "$where"/dist/*.whl)[dev]"
+wheel="$(ls "$where"/dist/*.whl)"
+pip install --quiet --constraint "$where/pins.txt" "${wheel}[dev]"
+pip install --quiet --force-reinstall --no-deps "$wheel" # one of the same version may be there
 pip list --format=freeze | grep -i -E '^(torch|numpy|pillow|numba|pydantic|tifffile)==' || true
 # Not from src/, but from the wheel.
 python -m pytest --quiet --override-ini pythonpath=docs "$@"
