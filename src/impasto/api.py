@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import StyleOptions
     from impasto.style.checkpoint import Checkpoints
     from impasto.style.source import Style
 
@@ -49,7 +52,7 @@ def stylize(
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     stop: Stop | None = None,
-    **options: Any,
+    **options: Unpack[StyleOptions],
 ) -> Result:
     """Paint a content image in the style of one or more style images.
 

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from impasto.errors import OptionError, quoted_name
 
 R = TypeVar("R", bound=BaseModel)
+F = TypeVar("F", bound=Callable[..., Any])
 
 _MAX_DIGITS = 1000  # of a whole number in JSON
 _MAX_NESTING = 50  # lists and objects in each other in JSON; a recipe has five
@@ -136,12 +137,10 @@ def reject_recipe_and_options(recipe: BaseModel | None, options: Mapping[str, An
         )
 
 
-def with_recipe_signature(
-    model: type[BaseModel],
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def with_recipe_signature(model: type[BaseModel]) -> Callable[[F], F]:
     """Return a decorator that shows a recipe's options in the signature instead of **options."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: F) -> F:
         signature = inspect.signature(function)
         parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         options = [

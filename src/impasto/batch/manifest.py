@@ -135,15 +135,23 @@ class Manifest:
             return default
         return value if type(value) is int and value > 0 else default
 
-    def load(self) -> dict[str, Row]:
-        """Return every row by its output, but for those that no version of impasto wrote.
+    def load(self, outputs: Sequence[str] | None = None) -> dict[str, Row]:
+        """Return rows by their outputs, but for those that no version of impasto wrote.
+
+        Args:
+            outputs: whose rows; None for all.
 
         Raises:
             ImageError: the file is damaged.
         """
-        columns = ", ".join(_COLUMNS)
+        query = f"SELECT {', '.join(_COLUMNS)} FROM pictures"
         try:
-            rows = self._database.execute(f"SELECT {columns} FROM pictures").fetchall()
+            if outputs is None:
+                rows = self._database.execute(query).fetchall()
+            else:
+                one = f"{query} WHERE output = ?"
+                keys = [(_to_key(output),) for output in outputs]
+                rows = [row for key in keys for row in self._database.execute(one, key)]
         except sqlite3.Error as error:
             raise self._unusable(error) from None
         return {_from_key(key): row for key, *values in rows if (row := _read_row(values))}

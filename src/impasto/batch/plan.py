@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,33 @@ def plan_jobs(plan: BatchPlan, left_out: list[str] | None = None) -> list[Job]:
     styles = _list_unique(plan.styles, "style", others)
     if left_out is not None:
         left_out += dict.fromkeys(others)
+    jobs = jobs_of_files(plan, contents, styles)
+    inputs_on_disk = {_resolve(image.path) for image in (*contents, *styles)}
+    if plan.model:
+        inputs_on_disk.add(_resolve(storage.local_path(plan.model)))
+    for output in jobs:
+        if _resolve(output) in inputs_on_disk:
+            raise ImageError(
+                f"`output` must not replace an input, got {output}; choose another folder"
+            )
+    return list(jobs.values())
+
+
+def list_styles(plan: BatchPlan) -> list[storage.ListedFile]:
+    """List the style images of a plan."""
+    return _list_unique(plan.styles, "style", [])
+
+
+def jobs_of_files(
+    plan: BatchPlan,
+    contents: Sequence[storage.ListedFile],
+    styles: Sequence[storage.ListedFile],
+) -> dict[str, Job]:
+    """Return the jobs of some files by their outputs.
+
+    Raises:
+        ValueError: two outputs would have one name.
+    """
     recipe, film = plan.recipe.model_dump_json(), json.dumps(dict(plan.film), sort_keys=True)
     jobs: dict[str, Job] = {}
     folder = storage.local_path(plan.output)
@@ -121,15 +148,7 @@ def plan_jobs(plan: BatchPlan, left_out: list[str] | None = None) -> list[Job]:
                     f"{other.inputs['content']} and {content.path}; give one of them another "
                     "name, or run them apart"
                 )
-    inputs_on_disk = {_resolve(image.path) for image in (*contents, *styles)}
-    if plan.model:
-        inputs_on_disk.add(_resolve(storage.local_path(plan.model)))
-    for output in jobs:
-        if _resolve(output) in inputs_on_disk:
-            raise ImageError(
-                f"`output` must not replace an input, got {output}; choose another folder"
-            )
-    return list(jobs.values())
+    return jobs
 
 
 def read_plan(path: str | Path) -> BatchPlan:

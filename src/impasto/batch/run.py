@@ -146,10 +146,7 @@ def run_batch(
     )
     left_out: list[str] = []
     jobs = plan_jobs(plan, left_out)
-    if plan.model:
-        from impasto.batch.outputs import check_model  # torch
-
-        check_model(jobs[0].inputs["model"])
+    check_fitted_model(plan)
     output = storage.local_path(plan.output)
     folder = storage.temporary_directory(output, manifest)
     if existing == "fail":
@@ -157,11 +154,11 @@ def run_batch(
     rows = Manifest(manifest_path(output, manifest))
     try:
         storage.clean_temporary_directory(folder)
-        run = _Run(rows, jobs, count, tries, on_progress or (lambda _: None))
+        run = BatchRun(rows, count, tries, on_progress or (lambda _: None))
         run.progress.left_out = left_out
         first_threads = rows.setting("threads", default_threads)
         threads = first_threads if threads is None else threads
-        run.sort_jobs(existing)
+        run.add_jobs(jobs, existing, lambda paths: _refuse_existing(paths, existing))
         if run.queue:
             pool = worker_pool(executor, folder, threads, workers, len(run.queue), address, gpus)
             with pool as started:
@@ -173,42 +170,84 @@ def run_batch(
     return run.progress
 
 
+def check_fitted_model(plan: BatchPlan) -> None:
+    """Refuse a plan whose model cannot be used."""
+    if plan.model:
+        from impasto.batch.outputs import check_model  # torch
+
+        check_model(storage.local_path(plan.model))
+
+
 def _refuse_existing(paths: Sequence[str], existing: str) -> None:
-    if not paths:
-        return
+    if paths:
+        raise ImageError(existing_output(paths, existing))
+
+
+def existing_output(paths: Sequence[str], existing: str) -> str:
+    """Word the refusal to replace files that are no outputs of the batch.
+
+    Example:
+        >>> existing_output(["out/a.png"], "resume")[:67]
+        '`output` must not hold what would be written, got out/a.png; choose'
+    """
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    raise ImageError(
+    return (
         f"`output` must not hold what would be written, got {paths[0]}{more}; choose another "
         f"folder, or another `existing` than {existing}"
     )
 
 
-class _Run:
-    """One run: the queue, and the row of each image."""
+class BatchRun:
+    """One run: the queue, and the row of each image that has not ended.
+
+    Args:
+        manifest: where it records them.
+        workers: how many work.
+        tries: how often an image is started that takes its worker down.
+        on_progress: called when something has changed.
+        on_end: called with each job that has ended in this run, and its row.
+        passes_over_failed: leave an image alone that failed before, from the same file.
+    """
 
     def __init__(
         self,
         manifest: Manifest,
-        jobs: Sequence[Job],
         workers: int,
         tries: int,
         on_progress: OnProgress,
+        on_end: Callable[[Job, Row], None] = lambda job, row: None,
+        *,
+        passes_over_failed: bool = False,
     ) -> None:
-        self.manifest, self.jobs, self.tries = manifest, jobs, tries
-        self.on_progress = on_progress
-        self.progress = BatchProgress(len(jobs), workers)
+        self.manifest, self.tries = manifest, tries
+        self.on_progress, self.on_end = on_progress, on_end
+        self.progress = BatchProgress(0, workers)
         self.queue: deque[Job] = deque()
+        self._over = (QUARANTINED, FAILED) if passes_over_failed else (QUARANTINED,)
         self._rows: dict[str, Row] = {}
         self._unsaved: dict[str, Row] = {}
         self._failed_starts: dict[int, int] = {}
         self._started = time.monotonic()
 
-    def sort_jobs(self, existing: str) -> None:
-        """Put every job that is to run into the queue, and record the others."""
-        before = self.manifest.load()
+    def is_at_work(self, output: str) -> bool:
+        """Return True if an output is being made or waits for it."""
+        return output in self._rows
+
+    def add_jobs(
+        self, jobs: Sequence[Job], existing: str, refuse: Callable[[Sequence[str]], None]
+    ) -> None:
+        """Put every job that is to run into the queue, and record the others.
+
+        Args:
+            jobs: of outputs that are not at work.
+            existing: as for `run_batch`.
+            refuse: called with the outputs that are files the manifest does not know.
+        """
+        before = self.manifest.load([job.output for job in jobs])
         stamps: dict[str, storage.FileStamp | None] = {}
-        unknown = []
-        for job in self.jobs:
+        unknown, ended, queued = [], {}, {}
+        self.progress.total += len(jobs)
+        for job in jobs:
             row = before.get(job.output)
             stamp = storage.file_stamp(job.output)
             fresh = Row(
@@ -220,27 +259,30 @@ class _Run:
             if stamp and existing != "overwrite":
                 done = self._done_row(job, row, fresh, str(tuple(stamp)), same)
                 if done is not None:
-                    self._rows[job.output] = done
+                    ended[job.output] = done
                     self.progress.done += 1
                     self.progress.notes |= read_notes(done)
                     continue
                 if existing == "skip":
-                    self._rows[job.output] = fresh._replace(status=SKIPPED)
+                    ended[job.output] = fresh._replace(status=SKIPPED)
                     self.progress.skipped += 1
                     continue
                 if row is None or row.output_stamp not in ("", str(tuple(stamp))):
                     unknown.append(job.output)
-            if same and row.status == QUARANTINED and existing != "overwrite":
-                self._rows[job.output] = row
-                self.progress.failed[job.output] = row.reason or QUARANTINED
+                    continue
+            if same and row.status in self._over and existing != "overwrite":
+                ended[job.output] = row
+                self.progress.failed[job.output] = row.reason or row.status
                 continue
             # An image that was being made when the whole run was killed is not to blame.
             attempts = row.attempts - (row.status == RUNNING) if same else 0
-            self._rows[job.output] = fresh._replace(attempts=attempts)
+            queued[job.output] = fresh._replace(attempts=attempts)
             self.queue.append(job)
-        _refuse_existing(unknown, existing)
-        changed = {path: row for path, row in self._rows.items() if row != before.get(path)}
-        self._write(changed)
+        if unknown:
+            refuse(unknown)
+        self._rows |= queued
+        rows = ended | queued
+        self._write({path: row for path, row in rows.items() if row != before.get(path)})
         self._report()
 
     def _done_row(
@@ -254,16 +296,29 @@ class _Run:
         mark = read_fingerprint(job)
         return mark and fresh._replace(status=DONE, fingerprint=mark, output_stamp=stamp)
 
-    def work(self, workers: Sequence[Worker], stop: threading.Event) -> None:
-        """Give out jobs until the queue is empty or a stop is requested."""
+    def work(
+        self,
+        workers: Sequence[Worker],
+        stop: threading.Event,
+        more: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Give out jobs until the queue is empty and no more can come, or a stop is requested.
+
+        Args:
+            workers: who makes them.
+            stop: set it to end after the images being made.
+            more: called now and then; adds jobs, and returns whether there can be others later.
+        """
         idle: deque[Worker] = deque()
         starting = {worker.restart(): worker for worker in workers}
         busy: dict[Future[Outcome], tuple[Worker, Job]] = {}
-        while (self.queue and not stop.is_set()) or busy:
+        while (not stop.is_set() and (more() or self.queue)) or busy:
             while idle and self.queue and not stop.is_set():
                 worker, job = idle.popleft(), self.queue.popleft()
                 self._record_start(job)
                 busy[worker.start(job)] = worker, job
+            if not busy and not starting:
+                stop.wait(_POLL_SECONDS)
             finished, _ = wait([*busy, *starting], _POLL_SECONDS, FIRST_COMPLETED)
             for future in finished:
                 if future in starting:
@@ -320,13 +375,13 @@ class _Run:
             row = row._replace(
                 status=DONE, attempts=0, fingerprint=outcome.saved, output_stamp=stamp
             )
-            self._save(job, row)
             self.progress.done += 1
             self.progress.made += 1
             self.progress.each.append(outcome.seconds)
+            self._end(job, row)
         elif outcome.permanent:
-            self._save(job, row._replace(status=FAILED, attempts=0, reason=outcome.reason))
             self.progress.failed[job.output] = outcome.reason or ""
+            self._end(job, row._replace(status=FAILED, attempts=0, reason=outcome.reason))
         else:
             self._retry(job, outcome.reason or "")
         return False
@@ -339,8 +394,14 @@ class _Run:
             self.queue.append(job)
             return
         reason = f"quarantined after {row.attempts} tries: {row.reason}"
-        self._save(job, row._replace(status=QUARANTINED, reason=reason))
         self.progress.failed[job.output] = reason
+        self._end(job, row._replace(status=QUARANTINED, reason=reason))
+
+    def _end(self, job: Job, row: Row) -> None:
+        """Record that a job has ended, and forget it."""
+        self._save(job, row)
+        del self._rows[job.output]
+        self.on_end(job, row)
 
     def _save(self, job: Job, row: Row) -> None:
         self._rows[job.output] = row

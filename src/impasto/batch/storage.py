@@ -215,8 +215,10 @@ def clean_temporary_directory(folder: str) -> None:
 def _list_local(source: str, videos: bool) -> Listing:
     path = Path(source)
     if os.path.isdir(path):
-        files = [ListedFile(str(file), file.relative_to(path).as_posix()) for file in _walk(path)]
-        return _sort_out(files, _read_local_head, videos)
+        files = [
+            ListedFile(str(file), file.relative_to(path).as_posix()) for file in walk_files(path)
+        ]
+        return sort_out(files, read_local_head, videos)
     if os.path.exists(path) or not any(mark in source for mark in _WILDCARDS):
         return Listing([ListedFile(source, path.name)], [])  # a missing file fails later, alone
     base, parts = _split_pattern(path)
@@ -231,7 +233,7 @@ def _list_local(source: str, videos: bool) -> Listing:
         if paths:
             break
     files = [ListedFile(str(file), file.relative_to(base).as_posix()) for file in paths]
-    return _sort_out(files, _read_local_head, videos)
+    return sort_out(files, read_local_head, videos)
 
 
 def _split_pattern(path: Path) -> tuple[Path, list[str]]:
@@ -255,23 +257,40 @@ def _fixed_parts(parts: tuple[str, ...]) -> list[str]:
     return fixed
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its subfolders, except hidden ones."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+def walk_files(
+    folder: Path, *, without: str = "", on_error: Callable[[OSError], None] | None = None
+) -> Iterator[Path]:
+    """Yield the files of a folder and its subfolders, except hidden and unfinished ones.
+
+    Args:
+        folder: where to look.
+        without: a subfolder to leave out, as a real path.
+        on_error: called for a folder that cannot be read; None raises.
+    """
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        if on_error is None:
+            raise
+        on_error(error)
+        return
+    for entry in entries:
         if is_passed_over(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
+            if not without or os.path.realpath(entry.path) != without:
+                yield from walk_files(Path(entry.path), without=without, on_error=on_error)
         elif entry.is_file() or entry.is_symlink():
             yield Path(entry.path)
 
 
-def _read_local_head(path: str) -> bytes:
+def read_local_head(path: str) -> bytes:
+    """Read the bytes of a file on this machine that tell its format."""
     with open(path, "rb") as file:
         return file.read(HEAD_BYTES)
 
 
-def _sort_out(files: list[ListedFile], read_head: Callable[[str], bytes], videos: bool) -> Listing:
+def sort_out(files: list[ListedFile], read_head: Callable[[str], bytes], videos: bool) -> Listing:
     """Separate images, and videos if they are asked for, from other files."""
     listing = Listing([], [])
     for file in files:
@@ -306,7 +325,7 @@ def _list_remote(source: str, videos: bool) -> Listing:
         except Exception as error:  # each back end has errors of its own
             raise OSError(_reason(error)) from error
 
-    return _sort_out(files, read_head, videos)
+    return sort_out(files, read_head, videos)
 
 
 def _file_system(url: str) -> tuple[Any, str]:

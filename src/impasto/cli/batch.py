@@ -55,7 +55,23 @@ def batch_command() -> None:
 
 
 def batch_options(command: F) -> F:
-    """Add the options of how a batch is run."""
+    """Add the options of how a batch is run, and how it is shown."""
+    options = (
+        worker_options(),
+        dry_run_option("what there is to do, memory and time"),
+        json_option,
+        progress_option,
+        debug_option,
+    )
+    return apply_options(command, options)
+
+
+def worker_options(workers: int | None = None) -> Callable[[F], F]:
+    """Return a decorator that adds who makes the pictures, and what happens to those there.
+
+    Args:
+        workers: pictures at a time by default; None for one a core.
+    """
     options = (
         click.option(
             "--executor",
@@ -65,7 +81,11 @@ def batch_options(command: F) -> F:
             "a cluster  [default: processes]",
         ),
         click.option(
-            "--workers", type=int, metavar="N", help="pictures at a time  [default: one a core]"
+            "--workers",
+            type=int,
+            metavar="N",
+            default=workers,
+            help=f"pictures at a time  [default: {workers or 'one a core'}]",
         ),
         click.option(
             "--threads",
@@ -101,12 +121,8 @@ def batch_options(command: F) -> F:
             help="how often a picture is begun that takes its worker down  [default: 3]",
         ),
         click.option("--manifest", metavar="FILE", type=FILE, help="where to keep the account"),
-        dry_run_option("what there is to do, memory and time"),
-        json_option,
-        progress_option,
-        debug_option,
     )
-    return apply_options(command, options)
+    return lambda command: apply_options(command, options)
 
 
 def place_options(command: F) -> F:
@@ -150,7 +166,7 @@ def batch_style_command(contents: tuple[str, ...], styles: tuple[str, ...], **op
     changed = parse_options(StyleRecipe, recipe_texts(StyleRecipe, options))
     presets = read_presets(options["presets"]) if options["presets"] else PRESETS
     recipe = style_recipe(changed.pop("preset", "default"), presets=presets, **changed)
-    return _run(_plan("style", contents, styles, recipe, options), options)
+    return _run(plan_of("style", contents, styles, recipe, options), options)
 
 
 @batch_command.command("denoise", cls=Command, epilog=EPILOG)
@@ -167,7 +183,7 @@ def batch_denoise_command(inputs: tuple[str, ...], **options: Any) -> int:
     recipe = validate(
         DenoiseRecipe, parse_options(DenoiseRecipe, recipe_texts(DenoiseRecipe, options))
     )
-    return _run(_plan("denoise", inputs, (), recipe, options), options)
+    return _run(plan_of("denoise", inputs, (), recipe, options), options)
 
 
 @batch_command.command("apply", cls=Command, epilog=EPILOG)
@@ -179,7 +195,7 @@ def batch_denoise_command(inputs: tuple[str, ...], **options: Any) -> int:
 def batch_apply_command(model: str, pictures: tuple[str, ...], **options: Any) -> int:
     """Paint every picture of PICTURES with MODEL, a file that `impasto fit` wrote."""
     recipe = validate(ApplyRecipe, parse_options(ApplyRecipe, recipe_texts(ApplyRecipe, options)))
-    return _run(_plan("apply", pictures, (), recipe, options, model), options)
+    return _run(plan_of("apply", pictures, (), recipe, options, model), options)
 
 
 @batch_command.command("run", cls=Command, epilog=EPILOG)
@@ -195,7 +211,7 @@ def batch_run_command(path: str, **options: Any) -> int:
     return _run(read_plan(path), options)
 
 
-def _plan(
+def plan_of(
     method: MethodName,
     contents: tuple[str, ...],
     styles: tuple[str, ...],
@@ -234,7 +250,7 @@ def _run(plan: BatchPlan, options: dict[str, Any]) -> int:
             echo_json(facts)
             return 0
         say_left_out(facts.pop("left_out"))
-        _say_notes(facts.pop("notes"))
+        say_notes(facts.pop("notes"))
         too_large = facts.pop("too_large")
         for place, reason in too_large.items():
             echo(f"impasto: {place}: {reason}", err=True)
@@ -261,7 +277,7 @@ def _report(progress: BatchProgress, output: str) -> None:
     for place, reason in progress.failed.items():
         echo(f"impasto: {place}: {shorten(reason, MAX_SENTENCE)}", err=True)
     say_left_out(progress.left_out)
-    _say_notes(progress.notes)
+    say_notes(progress.notes)
     if progress.unrecorded:
         echo(f"impasto: {progress.unrecorded}", err=True)
     words = [f"{progress.done} of {progress.total} done"]
@@ -275,7 +291,7 @@ def _report(progress: BatchProgress, output: str) -> None:
     echo(output)
 
 
-def _say_notes(notes: Mapping[str, Sequence[str]]) -> None:
+def say_notes(notes: Mapping[str, Sequence[str]]) -> None:
     """Say on stderr what of some files was left out or taken for what: each note once."""
     places: dict[str, list[str]] = {}
     for place, each in notes.items():

@@ -41,6 +41,7 @@ COMMANDS = {
     "sheet": ("sheet", "Show CONTENT in the style of STYLE in many ways at once."),
     "style": ("style", "Paint CONTENT in the style of STYLE."),
     "texture": ("style", "Make a texture out of STYLE alone."),
+    "watch": ("watch", "Paint or clean whatever is put into FOLDER."),
 }
 
 EPILOG = """\

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args, get_origin
 
 import click
@@ -29,7 +30,7 @@ PIPE = "-"  # stands for stdin among the inputs, and for stdout as the output
 # Title of a part of the help -> the options in it, by the names that commands receive.
 PANELS: Mapping[str, tuple[str, ...]] = {
     "Main dials": (
-        "content", "clip", "style", "styles", "start", "over", "settings", "pick", "cell",
+        "content", "clip", "style", "styles", "model", "start", "over", "settings", "pick", "cell",
         "cell_steps", "output", "ending", "preset", "strength", "chroma", "detail", "crop",
         "method", "effort", "sigma", "gaussian", "poisson", "layer", "kind", "width", "height",
         "tileable", "size", "color", "style_scale", "structure", "amount", "check",
@@ -57,9 +58,9 @@ PANELS: Mapping[str, tuple[str, ...]] = {
         "most_bytes", "most_pixels", "most_frames", "most_work", "upload_seconds",
     ),
     "Running": (
-        "seed", "device", "precision", "memory", "tiles", "executor", "workers", "threads",
-        "address", "gpus", "tries", "schema", "dry_run", "as_json", "progress", "debug", "version",
-        "help",
+        "seed", "device", "precision", "memory", "tiles", "every", "settle", "once",
+        "executor", "workers", "threads", "address", "gpus", "tries", "schema", "dry_run",
+        "as_json", "progress", "debug", "version", "help",
     ),
 }  # fmt: skip
 _SHORT = 12  # options that are listed in one piece
@@ -133,13 +134,20 @@ class File(click.ParamType):
 FILE = File()
 
 
-def recipe_options(model: type[BaseModel], *, without: Sequence[str] = ()) -> Callable[[F], F]:
+def recipe_options(
+    model: type[BaseModel],
+    *,
+    without: Sequence[str] = (),
+    others: Mapping[str, type[BaseModel]] = MappingProxyType({}),
+) -> Callable[[F], F]:
     """Give a command one option for every field of a recipe but its format's version.
 
     Args:
         model: the recipe. Names, help, ranges and defaults are read from it and stand nowhere
             else. The options arrive as text, or None where the user gave none.
         without: fields that this command has no option for.
+        others: what else the command does -> its recipe. Where an option of the same name means
+            something else there, its help says so.
 
     Returns:
         A decorator for a click command.
@@ -159,9 +167,14 @@ def recipe_options(model: type[BaseModel], *, without: Sequence[str] = ()) -> Ca
             command = click.option(flag_name(name), name, hidden=True)(command)
         for name, field in reversed(model.model_fields.items()):
             if name not in ("version", *without):
-                command = click.option(
-                    flag_name(name), name, help=option_help(name, field), **_shape(name, field)
-                )(command)
+                words = option_help(name, field)
+                for title, other in others.items():
+                    there = other.model_fields.get(name)
+                    if there and there.description != field.description:
+                        words += f"; {title}: {option_help(name, there)}"
+                command = click.option(flag_name(name), name, help=words, **_shape(name, field))(
+                    command
+                )
         return command
 
     return decorate

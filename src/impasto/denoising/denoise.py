@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -33,6 +33,11 @@ from impasto.recipes import DenoiseRecipe
 from impasto.result import DenoiseResult, Diagnosis, OnStep, blend_strength
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import DenoiseOptions
+
 
 @with_recipe_signature(DenoiseRecipe)
 def denoise(
@@ -41,7 +46,7 @@ def denoise(
     recipe: DenoiseRecipe | None = None,
     on_step: OnStep | None = None,
     measurements: Measurements | None = None,
-    **options: Any,
+    **options: Unpack[DenoiseOptions],
 ) -> DenoiseResult | Any:
     """Remove the noise of a picture, with nothing to learn from but the picture itself.
 
@@ -146,7 +151,7 @@ def denoise_stack(
     stored_recipe: DenoiseRecipe | None = None,
     on_diagnosis: Callable[[Diagnosis], None] | None = None,
     on_rescue: OnRescue | None = None,
-    **options: Any,
+    **options: Unpack[DenoiseOptions],
 ) -> Path | str:
     """Denoise measured data of any size into a TIFF or zarr like its source, a plane at a time.
 

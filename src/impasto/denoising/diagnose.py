@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,6 +26,11 @@ from impasto.recipes import DenoiseRecipe
 from impasto.result import REPAIR, Diagnosis, Kind
 from impasto.validation import validate
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import DenoiseOptions
+
 SAMPLE_PLANES = 8  # that stand for a stack
 _INVISIBLE_SIGMA = 0.5 / 255  # of the range
 _MAX_SIGMA = 10.0  # of the range; more leaves nothing but the mean either way
@@ -46,7 +51,7 @@ _METHOD: dict[Kind, str | None] = {
 }
 
 
-def diagnose(picture: ImageSource | Stack, **options: Any) -> Diagnosis:
+def diagnose(picture: ImageSource | Stack, **options: Unpack[DenoiseOptions]) -> Diagnosis:
     """Describe the noise of a picture, and what `denoise` would do about it.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,11 @@ from impasto.images.write import save
 from impasto.recipes import ClipRecipe
 from impasto.result import Diagnosis, Stop, blend_strength
 from impasto.validation import with_recipe_signature
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import ClipOptions
 
 _DEPENDS = 2 * REACH  # frames before one that decide it: those that help, and those that help them
 _TIMED_SIDE, _TIMED_FRAMES = 128, 8  # pixels a side of the part, and frames, that are timed
@@ -65,7 +70,7 @@ def denoise_clip(
     stop: Stop | None = None,
     overwrite: bool = False,
     sidecar: bool = True,
-    **options: Any,
+    **options: Unpack[ClipOptions],
 ) -> ClipResult:
     """Remove the noise of a film, or of numbered frames, which help each other.
 

