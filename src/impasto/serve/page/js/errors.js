@@ -1,6 +1,7 @@
 // @ts-check
 // What went wrong, in the reader's language, and at the field where it did.
 
+import { methodOf } from "./settings.js";
 import { state, update } from "./store.js";
 import { language, matched, named, t } from "./texts.js";
 
@@ -40,5 +41,5 @@ function wordOf(name) {
 /** The option that a sentence begins with. @param {string} sentence */
 function fieldOf(sentence) {
   const name = sentence.match(/^`([a-z_]+)`/)?.[1];
-  return name && name in (state.choices?.recipes[state.draft.mode]?.properties ?? {}) ? name : null;
+  return name && name in (state.choices?.recipes[methodOf()]?.properties ?? {}) ? name : null;
 }

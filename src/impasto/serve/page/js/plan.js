@@ -2,7 +2,7 @@
 // What is known of a job before it begins: its size, and its time by what earlier ones took here.
 
 import { clock } from "./dom.js";
-import { value } from "./settings.js";
+import { methodOf, value } from "./settings.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("./store.js").State} State */
@@ -15,12 +15,24 @@ const EFFORT = /** @type {Record<string, number>} */ ({ quick: 1, balanced: 2.5,
  * @returns {{width: number, height: number} | null}
  */
 export function finalSize({ draft }) {
-  const { content, mode } = draft;
-  if (!content?.width || !content.height) return null;
-  const wanted = mode === "denoise" ? "original" : value("size", draft);
+  const { content } = draft;
+  const method = methodOf(draft);
+  if (method === "texture") return { width: value("width", draft), height: value("height", draft) };
+  if (!content?.width || !content.height || method === "fit") return null;
+  const wanted = method.startsWith("denoise") ? "original" : value("size", draft);
   if (typeof wanted !== "number") return { width: content.width, height: content.height };
   const scale = wanted / Math.max(content.width, content.height);
   return { width: Math.max(1, Math.round(content.width * scale)), height: Math.max(1, Math.round(content.height * scale)) };
+}
+
+/** Seconds of a film that are to be made; null if that is not known. @param {State["draft"]} draft */
+function length(draft) {
+  const whole = draft.content?.seconds ?? null;
+  const range = value("range", draft);
+  if (range === "whole" || range === undefined) return whole;
+  const [, from, to] = range.match(/^([\d.]+)s:(?:([\d.]+)s)?$/) ?? [];
+  if (from === undefined || (to === undefined && whole === null)) return null;
+  return Math.max(0, Math.min(Number(to ?? Infinity), whole ?? Infinity) - Number(from));
 }
 
 /**
@@ -35,12 +47,15 @@ const work = (recipe, pixels) => pixels * (typeof recipe.steps === "number" ? re
  * @param {{width: number, height: number}} size
  */
 export function seconds({ draft, jobs }, size) {
-  const pixels = size.width * size.height;
+  const method = methodOf(draft);
+  const long = draft.content?.clip ? length(draft) : 1;
+  if (long === null) return null;
+  const pixels = size.width * size.height * long;
   const recipe = { effort: value("effort", draft), steps: value("steps", draft), method: value("method", draft) };
-  const like = [...jobs.values()].filter((job) => job.method === draft.mode && job.status === "done" && job.result && !job.result.stack && job.result.seconds > 0.5
-    && (draft.mode !== "denoise" || job.recipe.method === recipe.method));
+  const like = [...jobs.values()].filter((job) => job.method === method && job.status === "done" && job.result && !job.result.stack && job.result.seconds > 0.5
+    && (method !== "denoise" || job.recipe.method === recipe.method));
   if (!like.length) return null;
-  const size_of = (/** @type {any} */ job) => job.result.width * job.result.height;
+  const size_of = (/** @type {any} */ { result }) => result.width * result.height * (result.frames ? result.frames / (result.rate || 25) : 1);
   // The nearest in size tells most.
   like.sort((a, b) => Math.abs(Math.log(size_of(a) / pixels)) - Math.abs(Math.log(size_of(b) / pixels)));
   const rates = like.slice(0, 3).map((job) => job.result.seconds / work(job.recipe, size_of(job))).sort((a, b) => a - b);
@@ -52,6 +67,8 @@ export function plan(state) {
   const size = finalSize(state);
   if (!size) return "";
   const parts = [`${size.width} × ${size.height}`];
+  const long = state.draft.content?.clip ? length(state.draft) : null;
+  if (long !== null) parts.push(t("plan.film", { length: clock(long) }));
   const taken = seconds(state, size);
   if (taken !== null) parts.push(t("plan.time", { time: clock(taken) }));
   const waiting = [...state.jobs.values()].filter((job) => ["queued", "running"].includes(job.status)).length;

@@ -3,7 +3,7 @@
 // from it. A view draws its own elements and no others.
 
 /**
- * A picture that came in.
+ * A picture that came in; or a clip, or a fitted model.
  * @typedef {object} Picture
  * @property {File} file
  * @property {string} name
@@ -11,23 +11,29 @@
  * @property {number | null} height
  * @property {Blob | null} thumb small, to be shown; null if the browser cannot decode it
  * @property {number} planes of a stack; 1 for a picture
+ * @property {boolean} [clip] whether it is a film; its thumbnail is its first frame
+ * @property {number | null} [seconds] that a clip lasts; null if the browser cannot tell
  */
 
 /** @typedef {{picture: Picture, weight: number, region: Blob | null, mask: Blob | null}} Style */
 /** @typedef {"style" | "denoise" | "reconstruct"} Mode */
+/** @typedef {"painting" | "texture" | "model"} Making what Paint makes */
+/** @typedef {"style" | "denoise" | "reconstruct" | "film" | "denoise-clip" | "apply" | "texture" | "fit"} Method of the API */
 /** @typedef {"protect" | "keep"} MaskKind */
 
 /**
  * What is about to be made; every change of it can be undone.
  * @typedef {object} Draft
  * @property {Mode} mode
+ * @property {Making} making
  * @property {Picture | null} content
  * @property {Picture[]} more contents that get the same treatment, a job each
  * @property {Style[]} styles
+ * @property {Picture | null} model fitted, in place of styles
  * @property {Record<MaskKind, Blob | null>} masks
  * @property {Picture | null} init
  * @property {string} preset
- * @property {Record<string, Record<string, any>>} changed by mode, the options that differ from the preset
+ * @property {Record<string, Record<string, any>>} changed by method, the options that differ from the preset
  */
 
 /**
@@ -72,8 +78,8 @@
 
 /** @type {Draft} */
 const EMPTY = {
-  mode: "style", content: null, more: [], styles: [], masks: { protect: null, keep: null }, init: null, preset: "default",
-  changed: { style: {}, denoise: {}, reconstruct: {} },
+  mode: "style", making: "painting", content: null, more: [], styles: [], model: null, masks: { protect: null, keep: null }, init: null, preset: "default",
+  changed: { style: {}, denoise: {}, reconstruct: {}, film: {}, "denoise-clip": {}, apply: {}, texture: {}, fit: {} },
 };
 
 /** @type {State} */
