@@ -3,8 +3,9 @@
 
 import { byId, first, h, input, lazy, show } from "./dom.js";
 import { ACCEPT, take } from "./pictures.js";
+import { printSize, storedDpi } from "./print_size.js";
 import { change, choosePreset, HIDDEN, methodOf, properties, reset, resetAll, same, value, withPresets } from "./settings.js";
-import { differs, state, watch } from "./store.js";
+import { differs, state, update, watch } from "./store.js";
 import { named, t } from "./texts.js";
 
 /** @typedef {{element: any, labelled?: string, sync: (now: any) => void}} Control */
@@ -28,11 +29,16 @@ const REACH = { size: 2048, width: 2048, height: 2048, keys_every: 60, crossfade
 /** @type {Record<string, number>} what a number begins with that was a word before */
 const BEGIN = { size: 512, style_scale: 1, sigma: 0.1, chroma: 1, steps: 300, keys_every: 12, rate: 25 };
 
+const PRINTED = ["style", "apply"]; // methods whose results are printed
+
 /** @type {Map<string, {box: any, control: Control}>} */
 const built = new Map();
+/** @type {ReturnType<typeof printSize> | null} */
+let paper = null;
 
 export function start() {
   byId("reset-all").addEventListener("click", resetAll);
+  update({ dpi: storedDpi() });
   const field = input("init-input");
   field.accept = ACCEPT;
   field.addEventListener("change", () => { take("init", [...(field.files ?? [])]); field.value = ""; });
@@ -40,13 +46,14 @@ export function start() {
     const method = methodOf(now.draft);
     if (differs(now, before, "language", "choices") || !before || method !== methodOf(before.draft)) build(method);
     if (differs(now, before, "language", "choices")) buildPresets();
-    if (differs(now, before, "language", "draft", "error")) sync(now);
+    if (differs(now, before, "language", "draft", "error", "dpi")) sync(now);
   });
 }
 
 /** @param {string} method */
 function build(method) {
   built.clear();
+  paper = PRINTED.includes(method) ? printSize() : null;
   const all = properties();
   const main = (MAIN[method] ?? []).filter((name) => name in all);
   byId("main-options").replaceChildren(...main.map((name) => option(name, all[name], true)));
@@ -73,6 +80,7 @@ function sync({ draft, error }) {
     first(".complaint", box).textContent = wrong ? error.text : "";
     if (wrong) /** @type {any} */ (box.closest("details") ?? {}).open = true;
   }
+  paper?.sync();
   const count = Object.keys(changed).length;
   byId("changes").textContent = String(count);
   show(byId("changes"), count > 0);
@@ -123,6 +131,7 @@ function option(name, schema, main) {
   } else if (!main) {
     box.append(h("p", { class: "hint", id: `${id}-hint` }, named("hints", name, schema?.description ?? "")));
   }
+  if (name === "size" && paper) box.append(paper.element);
   box.append(h("p", { class: "complaint", id: `${id}-wrong` }));
   built.set(name, { box, control });
   return box;

@@ -117,11 +117,12 @@ export function put(role, pictures, wrong = []) {
   if (role === "init") {
     edit({ init: pictures[0] });
   } else if (role === "content") {
-    if (draft.making === "model" && draft.mode === "style" && draft.content) {
-      const all = [draft.content, ...draft.more, ...pictures];
+    const photographed = /** @type {Picture[]} */ ([draft.content, ...draft.more].filter((one) => one && !one.clip));
+    if (draft.making === "model" && draft.mode === "style" && photographed.length) {
+      const all = [...photographed, ...pictures];
       const photographs = state.choices.limits.photographs;
       for (const { name } of all.slice(photographs)) wrong.push(t("errors.photographs", { name, most: photographs }));
-      edit({ more: all.slice(1, photographs) });
+      edit({ content: all[0], more: all.slice(1, photographs) });
       return;
     }
     // Masks belong to a picture.

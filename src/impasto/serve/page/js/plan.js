@@ -1,8 +1,10 @@
 // @ts-check
-// What is known of a job before it begins: its size, and its time by what earlier ones took here.
+// What is known of a job before it begins: its size, its time by what earlier ones took here, and its memory.
 
+import { json } from "./api.js";
 import { clock } from "./dom.js";
-import { methodOf, value } from "./settings.js";
+import { methodOf, value, wanted } from "./settings.js";
+import { differs, state as current, update, watch } from "./store.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("./store.js").State} State */
@@ -19,9 +21,9 @@ export function finalSize({ draft }) {
   const method = methodOf(draft);
   if (method === "texture") return { width: value("width", draft), height: value("height", draft) };
   if (!content?.width || !content.height || method === "fit") return null;
-  const wanted = method.startsWith("denoise") ? "original" : value("size", draft);
-  if (typeof wanted !== "number") return { width: content.width, height: content.height };
-  const scale = wanted / Math.max(content.width, content.height);
+  const longest = method.startsWith("denoise") ? "original" : value("size", draft);
+  if (typeof longest !== "number") return { width: content.width, height: content.height };
+  const scale = longest / Math.max(content.width, content.height);
   return { width: Math.max(1, Math.round(content.width * scale)), height: Math.max(1, Math.round(content.height * scale)) };
 }
 
@@ -62,15 +64,53 @@ export function seconds({ draft, jobs }, size) {
   return rates[Math.floor(rates.length / 2)] * work(recipe, pixels);
 }
 
+const PAUSE = 300; // ms without a change until the server is asked
+let timer = 0;
+
+/** What the server is asked about memory; empty if there is nothing to ask. @param {State} state */
+function question({ draft }) {
+  const { content } = draft;
+  const method = methodOf(draft);
+  if (!["style", "film", "texture", "reconstruct"].includes(method)) return "";
+  if (method !== "texture" && !(content?.width && content.height)) return "";
+  const asked = new URLSearchParams({ method, options: JSON.stringify(wanted(draft)) });
+  if (method !== "texture") for (const side of /** @type {const} */ (["width", "height"])) asked.set(side, String(content?.[side]));
+  return String(asked);
+}
+
+export function start() {
+  watch((now, before) => {
+    if (!differs(now, before, "draft")) return;
+    const asked = question(now);
+    clearTimeout(timer);
+    if (asked && asked !== now.forecast?.asked) timer = setTimeout(() => forecast(asked), PAUSE);
+  });
+}
+
+/** @param {string} asked */
+async function forecast(asked) {
+  let found;
+  try {
+    found = { asked, memory: (await json(`/v1/plan?${asked}`)).memory, short: false };
+  } catch (error) {
+    // Anything else is told at the field, once the job is asked for.
+    found = { asked, memory: null, short: /** @type {import("./api.js").ApiError} */ (error).code === "not_enough_memory" };
+  }
+  if (asked === question(current)) update({ forecast: found });
+}
+
 /** @param {State} state */
 export function plan(state) {
   const size = finalSize(state);
   if (!size) return "";
+  const known = state.forecast?.asked === question(state) ? state.forecast : null;
   const parts = [`${size.width} × ${size.height}`];
   const long = state.draft.content?.clip ? length(state.draft) : null;
   if (long !== null) parts.push(t("plan.film", { length: clock(long) }));
   const taken = seconds(state, size);
   if (taken !== null) parts.push(t("plan.time", { time: clock(taken) }));
+  if (known?.memory) parts.push(t("plan.memory", { size: (known.memory / 2 ** 30).toFixed(1) }));
+  if (known?.short) parts.push(t("plan.short"));
   const waiting = [...state.jobs.values()].filter((job) => ["queued", "running"].includes(job.status)).length;
   if (waiting) parts.push(t("plan.queue", { count: waiting }));
   const count = 1 + state.draft.more.length;

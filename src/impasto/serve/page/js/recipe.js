@@ -60,7 +60,7 @@ export async function restore(method, recipe, inputs) {
   /** @type {Draft} */
   const draft = {
     ...state.draft, mode: "style", making: "painting", ...PLACES[method], preset: withPresets(method) ? preset : state.draft.preset,
-    content: null, more: [], styles: [], model: null, masks: { protect: null, keep: null }, init: null,
+    ...(inputs.length ? { content: null, more: [], styles: [], model: null, masks: { protect: null, keep: null }, init: null } : {}),
     changed: { ...state.draft.changed, [method]: changesOf(method, recipe, preset) },
   };
   const missing = inputs.filter((one) => !one.url);

@@ -64,6 +64,9 @@
  * @property {boolean} starred only jobs with a star are listed
  * @property {number} listed jobs of the history that are shown
  * @property {string[]} deleting ids of jobs that are deleted unless that is undone
+ * @property {import("./own_presets.js").Own[]} own presets
+ * @property {number} dpi at which sizes are told in centimeters
+ * @property {{asked: string, memory: number | null, short: boolean} | null} forecast what the server says of the job's memory
  * @property {{share: number, of: number} | null} sending how much of a job is uploaded; null if none is
  * @property {{text: string, field: string | null} | null} error
  * @property {{text: string, undo: (() => void) | null} | null} toast
@@ -86,7 +89,7 @@ const EMPTY = {
 export let state = {
   choices: null, language: "en", theme: "light", draft: EMPTY, past: [], future: [], diagnosis: null, jobs: new Map(),
   current: null, versus: null, shares: {}, planes: {}, trials: [], sheet: null, stars: [], search: "", starred: false,
-  listed: 30, deleting: [], sending: null, error: null, toast: null, said: "", reachable: true, tokenAsked: false, help: false, asked: null,
+  listed: 30, deleting: [], own: [], dpi: 300, forecast: null, sending: null, error: null, toast: null, said: "", reachable: true, tokenAsked: false, help: false, asked: null,
 };
 
 /** @type {((state: State, before: State | null) => void)[]} */

@@ -14,6 +14,9 @@ import { language, noted, t } from "./texts.js";
 /** @typedef {import("./store.js").Picture} Picture */
 /** @typedef {import("./store.js").State} State */
 
+/** @type {Record<string, RegExp>} the API's fields that a well stands for */
+const FIELDS = { content: /^(content|photograph|picture|protect|keep)([-_]\d+)?$/, style: /^(style|model|region|mask|weights)([-_]\d+)?$/ };
+
 export function start() {
   for (const role of /** @type {const} */ (["content", "style", "add-style"])) {
     const field = input(`${role}-input`);
@@ -61,6 +64,7 @@ function target(well, taken) {
 function render(now, before) {
   const { draft } = now;
   if (differs(now, before, "language")) shelf();
+  if (differs(now, before, "error", "language")) complaints(now.error);
   if (!differs(now, before, "draft", "language", "diagnosis")) return;
   const method = methodOf(draft);
   fill(byId("content-well"), draft.content);
@@ -76,6 +80,15 @@ function render(now, before) {
   noise(now);
 }
 
+/** What is wrong with a file is said where it was given. @param {State["error"]} error */
+function complaints(error) {
+  for (const [role, fields] of Object.entries(FIELDS)) {
+    const wrong = fields.test(error?.field ?? "");
+    byId(`${role}-well`).classList.toggle("wrong", wrong);
+    byId(`${role}-wrong`).textContent = wrong ? error?.text ?? "" : "";
+  }
+}
+
 /**
  * @param {HTMLElement} well
  * @param {Picture | null} taken
@@ -87,12 +100,12 @@ function fill(well, taken) {
   show(image, taken?.thumb);
   if (taken?.thumb) picture(image, taken.thumb);
   image.alt = taken?.name ?? "";
-  first(".name", well).textContent = taken ? [taken.name, ...(taken.clip ? clipFacts(taken) : [])].join(" · ") : "";
+  first(".name", well).textContent = taken ? [...(taken.clip ? clipFacts(taken) : []), taken.name].join(" · ") : "";
   show(first(".name", well), taken);
 }
 
 /** Size and length of a clip. @param {Picture} clip */
-const clipFacts = ({ width, height, seconds }) => [width ? `${width} × ${height}` : "", seconds ? clock(seconds) : ""].filter(Boolean);
+const clipFacts = ({ width, height, seconds }) => [seconds ? clock(seconds) : "", width ? `${width} × ${height}` : ""].filter(Boolean);
 
 /**
  * Pictures that get the same treatment, or that a model is fitted to.
