@@ -214,6 +214,7 @@ def test_nothing_flows_out_on_a_phone(opens, width):
             """() => [...document.querySelectorAll("button, select, h2, label")]
               .filter((one) => one.offsetParent && !one.closest(".strip, .list"))
               .filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth
+                || one.scrollHeight > one.clientHeight + 1 && one.clientHeight
                 || one.getBoundingClientRect().right > innerWidth + 1)
               .map((one) => one.id || one.textContent)"""
         )

@@ -41,7 +41,7 @@ function length(draft) {
  * @param {any} recipe
  * @param {number} pixels
  */
-const work = (recipe, pixels) => pixels * (typeof recipe.steps === "number" ? recipe.steps / 60 : EFFORT[recipe.effort] ?? 1);
+const work = (recipe, pixels) => pixels * (recipe.frame_evaluations ? recipe.frame_evaluations / 6 : typeof recipe.steps === "number" ? recipe.steps / 60 : EFFORT[recipe.effort] ?? 1);
 
 /**
  * Seconds that a job will take; null if nothing like it has run yet.
@@ -50,10 +50,10 @@ const work = (recipe, pixels) => pixels * (typeof recipe.steps === "number" ? re
  */
 export function seconds({ draft, jobs }, size) {
   const method = methodOf(draft);
-  const long = draft.content?.clip ? length(draft) : 1;
+  const long = FILMS.includes(method) ? length(draft) : 1;
   if (long === null) return null;
   const pixels = size.width * size.height * long;
-  const recipe = { effort: value("effort", draft), steps: value("steps", draft), method: value("method", draft) };
+  const recipe = { effort: value("effort", draft), steps: value("steps", draft), frame_evaluations: value("frame_evaluations", draft), method: value("method", draft) };
   const like = [...jobs.values()].filter((job) => job.method === method && job.status === "done" && job.result && !job.result.stack && job.result.seconds > 0.5
     && (method !== "denoise" || job.recipe.method === recipe.method));
   if (!like.length) return null;
@@ -64,6 +64,7 @@ export function seconds({ draft, jobs }, size) {
   return rates[Math.floor(rates.length / 2)] * work(recipe, pixels);
 }
 
+const FILMS = ["film", "denoise-clip"];
 const PAUSE = 300; // ms without a change until the server is asked
 let timer = 0;
 
@@ -105,7 +106,7 @@ export function plan(state) {
   if (!size) return "";
   const known = state.forecast?.asked === question(state) ? state.forecast : null;
   const parts = [`${size.width} × ${size.height}`];
-  const long = state.draft.content?.clip ? length(state.draft) : null;
+  const long = FILMS.includes(methodOf(state.draft)) ? length(state.draft) : null;
   if (long !== null) parts.push(t("plan.film", { length: clock(long) }));
   const taken = seconds(state, size);
   if (taken !== null) parts.push(t("plan.time", { time: clock(taken) }));

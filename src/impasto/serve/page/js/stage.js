@@ -155,7 +155,7 @@ function facts(job, result) {
   for (const format of ["png", "png16", "jpeg", "tiff16"]) show(byId(`download-${format}`), result?.formats.includes(format));
   show(byId("download-tiff"), result?.stack);
   const more = (result?.formats ?? []).filter((/** @type {string} */ one) => !FORMATS.includes(one));
-  byId("download-more").replaceChildren(...more.map((/** @type {string} */ one) => h("button", { onclick: () => save(one) }, one === one.toLowerCase() && one.length < 5 ? one.toUpperCase() : one)));
+  byId("download-more").replaceChildren(...more.map((/** @type {string} */ one) => h("button", { onclick: () => save(one) }, one === "impasto" ? t("making.model") : one.length < 5 ? one.toUpperCase() : one)));
   show(byId("planes"), result?.stack && stacks.length > 0);
   show(byId("again"), job);
   const found = result?.diagnosis ? ` ${diagnosis(result.diagnosis)}` : "";
