@@ -294,7 +294,7 @@ def test_what_is_no_picture_is_said_and_nothing_is_lost(opens, cat):
     page = opens()
     drop(page, "#content-well", ("cat.png", cat))
     drop(page, "#content-well", ("notes.txt", b"hello"))
-    page.wait_for_selector("#error:has-text('notes.txt is not a picture')")
+    page.wait_for_selector("#error:has-text('notes.txt is neither a picture')")
     assert "cat.png" in page.inner_text("#content-well")
     page.click("#error button")
     drop(page, "#style-well", ("other.png", picture(40, 40, 1)))

@@ -596,6 +596,9 @@ def test_axe_finds_nothing(opens, width, language, theme):
     page.wait_for_selector("#diagnosis:not([hidden])")
     check("denoise")
     page.click("#mode-style")
+    for making in ("texture", "model", "painting"):
+        page.click(f"[data-making={making}]")
+        check(making)
     page.click("#help")
     check("help")
     page.click("#help-close")
