@@ -185,7 +185,7 @@ def test_an_upload_shows_how_far_it_is(opens):
     page.wait_for_selector("#history [data-status=done]")
     seen = page.evaluate("seen")
     assert any(re.fullmatch(r"Uploading · \d+ %", one) for one in seen)
-    assert page.inner_text("#go") == "Paint"
+    page.wait_for_function("() => document.querySelector('#go').textContent === 'Paint'")
 
 
 def test_the_empty_page_invites(opens):
