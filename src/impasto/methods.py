@@ -115,9 +115,10 @@ class Method:
         """
         return self._call(self.function, {**images, "output": output}, recipe=recipe, **settings)
 
-    def plan(self, images: Mapping[str, Any], *, recipe: BaseModel) -> Any:
-        """Estimate size, memory and time of a run without starting it."""
-        return self._call(self.planner, images, recipe=recipe)
+    def plan(self, images: Mapping[str, Any], *, recipe: BaseModel, timed: bool = True) -> Any:
+        """Estimate size, memory and, if `timed`, time of a run without starting it."""
+        probe = {} if timed else {"timed": False}
+        return self._call(self.planner, images, recipe=recipe, **probe)
 
     def _call(self, target: str, images: Mapping[str, Any], **options: Any) -> Any:
         module, _, name = target.partition(":")

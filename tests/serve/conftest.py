@@ -1,6 +1,9 @@
 """Fixtures: a server to ask, a stage in place of the work of jobs, and a browser."""
 
+from fractions import Fraction
+
 import pytest
+import torch
 from browse import CHROMIUM, QUIET, opening
 from stage import Staged, asking, listening
 
@@ -52,3 +55,22 @@ def cat():
     from impasto.images.write import encode
 
     return encode(resize(photograph(), (144, 96)).clamp(0, 1), "png")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """A film of a bright square that moves over noise, as bytes."""
+    pytest.importorskip("cv2")
+    from impasto.images.video_write import write_film
+
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    ground = 0.3 * torch.rand(3, 48, 64, generator=torch.manual_seed(0))
+
+    def frames():
+        for number in range(6):
+            frame = ground.clone()
+            frame[:, 10:30, 4 * number : 4 * number + 20] = 0.9
+            yield frame
+
+    write_film(frames, 6, path, Fraction(10), None)
+    return path.read_bytes()

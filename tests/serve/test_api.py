@@ -2,9 +2,11 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import httpx2
+import pytest
 from stage import AUTHORIZED, ORIGIN, asking, files, listening, paint, picture, post, until
 from starlette.testclient import TestClient
 
@@ -264,3 +266,37 @@ def test_a_fault_of_the_server_tells_nothing_of_it(tmp_path, monkeypatch):
         assert "ZeroDivision" not in answer.text
         refused(answer, "internal_error")
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_memory_is_told_before_a_job(client):
+    """What is refused is refused as the job would be."""
+    while not client.get("/v1/health").json()["devices"]:
+        time.sleep(0.05)
+
+    def ask(method="style", width=600, height=400, **options):
+        form = {"method": method, "options": json.dumps(options), "width": width, "height": height}
+        return client.get("/v1/plan", params=form)
+
+    small, large = (ask(size=size).json()["memory"] for size in (256, 1024))
+    assert 2**26 < small < large
+    assert ask("texture", tileable=True).json()["memory"] > 2**26
+    assert ask("denoise").json()["memory"] is None
+    assert ask(size=4096, memory=0.5).json()["code"] == "not_enough_memory"
+    assert ask(sice=1).json()["code"] == "unknown_option"
+    assert ask(width=0).json()["code"] == "wrong_parameter"
+
+
+@pytest.mark.parametrize("path", ["/v1/options", "/page/js/app.js", "/"])
+def test_text_is_compressed_for_clients_that_take_it(client, path):
+    plain = client.get(path, headers={"accept-encoding": "identity"})
+    zipped = client.get(path, headers={"accept-encoding": "br, gzip"})
+    assert "content-encoding" not in plain.headers
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert zipped.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert int(zipped.headers["content-length"]) < 0.6 * int(plain.headers["content-length"])
+    assert zipped.content == plain.content
+    if path != "/v1/options":
+        etag = zipped.headers["etag"]
+        assert etag != plain.headers["etag"]
+        known = {"if-none-match": etag, "accept-encoding": "gzip"}
+        assert client.get(path, headers=known).status_code == 304

@@ -2,10 +2,8 @@
 
 import io
 import time
-from fractions import Fraction
 
 import pytest
-import torch
 from stage import asking, files, picture, post, until
 
 import impasto
@@ -13,24 +11,6 @@ from impasto.images.child_decode import ClipLimits
 from impasto.images.video_read import open_clip
 
 pytest.importorskip("cv2")
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    """A film of a bright square that moves over noise, as bytes."""
-    from impasto.images.video_write import write_film
-
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    ground = 0.3 * torch.rand(3, 48, 64, generator=torch.manual_seed(0))
-
-    def frames():
-        for number in range(6):
-            frame = ground.clone()
-            frame[:, 10:30, 4 * number : 4 * number + 20] = 0.9
-            yield frame
-
-    write_film(frames, 6, path, Fraction(10), None)
-    return path.read_bytes()
 
 
 def send(client, method, form, options="{}"):

@@ -294,7 +294,7 @@ def test_what_is_no_picture_is_said_and_nothing_is_lost(opens, cat):
     page = opens()
     drop(page, "#content-well", ("cat.png", cat))
     drop(page, "#content-well", ("notes.txt", b"hello"))
-    page.wait_for_selector("#error:has-text('notes.txt is not a picture')")
+    page.wait_for_selector("#error:has-text('notes.txt is neither a picture')")
     assert "cat.png" in page.inner_text("#content-well")
     page.click("#error button")
     drop(page, "#style-well", ("other.png", picture(40, 40, 1)))
@@ -373,20 +373,23 @@ def test_both_languages_say_everything():
         json.loads((PAGE / "texts" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("en", "zh")
     )
-    from impasto.methods import METHODS
     from impasto.presets import PRESETS
+    from impasto.serve.job_methods import JOB_METHODS
+    from impasto.serve.problems import PROBLEMS
 
-    every = set(keys(english))
+    # A language may have words of its own for sentences of the server.
+    every = {key for key in keys(english) if not key.startswith("details.")}
     assert every <= set(keys(chinese))
     sources = [PAGE / "index.html", *sorted((PAGE / "js").glob("*.js"))]
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     asked = set(re.findall(r'\bt\("([a-zA-Z0-9.]+)"[,)]', code))
     asked |= set(re.findall(r'data-t(?:-label|-alt)?="([^"]+)"', code))
     assert asked - {"progress"} <= every
-    for method in ("style", "denoise", "reconstruct"):
-        names = set(METHODS[method].recipe.model_fields) - {"version", "preset"}
+    for method in JOB_METHODS.values():
+        names = set(method.recipe.model_fields) - {"version", "preset"}
         assert names <= set(english["options"]), names - set(english["options"])
         assert names <= set(chinese["hints"])
+    assert set(english["problems"]) == set(chinese["problems"]) == set(PROBLEMS)
     assert set(PRESETS) <= set(chinese["presets"])
     assert set(PRESETS) <= set(chinese["presetWords"])
 

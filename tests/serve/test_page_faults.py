@@ -325,7 +325,7 @@ def png_header(width, height):
 
 BAD = {
     "empty": (b"", "0 bytes", "0 字节"),
-    "text": (b"hello there", "not a picture", "不是支持的图片"),
+    "text": (b"hello there", "neither a picture", "不是支持的图片"),
     "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", "HEIC"),
     "huge": (png_header(60_000, 60_000), "60000 × 60000", "60000 × 60000"),
     "broken": (b"\x89PNG\r\n\x1a\n broken and more than that", "damaged", "损坏"),
@@ -373,6 +373,29 @@ def test_errors_are_in_the_readers_words_at_the_field(opens, language):
     page.press("#o-seed", "Tab")
     page.wait_for_selector("#error", state="hidden")
     assert page.get_attribute("#o-seed", "aria-invalid") is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", ["decoder_failed", "unreadable_model", "missing_library"])
+def test_a_refusal_is_told_by_its_code_where_the_file_was_given(opens, language, code):
+    page = opens(locale=language)
+    drop(page, "#content-well", ("cat.png", picture()))
+    drop(page, "#style-well", ("a.png", picture(40, 40, 1)))
+    role, well = ("style-1", "style") if code == "unreadable_model" else ("content", "content")
+    problem = {"code": code, "status": 422, "field": role, "detail": f"`{role}` must 1, got 2; 3"}
+    page.route("**/v1/jobs/style", lambda route: route.fulfill(status=422, json=problem))
+    page.click("#go")
+    page.wait_for_selector(f"#{well}-well.wrong")
+    said = page.inner_text(f"#{well}-wrong")
+    assert said == page.inner_text("#error p")
+    words = {
+        "decoder_failed": ("Your picture could not be decoded", "原图解码时出错"),
+        "unreadable_model": ("“Style 1” must 1, got 2", "风格图 1不是可用的模型"),
+        "missing_library": ("The server lacks a library", "服务器缺少所需的组件"),
+    }[code][LANGUAGES.index(language)]
+    assert said.replace("“Style 1”", "Style 1").startswith(words.replace("“Style 1”", "Style 1"))
+    drop(page, f"#{well}-well", ("other.png", picture()))
+    page.wait_for_selector(f"#{well}-well:not(.wrong)")
 
 
 def test_a_change_during_the_upload_starts_no_second_job(opens):
@@ -573,6 +596,9 @@ def test_axe_finds_nothing(opens, width, language, theme):
     page.wait_for_selector("#diagnosis:not([hidden])")
     check("denoise")
     page.click("#mode-style")
+    for making in ("texture", "model", "painting"):
+        page.click(f"[data-making={making}]")
+        check(making)
     page.click("#help")
     check("help")
     page.click("#help-close")

@@ -54,9 +54,11 @@ def test_time_and_queue_are_told_before_painting(opens):
     result = job(1)["result"] | {"width": 512, "height": 341, "seconds": 40.0}
     busy = job(2, "running", ended=None)
     with_jobs(page, [job(1, recipe=recipe, result=result), busy])
+    page.route("**/v1/plan?*", lambda route: route.fulfill(json={"memory": 3 * 2**29}))
     drafted(page)
-    page.wait_for_function("() => document.querySelector('#why').textContent.includes('1 before')")
-    assert page.inner_text("#why") == "512 × 341 · about 0:40 · 1 before it"
+    page.wait_for_function("() => document.querySelector('#why').textContent.includes('1.5 GB')")
+    said = "512 × 341 · about 0:40 · 1.5 GB of memory · 1 before it"
+    assert page.inner_text("#why") == said
     option(page, "size", 1024)
     assert "about 2:40" in page.inner_text("#why")
 
@@ -184,7 +186,7 @@ def test_an_upload_shows_how_far_it_is(opens):
     page.wait_for_selector("#go:enabled")  # a small job may end before its upload is answered
     seen = page.evaluate("seen")
     assert any(re.fullmatch(r"Uploading · \d+ %", one) for one in seen)
-    assert page.inner_text("#go") == "Paint"
+    page.wait_for_function("() => document.querySelector('#go').textContent === 'Paint'")
 
 
 def test_the_empty_page_invites(opens):
@@ -241,3 +243,50 @@ def test_several_pictures_wait_until_the_queue_has_room(opens):
     page.wait_for_selector("#go:not([disabled])")
     assert len(asked) == 4
     assert not page.is_visible("#error")
+
+
+def test_settings_are_kept_under_a_name_and_as_a_file(opens):
+    page = opens()
+    drafted(page)
+    option(page, "strength", 0.8)
+    option(page, "size", 700)
+    page.fill("#own-name", "Dusk")
+    page.press("#own-name", "Enter")
+    page.wait_for_selector("[data-own=Dusk]")
+    with page.expect_download() as saved:
+        page.click("#recipe-save")
+    assert saved.value.suggested_filename == "style.impasto.json"
+    recipe = saved.value.path().read_bytes()
+    for name in ("strength", "size"):
+        page.click(f"[data-option={name}] .reset")
+    page.reload()
+    page.wait_for_selector("[data-own=Dusk]")
+    page.click("[data-own=Dusk]")
+    assert page.input_value("#o-strength-n") == "0.8"
+    assert page.input_value("#o-size-n") == "700"
+    page.click("#own li button:last-child")
+    page.wait_for_selector("[data-own=Dusk]", state="detached")
+    page.click("#toast-undo")
+    page.wait_for_selector("[data-own=Dusk]")
+    # Opened, the file sets the same again, and leaves the pictures as they are.
+    page.click("[data-option=size] .reset")
+    drop(page, "#content-well", ("style.impasto.json", recipe))
+    page.wait_for_function("() => document.querySelector('#o-size-n').value === '700'")
+    assert page.inner_text("#content-well .name") == "cat.png"
+    page.click("#mode-denoise")
+    assert page.locator("[data-own]").count() == 0
+
+
+def test_sizes_are_told_and_set_in_centimeters(opens):
+    page = opens()
+    drafted(page)
+    option(page, "size", 1200)
+    assert page.input_value("#print-cm") == "10.2"
+    assert page.inner_text(".print .hint") == "10.2 × 6.8 cm on paper"
+    page.select_option("#print-dpi", "150")
+    page.fill("#print-cm", "30")
+    page.press("#print-cm", "Tab")
+    assert page.input_value("#o-size-n") == "1772"
+    page.reload()
+    page.wait_for_selector("#content-well.full")
+    assert page.inner_text(".print .hint") == "30.0 × 20.0 cm on paper"

@@ -100,6 +100,7 @@ def test_every_answer_has_the_headers_that_keep_browsers_careful(client, path):
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
+        assert "media-src blob:;" in policy  # films come with the token, as blobs
         assert "http" not in policy
         assert sent["x-content-type-options"] == "nosniff"
         assert sent["cross-origin-resource-policy"] == "same-origin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -65,6 +66,24 @@ def send_bytes(
         body = _read_part(content, first, last - first + 1)
         return StreamingResponse(body, status, headers=sent, media_type=media_type)
     return Response(content[first : last + 1], status, headers=sent, media_type=media_type)
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Return whether a client takes bytes that are compressed."""
+    for coding in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, quality = coding.partition(";")
+        if name.strip() in ("gzip", "*") and quality.replace(" ", "") not in ("q=0", "q=0.0"):
+            return True
+    return False
+
+
+def send_text(request: Request, data: bytes, media_type: str) -> Response:
+    """Return an answer that is compressed for clients that take it so."""
+    headers = {"vary": "Accept-Encoding"}
+    if accepts_gzip(request):
+        data = gzip.compress(data, 6, mtime=0)
+        headers["content-encoding"] = "gzip"
+    return Response(data, media_type=media_type, headers=headers)
 
 
 def _headers(etag: str) -> Mapping[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from impasto.errors import ImpastoError, MemoryShortageError, quote
 from impasto.images.crop import check_part
 from impasto.images.resize import result_size
@@ -18,6 +20,7 @@ from impasto.style.schedule import full_size_evaluations
 
 # Pixels of a result below which any machine has the memory, so that nothing is planned.
 _ALWAYS_FITS = 4_000_000
+_STAND_IN = 256  # pixels of the longer side of the picture that stands in for one to be planned
 # Denoising a pixel takes as long as so many steps of painting a pixel (measured).
 _DENOISING_STEPS = {"auto": 14, "nl-wiener": 14, "zs-n2n": 2000, "zs-n2n-fast": 10}
 
@@ -121,6 +124,47 @@ def _result_size(recipe: Any, first: Upload) -> tuple[int, int]:
     """Return (width, height) of what a recipe makes of its first input."""
     size = None if isinstance(recipe, TextureRecipe) else (first.width, first.height)
     return result_size(recipe, size)
+
+
+def estimate_memory(method: str, recipe: Any, size: tuple[int, int]) -> int | None:
+    """Return the bytes that the process takes at its peak while a job runs.
+
+    Args:
+        method: what is to be done.
+        recipe: options of the job.
+        size: (width, height) of the content in pixels.
+
+    Returns:
+        None if the method has no plan to tell it by.
+
+    Raises:
+        RequestError: they are not there.
+    """
+    planned = METHODS.get("style" if method == "film" else method)  # frames are painted as pictures
+    if planned is None or not planned.planner:
+        return None
+    width, height = result_size(recipe, None if method == "texture" else size)
+    # The plan goes by sizes alone; a small picture of the same proportions is read at once.
+    factor = min(1.0, _STAND_IN / max(size))
+    rows, columns = (max(16, round(side * factor)) for side in size[::-1])
+    ramp = np.linspace(0, 1, columns, dtype=np.float32)[:, np.newaxis]
+    stand_in = np.broadcast_to(ramp, (rows, columns, 3))
+    changes = {"size": max(width, height)} if method != "texture" else {}
+    if hasattr(recipe, "denoise"):
+        changes["denoise"] = "no"
+    if getattr(recipe, "init", "") == "picture":
+        changes["init"] = "content"
+    try:
+        plan = planned.plan(
+            {"content": stand_in, "style": stand_in},
+            recipe=recipe.model_copy(update=changes),
+            timed=False,
+        )
+    except MemoryShortageError as error:
+        raise RequestError("not_enough_memory", str(error)) from None
+    except (ImpastoError, ValueError) as error:
+        raise RequestError("impossible_job", str(error)) from None
+    return plan.memory
 
 
 def check_crop(recipe: Any, content: Upload) -> None:

@@ -66,7 +66,6 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "a fault of the server"),
     "disk_error": (503, "the server's folder of jobs cannot be used"),
     "files_damaged": (503, "files of the job are not as the server left them"),
-    "busy": (503, "too many connections"),
     "disk_full": (507, "the server's disk is full"),
 }
 

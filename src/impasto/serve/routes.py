@@ -16,11 +16,12 @@ from impasto._version import __version__
 from impasto.errors import ImpastoError
 from impasto.presets import PRESETS, thumbnail_path
 from impasto.serve import uploads
-from impasto.serve.answers import make_etag, send_bytes, unchanged
+from impasto.serve.answers import accepts_gzip, make_etag, send_bytes, send_text, unchanged
 from impasto.serve.events import event_stream
 from impasto.serve.forms import StrictRoute
-from impasto.serve.job_methods import recipe_schemas
+from impasto.serve.job_methods import JobMethodName, recipe_schemas
 from impasto.serve.limits import MAX_PHOTOGRAPHS, MAX_STYLES, ServeOptions
+from impasto.serve.plan_checks import check_device, estimate_memory
 from impasto.serve.problems import RequestError, problem_answers
 from impasto.serve.records import FORMATS, JobRecord, JobView
 from impasto.serve.service import Service, ServiceDependency
@@ -56,6 +57,14 @@ class JobList(BaseModel):
     next: str | None = Field(None, description="path of the next page; null on the last one")
 
 
+class Forecast(BaseModel):
+    """What a job would take."""
+
+    memory: int | None = Field(
+        description="bytes that the server takes at its peak; null if that is not known"
+    )
+
+
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
 page_router = APIRouter(include_in_schema=False)
 
@@ -76,6 +85,10 @@ def _content_types(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 
 _LIST_ANSWERS = problem_answers(*_TOKEN, "wrong_parameter")
+_PLAN_ANSWERS = problem_answers(
+    *_TOKEN, "wrong_parameter", "not_json", "unknown_option", "wrong_option", "no_such_device",
+    "not_enough_memory", "impossible_job",
+)  # fmt: skip
 _JOB_ANSWERS = problem_answers(*_JOB)
 _CHANGE_ANSWERS = problem_answers(*_CHANGE)
 _RETRY_ANSWERS = problem_answers(*_CHANGE, "queue_full")
@@ -119,8 +132,8 @@ def get_health(service: ServiceDependency) -> Health:
     )
 
 
-@router.get("/options", tags=["server"], responses=problem_answers(*_TOKEN))
-def get_options(service: ServiceDependency) -> Choices:
+@router.get("/options", tags=["server"], response_model=Choices, responses=problem_answers(*_TOKEN))
+def get_options(request: Request, service: ServiceDependency) -> Response:
     """List every option of every method, the presets, the bundled styles, and the limits."""
     most = {name for name in ServeOptions.model_fields if name.startswith("most_")}
     limits = service.options.model_dump(include={"queue", "keep_hours", *most})
@@ -133,7 +146,7 @@ def get_options(service: ServiceDependency) -> Choices:
         }
         for name, preset in PRESETS.items()
     ]
-    return Choices(
+    choices = Choices(
         recipes=recipe_schemas(),
         presets=presets,
         shelf=json.loads(service.page_files["shelf.json"].data),
@@ -142,6 +155,23 @@ def get_options(service: ServiceDependency) -> Choices:
         formats=list(FORMATS),
         version=__version__,
     )
+    return send_text(request, choices.model_dump_json().encode(), "application/json")
+
+
+@router.get("/plan", tags=["server"], responses=_PLAN_ANSWERS)
+def plan_job(
+    service: ServiceDependency,
+    method: Annotated[JobMethodName, Query(description="as in the path of a new job")],
+    options: Annotated[str, Query(description="JSON of the recipe's fields")] = "{}",
+    width: Annotated[int, Query(ge=1, le=65_536, description="of the content, in pixels")] = 512,
+    height: Annotated[int, Query(ge=1, le=65_536, description="of the content, in pixels")] = 512,
+) -> Forecast:
+    """Say how much memory a job would take; it is refused as the job would be."""
+    recipe = uploads.parse_recipe(method, options)
+    check_device(service, recipe)
+    # In its first seconds the server is busy with importing what it plans with.
+    known = bool(service.workers.devices)
+    return Forecast(memory=estimate_memory(method, recipe, (width, height)) if known else None)
 
 
 # Jobs that exist.
@@ -382,10 +412,14 @@ async def get_page_file(request: Request, service: ServiceDependency, path: str)
     file = service.page_files.get(path)
     if file is None:
         raise RequestError("not_found", "there is no such file")
-    headers = {"etag": file.etag, "cache-control": "no-cache"}
-    if request.headers.get("if-none-match") == file.etag:
+    zipped = file.zipped if accepts_gzip(request) else None
+    etag = file.etag if zipped is None else f'{file.etag[:-1]}-gzip"'
+    headers = {"etag": etag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
+    if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    return Response(file.data, media_type=file.media_type, headers=headers)
+    if zipped is not None:
+        headers["content-encoding"] = "gzip"
+    return Response(zipped or file.data, media_type=file.media_type, headers=headers)
 
 
 @page_router.get("/")

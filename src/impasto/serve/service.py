@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import threading
 from collections import OrderedDict
@@ -37,6 +38,7 @@ class PageFile(NamedTuple):
     data: bytes
     media_type: str
     etag: str
+    zipped: bytes | None  # the same compressed, if that makes it shorter
 
 
 class RecentDownloads:
@@ -121,5 +123,7 @@ def load_page_files() -> dict[str, PageFile]:
     for name, path in paths.items():
         data = path.read_bytes()
         etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
-        files[name] = PageFile(data, _MEDIA_TYPES[path.suffix], etag)
+        zipped = gzip.compress(data, 6, mtime=0)
+        short = zipped if len(zipped) < 0.9 * len(data) else None
+        files[name] = PageFile(data, _MEDIA_TYPES[path.suffix], etag, short)
     return files

@@ -84,10 +84,14 @@ def reconstruct(
 
 
 def plan_reconstruction(
-    image: ImageSource, *, recipe: ReconstructRecipe | None = None, **options: Any
+    image: ImageSource,
+    *,
+    recipe: ReconstructRecipe | None = None,
+    timed: bool = True,
+    **options: Any,
 ) -> Plan:
     """Plan what `reconstruct` would do with the same arguments: sizes, tiles, memory, seconds."""
-    return _set_up(open_image(image, name="image"), recipe, options, timed=True).plan
+    return _set_up(open_image(image, name="image"), recipe, options, timed=timed).plan
 
 
 def _set_up(

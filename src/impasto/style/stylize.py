@@ -93,11 +93,13 @@ def plan_style(
     init_image: ImageSource | None = None,
     protect: ImageSource | None = None,
     keep: ImageSource | None = None,
+    timed: bool = True,
     **options: Any,
 ) -> Plan:
     """Plan what `stylize` would do with the same arguments: sizes, tiles, memory, seconds.
 
-    Refuses whatever `stylize` refuses before its first evaluation.
+    Refuses whatever `stylize` refuses before its first evaluation. The seconds come from a probe
+    that takes about one; without `timed` they are None.
 
     Example:
         >>> import torch
@@ -108,7 +110,7 @@ def plan_style(
     recipe = _choose_recipe(recipe, options, init_image is not None)
     image = open_image(content, name="content")
     extras = _open_extras(image, init_image, protect, keep)
-    return _prepare(style, image, recipe, extras, timed=True).setup.plan
+    return _prepare(style, image, recipe, extras, timed=timed).setup.plan
 
 
 class Motion(NamedTuple):

@@ -95,10 +95,11 @@ def plan_texture(
     style: ImageSource | Style | Sequence[ImageSource | Style],
     *,
     recipe: TextureRecipe | None = None,
+    timed: bool = True,
     **options: Any,
 ) -> Plan:
     """Plan what `texture` would do with the same arguments: sizes, tiles, memory, seconds."""
-    setup, _ = _set_up(style, recipe, options, timed=True)
+    setup, _ = _set_up(style, recipe, options, timed=timed)
     return setup.plan
 
 

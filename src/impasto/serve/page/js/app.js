@@ -4,15 +4,18 @@
 import { json, useToken } from "./api.js";
 import { button, byId, dialog, first, input, show } from "./dom.js";
 import { fail, quiet } from "./errors.js";
+import * as film from "./film.js";
 import * as gallery from "./gallery.js";
 import * as jobs from "./jobs.js";
 import * as keep from "./keep.js";
+import * as making from "./making.js";
 import * as options from "./options.js";
+import * as own from "./own_presets.js";
 import * as part from "./part.js";
 import { look, put } from "./pictures.js";
-import { plan } from "./plan.js";
+import * as plans from "./plan.js";
 import * as recipe from "./recipe.js";
-import { lacks } from "./settings.js";
+import { lacks, methodOf } from "./settings.js";
 import * as sheet from "./sheet.js";
 import * as stage from "./stage.js";
 import { differs, edit, redo, state, undo, update, watch } from "./store.js";
@@ -39,7 +42,7 @@ async function begin() {
     corner();
     return;
   }
-  for (const one of [keep, options, wells, part, recipe, sheet, stage, gallery]) one.start();
+  for (const one of [keep, making, options, own, plans, wells, part, recipe, sheet, stage, film, gallery]) one.start();
   await keep.restore();
   corner();
   tabs();
@@ -134,8 +137,8 @@ function render(now, before) {
   button("redo").disabled = !now.future.length;
   const reason = lacks(now.draft);
   button("go").disabled = reason !== null || now.sending !== null;
-  byId("go").textContent = now.sending ? t("sending.text", { share: Math.round(100 * now.sending.share) }) : t(`go.${mode}`);
-  byId("why").textContent = now.sending ? "" : reason ? t(reason) : plan(now);
+  byId("go").textContent = now.sending ? t("sending.text", { share: Math.round(100 * now.sending.share) }) : t(`go.${methodOf(now.draft)}`);
+  byId("why").textContent = now.sending ? "" : reason ? t(reason) : plans.plan(now);
   show(byId("sending"), now.sending);
   /** @type {any} */ (byId("sending")).value = now.sending?.share ?? 0;
   first("#error p").textContent = now.error?.text ?? "";

@@ -1,13 +1,14 @@
 // @ts-check
 // What went wrong, in the reader's language, and at the field where it did.
 
+import { methodOf } from "./settings.js";
 import { state, update } from "./store.js";
 import { language, matched, named, t } from "./texts.js";
 
 /** @param {import("./api.js").ApiError} error */
 export function fail(error) {
   if (error.status === 401 || error.name === "AbortError") return;
-  const text = error.unreachable ? t("gone") : error.status === 429 ? t("errors.full", { after: error.after ?? 10 }) : explain(error.message, error.code);
+  const text = error.unreachable ? t("gone") : error.status === 429 ? t("errors.full", { after: error.after ?? 10 }) : refusal(error);
   update({ error: { text, field: error.field ?? fieldOf(error.message) } });
 }
 
@@ -18,16 +19,27 @@ export const quiet = () => { if (state.error) update({ error: null }); };
 export const say = (said) => update({ said });
 
 /**
- * A sentence of the server in the reader's language, with the page's words for what the API calls in back-ticks.
- * @param {string} sentence
- * @param {string} code of the refusal, whose words are less exact
+ * A refusal, by its code; where its sentence says more, such as a range, in words made of that.
+ * @param {import("./api.js").ApiError} error
  */
-export function explain(sentence, code = "") {
-  const spoken = matched("refusals", sentence) ?? (named("problems", code, "") || null);
-  const words = (spoken ?? sentence).replace(/`([^`]+)`/g, (_, name) => wordOf(name));
-  // Without words of its own the page says that it is the server's sentence, which is English.
-  return spoken === null && language !== "en" ? t("errors.server", { sentence: words }) : words;
+function refusal({ code = "", field, message }) {
+  const general = named("problems", code, "").replace("{field}", () => wordOf(field ?? "request"));
+  const words = matched(`details.${code}`, message) ?? general;
+  return words ? capital(spoken(words)) : foreign(message);
 }
+
+/** Why a job failed: a sentence of the server, in the reader's language. @param {string} sentence */
+export function explain(sentence) {
+  const words = matched("reasons", sentence) ?? (language === "en" ? sentence : null);
+  return words === null ? foreign(sentence) : spoken(words);
+}
+
+/** Without words of its own the page says that it is the server's sentence, which is English. @param {string} sentence */
+const foreign = (sentence) => t("errors.server", { sentence: spoken(sentence) });
+/** The page's words for what the API calls in back-ticks. @param {string} words */
+const spoken = (words) => words.replace(/`([^`]+)`/g, (_, name) => wordOf(name));
+/** @param {string} words */
+const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 /** @param {string} name */
 function wordOf(name) {
@@ -40,5 +52,5 @@ function wordOf(name) {
 /** The option that a sentence begins with. @param {string} sentence */
 function fieldOf(sentence) {
   const name = sentence.match(/^`([a-z_]+)`/)?.[1];
-  return name && name in (state.choices?.recipes[state.draft.mode]?.properties ?? {}) ? name : null;
+  return name && name in (state.choices?.recipes[methodOf()]?.properties ?? {}) ? name : null;
 }

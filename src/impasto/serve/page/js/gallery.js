@@ -190,7 +190,7 @@ async function thumbnail(job, image) {
   const own = thumbs.get(job.id);
   if (!ready && own) { picture(image, own); return; }
   const key = `${job.id} ${ready ? job.ended : ""}`;
-  if (!fetched.has(key)) fetched.set(key, blob(`/v1/jobs/${job.id}/${ready ? "result?format=jpeg&longest=128" : "inputs/content?longest=128"}`).catch(() => null));
+  if (!fetched.has(key)) fetched.set(key, blob(`/v1/jobs/${job.id}/${ready ? "result?format=jpeg&longest=128" : `inputs/${job.inputs[0]?.role ?? "content"}?longest=128`}`).catch(() => null));
   const data = await fetched.get(key);
   if (data) picture(image, data);
 }

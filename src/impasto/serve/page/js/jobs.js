@@ -3,7 +3,7 @@
 
 import { ask, follow, send } from "./api.js";
 import { fail, quiet, say } from "./errors.js";
-import { lacks, value, wanted } from "./settings.js";
+import { lacks, methodOf, value, wanted } from "./settings.js";
 import { state, update } from "./store.js";
 import { t } from "./texts.js";
 
@@ -121,24 +121,34 @@ function announce(job) {
 
 /**
  * @param {Draft} draft
- * @param {Picture} content
+ * @param {Picture | null} content
  * @param {Record<string, any>} options
+ * @param {boolean} masked whether the masks are of this content
  */
 export function formOf(draft, content, options, masked = true) {
+  const method = methodOf({ ...draft, content });
   const form = new FormData();
-  form.append("content", content.file, content.name);
   form.append("options", JSON.stringify(options));
-  if (draft.mode !== "style") return form;
+  const add = (/** @type {string} */ field, /** @type {Picture} */ one) => form.append(field, one.file, one.name);
+  if (method === "fit") for (const one of contentsOf(draft)) add("photograph", one);
+  else if (content && method !== "texture") add("content", content);
+  if (method === "apply" && draft.model) add("model", draft.model);
+  if (!["style", "film", "texture", "fit"].includes(method)) return form;
   form.append("weights", JSON.stringify(draft.styles.map((one) => one.weight)));
   draft.styles.forEach((one, index) => {
-    form.append("style", one.picture.file, one.picture.name);
+    add("style", one.picture);
+    if (method !== "style") return;
     if (one.region && masked) form.append(`region_${index + 1}`, one.region, "region.png");
     if (one.mask) form.append(`mask_${index + 1}`, one.mask, "mask.png");
   });
+  if (method !== "style" && method !== "film") return form;
   if (masked) for (const [kind, one] of Object.entries(draft.masks)) if (one) form.append(kind, one, `${kind}.png`);
-  if (value("init", draft) === "picture" && draft.init) form.append("init", draft.init.file, draft.init.name);
+  if (method === "style" && value("init", draft) === "picture" && draft.init) add("init", draft.init);
   return form;
 }
+
+/** @param {Draft} draft @returns {Picture[]} */
+const contentsOf = ({ content, more }) => (content ? [content, ...more] : []);
 
 /** @param {Job} job */
 export function added(job) {
@@ -148,14 +158,19 @@ export function added(job) {
 /** Begin what is drafted: a job, or one for each of several pictures. */
 export async function go() {
   const { draft } = state;
-  if (state.sending || lacks(draft) || !draft.content) return;
-  const contents = [draft.content, ...draft.more];
-  await submit(contents.map((content, index) => ({ mode: draft.mode, content, form: formOf(draft, content, wanted(draft), index === 0) })));
+  if (state.sending || lacks(draft)) return;
+  const method = methodOf(draft);
+  // A texture has no content, and a model is fitted to all of them.
+  const contents = method === "texture" ? [null] : method === "fit" ? [draft.content] : contentsOf(draft);
+  await submit(contents.map((content, index) => {
+    const one = { ...draft, content };
+    return { method: methodOf(one), picture: content ?? draft.styles[0].picture, form: formOf(one, content, wanted(one), index === 0) };
+  }));
 }
 
 /**
  * Send jobs, one after the other; the first is shown if `shown`.
- * @param {{mode: string, content: Picture, form: FormData}[]} all
+ * @param {{method: string, picture: Picture, form: FormData}[]} all
  * @returns {Promise<Job[]>} those that were accepted
  */
 export async function submit(all, shown = true) {
@@ -163,11 +178,11 @@ export async function submit(all, shown = true) {
   /** @type {Job[]} */
   const made = [];
   try {
-    for (const [index, { mode, content, form }] of all.entries()) {
+    for (const [index, { method, picture, form }] of all.entries()) {
       update({ sending: { share: index / all.length, of: all.length } });
       const heard = (/** @type {number} */ share) => update({ sending: { share: (index + share) / all.length, of: all.length } });
-      const job = await patiently(() => send(`/v1/jobs/${mode}`, form, heard), all.length > 1);
-      if (content.thumb) thumbs.set(job.id, content.thumb);
+      const job = await patiently(() => send(`/v1/jobs/${method}`, form, heard), all.length > 1);
+      if (picture.thumb) thumbs.set(job.id, picture.thumb);
       added(job);
       made.push(job);
       if (!index && shown) view(job.id);
@@ -204,7 +219,7 @@ export async function tryOut(content, form) {
   const old = state.trials;
   update({ trials: [] });
   for (const id of old) forget(id);
-  const made = await submit([{ mode: state.draft.mode, content, form }]);
+  const made = await submit([{ method: methodOf(), picture: content, form }]);
   update({ trials: made.map((job) => job.id) });
 }
 

@@ -38,7 +38,8 @@ export async function restore() {
   const settings = stored("impasto-settings") ?? {};
   const stars = stored("impasto-stars");
   const draft = { ...state.draft };
-  if (settings.mode in draft.changed) draft.mode = settings.mode;
+  if (["style", "denoise", "reconstruct"].includes(settings.mode)) draft.mode = settings.mode;
+  if (["painting", "texture", "model"].includes(settings.making)) draft.making = settings.making;
   if (state.choices.presets.some((/** @type {any} */ one) => one.name === settings.preset)) draft.preset = settings.preset;
   for (const mode of Object.keys(draft.changed)) {
     const known = state.choices.recipes[mode]?.properties ?? {};
@@ -57,7 +58,7 @@ export async function restore() {
   update({ draft, shares: settings.shares ?? {}, stars: Array.isArray(stars) ? stars : [] });
 }
 
-const picturesOf = (/** @type {import("./store.js").Draft} */ { content, more, styles, masks, init }) => ({ content, more, styles, masks, init });
+const picturesOf = (/** @type {import("./store.js").Draft} */ { content, more, styles, model, masks, init }) => ({ content, more, styles, model, masks, init });
 
 let busy = false;
 let again = false;
@@ -75,7 +76,7 @@ async function keep() {
 
 async function write() {
   const pictures = picturesOf(state.draft);
-  const files = [pictures.content, ...pictures.more, pictures.init, ...pictures.styles.map((one) => one.picture)];
+  const files = [pictures.content, ...pictures.more, pictures.init, pictures.model, ...pictures.styles.map((one) => one.picture)];
   const size = files.reduce((sum, one) => sum + (one?.file.size ?? 0), 0);
   try {
     const database = await open();
@@ -93,9 +94,9 @@ export function start() {
   watch((now, before) => {
     if (!before) return;
     if (now.draft !== before.draft || now.shares !== before.shares) {
-      const { mode, preset, changed } = now.draft;
+      const { mode, making, preset, changed } = now.draft;
       const shares = Object.fromEntries(Object.entries(now.shares).slice(-50));
-      const text = JSON.stringify({ mode, preset, changed, shares, pictures: true });
+      const text = JSON.stringify({ mode, making, preset, changed, shares, pictures: true });
       try {
         sessionStorage.setItem("impasto-settings", text);
         localStorage.setItem("impasto-settings", text);

@@ -3,7 +3,7 @@
 
 import { fail } from "./errors.js";
 import { bitmapOf } from "./pictures.js";
-import { sniff } from "./sniff.js";
+import { CLIPS, sniff } from "./sniff.js";
 import { edit, state } from "./store.js";
 import { t } from "./texts.js";
 
@@ -42,11 +42,14 @@ export async function paintMask(kind, index = 0) {
 
 /** The file, or a PNG of what browsers do not decode. @param {File} file @returns {Promise<File>} */
 async function decodable(file) {
-  if ((await sniff(file)).kind !== "tiff") return file;
-  const bitmap = await bitmapOf(file);
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
-  canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
-  bitmap.close();
+  const { kind } = await sniff(file);
+  if (kind !== "tiff" && !CLIPS.includes(kind)) return file;
+  const canvas = (CLIPS.includes(kind) && await (await import("./clips.js")).frame(file)) || document.createElement("canvas");
+  if (kind === "tiff") {
+    const bitmap = await bitmapOf(file);
+    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+    canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    bitmap.close();
+  }
   return new Promise((done) => canvas.toBlob((data) => done(new File(data ? [data] : [], file.name)), "image/png"));
 }

@@ -3,49 +3,61 @@
 
 import { byId, first, h, input, lazy, show } from "./dom.js";
 import { ACCEPT, take } from "./pictures.js";
-import { change, choosePreset, HIDDEN, properties, reset, resetAll, same, value } from "./settings.js";
-import { differs, state, watch } from "./store.js";
+import { printSize, storedDpi } from "./print_size.js";
+import { change, choosePreset, HIDDEN, methodOf, properties, reset, resetAll, same, value, withPresets } from "./settings.js";
+import { differs, state, update, watch } from "./store.js";
 import { named, t } from "./texts.js";
 
 /** @typedef {{element: any, labelled?: string, sync: (now: any) => void}} Control */
 
 /** @type {Record<string, string[]>} */
-const MAIN = { style: ["strength", "size", "effort"], denoise: ["strength", "method", "effort"], reconstruct: ["layer", "kind", "size"] };
+const MAIN = {
+  style: ["strength", "size", "effort"], denoise: ["strength", "method", "effort"], reconstruct: ["layer", "kind", "size"],
+  film: ["strength", "size", "engine", "keys_every", "range", "rate"], "denoise-clip": ["strength", "effort", "range", "rate"],
+  apply: ["amount", "color", "size"], texture: ["width", "height", "tileable", "effort"], fit: ["strength", "size", "steps"],
+};
 const GROUPS = {
-  look: ["color", "color_by", "style_scale", "structure", "composition", "tv_weight", "denoise", "chroma", "detail", "sigma", "specks", "stripes", "crop", "axes", "across", "joint"],
+  look: ["amount", "color", "color_by", "style_scale", "structure", "composition", "tv_weight", "denoise", "chroma", "detail", "sigma", "specks", "stripes", "crop", "axes", "across", "joint"],
   run: ["steps", "scales", "init", "seed"],
+  film: ["engine", "keys_every", "crossfade", "temporal_weight", "frame_evaluations", "range", "rate"],
   losses: ["content_weight", "style_weight", "content_layers", "style_layers", "style_loss", "content_loss", "warmup"],
   network: ["pooling", "padding", "weights"],
   engine: ["optimizer", "learning_rate", "history", "device", "precision", "memory", "tiles"],
 };
 /** @type {Record<string, number>} where a number's slider may end although more is allowed */
-const REACH = { size: 2048, steps: 1000, style_scale: 4, tv_weight: 10, content_weight: 2, style_weight: 4, learning_rate: 0.2, history: 50, sigma: 0.5, memory: 64, scales: 8 };
+const REACH = { size: 2048, width: 2048, height: 2048, keys_every: 60, crossfade: 100, temporal_weight: 400, frame_evaluations: 60, rate: 60, steps: 1000, style_scale: 4, tv_weight: 10, content_weight: 2, style_weight: 4, learning_rate: 0.2, history: 50, sigma: 0.5, memory: 64, scales: 8 };
 /** @type {Record<string, number>} what a number begins with that was a word before */
-const BEGIN = { size: 512, style_scale: 1, sigma: 0.1, chroma: 1, steps: 300 };
+const BEGIN = { size: 512, style_scale: 1, sigma: 0.1, chroma: 1, steps: 300, keys_every: 12, rate: 25 };
+
+const PRINTED = ["style", "apply"]; // methods whose results are printed
 
 /** @type {Map<string, {box: any, control: Control}>} */
 const built = new Map();
+/** @type {ReturnType<typeof printSize> | null} */
+let paper = null;
 
 export function start() {
   byId("reset-all").addEventListener("click", resetAll);
+  update({ dpi: storedDpi() });
   const field = input("init-input");
   field.accept = ACCEPT;
   field.addEventListener("change", () => { take("init", [...(field.files ?? [])]); field.value = ""; });
   watch((now, before) => {
-    const mode = now.draft.mode;
-    if (differs(now, before, "language", "choices") || mode !== before?.draft.mode) build(mode);
+    const method = methodOf(now.draft);
+    if (differs(now, before, "language", "choices") || !before || method !== methodOf(before.draft)) build(method);
     if (differs(now, before, "language", "choices")) buildPresets();
-    if (differs(now, before, "language", "draft", "error")) sync(now);
+    if (differs(now, before, "language", "draft", "error", "dpi")) sync(now);
   });
 }
 
-/** @param {string} mode */
-function build(mode) {
+/** @param {string} method */
+function build(method) {
   built.clear();
+  paper = PRINTED.includes(method) ? printSize() : null;
   const all = properties();
-  const main = MAIN[mode].filter((name) => name in all);
+  const main = (MAIN[method] ?? []).filter((name) => name in all);
   byId("main-options").replaceChildren(...main.map((name) => option(name, all[name], true)));
-  const rest = Object.keys(all).filter((name) => !main.includes(name) && !HIDDEN.includes(name));
+  const rest = Object.keys(all).filter((name) => !main.includes(name) && !HIDDEN.includes(name) && !("const" in all[name]));
   const placed = Object.entries(GROUPS).map(([group, names]) => /** @type {[string, string[]]} */ ([group, names.filter((name) => rest.includes(name))]));
   const known = placed.flatMap(([, names]) => names);
   placed.push(["other", rest.filter((name) => !known.includes(name))]);
@@ -55,7 +67,9 @@ function build(mode) {
 
 /** @param {import("./store.js").State} now */
 function sync({ draft, error }) {
-  const changed = draft.changed[draft.mode];
+  const method = methodOf(draft);
+  const changed = draft.changed[method];
+  show(byId("presets-box"), withPresets(method));
   for (const [name, { box, control }] of built) {
     control.sync(value(name));
     box.classList.toggle("changed", name in changed);
@@ -66,6 +80,7 @@ function sync({ draft, error }) {
     first(".complaint", box).textContent = wrong ? error.text : "";
     if (wrong) /** @type {any} */ (box.closest("details") ?? {}).open = true;
   }
+  paper?.sync();
   const count = Object.keys(changed).length;
   byId("changes").textContent = String(count);
   show(byId("changes"), count > 0);
@@ -116,6 +131,7 @@ function option(name, schema, main) {
   } else if (!main) {
     box.append(h("p", { class: "hint", id: `${id}-hint` }, named("hints", name, schema?.description ?? "")));
   }
+  if (name === "size" && paper) box.append(paper.element);
   box.append(h("p", { class: "complaint", id: `${id}-wrong` }));
   built.set(name, { box, control });
   return box;
@@ -134,6 +150,7 @@ function made(id, name, schema) {
   if (schema.type === "boolean") return ticked(id, name);
   if (schema.type === "object" && schema.propertyNames?.enum) return layers(id, name, schema);
   if (schema.type === "number" || schema.type === "integer") return number(id, name, schema, value(name));
+  if (name === "range") return text(id, name, (given) => given.trim() || "whole", (now) => (now === "whole" ? "" : now), t("film.range"));
   if (schema.examples) return chosen(id, name, [...new Set([...schema.examples.filter((/** @type {string} */ one) => !one.includes("N")), ...state.choices.devices])]);
   return schema.type === "string" ? text(id, name, (given) => given, String) : free(id, name);
 }

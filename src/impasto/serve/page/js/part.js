@@ -5,7 +5,7 @@ import { button, byId, first, show } from "./dom.js";
 import { formOf, tryOut } from "./jobs.js";
 import { bitmapOf } from "./pictures.js";
 import { finalSize } from "./plan.js";
-import { lacks, value, wanted } from "./settings.js";
+import { lacks, methodOf, value, wanted } from "./settings.js";
 import { differs, state, watch } from "./store.js";
 import { t } from "./texts.js";
 
@@ -32,8 +32,8 @@ export function start() {
 
 /** The size of the picture in pixels; null if there is no part of it to look at. */
 function size() {
-  const { content, mode } = state.draft;
-  if (!content || mode === "reconstruct" || content.planes > 1) return null;
+  const { content } = state.draft;
+  if (!content || !["style", "denoise"].includes(methodOf()) || content.planes > 1) return null;
   if (content.width && content.height) return { width: content.width, height: content.height };
   const found = state.diagnosis?.file === content.file ? state.diagnosis.found : null; // of what only the server can read
   return found?.width && !found.stack ? { width: found.width, height: found.height } : null;
@@ -42,10 +42,10 @@ function size() {
 /** The part in pixels of the picture; null where it would be the whole or there is none. */
 function box() {
   const whole = size();
-  const { content, mode } = state.draft;
+  const { content } = state.draft;
   if (!whole || !content) return null;
   let side = CLEANED;
-  if (mode === "style") {
+  if (methodOf() === "style") {
     const final = finalSize(state);
     if (!final || !content.thumb) return null;
     side = Math.round(PAINTED * (whole.width / final.width));
@@ -65,8 +65,8 @@ function placed(whole) {
 
 function place() {
   const part = box();
-  const { mode, content } = state.draft;
-  const painting = mode === "style";
+  const { content } = state.draft;
+  const painting = methodOf() === "style";
   show(byId("part-tools"), part !== null || (painting && content !== null));
   show(byId("part-look"), part !== null);
   show(byId("part-draft"), painting);

@@ -2,14 +2,18 @@
 // Pictures that come in: what they are is looked at before they are taken.
 
 import { complain, quiet } from "./errors.js";
-import { sniff } from "./sniff.js";
+import { methodOf } from "./settings.js";
+import { CLIPS, sniff } from "./sniff.js";
 import { edit, state, update } from "./store.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("./store.js").Picture} Picture */
 /** @typedef {"content" | "style" | "add-style" | "init"} Role */
 
+const MODEL = /\.impasto$/i;
+
 export const ACCEPT = ".jpg,.jpeg,.jfif,.png,.webp,.tif,.tiff,.avif,.jxl,.gif,.bmp,.ppm,.pgm,.pbm,.pnm";
+export const ACCEPT_CLIPS = ".mp4,.m4v,.mov,.webm,.mkv,.avi";
 const SHOWN = ["jpeg", "png", "webp", "avif", "gif", "bmp"]; // that browsers decode
 const THUMB = 640; // pixels of the longer side
 const LEAST = 16; // pixels of a side, of what a network looks at
@@ -26,14 +30,25 @@ export async function take(role, files) {
   const wrong = [];
   for (const file of files) {
     if (file.name.endsWith(".json")) return (await import("./recipe.js")).read(file);
+    if (MODEL.test(file.name)) { useModel(file); continue; }
     const found = await look(file);
     if (typeof found === "string") { wrong.push(found); continue; }
-    if (await carriesRecipe(file) && (await useOf(file)) !== "picture") continue;
+    if (found.clip && role !== "content") { wrong.push(t("errors.clip", { name: file.name })); continue; }
+    if (!found.clip && await carriesRecipe(file) && (await useOf(file)) !== "picture") continue;
     pictures.push(found);
   }
   if (pictures.length) put(role, pictures, wrong);
   if (wrong.length) complain(wrong.join(" "));
 }
+
+/** A fitted model takes the place of the styles. @param {File} file */
+function useModel(file) {
+  if (file.size === 0) complain(t("errors.empty", { name: file.name }));
+  else edit({ mode: "style", making: "painting", model: modelOf(file) });
+}
+
+/** @param {File} file @returns {Picture} */
+export const modelOf = (file) => ({ file, name: file.name, width: null, height: null, thumb: null, planes: 1 });
 
 /** @param {File} file */
 const useOf = (file) => new Promise((answer) => update({ asked: { file, answer } }));
@@ -50,6 +65,7 @@ export async function look(file) {
   const facts = await sniff(file);
   if (facts.kind === "heic") return t("errors.heic", { name });
   if (!facts.kind) return t("errors.kind", { name });
+  if (CLIPS.includes(facts.kind)) return { file, name, planes: 1, clip: true, ...await (await import("./clips.js")).look(file) };
   let [width, height] = [facts.width ?? null, facts.height ?? null];
   const large = () => width && height && width * height > pixels ? t("errors.pixels", { name, width, height, most: Math.floor(pixels / 1e6) }) : null;
   if (large()) return large() ?? "";
@@ -70,7 +86,7 @@ export async function look(file) {
       if (facts.kind !== "avif") return t("errors.broken", { name });
     }
   }
-  if (width && height && Math.min(width, height) < (state.draft.mode === "denoise" ? 1 : LEAST)) return t("errors.small", { name, width, height, least: LEAST });
+  if (width && height && Math.min(width, height) < (methodOf() === "denoise" ? 1 : LEAST)) return t("errors.small", { name, width, height, least: LEAST });
   return { file, name, width, height, thumb, planes };
 }
 
@@ -101,6 +117,14 @@ export function put(role, pictures, wrong = []) {
   if (role === "init") {
     edit({ init: pictures[0] });
   } else if (role === "content") {
+    const photographed = /** @type {Picture[]} */ ([draft.content, ...draft.more].filter((one) => one && !one.clip));
+    if (draft.making === "model" && draft.mode === "style" && photographed.length) {
+      const all = [...photographed, ...pictures];
+      const photographs = state.choices.limits.photographs;
+      for (const { name } of all.slice(photographs)) wrong.push(t("errors.photographs", { name, most: photographs }));
+      edit({ content: all[0], more: all.slice(1, photographs) });
+      return;
+    }
     // Masks belong to a picture.
     edit({ content: pictures[0], more: pictures.slice(1), masks: { protect: null, keep: null }, styles: draft.styles.map((one) => ({ ...one, region: null })) });
   } else {
@@ -108,7 +132,7 @@ export function put(role, pictures, wrong = []) {
     const kept = role === "add-style" || draft.styles.length > 1 ? draft.styles : [];
     const styles = pictures.map((picture) => ({ picture, weight: 1, region: null, mask: null }));
     for (const { picture } of styles.slice(most - kept.length)) wrong.push(t("errors.styles", { name: picture.name, most }));
-    if (kept.length < most) edit({ styles: [...kept, ...styles].slice(0, most) });
+    if (kept.length < most) edit({ styles: [...kept, ...styles].slice(0, most), model: null });
   }
 }
 
@@ -117,8 +141,10 @@ export function put(role, pictures, wrong = []) {
  * @param {File[]} files
  */
 export async function anywhere(files) {
-  const { mode, content } = state.draft;
-  if (mode !== "style") return take("content", files);
+  const { mode, content, making } = state.draft;
+  if (mode !== "style" || making === "model") return take("content", files);
+  if (making === "texture") return take("style", files);
+  if (files.some((file) => MODEL.test(file.name))) return take("style", files);
   if (content && files.length === 1) return take("style", files);
   await take("content", files.slice(0, 1));
   if (files.length > 1) await take("style", files.slice(1));

@@ -4,12 +4,15 @@
 import { ask, json } from "./api.js";
 import { byId, dialog, input, first } from "./dom.js";
 import { complain, fail, say } from "./errors.js";
-import { look } from "./pictures.js";
-import { changesOf } from "./settings.js";
+import { look, modelOf } from "./pictures.js";
+import { changesOf, withPresets } from "./settings.js";
 import { edit, state, update, watch } from "./store.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("./store.js").Draft} Draft */
+
+/** @type {Record<string, {mode?: Draft["mode"], making?: Draft["making"]}>} where a method is found on the page */
+const PLACES = { texture: { making: "texture" }, fit: { making: "model" }, denoise: { mode: "denoise" }, "denoise-clip": { mode: "denoise" }, reconstruct: { mode: "reconstruct" } };
 
 export function start() {
   byId("open-recipe").addEventListener("click", () => input("recipe-input").click());
@@ -56,7 +59,8 @@ export async function restore(method, recipe, inputs) {
   const preset = known ? recipe.preset : "default";
   /** @type {Draft} */
   const draft = {
-    ...state.draft, mode: method, preset: method === "style" ? preset : state.draft.preset, content: null, more: [], styles: [], masks: { protect: null, keep: null }, init: null,
+    ...state.draft, mode: "style", making: "painting", ...PLACES[method], preset: withPresets(method) ? preset : state.draft.preset,
+    ...(inputs.length ? { content: null, more: [], styles: [], model: null, masks: { protect: null, keep: null }, init: null } : {}),
     changed: { ...state.draft.changed, [method]: changesOf(method, recipe, preset) },
   };
   const missing = inputs.filter((one) => !one.url);
@@ -84,9 +88,11 @@ async function bring(draft, one) {
   const style = draft.styles[Number(number) - 1];
   if (kind === "region" || kind === "mask") { if (style) style[kind] = file; return; }
   if (kind === "protect" || kind === "keep") { draft.masks[kind] = file; return; }
+  if (kind === "model") { draft.model = modelOf(file); return; }
   const found = await look(file);
   if (typeof found === "string") complain(found);
-  else if (kind === "content") draft.content = found;
+  else if (kind === "content" || one.role === "photograph-1") draft.content = found;
+  else if (kind === "photograph") draft.more[Number(number) - 2] = found;
   else if (kind === "init") draft.init = found;
   else if (kind === "style") draft.styles[Number(number) - 1] = { picture: found, weight: one.weight ?? 1, region: null, mask: null };
 }

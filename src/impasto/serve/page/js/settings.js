@@ -3,23 +3,41 @@
 
 import { edit, state } from "./store.js";
 
-/** @typedef {import("./store.js").Mode} Mode */
+/** @typedef {import("./store.js").Draft} Draft */
+/** @typedef {import("./store.js").Method} Method */
 
 export const HIDDEN = ["version", "preset"];
+const WITH_PRESETS = ["style", "film"];
+
+/**
+ * What of the API the draft asks for: a tab, what Paint makes, and what was given decide it.
+ * @param {Draft} draft
+ * @returns {Method}
+ */
+export function methodOf({ mode, making, content, model } = state.draft) {
+  if (mode === "denoise") return content?.clip ? "denoise-clip" : "denoise";
+  if (mode !== "style") return mode;
+  if (making !== "painting") return making === "model" ? "fit" : "texture";
+  if (content?.clip) return "film";
+  return model ? "apply" : "style";
+}
+
+/** Whether a method knows presets. @param {string} method */
+export const withPresets = (method) => WITH_PRESETS.includes(method);
 
 /** @returns {Record<string, any>} */
-export const properties = (mode = state.draft.mode) => state.choices.recipes[mode].properties;
+export const properties = (method = methodOf()) => state.choices.recipes[method]?.properties ?? {};
 
 /** @returns {Record<string, any>} */
-export function ofPreset(mode = state.draft.mode, preset = state.draft.preset) {
-  if (mode !== "style") return {};
+export function ofPreset(/** @type {string} */ method = methodOf(), preset = state.draft.preset) {
+  if (!withPresets(method)) return {};
   return state.choices.presets.find((/** @type {any} */ one) => one.name === preset)?.options ?? {};
 }
 
 /** @param {string} name */
-function usual(name, mode = state.draft.mode, preset = state.draft.preset) {
-  const given = ofPreset(mode, preset);
-  return name in given ? given[name] : properties(mode)[name]?.default;
+function usual(name, method = methodOf(), preset = state.draft.preset) {
+  const given = ofPreset(method, preset);
+  return name in given ? given[name] : properties(method)[name]?.default;
 }
 
 /**
@@ -27,8 +45,9 @@ function usual(name, mode = state.draft.mode, preset = state.draft.preset) {
  * @param {string} name
  */
 export function value(name, draft = state.draft) {
-  const changed = draft.changed[draft.mode];
-  return name in changed ? changed[name] : usual(name, draft.mode, draft.preset);
+  const method = methodOf(draft);
+  const changed = draft.changed[method];
+  return name in changed ? changed[name] : usual(name, method, draft.preset);
 }
 
 /**
@@ -43,56 +62,63 @@ export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
  */
 export function change(name, now) {
   if (same(now, value(name))) return;
-  const { mode, changed } = state.draft;
-  const { [name]: _, ...rest } = changed[mode];
+  const { changed } = state.draft;
+  const method = methodOf();
+  const { [name]: _, ...rest } = changed[method];
   const options = same(now, usual(name)) ? rest : { ...rest, [name]: now };
-  edit({ changed: { ...changed, [mode]: options } }, `option ${mode} ${name}`);
+  edit({ changed: { ...changed, [method]: options } }, `option ${method} ${name}`);
 }
 
 /** @param {string} name */
 export function reset(name) {
-  const { mode, changed } = state.draft;
-  const { [name]: _, ...rest } = changed[mode];
-  edit({ changed: { ...changed, [mode]: rest } });
+  const { changed } = state.draft;
+  const method = methodOf();
+  const { [name]: _, ...rest } = changed[method];
+  edit({ changed: { ...changed, [method]: rest } });
 }
 
 export function resetAll() {
-  edit({ changed: { ...state.draft.changed, [state.draft.mode]: {} } });
+  edit({ changed: { ...state.draft.changed, [methodOf()]: {} } });
 }
 
 /** A preset sets what it names, and leaves the rest as it is. @param {string} preset */
 export function choosePreset(preset) {
-  const named = ofPreset("style", preset);
-  const left = Object.entries(state.draft.changed.style).filter(([name, now]) => !(name in named) && !same(now, properties("style")[name]?.default));
-  edit({ preset, changed: { ...state.draft.changed, style: Object.fromEntries(left) } });
+  const method = withPresets(methodOf()) ? methodOf() : "style";
+  const named = ofPreset(method, preset);
+  const left = Object.entries(state.draft.changed[method]).filter(([name, now]) => !(name in named) && !same(now, properties(method)[name]?.default));
+  edit({ preset, changed: { ...state.draft.changed, [method]: Object.fromEntries(left) } });
 }
 
 /** What goes into a request: what is not as the preset or the default has it. */
 export function wanted(draft = state.draft) {
-  const options = { ...draft.changed[draft.mode] };
-  if (draft.mode === "style") options.preset = draft.preset;
+  const method = methodOf(draft);
+  const options = { ...draft.changed[method] };
+  if (withPresets(method)) options.preset = draft.preset;
   return options;
 }
 
 /**
  * The options of a recipe as changes of a preset.
- * @param {Mode} mode
+ * @param {Method} method
  * @param {Record<string, any>} recipe
  * @param {string} preset
  */
-export function changesOf(mode, recipe, preset) {
-  const known = properties(mode);
+export function changesOf(method, recipe, preset) {
+  const known = properties(method);
   // What a run settles for itself is not what was asked for.
   const left = Object.entries(recipe).filter(([name, one]) =>
-    name in known && !HIDDEN.includes(name) && !["tiles", "precision"].includes(name) && !same(one, usual(name, mode, preset)));
+    name in known && !HIDDEN.includes(name) && !["tiles", "precision"].includes(name) && !same(one, usual(name, method, preset)));
   return Object.fromEntries(left);
 }
 
 /** Why a job cannot begin; null if it can. */
 export function lacks(draft = state.draft) {
-  if (!draft.content) return "why.content";
-  if (draft.mode !== "style") return null;
-  if (!draft.styles.length) return "why.style";
+  const method = methodOf(draft);
+  if (!draft.content && method !== "texture") return method === "fit" ? "why.photographs" : "why.content";
+  if (method === "fit" && [draft.content, ...draft.more].some((one) => one?.clip)) return "why.photographs";
+  if (method === "reconstruct" && draft.content?.clip) return "why.still";
+  if (draft.mode !== "style" || method === "apply") return null;
+  if (!draft.styles.length) return method === "film" && draft.model ? "why.filmModel" : "why.style";
   if (draft.styles.every((style) => style.weight === 0)) return "why.weights";
-  return value("init", draft) === "picture" && !draft.init ? "why.init" : null;
+  return method === "style" && value("init", draft) === "picture" && !draft.init ? "why.init" : null;
 }

@@ -5,7 +5,7 @@ import { blob } from "./api.js";
 import { byId, first, h, picture, show } from "./dom.js";
 import { forget, formOf, OPEN, submit } from "./jobs.js";
 import { finalSize } from "./plan.js";
-import { change, choosePreset, lacks, wanted } from "./settings.js";
+import { change, choosePreset, lacks, methodOf, wanted } from "./settings.js";
 import { differs, state, update, watch } from "./store.js";
 import { named, t } from "./texts.js";
 
@@ -24,7 +24,7 @@ export function start() {
     if (differs(now, before, "language")) {
       byId("sheet-axis").replaceChildren(...[...Object.keys(AXES), "preset"].map((axis) => h("option", { value: axis }, axis === "preset" ? t("ways.title") : named("options", axis, axis))));
     }
-    const painting = now.draft.mode === "style";
+    const painting = methodOf(now.draft) === "style";
     show(byId("sheet-tools"), painting && now.draft.content && now.draft.styles.length);
     /** @type {any} */ (byId("sheet-make")).disabled = now.sending !== null || lacks(now.draft) !== null;
     show(byId("sheet"), now.sheet);
@@ -48,7 +48,7 @@ async function make(axis) {
     if (cell.preset) options.preset = cell.preset;
     // Strokes are as large beside the picture as they will be.
     if (typeof options.style_scale === "number") options.style_scale = Math.min(8, Math.max(0.02, options.style_scale * smaller));
-    return { mode: draft.mode, content, form: formOf(draft, content, options) };
+    return { method: methodOf(draft), picture: content, form: formOf(draft, content, options) };
   }), false);
   if (!made.length) return;
   update({ sheet: { axis, cells: made.map((job, index) => ({ ...cells[index], job: job.id })) } });

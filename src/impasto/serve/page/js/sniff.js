@@ -3,11 +3,12 @@
 
 /** @typedef {{kind: string, width?: number, height?: number}} Facts */
 
+export const CLIPS = ["mp4", "mov", "webm", "mkv", "avi"];
 const HEAD = 2 ** 18; // bytes that are looked at
 
 /**
  * @param {File} file
- * @returns {Promise<Facts>} `kind` is "" for what is no picture
+ * @returns {Promise<Facts>} `kind` is "" for what is no picture and no film
  */
 export async function sniff(file) {
   const bytes = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
@@ -17,6 +18,8 @@ export async function sniff(file) {
     if (bytes[0] === 0xff && bytes[1] === 0xd8) return { kind: "jpeg", ...jpeg(view) };
     if (text(1, 3) === "PNG") return text(12, 4) === "IHDR" ? { kind: "png", width: view.getUint32(16), height: view.getUint32(20) } : { kind: "png" };
     if (text(0, 4) === "GIF8") return { kind: "gif", width: view.getUint16(6, true), height: view.getUint16(8, true) };
+    if (text(0, 4) === "RIFF" && text(8, 4) === "AVI ") return { kind: "avi" };
+    if (text(0, 4) === "\x1aE\xdf\xa3") return { kind: text(0, 64).includes("webm") ? "webm" : "mkv" };
     if (text(0, 4) === "RIFF" && text(8, 4) === "WEBP") return { kind: "webp", ...webp(view, text(12, 4)) };
     if (text(0, 2) === "BM") return { kind: "bmp", width: view.getInt32(18, true), height: Math.abs(view.getInt32(22, true)) };
     if (["II*\0", "MM\0*", "II+\0", "MM\0+"].includes(text(0, 4))) return { kind: "tiff" };
@@ -51,13 +54,13 @@ function webp(view, chunk) {
 }
 
 /**
- * AVIF, and HEIC, which the server does not read.
+ * AVIF; HEIC, which the server does not read; and films.
  * @param {DataView} view
  * @param {(at: number, length: number) => string} text
  */
 function boxes(view, text) {
   const brands = text(8, Math.min(64, view.getUint32(0)) - 8);
-  if (!/avi[fs]/.test(brands)) return { kind: /hei[cxms]|hev[cx]|mif1|msf1/.test(brands) ? "heic" : "" };
+  if (!/avi[fs]/.test(brands)) return { kind: /hei[cxms]|hev[cx]|mif1|msf1/.test(brands) ? "heic" : brands.startsWith("qt  ") ? "mov" : "mp4" };
   const end = Math.min(4000, view.byteLength - 16);
   for (let at = 0; at < end; at++) if (text(at, 4) === "ispe") return { kind: "avif", width: view.getUint32(at + 8), height: view.getUint32(at + 12) };
   return { kind: "avif" };

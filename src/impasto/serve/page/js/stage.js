@@ -6,6 +6,7 @@ import * as clean from "./clean.js";
 import * as compare from "./compare.js";
 import { byId, clock, first, h, input, list, picture, release, show } from "./dom.js";
 import { explain, fail } from "./errors.js";
+import { isFilm, isModel, shows } from "./film.js";
 import { act, OPEN } from "./jobs.js";
 import { draw } from "./losses.js";
 import { diagnosis } from "./noise.js";
@@ -72,7 +73,7 @@ function render(now, before) {
   show(byId("running"), preview && !sheet);
   show(byId("compare"), key !== "" && loaded === key);
   message(sheet ? null : job, result, preview, key);
-  list(byId("job-notes"), sheet ? [] : (job?.inputs ?? []).flatMap((/** @type {any} */ one) => one.notes.map((/** @type {string} */ note) => t("notes.line", { name: one.name, note: noted(note) }))));
+  list(byId("job-notes"), sheet ? [] : [...(result?.notes ?? []), ...(job?.inputs ?? []).flatMap((/** @type {any} */ one) => one.notes.map((/** @type {string} */ note) => t("notes.line", { name: one.name, note: noted(note) })))]);
   if (running && job) progress(job);
   facts(job, result);
   if (job && key && key !== loaded && key !== loading) load(key, job, now.jobs.get(now.versus ?? "") ?? null);
@@ -97,7 +98,7 @@ export const isPicture = ({ result, status }) => Boolean(result) && !OPEN.includ
  */
 function message(job, result, preview, key) {
   const box = byId("message");
-  const text = !job || preview || (key && loaded === key) ? "" : key ? t("loading") : job.status === "running" ? t("starting") : t(`status.${job.status}`);
+  const text = !job || preview || shows(job) || (key && loaded === key) ? "" : key || isFilm(job) ? t("loading") : job.status === "running" ? t("starting") : t(`status.${job.status}`);
   show(box, text);
   first(".big", box).textContent = text;
   first(".reason", box).textContent = !job ? "" : job.reason ? explain(job.reason) : job.position ? t("queue.place", { place: job.position }) : "";
@@ -107,7 +108,9 @@ function message(job, result, preview, key) {
 function progress(job) {
   const step = job.step;
   /** @type {any} */ (byId("progress")).value = step ? step.evaluation / step.evaluations : 0;
-  byId("progress-text").textContent = step ? t("progress.text", {
+  const film = step && (job.method === "film" || job.method === "denoise-clip");
+  byId("stop").textContent = t(film ? "stopFilm" : job.method === "fit" ? "stopModel" : "stop");
+  byId("progress-text").textContent = step ? t(film ? "progress.film" : "progress.text", {
     made: step.evaluation, of: step.evaluations, width: step.width, height: step.height,
     seconds: clock(step.seconds), left: step.left === null ? "…" : clock(step.left),
   }) : t(job.status === "running" ? "starting" : "status.queued");
@@ -152,11 +155,12 @@ function facts(job, result) {
   for (const format of ["png", "png16", "jpeg", "tiff16"]) show(byId(`download-${format}`), result?.formats.includes(format));
   show(byId("download-tiff"), result?.stack);
   const more = (result?.formats ?? []).filter((/** @type {string} */ one) => !FORMATS.includes(one));
-  byId("download-more").replaceChildren(...more.map((/** @type {string} */ one) => h("button", { onclick: () => save(one) }, one === one.toLowerCase() && one.length < 5 ? one.toUpperCase() : one)));
+  byId("download-more").replaceChildren(...more.map((/** @type {string} */ one) => h("button", { onclick: () => save(one) }, one === "impasto" ? t("making.model") : one.length < 5 ? one.toUpperCase() : one)));
   show(byId("planes"), result?.stack && stacks.length > 0);
   show(byId("again"), job);
   const found = result?.diagnosis ? ` ${diagnosis(result.diagnosis)}` : "";
-  byId("done-text").textContent = !job || !result ? "" : t("done.text", { width: result.width, height: result.height, seconds: clock(result.seconds), status: t(`status.${job.status}`) }) + found;
+  const values = { width: result?.width, height: result?.height, seconds: clock(result?.seconds ?? 0), status: job ? t(`status.${job.status}`) : "", frames: result?.frames, length: clock((result?.frames ?? 0) / (result?.rate || 25)) };
+  byId("done-text").textContent = !job || !result ? "" : t(isFilm(job) ? "done.film" : isModel(job) ? "done.model" : "done.text", values) + found;
 }
 
 /** @param {Job} job */

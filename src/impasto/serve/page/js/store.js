@@ -3,7 +3,7 @@
 // from it. A view draws its own elements and no others.
 
 /**
- * A picture that came in.
+ * A picture that came in; or a clip, or a fitted model.
  * @typedef {object} Picture
  * @property {File} file
  * @property {string} name
@@ -11,23 +11,29 @@
  * @property {number | null} height
  * @property {Blob | null} thumb small, to be shown; null if the browser cannot decode it
  * @property {number} planes of a stack; 1 for a picture
+ * @property {boolean} [clip] whether it is a film; its thumbnail is its first frame
+ * @property {number | null} [seconds] that a clip lasts; null if the browser cannot tell
  */
 
 /** @typedef {{picture: Picture, weight: number, region: Blob | null, mask: Blob | null}} Style */
 /** @typedef {"style" | "denoise" | "reconstruct"} Mode */
+/** @typedef {"painting" | "texture" | "model"} Making what Paint makes */
+/** @typedef {"style" | "denoise" | "reconstruct" | "film" | "denoise-clip" | "apply" | "texture" | "fit"} Method of the API */
 /** @typedef {"protect" | "keep"} MaskKind */
 
 /**
  * What is about to be made; every change of it can be undone.
  * @typedef {object} Draft
  * @property {Mode} mode
+ * @property {Making} making
  * @property {Picture | null} content
  * @property {Picture[]} more contents that get the same treatment, a job each
  * @property {Style[]} styles
+ * @property {Picture | null} model fitted, in place of styles
  * @property {Record<MaskKind, Blob | null>} masks
  * @property {Picture | null} init
  * @property {string} preset
- * @property {Record<string, Record<string, any>>} changed by mode, the options that differ from the preset
+ * @property {Record<string, Record<string, any>>} changed by method, the options that differ from the preset
  */
 
 /**
@@ -58,6 +64,9 @@
  * @property {boolean} starred only jobs with a star are listed
  * @property {number} listed jobs of the history that are shown
  * @property {string[]} deleting ids of jobs that are deleted unless that is undone
+ * @property {import("./own_presets.js").Own[]} own presets
+ * @property {number} dpi at which sizes are told in centimeters
+ * @property {{asked: string, memory: number | null, short: boolean} | null} forecast what the server says of the job's memory
  * @property {{share: number, of: number} | null} sending how much of a job is uploaded; null if none is
  * @property {{text: string, field: string | null} | null} error
  * @property {{text: string, undo: (() => void) | null} | null} toast
@@ -72,15 +81,15 @@
 
 /** @type {Draft} */
 const EMPTY = {
-  mode: "style", content: null, more: [], styles: [], masks: { protect: null, keep: null }, init: null, preset: "default",
-  changed: { style: {}, denoise: {}, reconstruct: {} },
+  mode: "style", making: "painting", content: null, more: [], styles: [], model: null, masks: { protect: null, keep: null }, init: null, preset: "default",
+  changed: { style: {}, denoise: {}, reconstruct: {}, film: {}, "denoise-clip": {}, apply: {}, texture: {}, fit: {} },
 };
 
 /** @type {State} */
 export let state = {
   choices: null, language: "en", theme: "light", draft: EMPTY, past: [], future: [], diagnosis: null, jobs: new Map(),
   current: null, versus: null, shares: {}, planes: {}, trials: [], sheet: null, stars: [], search: "", starred: false,
-  listed: 30, deleting: [], sending: null, error: null, toast: null, said: "", reachable: true, tokenAsked: false, help: false, asked: null,
+  listed: 30, deleting: [], own: [], dpi: 300, forecast: null, sending: null, error: null, toast: null, said: "", reachable: true, tokenAsked: false, help: false, asked: null,
 };
 
 /** @type {((state: State, before: State | null) => void)[]} */

@@ -49,7 +49,7 @@ export const named = (group, key, otherwise) => texts[group]?.[key] ?? otherwise
  * @returns {string | null}
  */
 export function matched(group, sentence) {
-  for (const [pattern, words] of Object.entries(texts[group] ?? {})) {
+  for (const [pattern, words] of Object.entries(group.split(".").reduce((part, name) => part?.[name], texts) ?? {})) {
     const match = sentence.match(new RegExp(`^${pattern}$`));
     if (match) return String(words).replace(/\{(\d)\}/g, (_, number) => match[number] ?? "");
   }
