@@ -45,4 +45,4 @@ def test_whatever_comes_the_server_never_breaks(api):
 
         answers_as_described()
         labels.add(operation.label)
-    assert len(labels) == 21
+    assert len(labels) == 22
