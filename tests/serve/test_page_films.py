@@ -69,6 +69,8 @@ def test_a_film_is_painted_watched_and_downloaded(opens, clip):
     assert saved.value.suggested_filename == "holiday-painted.mp4"
     page.wait_for_selector(f"[data-job='{job['id']}'] img[src^=blob]")
     # The settings come back with the film, and a picture after it finds its own.
+    page.fill("#o-range", "0:2")
+    page.press("#o-range", "Tab")
     page.click("#again")
     page.wait_for_function("() => document.querySelector('#o-range').value === '0:4'")
     assert page.inner_text("#content-well .name").endswith("holiday.mp4")

@@ -57,7 +57,7 @@ function build(method) {
   const all = properties();
   const main = (MAIN[method] ?? []).filter((name) => name in all);
   byId("main-options").replaceChildren(...main.map((name) => option(name, all[name], true)));
-  const rest = Object.keys(all).filter((name) => !main.includes(name) && !HIDDEN.includes(name) && !("const" in all[name]));
+  const rest = Object.keys(all).filter((name) => !main.includes(name) && !HIDDEN.includes(name) && all[name]?.const === undefined);
   const placed = Object.entries(GROUPS).map(([group, names]) => /** @type {[string, string[]]} */ ([group, names.filter((name) => rest.includes(name))]));
   const known = placed.flatMap(([, names]) => names);
   placed.push(["other", rest.filter((name) => !known.includes(name))]);
