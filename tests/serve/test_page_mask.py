@@ -4,24 +4,18 @@ import base64
 import io
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browse import NEEDS_BROWSER
 from PIL import Image
-from stage import TOKEN, listening, picture
+from stage import TOKEN, picture
 
 from impasto.images.masks import open_mask
 from impasto.serve.service import PAGE
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
-]
-QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+pytestmark = NEEDS_BROWSER
 ROOT = Path(__file__).parents[2]
 AXE = Path(
     os.environ.get(
@@ -32,20 +26,6 @@ AXE = Path(
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 ZOOM = "document.querySelector('#mask-zoom-now').textContent"
 SIZE = (600, 400)  # of the picture
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory):
-    with listening(tmp_path_factory.mktemp("mask") / "jobs") as origin:
-        yield origin
 
 
 def halves():
