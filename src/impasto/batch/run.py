@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
@@ -147,13 +148,9 @@ def run_batch(
     left_out: list[str] = []
     jobs = plan_jobs(plan, left_out)
     check_fitted_model(plan)
-    output = storage.local_path(plan.output)
-    folder = storage.temporary_directory(output, manifest)
     if existing == "fail":
         _refuse_existing([job.output for job in jobs if storage.file_stamp(job.output)], "fail")
-    rows = Manifest(manifest_path(output, manifest))
-    try:
-        storage.clean_temporary_directory(folder)
+    with open_records(plan, manifest) as (rows, folder):
         run = BatchRun(rows, count, tries, on_progress or (lambda _: None))
         run.progress.left_out = left_out
         first_threads = rows.setting("threads", default_threads)
@@ -164,10 +161,26 @@ def run_batch(
             with pool as started:
                 run.progress.workers = len(started)
                 run.work(started, stop or threading.Event())
+    return run.progress
+
+
+@contextlib.contextmanager
+def open_records(plan: BatchPlan, manifest: str | None) -> Iterator[tuple[Manifest, str]]:
+    """Open the manifest of a batch, and its folder of unfinished files, emptied before and after.
+
+    Args:
+        plan: whose outputs they are beside.
+        manifest: file of the manifest; None for one in the output folder.
+    """
+    output = storage.local_path(plan.output)
+    folder = storage.temporary_directory(output, manifest)
+    rows = Manifest(manifest_path(output, manifest))
+    try:
+        storage.clean_temporary_directory(folder)
+        yield rows, folder
     finally:
         storage.clean_temporary_directory(folder)
         rows.close()
-    return run.progress
 
 
 def check_fitted_model(plan: BatchPlan) -> None:

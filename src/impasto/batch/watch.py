@@ -7,13 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from impasto.batch import storage
-from impasto.batch.manifest import Manifest, Row, manifest_path, read_notes
+from impasto.batch.manifest import Row, read_notes
 from impasto.batch.plan import BatchPlan, jobs_of_files, list_styles
 from impasto.batch.run import (
     MAX_TRIES,
@@ -21,6 +20,7 @@ from impasto.batch.run import (
     BatchRun,
     check_fitted_model,
     existing_output,
+    open_records,
 )
 from impasto.batch.workers import check_workers, worker_pool
 from impasto.errors import ImageError, quote
@@ -145,11 +145,7 @@ def watch_folder(
     check_fitted_model(plan)
     stop = stop or threading.Event()
     watch = _Watch(plan, folder, styles, every, settle, once, existing, on_event)
-    output = storage.local_path(plan.output)
-    unfinished = storage.temporary_directory(output, manifest)
-    rows = Manifest(manifest_path(output, manifest))
-    try:
-        storage.clean_temporary_directory(unfinished)
+    with open_records(plan, manifest) as (rows, unfinished):
         watch.run = BatchRun(
             rows, count, tries, watch.forget, watch.report, passes_over_failed=True
         )
@@ -157,13 +153,11 @@ def watch_folder(
         threads = first_threads if threads is None else threads
         while watch.look() and not watch.run.queue and not stop.wait(watch.pause):
             pass
-        with ExitStack() as stack:
-            if watch.run.queue:  # workers are started for the first picture
-                pool = worker_pool(executor, unfinished, threads, workers, _MANY, address, gpus)
-                watch.run.work(stack.enter_context(pool), stop, watch.look)
-    finally:
-        storage.clean_temporary_directory(unfinished)
-        rows.close()
+        if watch.run.queue:  # workers are started for the first picture
+            with worker_pool(
+                executor, unfinished, threads, workers, _MANY, address, gpus
+            ) as started:
+                watch.run.work(started, stop, watch.look)
     return watch.counts
 
 
